@@ -1,0 +1,52 @@
+//! Time as a parameter, so that tests own it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// Wall-clock time.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The current time.
+    fn now(&self) -> SystemTime;
+}
+
+/// The operating system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the real clock"
+    )]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// A clock that stands still until a test moves it.
+#[derive(Debug)]
+pub struct ManualClock {
+    offset_seconds: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that shows `start`, counted from the Unix epoch.
+    pub fn at(start: Duration) -> Self {
+        Self {
+            offset_seconds: AtomicU64::new(start.as_secs()),
+        }
+    }
+
+    /// Moves the clock forward; fractions of a second are dropped.
+    pub fn advance(&self, by: Duration) {
+        self.offset_seconds
+            .fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.offset_seconds.load(Ordering::SeqCst))
+    }
+}

@@ -1,0 +1,406 @@
+//! The one error that crosses crates.
+//!
+//! A client sees the reason, its fixed template filled from typed metadata, and field violations
+//! written in the code. Upstream text stays in `source`, which only logs may print.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::{DefinitionName, Id, Kind, List, ProjectName, Resource, Uid, VaultName, VersionName};
+
+/// Result with Claviger's [`enum@Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Text that may be shown to a client: checked names, numbers, words of the code.
+///
+/// SECURITY: never implement it for `String`; it is what keeps upstream text and values out of
+/// messages.
+pub trait Public: fmt::Display {}
+
+impl Public for &'static str {}
+impl Public for DefinitionName {}
+impl Public for Id {}
+impl Public for Kind {}
+impl Public for ProjectName {}
+impl Public for Resource {}
+impl Public for Uid {}
+impl Public for VaultName {}
+impl Public for VersionName {}
+impl Public for u64 {}
+impl Public for usize {}
+impl<T: Public> Public for List<T> {}
+impl<T: Public + ?Sized> Public for &T {}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $template:literal;)+) => {
+        /// The machine-readable cause of an error; the documentation of each says when it comes.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name on the wire: `UPPER_SNAKE_CASE`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What a client reads, `{…}` filled from the error's [`Detail`]s.
+            pub(crate) fn template(self) -> &'static str {
+                match self { $(Self::$variant => $template,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// No grant allows it; a missing resource looks the same to who may not know.
+    AccessDenied "ACCESS_DENIED"
+        "{principal} lacks permission {permission} on {resource} (or it does not exist); ask an admin for a grant";
+    /// The audit log cannot be written, so nothing is served.
+    AuditUnavailable "AUDIT_UNAVAILABLE"
+        "the audit log cannot be written, so nothing is served; free disk space or repair the log, then try again";
+    /// The caller went away.
+    Cancelled "CANCELLED" "the call was cancelled before it was answered";
+    /// Another change came in between.
+    Conflict "CONFLICT" "{resource} was changed at the same time; read it again and repeat the call";
+    /// No token on a listener that needs one.
+    CredentialsRequired "CREDENTIALS_REQUIRED"
+        "no credentials; send the header `authorization: Bearer <token>`, or call over the Unix socket";
+    /// Soft-deleted: undelete it, or purge it to free the name.
+    DefinitionDeleted "DEFINITION_DELETED"
+        "{resource} is deleted; call UndeleteSecretDefinition, or DeleteSecretDefinition with purge to free the name";
+    /// Put of an existing definition without saying which state is being changed.
+    DefinitionExists "DEFINITION_EXISTS"
+        "{resource} exists and differs; pass its etag to replace it, or update_mask to change single fields";
+    /// No such definition.
+    DefinitionNotFound "DEFINITION_NOT_FOUND" "{resource} does not exist; register it with PutSecretDefinition";
+    /// An environment is named that the project does not declare.
+    EnvironmentUnknown "ENVIRONMENT_UNKNOWN"
+        "{resource} declares no environment of that name; close to it: {near_misses}; declared: {environments}";
+    /// The project declares environments and the call names none.
+    EnvironmentRequired "ENVIRONMENT_REQUIRED"
+        "{resource} declares environments; name one of: {environments}";
+    /// The etag is not that of the current state.
+    EtagMismatch "ETAG_MISMATCH" "{resource} was changed since that etag was read; read it again and repeat the call";
+    /// A field has a value outside its rule.
+    FieldInvalid "FIELD_INVALID" "a field is not valid";
+    /// No such grant.
+    GrantNotFound "GRANT_NOT_FOUND" "there is no such grant; see ListGrants";
+    /// A stored record does not open: changed, swapped, truncated or from another store.
+    IntegrityFailure "INTEGRITY_FAILURE"
+        "a stored record does not open: it was changed or belongs elsewhere; restore it from a backup";
+    /// A bug of Claviger's own.
+    Internal "INTERNAL" "internal error; the log has the cause under this call id";
+    /// A location names a coordinate that its vault does not have.
+    LocationInvalid "LOCATION_INVALID" "the location does not fit vault {vault}";
+    /// A name breaks the rule for names.
+    NameInvalid "NAME_INVALID" "a name is not valid";
+    /// The payload's CRC-32C is not that of its bytes.
+    PayloadCrcMismatch "PAYLOAD_CRC_MISMATCH" "the payload's bytes do not match its crc32c; send it again";
+    /// The payload has no bytes.
+    PayloadEmpty "PAYLOAD_EMPTY" "the payload is empty";
+    /// The payload uses the arm of the other format.
+    PayloadFormatMismatch "PAYLOAD_FORMAT_MISMATCH" "the payload does not fit the definition's format";
+    /// A payload does not go with this call.
+    PayloadNotAllowed "PAYLOAD_NOT_ALLOWED" "a payload does not go with this call";
+    /// The payload is longer than allowed.
+    PayloadTooLarge "PAYLOAD_TOO_LARGE" "the payload is longer than {limit} bytes";
+    /// Put of an existing project without its etag.
+    ProjectExists "PROJECT_EXISTS" "{resource} exists and differs; pass its etag to replace it";
+    /// Delete of a project that still has definitions.
+    ProjectNotEmpty "PROJECT_NOT_EMPTY"
+        "{resource} still has definitions (soft-deleted ones count); purge them first";
+    /// No such project.
+    ProjectNotFound "PROJECT_NOT_FOUND" "{resource} does not exist; create it with PutProject";
+    /// A request id is used again with other content.
+    RequestIdReused "REQUEST_ID_REUSED"
+        "this request_id was used with other content; use a fresh UUID for a new request";
+    /// The request message is longer than allowed.
+    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes";
+    /// The definition has no value yet.
+    SecretNotFound "SECRET_NOT_FOUND" "{resource} has no value in vault {vault}; store one with PutSecretValue";
+    /// The embedded store does not answer.
+    StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
+    /// The token's time is over.
+    TokenExpired "TOKEN_EXPIRED" "the token has expired; ask an admin for a new one (CreateToken)";
+    /// Not a token of this daemon.
+    TokenInvalid "TOKEN_INVALID" "the token is not known here; check that it was copied whole and belongs to this daemon";
+    /// No such token.
+    TokenNotFound "TOKEN_NOT_FOUND" "there is no such token; see ListTokens";
+    /// The token was revoked.
+    TokenRevoked "TOKEN_REVOKED" "the token was revoked; ask an admin for a new one (CreateToken)";
+    /// A value of the right kind in a form that cannot work.
+    ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind}";
+    /// A TEXT definition's stored value is not UTF-8.
+    ValueNotText "VALUE_NOT_TEXT" "the value of {resource} is not UTF-8; register the definition with format BINARY";
+    /// Another sort of credential than the definition's kind.
+    ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind}";
+    /// The vault cannot do this.
+    VaultCapabilityMissing "VAULT_CAPABILITY_MISSING" "vault {vault} cannot do this: {capability}";
+    /// No such vault in the configuration.
+    VaultUnknown "VAULT_UNKNOWN" "there is no vault {vault}; configured: {vaults}";
+    /// The vault does not answer in time.
+    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} does not answer; see CheckVault, then try again";
+    /// The version's bytes are gone for good.
+    VersionDestroyed "VERSION_DESTROYED" "{resource} is destroyed; its value is gone for good";
+    /// The version is switched off.
+    VersionDisabled "VERSION_DISABLED" "{resource} is disabled; call EnableSecretVersion to use it again";
+    /// `if_version` is not the current version.
+    VersionMismatch "VERSION_MISMATCH"
+        "the current version of {resource} is not the one named by if_version; see ListSecretVersions";
+    /// No such version.
+    VersionNotFound "VERSION_NOT_FOUND" "{resource} does not exist; see ListSecretVersions";
+    /// Another write to the same place is under way.
+    WriteInProgress "WRITE_IN_PROGRESS" "another write to {resource} is under way; repeat the call";
+    /// The vault may or may not have taken the write.
+    WriteOutcomeUnknown "WRITE_OUTCOME_UNKNOWN"
+        "vault {vault} did not confirm the write; repeat the call with the same request_id";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A key of an error's metadata; the same in templates and on the wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Detail {
+    /// What a vault cannot do.
+    Capability,
+    /// The environments a project declares.
+    Environments,
+    /// The kind of a definition.
+    Kind,
+    /// A bound that was passed.
+    Limit,
+    /// Names that may have been meant.
+    NearMisses,
+    /// The permission asked for.
+    Permission,
+    /// Who asked.
+    Principal,
+    /// The name of what the error is about.
+    Resource,
+    /// A vault's id.
+    Vault,
+    /// The configured vaults.
+    Vaults,
+}
+
+impl Detail {
+    /// The key on the wire: `lower_snake_case`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Capability => "capability",
+            Self::Environments => "environments",
+            Self::Kind => "kind",
+            Self::Limit => "limit",
+            Self::NearMisses => "near_misses",
+            Self::Permission => "permission",
+            Self::Principal => "principal",
+            Self::Resource => "resource",
+            Self::Vault => "vault",
+            Self::Vaults => "vaults",
+        }
+    }
+}
+
+/// A request field that is wrong, and what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldViolation {
+    /// Path of the field in the request, in proto spelling.
+    pub field: &'static str,
+    /// What is wrong and the remedy.
+    pub description: String,
+}
+
+/// A failure with one machine-readable cause. `Display` prints only what a client may see.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    reason: Reason,
+    details: Vec<(Detail, String)>,
+    violation: Option<FieldViolation>,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this cause.
+    pub fn new(reason: Reason) -> Self {
+        Self(Box::new(Inner {
+            reason,
+            details: Vec::new(),
+            violation: None,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    /// Fills a place of the reason's template.
+    #[must_use]
+    pub fn with(mut self, detail: Detail, value: impl Public) -> Self {
+        self.0.details.push((detail, value.to_string()));
+        self
+    }
+
+    /// Names the request field and the remedy.
+    #[must_use]
+    pub fn violation(mut self, field: &'static str, description: impl Public) -> Self {
+        self.0.violation = Some(FieldViolation {
+            field,
+            description: description.to_string(),
+        });
+        self
+    }
+
+    /// Names the request field; the remedy is the reason's own text.
+    #[must_use]
+    pub fn at(mut self, field: &'static str) -> Self {
+        let description = self.message();
+        self.0.violation = Some(FieldViolation { field, description });
+        self
+    }
+
+    /// Tells the client when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Keeps what went wrong below, for logs only.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The cause.
+    pub fn reason(&self) -> Reason {
+        self.0.reason
+    }
+
+    /// The metadata, in the order it was given.
+    pub fn details(&self) -> &[(Detail, String)] {
+        &self.0.details
+    }
+
+    /// One piece of the metadata.
+    pub fn detail(&self, detail: Detail) -> Option<&str> {
+        self.0
+            .details
+            .iter()
+            .find(|(key, _)| *key == detail)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The field that is wrong, if the request is at fault.
+    pub fn field_violation(&self) -> Option<&FieldViolation> {
+        self.0.violation.as_ref()
+    }
+
+    /// When to try again.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The reason's template, filled from the details.
+    fn message(&self) -> String {
+        let mut message = String::new();
+        let mut rest = self.0.reason.template();
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((key, after)) = after.split_once('}') else {
+                break;
+            };
+            message.push_str(before);
+            let value = self
+                .0
+                .details
+                .iter()
+                .find(|(detail, _)| detail.as_str() == key);
+            message.push_str(value.map_or("(not given)", |(_, value)| value.as_str()));
+            rest = after;
+        }
+        message.push_str(rest);
+        message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message();
+        f.write_str(&message)?;
+        match &self.0.violation {
+            Some(violation) if violation.description != message => {
+                write!(f, ": {} {}", violation.field, violation.description)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.0.reason)?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, "; caused by: {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_well_formed_and_unique() {
+        let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert!(names.iter().all(|name| {
+            name.len() <= 63 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        }));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn a_message_is_its_template_filled_and_the_violation() {
+        let name = DefinitionName::parse("name", "projects/dev/secrets/stripe").expect("valid");
+        let error = Error::new(Reason::DefinitionNotFound).with(Detail::Resource, &name);
+        assert_eq!(
+            error.to_string(),
+            "projects/dev/secrets/stripe does not exist; register it with PutSecretDefinition"
+        );
+        let error = Error::new(Reason::PayloadEmpty).violation("payload.text", "send the key");
+        assert_eq!(
+            error.to_string(),
+            "the payload is empty: payload.text send the key"
+        );
+    }
+
+    #[test]
+    fn the_source_is_for_logs_only() {
+        let error = Error::new(Reason::StoreUnavailable).caused_by("disk I/O error");
+        assert!(!error.to_string().contains("disk I/O"));
+        assert!(format!("{error:?}").contains("disk I/O"));
+    }
+}

@@ -1,0 +1,16 @@
+//! The words every other crate speaks: names, secret bytes, kinds, errors, the clock.
+//!
+//! Does no I/O and knows neither gRPC nor any vault.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod error;
+mod kind;
+mod names;
+mod secret_bytes;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Detail, Error, FieldViolation, Public, Reason, Result};
+pub use kind::{Format, Kind, Trimmed};
+pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
+pub use secret_bytes::SecretBytes;
