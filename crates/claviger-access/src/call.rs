@@ -1,0 +1,187 @@
+//! Who calls what, and what is written down about it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+use claviger_core::{Error, Id, Public, Reason, Resource, Uid};
+use serde::{Deserialize, Serialize};
+
+use crate::Permission;
+
+/// Longest label, in bytes.
+const LABEL_LEN_MAX: usize = 128;
+
+/// Who calls. Written `unix:<uid>` or `token:<id>`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Principal {
+    /// The holder of a token.
+    Token(Id),
+    /// A process of this uid on the Unix socket.
+    Unix(u32),
+}
+
+impl Principal {
+    /// Parses `unix:<uid>` or `token:<id>`.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with a violation on `field`.
+    pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
+        let invalid = || {
+            Error::new(Reason::FieldInvalid)
+                .violation(field, "is not a principal; write unix:<uid> or token:<id>")
+        };
+        match text.trim_ascii().split_once(':') {
+            Some(("token", id)) => Id::parse(field, id).map(Self::Token),
+            // Digits only: `+1` and ` 1` would be second spellings of one principal.
+            Some(("unix", uid)) if uid.bytes().all(|byte| byte.is_ascii_digit()) => {
+                uid.parse().map(Self::Unix).map_err(|_| invalid())
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Unix(uid) => write!(f, "unix:{uid}"),
+        }
+    }
+}
+
+impl Public for Principal {}
+
+/// Short free text that a caller adds to the audit log: `^[0-9A-Za-z._:/@+-]{1,128}$`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Label(String);
+
+impl Label {
+    /// Parses a label; the empty text is none.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with a violation on `field`.
+    pub fn parse(field: &'static str, text: &str) -> Result<Option<Self>, Error> {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let is_allowed = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'.' | b'_' | b':' | b'/' | b'@' | b'+' | b'-')
+        };
+        if text.len() > LABEL_LEN_MAX || !text.bytes().all(is_allowed) {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                field,
+                "is not allowed; use 1 to 128 of the characters 0-9 A-Z a-z . _ : / @ + -",
+            ));
+        }
+        Ok(Some(Self(text.to_owned())))
+    }
+
+    /// The label as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An authenticated caller.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Caller {
+    /// Who it is.
+    pub principal: Principal,
+    /// When its credentials end.
+    pub expire_time: Option<SystemTime>,
+}
+
+/// A row of the RPC table: what an RPC needs and how it is treated.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Rpc {
+    /// Full method name, `claviger.v1.SecretService/GetSecret`.
+    pub name: &'static str,
+    /// The permissions it may ask for; asking for another one is a bug and refused.
+    pub permissions: &'static [Permission],
+    /// Whether every decision leaves an audit record.
+    pub is_audited: bool,
+    /// Whether a `request_id` makes a repeat return the first answer.
+    pub has_request_id: bool,
+}
+
+/// One call of an authenticated caller.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Ties logs, audit records and the client's error together.
+    pub id: Uid,
+    /// Who calls.
+    pub caller: Caller,
+    /// What is called.
+    pub rpc: &'static Rpc,
+    /// The run that the caller says it is.
+    pub run_id: Option<Label>,
+    /// The purpose that the caller states.
+    pub purpose: Option<Label>,
+}
+
+/// Which record of a call it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// The only record of a call without side effects.
+    Decision,
+    /// Before a side effect.
+    Intent,
+    /// After a side effect was tried.
+    Outcome,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Allowed and done, or about to be done.
+    Allowed,
+    /// The caller went away before the answer.
+    Cancelled,
+    /// No grant allows it.
+    Denied,
+    /// Allowed, but it did not work.
+    Failed,
+}
+
+/// What is written down about a call. Holds names only, never a value or a hash of one.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The call.
+    pub call: std::sync::Arc<Call>,
+    /// Which record of the call.
+    pub phase: Phase,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it did not work.
+    pub reason: Option<Reason>,
+    /// The permission that decided.
+    pub permission: Permission,
+    /// What it was asked on.
+    pub resource: Resource,
+    /// Which definition or project of that name.
+    pub resource_uid: Option<Uid>,
+    /// The environment asked for.
+    pub environment: Option<Id>,
+    /// The grant that allowed it.
+    pub grant: Option<Id>,
+    /// The vault that answered.
+    pub vault: Option<Id>,
+    /// The version that was read or written.
+    pub version: Option<Id>,
+}
+
+/// Where decisions are written down.
+pub trait DecisionLog: fmt::Debug + Send + Sync + 'static {
+    /// Writes a record; it is in the log when the future is done.
+    fn record(&self, decision: Decision)
+    -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+    /// Hands a record over without waiting: for calls whose caller is gone.
+    fn record_detached(&self, decision: Decision);
+}

@@ -1,0 +1,30 @@
+//! Generates the gRPC code in pure Rust: no protoc on the machine.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use prost::Message;
+
+/// Messages that carry a value or a token: their `Debug` is written by hand in `src/redact.rs`.
+const SECRET_MESSAGES: [&str; 3] = [
+    "claviger.v1.CreateTokenResponse",
+    "claviger.v1.GetSecretResponse",
+    "claviger.v1.Payload",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let mut files: Vec<PathBuf> = fs::read_dir(root.join("claviger/v1"))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.sort();
+    println!("cargo:rerun-if-changed={}", root.display());
+
+    let descriptors = protox::compile(&files, [&root])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .skip_debug(SECRET_MESSAGES)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
