@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result, Uid};
@@ -125,6 +126,7 @@ impl Authorizer {
             grants,
             log: Arc::clone(&self.log),
             clock: Arc::clone(&self.clock),
+            has_begun: AtomicBool::new(false),
             is_open: true,
         })
     }
@@ -225,6 +227,9 @@ pub struct Authorized {
     grants: Arc<Vec<Grant>>,
     log: Arc<dyn DecisionLog>,
     clock: Arc<dyn Clock>,
+    /// Whether something was about to be done.
+    has_begun: AtomicBool,
+    /// Until the audit has taken the last record.
     is_open: bool,
 }
 
@@ -276,8 +281,19 @@ impl Authorized {
         Err(self.on.denial(&self.call, self.permission))
     }
 
-    /// A record of this call so far, for the audit.
-    pub fn decision(&self, phase: Phase, outcome: Outcome) -> Decision {
+    /// The record that something is about to be done, for the audit to write first.
+    pub fn begin(&self) -> Decision {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.decision(Phase::Intent, Outcome::Allowed)
+    }
+
+    /// Ends the proof with its last record, for the audit to write.
+    pub fn end(mut self, outcome: Outcome) -> Decision {
+        self.is_open = false;
+        self.decision(self.last_phase(), outcome)
+    }
+
+    fn decision(&self, phase: Phase, outcome: Outcome) -> Decision {
         let decision = self
             .on
             .decision(&self.call, self.permission, phase, outcome);
@@ -287,10 +303,11 @@ impl Authorized {
         }
     }
 
-    /// Ends the proof with its last record, for the audit to write.
-    pub fn into_decision(mut self, phase: Phase, outcome: Outcome) -> Decision {
-        self.is_open = false;
-        self.decision(phase, outcome)
+    fn last_phase(&self) -> Phase {
+        match self.has_begun.load(Ordering::Relaxed) {
+            true => Phase::Outcome,
+            false => Phase::Decision,
+        }
     }
 
     fn asked(&self) -> Asked<'_> {
@@ -305,7 +322,7 @@ impl Authorized {
 impl Drop for Authorized {
     fn drop(&mut self) {
         if self.is_open {
-            let mut decision = self.decision(Phase::Decision, Outcome::Cancelled);
+            let mut decision = self.decision(self.last_phase(), Outcome::Cancelled);
             decision.reason = Some(Reason::Cancelled);
             self.log.record_detached(decision);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::{DefinitionName, Id, Kind, List, ProjectName, Resource, Uid, VaultName, VersionName};
 
-/// Result with Claviger's [`enum@Error`].
+/// Result with Claviger's [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Text that may be shown to a client: checked names, numbers, words of the code.
@@ -82,6 +82,9 @@ reasons! {
     /// An environment is named that the project does not declare.
     EnvironmentUnknown "ENVIRONMENT_UNKNOWN"
         "{resource} declares no environment of that name; close to it: {near_misses}; declared: {environments}";
+    /// The definition has locations for other environments only.
+    EnvironmentUncovered "ENVIRONMENT_UNCOVERED"
+        "{resource} has locations for other environments only; add this one under environments, or set environment_fallback";
     /// The project declares environments and the call names none.
     EnvironmentRequired "ENVIRONMENT_REQUIRED"
         "{resource} declares environments; name one of: {environments}";

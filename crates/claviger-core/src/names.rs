@@ -231,6 +231,14 @@ impl VersionName {
         })
     }
 
+    /// The version `version` of a definition.
+    pub fn new(definition: DefinitionName, version: Id) -> Self {
+        Self {
+            definition,
+            version,
+        }
+    }
+
     /// The definition whose version it is.
     pub fn definition(&self) -> &DefinitionName {
         &self.definition

@@ -1,0 +1,237 @@
+//! What calls see of the audit log.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use claviger_access::{Authorized, Decision, DecisionLog, Outcome};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
+use tokio::sync::{oneshot, watch};
+
+use crate::Sink;
+use crate::chain::Chain;
+use crate::record::Entry;
+use crate::sink::FileSink;
+use crate::writer::{Job, Shared, Writer};
+
+/// Most records that wait for the thread. Calls in flight are bounded well below it, so that it is
+/// full only when a write hangs.
+const QUEUE_LEN_MAX: usize = 16 * 1024;
+
+/// What a call turned out to be about; the rest of its record is known when it is authorised.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The vault that answered.
+    pub vault: Option<Id>,
+    /// The version that was read or written.
+    pub version: Option<Id>,
+}
+
+/// The audit log. Dropping the last handle writes and syncs what is queued.
+#[derive(Debug)]
+pub struct Audit {
+    /// Empty only while dropping: the thread ends when it is gone.
+    jobs: Option<SyncSender<Job>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Audit {
+    /// Opens the log at `path`, or creates it with mode 0600, and notes the start in it. A torn
+    /// last line was never answered for: it is cut off, which is noted too.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE` if the last record is not as it was written; `AUDIT_UNAVAILABLE` if the
+    /// file cannot be opened or written, is open to others, or belongs to a running daemon.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let mut sink = FileSink::open(path).map_err(unavailable)?;
+        let tail = sink.tail().map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                Error::new(Reason::IntegrityFailure).caused_by(error)
+            } else {
+                unavailable(error)
+            }
+        })?;
+        let chain = match tail.last_line {
+            Some(line) => Chain::ending_in(&line).map_err(|cause| {
+                Error::new(Reason::IntegrityFailure)
+                    .caused_by(format!("last line of the audit log: {cause}"))
+            })?,
+            None => Chain::empty(),
+        };
+        if tail.torn_bytes > 0 {
+            tracing::warn!(
+                bytes = tail.torn_bytes,
+                "cut a torn record off the audit log"
+            );
+            sink.cut(tail.torn_bytes).map_err(unavailable)?;
+        }
+        Self::start(Box::new(sink), chain, tail.torn_bytes, clock)
+    }
+
+    /// A new log that goes to `sink`.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if its first records cannot be written.
+    pub fn with_sink(sink: Box<dyn Sink>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        Self::start(sink, Chain::empty(), 0, clock)
+    }
+
+    fn start(
+        sink: Box<dyn Sink>,
+        chain: Chain,
+        cut_bytes: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let shared = Arc::new(Shared {
+            health: watch::Sender::new(true),
+            turned_away: AtomicU64::new(0),
+        });
+        let writer = Writer::start(sink, chain, cut_bytes, clock, Arc::clone(&shared))
+            .map_err(unavailable)?;
+        let (jobs, queue) = sync_channel(QUEUE_LEN_MAX);
+        let thread = thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || writer.run(&queue))
+            .map_err(unavailable)?;
+        Ok(Arc::new(Self {
+            jobs: Some(jobs),
+            shared,
+            thread: Some(thread),
+        }))
+    }
+
+    /// Notes what is about to be done; it would survive a loss of power when this returns.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE`: the side effect must not happen.
+    pub async fn intent(&self, authorized: &Authorized) -> Result<()> {
+        written(self.submit(Entry::Decision(authorized.begin()))).await
+    }
+
+    /// Writes the last record of a call and hands its result on: one record, whatever happens.
+    ///
+    /// # Errors
+    /// That of `result`; `AUDIT_UNAVAILABLE` if the record cannot be written, with the value
+    /// dropped.
+    pub async fn conclude<T>(
+        &self,
+        authorized: Authorized,
+        result: Result<T>,
+        facts: impl FnOnce(&T) -> Facts,
+    ) -> Result<T> {
+        let outcome = match &result {
+            Ok(_) => Outcome::Allowed,
+            Err(error) => outcome_of(error.reason()),
+        };
+        let mut decision = authorized.end(outcome);
+        match &result {
+            Ok(value) => {
+                let Facts { vault, version } = facts(value);
+                decision.vault = vault;
+                decision.version = version;
+            }
+            Err(error) => decision.reason = Some(error.reason()),
+        }
+        if outcome == Outcome::Denied {
+            // The grant that allowed it at first is not what decided in the end.
+            decision.grant = None;
+        }
+        written(self.submit(Entry::Decision(decision))).await?;
+        result
+    }
+
+    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if it cannot be written.
+    pub async fn refuse_unauthenticated(
+        &self,
+        call_id: Uid,
+        rpc: &'static str,
+        peer: &'static str,
+        reason: Reason,
+    ) -> Result<()> {
+        let entry = Entry::Refusal {
+            call_id,
+            rpc,
+            peer,
+            reason,
+        };
+        written(self.submit(entry)).await
+    }
+
+    /// Whether the log could be written the last time it was tried.
+    pub fn is_healthy(&self) -> bool {
+        *self.shared.health.borrow()
+    }
+
+    /// Tells when the log stops or starts to be writable.
+    pub fn watch_health(&self) -> watch::Receiver<bool> {
+        self.shared.health.subscribe()
+    }
+
+    /// Queues a record; the answer says whether it is in the log. A record that finds the queue
+    /// full gets none.
+    fn submit(&self, entry: Entry) -> oneshot::Receiver<bool> {
+        let (job, answer) = Job::awaited(entry);
+        self.queue(job);
+        answer
+    }
+
+    fn queue(&self, job: Job) {
+        let is_queued = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if !is_queued {
+            // In this order: the thread that sees the count makes the log healthy again.
+            self.shared.health.send_replace(false);
+            self.shared.turned_away.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl DecisionLog for Audit {
+    fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
+        Box::pin(written(self.submit(Entry::Decision(decision))))
+    }
+
+    fn record_detached(&self, decision: Decision) {
+        self.queue(Job::detached(Entry::Decision(decision)));
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("audit thread panicked");
+        }
+    }
+}
+
+async fn written(answer: oneshot::Receiver<bool>) -> Result<()> {
+    match answer.await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Error::new(Reason::AuditUnavailable)),
+    }
+}
+
+fn unavailable(error: io::Error) -> Error {
+    Error::new(Reason::AuditUnavailable).caused_by(error)
+}
+
+/// A call may lose its permission while it runs: then it was denied, only late.
+fn outcome_of(reason: Reason) -> Outcome {
+    if matches!(reason, Reason::AccessDenied | Reason::TokenExpired) {
+        Outcome::Denied
+    } else {
+        Outcome::Failed
+    }
+}

@@ -1,0 +1,103 @@
+//! How a line hangs on the line before it.
+//!
+//! A line ends in `,"prev":"<hash of the line before>","hash":"<hash>"}`; the hash is SHA-256 over
+//! the line's bytes before `,"hash":"`, so that it can be checked without a JSON parser.
+
+use std::io;
+
+use claviger_seal::{hex, sha256};
+use serde::Deserialize;
+
+use crate::BrokenCause;
+use crate::record::Line;
+
+/// What `prev` is in the first record.
+pub(crate) const FIRST_PREV: &str =
+    "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What stands between the hashed bytes and their hash.
+const HASH_KEY: &[u8] = br#","hash":""#;
+
+/// Where the next line goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    seq: u64,
+    head: String,
+}
+
+impl Chain {
+    /// The chain of an empty log.
+    pub(crate) fn empty() -> Self {
+        Self {
+            seq: 0,
+            head: FIRST_PREV.to_owned(),
+        }
+    }
+
+    /// The chain that ends in `line`, whose own hash must be right.
+    pub(crate) fn ending_in(line: &[u8]) -> Result<Self, BrokenCause> {
+        let link = Link::read(line)?;
+        Ok(Self {
+            seq: link.seq,
+            head: link.hash,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seq == 0
+    }
+
+    /// Appends the next line to `buffer`.
+    pub(crate) fn append(&mut self, line: &Line<'_>, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let start = buffer.len();
+        let linked = line.linked(self.seq + 1, &self.head);
+        serde_json::to_writer(&mut *buffer, &linked)?;
+        // The closing brace comes after the hash.
+        buffer.pop();
+        let hash = hex(&sha256(buffer.get(start..).unwrap_or_default()));
+        buffer.extend_from_slice(HASH_KEY);
+        buffer.extend_from_slice(hash.as_bytes());
+        buffer.extend_from_slice(b"\"}\n");
+        self.seq += 1;
+        self.head = hash;
+        Ok(())
+    }
+}
+
+/// The part of a line that makes the chain, its hash already checked.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) seq: u64,
+    pub(crate) time: String,
+    pub(crate) prev: String,
+    pub(crate) hash: String,
+}
+
+impl Link {
+    /// Reads a line without its line feed.
+    pub(crate) fn read(line: &[u8]) -> Result<Self, BrokenCause> {
+        #[derive(Deserialize)]
+        struct Fields {
+            seq: u64,
+            time: String,
+            prev: String,
+            hash: String,
+        }
+
+        let (body, hash) = line
+            .strip_suffix(b"\"}")
+            .and_then(|rest| rest.split_last_chunk::<64>())
+            .and_then(|(rest, hash)| Some((rest.strip_suffix(HASH_KEY)?, hash)))
+            .ok_or(BrokenCause::NotARecord)?;
+        if hex(&sha256(body)).as_bytes() != hash {
+            return Err(BrokenCause::Edited);
+        }
+        let fields: Fields = serde_json::from_slice(line).map_err(|_| BrokenCause::NotARecord)?;
+        Ok(Self {
+            seq: fields.seq,
+            time: fields.time,
+            prev: fields.prev,
+            hash: fields.hash,
+        })
+    }
+}

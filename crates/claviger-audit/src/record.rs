@@ -1,0 +1,200 @@
+//! What stands in a line.
+
+use std::fmt::Display;
+
+use claviger_access::{Decision, Outcome, Phase};
+use claviger_core::{Reason, Uid};
+use serde::{Serialize, Serializer};
+
+/// What callers ask to be written down.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// A decision about an authenticated call.
+    Decision(Decision),
+    /// A call that could not be authenticated.
+    Refusal {
+        call_id: Uid,
+        rpc: &'static str,
+        peer: &'static str,
+        reason: Reason,
+    },
+}
+
+impl Entry {
+    /// Whether a side effect waits until the record has reached the disk.
+    pub(crate) fn is_intent(&self) -> bool {
+        matches!(self, Self::Decision(decision) if decision.phase == Phase::Intent)
+    }
+
+    pub(crate) fn line(&self) -> Line<'_> {
+        match self {
+            Self::Decision(decision) => Line::decision(decision),
+            Self::Refusal {
+                call_id,
+                rpc,
+                peer,
+                reason,
+            } => Line {
+                call: Some(*call_id),
+                phase: Some(phase_name(Phase::Decision)),
+                outcome: Some(outcome_name(Outcome::Denied)),
+                reason: Some(reason.as_str()),
+                rpc: Some(rpc),
+                peer: Some(peer),
+                ..Line::default()
+            },
+        }
+    }
+}
+
+/// A line of the log but for its hash, in the order it is written; what is absent is left out.
+#[derive(Clone, Default, Serialize)]
+pub(crate) struct Line<'a> {
+    seq: u64,
+    time: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<Uid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpc: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_uid: Option<Uid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vault: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<&'a str>,
+    prev: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// The first record of a log.
+    pub(crate) fn opened() -> Self {
+        Self {
+            daemon: Some(env!("CARGO_PKG_VERSION")),
+            ..Self::event("opened")
+        }
+    }
+
+    /// A daemon begins to write.
+    pub(crate) fn started() -> Self {
+        Self {
+            daemon: Some(env!("CARGO_PKG_VERSION")),
+            ..Self::event("started")
+        }
+    }
+
+    /// A torn last line was cut off.
+    pub(crate) fn cut(bytes: u64) -> Self {
+        Self {
+            bytes: Some(bytes),
+            ..Self::event("cut")
+        }
+    }
+
+    /// The log can be written again; `lost` records could not be.
+    pub(crate) fn recovered(lost: u64) -> Self {
+        Self {
+            lost: Some(lost),
+            ..Self::event("recovered")
+        }
+    }
+
+    /// The same line at a time.
+    pub(crate) fn at(self, time: &'a str) -> Self {
+        Self { time, ..self }
+    }
+
+    /// The same line at its place in the chain.
+    pub(crate) fn linked(&self, seq: u64, prev: &'a str) -> Self {
+        Self {
+            seq,
+            prev,
+            ..self.clone()
+        }
+    }
+
+    fn event(name: &'static str) -> Self {
+        Self {
+            event: Some(name),
+            ..Self::default()
+        }
+    }
+
+    fn decision(decision: &'a Decision) -> Self {
+        let call = &decision.call;
+        Self {
+            call: Some(call.id),
+            phase: Some(phase_name(decision.phase)),
+            outcome: Some(outcome_name(decision.outcome)),
+            reason: decision.reason.map(Reason::as_str),
+            principal: Some(Shown(&call.caller.principal)),
+            rpc: Some(call.rpc.name),
+            permission: Some(decision.permission.as_str()),
+            resource: Some(Shown(&decision.resource)),
+            resource_uid: decision.resource_uid,
+            environment: decision.environment.as_ref().map(|id| id.as_str()),
+            grant: decision.grant.as_ref().map(|id| id.as_str()),
+            vault: decision.vault.as_ref().map(|id| id.as_str()),
+            version: decision.version.as_ref().map(|id| id.as_str()),
+            run_id: call.run_id.as_ref().map(|label| label.as_str()),
+            purpose: call.purpose.as_ref().map(|label| label.as_str()),
+            ..Self::default()
+        }
+    }
+}
+
+/// A name, written as it is displayed.
+#[derive(Clone, Copy)]
+struct Shown<'a>(&'a dyn Display);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Decision => "DECISION",
+        Phase::Intent => "INTENT",
+        Phase::Outcome => "OUTCOME",
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allowed => "ALLOWED",
+        Outcome::Cancelled => "CANCELLED",
+        Outcome::Denied => "DENIED",
+        Outcome::Failed => "FAILED",
+    }
+}

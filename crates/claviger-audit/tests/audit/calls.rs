@@ -1,0 +1,299 @@
+//! What calls may rely on.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::support::{DEFINITION, authorize, clock, lines, memory_audit};
+use claviger_audit::{Audit, Facts, verify};
+use claviger_core::{Error, Id, Reason, Uid};
+use tempfile::TempDir;
+
+const RPC: &str = "claviger.v1.SecretService/GetSecret";
+
+fn facts<T>(_: &T) -> Facts {
+    Facts {
+        vault: Some(Id::from_static("managed")),
+        version: Some(Id::from_static("v-1")),
+    }
+}
+
+fn log_file() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("audit.jsonl");
+    (directory, path)
+}
+
+async fn refuse(audit: &Audit) {
+    audit
+        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid)
+        .await
+        .expect("written");
+}
+
+/// Adds `count` records to the log at `path` in one run of the daemon.
+async fn run(path: &Path, count: usize) {
+    let audit = Audit::open(path, clock()).expect("opens");
+    for _ in 0..count {
+        refuse(&audit).await;
+    }
+}
+
+#[tokio::test]
+async fn a_concluded_call_leaves_exactly_one_record_with_all_that_is_known() {
+    let (audit, sink) = memory_audit();
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let call_id = authorized.call().id.to_string();
+    let value = audit.conclude(authorized, Ok(7), facts).await;
+    assert_eq!(value.expect("written"), 7);
+    drop(audit);
+    let [line] = &sink.calls()[..] else {
+        panic!("one record")
+    };
+    for (key, value) in [
+        ("time", "2026-11-22T04:00:00.000000Z"),
+        ("call", call_id.as_str()),
+        ("phase", "DECISION"),
+        ("outcome", "ALLOWED"),
+        ("principal", "unix:0"),
+        ("rpc", RPC),
+        ("permission", "secrets.get"),
+        ("resource", DEFINITION),
+        ("environment", "prod"),
+        ("grant", "grant-1"),
+        ("vault", "managed"),
+        ("version", "v-1"),
+        ("run_id", "run-7"),
+        ("purpose", "nightly/sync"),
+    ] {
+        assert_eq!(line[key], value, "{key}");
+    }
+    assert!(line["resource_uid"].is_string());
+    assert!(line.get("reason").is_none() && line.get("event").is_none());
+    let verified = verify(sink.text().as_bytes()).expect("the chain holds");
+    assert_eq!(verified.records, 3);
+    assert_eq!(verified.head, line["hash"].as_str().expect("text"));
+}
+
+#[tokio::test]
+async fn a_failed_call_says_why_and_a_late_denial_is_a_denial() {
+    let (audit, sink) = memory_audit();
+    for (reason, outcome, has_grant) in [
+        (Reason::SecretNotFound, "FAILED", true),
+        (Reason::AccessDenied, "DENIED", false),
+        (Reason::TokenExpired, "DENIED", false),
+    ] {
+        let authorized = authorize(&audit, 0).await.expect("allowed");
+        let result = Err::<u8, _>(Error::new(reason));
+        let error = audit
+            .conclude(authorized, result, facts)
+            .await
+            .expect_err("stays an error");
+        assert_eq!(error.reason(), reason);
+        let line = sink.calls().pop().expect("a record");
+        assert_eq!(line["phase"], "DECISION");
+        assert_eq!(line["outcome"], outcome);
+        assert_eq!(line["reason"], reason.as_str());
+        assert_eq!(line.get("grant").is_some(), has_grant);
+        assert!(line.get("vault").is_none());
+    }
+    assert_eq!(sink.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn a_denial_is_in_the_log_before_the_caller_hears_of_it() {
+    let (audit, sink) = memory_audit();
+    authorize(&audit, 1).await.expect_err("denied");
+    let line = sink.calls().pop().expect("a record");
+    assert_eq!(line["outcome"], "DENIED");
+    assert_eq!(line["principal"], "unix:1");
+}
+
+#[tokio::test]
+async fn a_failed_authentication_is_written_without_a_principal() {
+    let (audit, sink) = memory_audit();
+    refuse(&audit).await;
+    let line = sink.calls().pop().expect("a record");
+    assert_eq!(line["peer"], "tcp");
+    assert_eq!(line["reason"], "TOKEN_INVALID");
+    assert!(line.get("principal").is_none());
+}
+
+#[tokio::test]
+async fn a_dropped_proof_leaves_a_cancelled_record() {
+    let (audit, sink) = memory_audit();
+    drop(authorize(&audit, 0).await.expect("allowed"));
+    drop(audit);
+    let line = sink.calls().pop().expect("a record");
+    assert_eq!(line["outcome"], "CANCELLED");
+    assert_eq!(line["reason"], "CANCELLED");
+}
+
+#[tokio::test]
+async fn an_intent_is_synced_before_it_returns() {
+    let (audit, sink) = memory_audit();
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    sink.disk().steps.clear();
+    audit.intent(&authorized).await.expect("written");
+    assert_eq!(sink.disk().steps, ["append", "sync"]);
+    let result = audit.conclude(authorized, Ok(()), facts).await;
+    result.expect("written");
+    let phases: Vec<_> = sink
+        .calls()
+        .iter()
+        .map(|line| line["phase"].clone())
+        .collect();
+    assert_eq!(phases, ["INTENT", "OUTCOME"]);
+}
+
+#[tokio::test]
+async fn nothing_is_served_while_the_log_is_full_and_the_next_record_recovers() {
+    let (audit, sink) = memory_audit();
+    let mut health = audit.watch_health();
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let other = authorize(&audit, 0).await.expect("allowed");
+    sink.disk().is_full = true;
+    let error = audit
+        .conclude(authorized, Ok("value"), facts)
+        .await
+        .expect_err("fails closed");
+    assert_eq!(error.reason(), Reason::AuditUnavailable);
+    let error = audit.intent(&other).await.expect_err("fails closed");
+    assert_eq!(error.reason(), Reason::AuditUnavailable);
+    assert!(!audit.is_healthy());
+    assert!(!*health.borrow_and_update());
+
+    sink.disk().is_full = false;
+    audit
+        .conclude(other, Ok("value"), facts)
+        .await
+        .expect("written again");
+    assert!(audit.is_healthy());
+    assert!(*health.borrow_and_update());
+    let lines = sink.lines();
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str()).collect();
+    assert_eq!(
+        events,
+        [Some("opened"), Some("started"), Some("recovered"), None]
+    );
+    assert_eq!(lines[2]["lost"], 2);
+    verify(sink.text().as_bytes()).expect("the chain holds");
+}
+
+#[tokio::test]
+async fn many_calls_at_once_make_one_chain() {
+    let (audit, sink) = memory_audit();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..500 {
+        let audit = audit.clone();
+        calls.spawn(async move { refuse(&audit).await });
+    }
+    calls.join_all().await;
+    let verified = verify(sink.text().as_bytes()).expect("the chain holds");
+    assert_eq!(verified.records, 502);
+}
+
+#[tokio::test]
+async fn a_restart_continues_the_chain() {
+    let (_directory, path) = log_file();
+    run(&path, 3).await;
+    run(&path, 2).await;
+    let text = fs::read_to_string(&path).expect("readable");
+    let verified = verify(text.as_bytes()).expect("the chain holds");
+    assert_eq!(verified.records, 8);
+    let events: Vec<_> = lines(&text)
+        .iter()
+        .filter_map(|line| line["event"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(events, ["opened", "started", "started"]);
+    let mode = fs::metadata(&path).expect("exists").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_torn_last_line_is_cut_off_wherever_it_tore() {
+    let (_directory, path) = log_file();
+    run(&path, 2).await;
+    let whole = fs::read(&path).expect("readable");
+    let last = whole
+        .split_inclusive(|byte| *byte == b'\n')
+        .next_back()
+        .expect("a line")
+        .len();
+    for torn in 1..last {
+        fs::write(&path, &whole[..whole.len() - torn]).expect("writable");
+        run(&path, 0).await;
+        let text = fs::read_to_string(&path).expect("readable");
+        verify(text.as_bytes()).expect("the chain holds");
+        let line = &lines(&text)[3];
+        assert_eq!(line["event"], "cut");
+        assert_eq!(line["bytes"], last - torn);
+    }
+}
+
+#[tokio::test]
+async fn a_torn_first_line_is_cut_off() {
+    let (_directory, path) = log_file();
+    run(&path, 0).await;
+    let whole = fs::read(&path).expect("readable");
+    fs::write(&path, &whole[..40]).expect("writable");
+    run(&path, 0).await;
+    let text = fs::read_to_string(&path).expect("readable");
+    verify(text.as_bytes()).expect("the chain holds");
+    assert_eq!(lines(&text)[1]["bytes"], 40);
+}
+
+#[tokio::test]
+async fn a_log_whose_end_was_changed_is_not_continued_and_not_touched() {
+    let (_directory, path) = log_file();
+    run(&path, 2).await;
+    let whole = fs::read_to_string(&path).expect("readable");
+    let edited = whole.replace("\"tcp\"", "\"TCP\"");
+    for text in [
+        edited.as_str(),
+        "some other file",
+        "some other file\n",
+        &format!("{whole}\n"),
+    ] {
+        fs::write(&path, text).expect("writable");
+        let error = Audit::open(&path, clock()).expect_err(text);
+        assert_eq!(error.reason(), Reason::IntegrityFailure, "{text}");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), text);
+    }
+}
+
+#[tokio::test]
+async fn links_open_files_other_kinds_and_a_second_daemon_are_refused() {
+    let (directory, path) = log_file();
+    let refused = |path: &PathBuf| {
+        let error = Audit::open(path, clock()).expect_err("refused");
+        assert_eq!(error.reason(), Reason::AuditUnavailable);
+        format!("{error:?}")
+    };
+    let running = Audit::open(&path, clock()).expect("opens");
+    assert!(refused(&path).contains("in use"));
+    drop(running);
+
+    let link = directory.path().join("link");
+    symlink(&path, &link).expect("links");
+    refused(&link);
+    refused(&directory.path().to_owned());
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("own file");
+    assert!(refused(&path).contains("0600"));
+}
+
+#[tokio::test]
+async fn a_line_that_the_daemon_did_not_write_is_not_continued() {
+    let (_directory, path) = log_file();
+    run(&path, 1).await;
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .expect("opens");
+    file.write_all(b"{\"seq\":4,\"event\":\"forged\"}\n")
+        .expect("writable");
+    let error = Audit::open(&path, clock()).expect_err("not a record");
+    assert_eq!(error.reason(), Reason::IntegrityFailure);
+}

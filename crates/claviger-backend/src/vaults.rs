@@ -1,0 +1,323 @@
+//! The configured vaults, and the deadline around every call to one.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_core::{Detail, Error, Id, List, Reason, Result, SecretBytes, Uid};
+
+use crate::{Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState};
+
+/// All configured vaults, by id.
+#[derive(Clone, Debug, Default)]
+pub struct Vaults(BTreeMap<Id, Arc<Vault>>);
+
+impl Vaults {
+    /// These vaults.
+    pub fn new(vaults: impl IntoIterator<Item = Vault>) -> Self {
+        Self(
+            vaults
+                .into_iter()
+                .map(|vault| (vault.id.clone(), Arc::new(vault)))
+                .collect(),
+        )
+    }
+
+    /// The vault of this id.
+    ///
+    /// # Errors
+    /// `VAULT_UNKNOWN`, naming those there are.
+    pub fn find(&self, id: &Id) -> Result<&Arc<Vault>> {
+        self.0.get(id).ok_or_else(|| {
+            Error::new(Reason::VaultUnknown)
+                .with(Detail::Vault, id)
+                .with(Detail::Vaults, List(self.0.keys().cloned().collect()))
+        })
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Vault>> {
+        self.0.values()
+    }
+}
+
+/// One configured vault: a backend within its deadline.
+#[derive(Debug)]
+pub struct Vault {
+    id: Id,
+    backend: Arc<dyn Backend>,
+    timeout: Duration,
+}
+
+impl Vault {
+    /// A vault whose every call ends within `timeout`.
+    pub fn new(id: Id, backend: Arc<dyn Backend>, timeout: Duration) -> Self {
+        Self {
+            id,
+            backend,
+            timeout,
+        }
+    }
+
+    /// Its id in the configuration.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Its backend's kind.
+    pub fn kind(&self) -> &'static str {
+        self.backend.kind()
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// What it can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    /// See [`Backend::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn check(&self, cx: &CallContext) -> Result<()> {
+        self.within(Reason::VaultUnreachable, self.backend.check(cx))
+            .await
+    }
+
+    /// See [`Backend::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: Option<&Id>,
+    ) -> Result<Reading> {
+        self.within(
+            Reason::VaultUnreachable,
+            self.backend.read(cx, address, version),
+        )
+        .await
+    }
+
+    /// See [`Backend::write`].
+    ///
+    /// # Errors
+    /// As there; a write that outlives the deadline may or may not have been taken.
+    pub async fn write(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        write_id: Uid,
+        value: &SecretBytes,
+    ) -> Result<Id> {
+        let write = self.backend.write(cx, address, write_id, value);
+        self.within(Reason::WriteOutcomeUnknown, write).await
+    }
+
+    /// See [`Backend::find_write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn find_write(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        write_id: Uid,
+    ) -> Result<Option<Id>> {
+        let find = self.backend.find_write(cx, address, write_id);
+        self.within(Reason::VaultUnreachable, find).await
+    }
+
+    /// See [`Backend::versions`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn versions(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        let versions = self.backend.versions(cx, address, after, limit);
+        self.within(Reason::VaultUnreachable, versions).await
+    }
+
+    /// See [`Backend::set_state`].
+    ///
+    /// # Errors
+    /// As there, and `VAULT_CAPABILITY_MISSING` where it is not declared.
+    pub async fn set_state(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        let (is_able, capability) = match state {
+            VersionState::Destroyed => (self.capabilities().destroy_version, "destroy a version"),
+            VersionState::Disabled | VersionState::Enabled => (
+                self.capabilities().disable_version,
+                "enable or disable a version",
+            ),
+        };
+        if !is_able {
+            return Err(Error::new(Reason::VaultCapabilityMissing)
+                .with(Detail::Vault, &self.id)
+                .with(Detail::Capability, capability));
+        }
+        let change = self.backend.set_state(cx, address, version, state);
+        self.within(Reason::VaultUnreachable, change).await
+    }
+
+    /// See [`Backend::purge`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
+        self.within(Reason::VaultUnreachable, self.backend.purge(cx, address))
+            .await
+    }
+
+    /// Runs a call within the deadline and names the vault in its error.
+    async fn within<T>(&self, late: Reason, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(Error::new(late).caused_by(elapsed)),
+        }
+        .map_err(|error| error.with(Detail::Vault, &self.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Never answers, and can do nothing.
+    #[derive(Debug)]
+    struct Silent;
+
+    #[async_trait]
+    impl Backend for Silent {
+        fn kind(&self) -> &'static str {
+            "silent"
+        }
+        fn capabilities(&self) -> Capabilities {
+            Capabilities {
+                secret: false,
+                property: false,
+                version: false,
+                latest: false,
+                disable_version: false,
+                destroy_version: false,
+                value_bytes_max: 1,
+            }
+        }
+        async fn check(&self, _: &CallContext) -> Result<()> {
+            std::future::pending().await
+        }
+        async fn read(&self, _: &CallContext, _: &Address, _: Option<&Id>) -> Result<Reading> {
+            std::future::pending().await
+        }
+        async fn write(&self, _: &CallContext, _: &Address, _: Uid, _: &SecretBytes) -> Result<Id> {
+            std::future::pending().await
+        }
+        async fn find_write(&self, _: &CallContext, _: &Address, _: Uid) -> Result<Option<Id>> {
+            std::future::pending().await
+        }
+        async fn versions(
+            &self,
+            _: &CallContext,
+            _: &Address,
+            _: Option<&Id>,
+            _: usize,
+        ) -> Result<Vec<VersionInfo>> {
+            std::future::pending().await
+        }
+        async fn set_state(
+            &self,
+            _: &CallContext,
+            _: &Address,
+            _: &Id,
+            _: VersionState,
+        ) -> Result<VersionInfo> {
+            std::future::pending().await
+        }
+        async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+            std::future::pending().await
+        }
+    }
+
+    fn silent() -> (Vault, CallContext, Address) {
+        let vault = Vault::new(
+            Id::from_static("quiet"),
+            Arc::new(Silent),
+            Duration::from_secs(5),
+        );
+        let address = Address {
+            owner: Uid::random(),
+            secret: "s".into(),
+        };
+        (
+            vault,
+            CallContext {
+                call_id: Uid::random(),
+            },
+            address,
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hanging_vault_is_left_at_its_deadline() {
+        let (vault, cx, address) = silent();
+        let start = tokio::time::Instant::now();
+        let error = vault.read(&cx, &address, None).await.expect_err("silent");
+        assert_eq!(error.reason(), Reason::VaultUnreachable);
+        assert_eq!(error.detail(Detail::Vault), Some("quiet"));
+        assert_eq!(start.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_outlives_the_deadline_has_an_unknown_outcome() {
+        let (vault, cx, address) = silent();
+        let value = SecretBytes::new(b"v".to_vec());
+        let error = vault
+            .write(&cx, &address, Uid::random(), &value)
+            .await
+            .expect_err("silent");
+        assert_eq!(error.reason(), Reason::WriteOutcomeUnknown);
+    }
+
+    #[tokio::test]
+    async fn a_missing_capability_is_named_without_asking_the_vault() {
+        let (vault, cx, address) = silent();
+        let version = Id::from_static("1");
+        for state in [VersionState::Disabled, VersionState::Destroyed] {
+            let error = vault
+                .set_state(&cx, &address, &version, state)
+                .await
+                .expect_err("silent");
+            assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
+        }
+    }
+
+    #[test]
+    fn an_unknown_vault_names_the_known_ones() {
+        let error = Vaults::new([silent().0])
+            .find(&Id::from_static("aws"))
+            .expect_err("unknown");
+        assert_eq!(
+            error.to_string(),
+            "there is no vault aws; configured: quiet"
+        );
+    }
+}

