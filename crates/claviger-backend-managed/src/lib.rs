@@ -1,1 +1,285 @@
+//! The managed vault: values in Claviger's own store, each sealed on its own.
+//!
+//! Knows a secret by the definition that owns it, so it is reached only through its own
+//! definition. Three records per secret: the head (which write came last), one info per version,
+//! one sealed value per version.
+#![forbid(unsafe_code)]
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use claviger_backend::{
+    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState,
+};
+use claviger_core::{Clock, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_store::{Batch, Committed, Expect, Record, Records, Stored};
+use serde::{Deserialize, Serialize};
+
+/// Longest value, in bytes: what the smallest of the cloud vaults takes, rounded up.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Versions purged per commit.
+const PURGE_BATCH: usize = 100;
+
+/// What the newest write was.
+#[derive(Debug, Deserialize, Serialize)]
+struct Head {
+    newest: u64,
+    write_id: Uid,
+}
+
+impl Record for Head {
+    const KIND: &'static str = "managed-secrets/";
+}
+
+/// A version without its value.
+#[derive(Debug, Deserialize, Serialize)]
+struct Version {
+    number: u64,
+    state: VersionState,
+    create_time: SystemTime,
+}
+
+impl Record for Version {
+    const KIND: &'static str = "managed-versions/";
+}
+
+impl Version {
+    fn info(&self) -> Result<VersionInfo> {
+        Ok(VersionInfo {
+            version: Id::parse("version", &self.number.to_string())?,
+            state: self.state,
+            create_time: self.create_time,
+        })
+    }
+}
+
+/// The backend of kind `managed`.
+#[derive(Debug)]
+pub struct Managed {
+    records: Arc<Records>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Managed {
+    /// The kind, as in the configuration.
+    pub const KIND: &'static str = "managed";
+
+    /// Keeps values in `records`.
+    pub fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+        Self { records, clock }
+    }
+
+    async fn version(&self, address: &Address, version: &Id) -> Result<(u64, Stored<Version>)> {
+        let number = number_of(version)?;
+        let stored = self
+            .records
+            .get::<Version>(&version_id(address, number))
+            .await?;
+        stored
+            .map(|stored| (number, stored))
+            .ok_or_else(|| Error::new(Reason::VersionNotFound))
+    }
+}
+
+#[async_trait]
+impl Backend for Managed {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            secret: false,
+            property: false,
+            version: false,
+            latest: false,
+            disable_version: true,
+            destroy_version: true,
+            value_bytes_max: VALUE_BYTES_MAX,
+        }
+    }
+
+    async fn check(&self, _: &CallContext) -> Result<()> {
+        self.records
+            .health()
+            .await
+            .map_err(|error| Error::new(Reason::VaultUnreachable).caused_by(error))
+    }
+
+    async fn read(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: Option<&Id>,
+    ) -> Result<Reading> {
+        let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
+        let (number, stored) = self.version(address, version).await?;
+        match stored.record.state {
+            VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
+            VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
+            VersionState::Enabled => {
+                let value = self.records.secret(&value_key(address, number)).await?;
+                // Destroyed between the two reads.
+                let value = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
+                Ok(Reading {
+                    version: version.clone(),
+                    value,
+                })
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: Uid,
+        value: &SecretBytes,
+    ) -> Result<Id> {
+        let head_id = address.owner.to_string();
+        let head = self.records.get::<Head>(&head_id).await?;
+        let (newest, expect) = match &head {
+            Some(head) if head.record.write_id == write_id => return id_of(head.record.newest),
+            Some(head) => (head.record.newest, Expect::Revision(head.revision)),
+            None => (0, Expect::Absent),
+        };
+        let number = newest + 1;
+        let version = Version {
+            number,
+            state: VersionState::Enabled,
+            create_time: self.clock.now(),
+        };
+        let batch = Batch::new()
+            .put(
+                &head_id,
+                &Head {
+                    newest: number,
+                    write_id,
+                },
+                expect,
+            )
+            .put(&version_id(address, number), &version, Expect::Absent)
+            .put_secret(&value_key(address, number), value, Expect::Absent);
+        match self.records.commit(batch).await? {
+            Committed::At(_) => id_of(number),
+            Committed::Conflict { .. } => Err(Error::new(Reason::WriteInProgress)),
+        }
+    }
+
+    async fn find_write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: Uid,
+    ) -> Result<Option<Id>> {
+        match self.records.get::<Head>(&address.owner.to_string()).await? {
+            Some(head) if head.record.write_id == write_id => id_of(head.record.newest).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    async fn versions(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        let after = after
+            .map(number_of)
+            .transpose()?
+            .map(|number| version_id(address, number));
+        let prefix = format!("{}/", address.owner);
+        let page = self
+            .records
+            .scan::<Version>(&prefix, after.as_deref(), limit)
+            .await?;
+        page.into_iter()
+            .map(|(_, stored)| stored.record.info())
+            .collect()
+    }
+
+    async fn set_state(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        let (number, stored) = self.version(address, version).await?;
+        if stored.record.state == state {
+            return stored.record.info();
+        }
+        if stored.record.state == VersionState::Destroyed {
+            return Err(Error::new(Reason::VersionDestroyed));
+        }
+        let changed = Version {
+            number,
+            state,
+            create_time: stored.record.create_time,
+        };
+        let mut batch = Batch::new().put(
+            &version_id(address, number),
+            &changed,
+            Expect::Revision(stored.revision),
+        );
+        if state == VersionState::Destroyed {
+            batch = batch.delete_secret(&value_key(address, number), Expect::Any);
+        }
+        match self.records.commit(batch).await? {
+            Committed::At(_) => changed.info(),
+            Committed::Conflict { .. } => Err(Error::new(Reason::WriteInProgress)),
+        }
+    }
+
+    async fn purge(&self, _: &CallContext, address: &Address) -> Result<()> {
+        let prefix = format!("{}/", address.owner);
+        loop {
+            let page = self
+                .records
+                .scan::<Version>(&prefix, None, PURGE_BATCH)
+                .await?;
+            let mut batch = Batch::new();
+            for (id, stored) in &page {
+                batch = batch
+                    .delete::<Version>(id, Expect::Any)
+                    .delete_secret(&value_key(address, stored.record.number), Expect::Any);
+            }
+            if page.len() < PURGE_BATCH {
+                batch = batch.delete::<Head>(&address.owner.to_string(), Expect::Any);
+            }
+            match self.records.commit(batch).await? {
+                Committed::At(_) if page.len() < PURGE_BATCH => return Ok(()),
+                Committed::At(_) => {}
+                Committed::Conflict { .. } => return Err(Error::new(Reason::WriteInProgress)),
+            }
+        }
+    }
+}
+
+/// Counts down, so that a scan meets the newest version first.
+fn version_id(address: &Address, number: u64) -> String {
+    format!("{}/{:020}", address.owner, u64::MAX - number)
+}
+
+fn value_key(address: &Address, number: u64) -> String {
+    format!("managed-values/{}/{number}", address.owner)
+}
+
+fn id_of(number: u64) -> Result<Id> {
+    Id::parse("version", &number.to_string())
+}
+
+/// Versions are counted from 1; `01` or `+1` would be second spellings of one version.
+fn number_of(version: &Id) -> Result<u64> {
+    let number = version
+        .as_str()
+        .parse()
+        .ok()
+        .filter(|number: &u64| *number > 0);
+    number
+        .filter(|number| number.to_string() == version.as_str())
+        .ok_or_else(|| Error::new(Reason::VersionNotFound))
+}

@@ -1,1 +1,164 @@
+//! The use cases, one file per resource. Nobody else sees both a caller and a vault.
+//!
+//! Start with `secrets.rs` (a read in numbered steps), then `writes.rs` (how a write survives a
+//! crash between two systems). Knows no transport: the API parses, calls and formats.
+#![forbid(unsafe_code)]
 
+mod access;
+mod catalog;
+mod definition;
+mod definitions;
+mod dev;
+mod idempotency;
+mod page;
+mod payload;
+mod projects;
+mod secrets;
+mod tokens;
+mod vaults;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_access::{Authorized, Authorizer, Call, DecisionLog, Permission};
+use claviger_audit::{Audit, Facts};
+use claviger_backend::{CallContext, Vaults};
+use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
+use claviger_store::Records;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+pub use access::{GrantView, NewGrant};
+pub use definition::{Content, Definition, Location};
+pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
+pub use idempotency::RequestId;
+pub use page::{Page, PageRequest};
+pub use payload::{Payload, Warning};
+pub use projects::{Environment, Project, ProjectContent, PutProject};
+pub use secrets::{GetSecret, PutValue, PutValueOutcome, SecretVersion, Served};
+pub use tokens::{NewToken, TokenView};
+pub use vaults::{Check, CheckReport, PartStatus, VaultView};
+
+/// What a broker is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The sealed records.
+    pub records: Arc<Records>,
+    /// The configured vaults.
+    pub vaults: Vaults,
+    /// The audit log.
+    pub audit: Arc<Audit>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long a soft-deleted definition keeps its name.
+    pub deleted_retention: Duration,
+    /// The uid that is admin by itself: the daemon's own.
+    pub first_admin: u32,
+    /// Where writes run, so that they finish although their caller left.
+    pub runtime: Handle,
+}
+
+/// The use cases.
+#[derive(Debug)]
+pub struct Broker {
+    records: Arc<Records>,
+    vaults: Vaults,
+    audit: Arc<Audit>,
+    clock: Arc<dyn Clock>,
+    authorizer: Authorizer,
+    deleted_retention: Duration,
+    first_admin: u32,
+    runtime: Handle,
+    writes: TaskTracker,
+}
+
+impl Broker {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let log: Arc<dyn DecisionLog> = Arc::<Audit>::clone(&parts.audit);
+        Self {
+            records: parts.records,
+            vaults: parts.vaults,
+            audit: parts.audit,
+            authorizer: Authorizer::new(log, Arc::clone(&parts.clock)),
+            clock: parts.clock,
+            deleted_retention: parts.deleted_retention,
+            first_admin: parts.first_admin,
+            runtime: parts.runtime,
+            writes: TaskTracker::new(),
+        }
+    }
+
+    /// The audit log, for what happens before a caller is known.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Waits until the writes that were begun have ended.
+    pub async fn drain(&self) {
+        self.writes.close();
+        self.writes.wait().await;
+    }
+
+    async fn authorize(
+        &self,
+        call: &Arc<Call>,
+        permissions: &[Permission],
+        resource: Resource,
+        environment: Option<&Id>,
+    ) -> Result<Authorized> {
+        self.authorizer
+            .authorize(self, call, permissions, resource, environment.cloned())
+            .await
+    }
+
+    async fn authorize_anywhere(
+        &self,
+        call: &Arc<Call>,
+        permission: Permission,
+    ) -> Result<Authorized> {
+        self.authorizer
+            .authorize_anywhere(self, call, permission)
+            .await
+    }
+
+    /// Writes the one record of a call that changed nothing.
+    async fn decided<T>(&self, authorized: Authorized, result: Result<T>) -> Result<T> {
+        self.audit
+            .conclude(authorized, result, |_| Facts::default())
+            .await
+    }
+
+    /// Runs a change to its end and writes its last record, even if the caller leaves meanwhile.
+    async fn finish_detached<T, F>(
+        self: &Arc<Self>,
+        authorized: Authorized,
+        facts: impl FnOnce(&T) -> Facts + Send + 'static,
+        change: impl FnOnce(Arc<Self>, Arc<Authorized>) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let broker = Arc::clone(self);
+        let task = self.writes.spawn_on(
+            async move {
+                let authorized = Arc::new(authorized);
+                let result = change(Arc::clone(&broker), Arc::clone(&authorized)).await;
+                let authorized =
+                    Arc::into_inner(authorized).ok_or_else(|| Error::new(Reason::Internal))?;
+                broker.audit.conclude(authorized, result, facts).await
+            },
+            &self.runtime,
+        );
+        task.await
+            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?
+    }
+}
+
+fn context(authorized: &Authorized) -> CallContext {
+    CallContext {
+        call_id: authorized.call().id,
+    }
+}

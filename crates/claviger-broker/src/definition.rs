@@ -1,0 +1,416 @@
+//! A secret definition as it is kept, and where a read of it goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use claviger_backend::{Address, Vault, Vaults};
+use claviger_core::{DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid};
+use claviger_store::Record;
+use serde::{Deserialize, Serialize};
+
+use crate::Project;
+
+/// Longest description, in characters.
+pub(crate) const DESCRIPTION_CHARS_MAX: usize = 256;
+
+/// Where a value lives.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Location {
+    /// The vault; `None` is the default of the environment or project.
+    pub vault: Option<Id>,
+    /// The secret's name in the vault; `None` is the definition's own id.
+    pub secret: Option<String>,
+    /// One key of a JSON document.
+    pub property: Option<String>,
+    /// A pinned version.
+    pub version: Option<String>,
+}
+
+/// What operators edit.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Content {
+    /// For people.
+    pub description: String,
+    /// What a value is.
+    pub kind: Kind,
+    /// How its bytes are meant.
+    pub format: Format,
+    /// Where it lives.
+    pub location: Location,
+    /// Where it lives in single environments.
+    pub environments: BTreeMap<Id, Location>,
+    /// Whether the other environments use `location`.
+    pub environment_fallback: bool,
+}
+
+/// A definition as it is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Definition {
+    /// Its name.
+    pub name: DefinitionName,
+    /// Which definition of that name.
+    pub uid: Uid,
+    /// What operators edit.
+    pub content: Content,
+    /// Counts edits; part of the etag.
+    pub generation: u64,
+    /// When it was registered.
+    pub create_time: SystemTime,
+    /// When it was last edited.
+    pub update_time: SystemTime,
+    /// When it was soft-deleted.
+    pub delete_time: Option<SystemTime>,
+    /// State of the values, by place.
+    pub(crate) places: BTreeMap<Place, PlaceState>,
+}
+
+impl Record for Definition {
+    const KIND: &'static str = "definitions/";
+}
+
+/// A vault and a secret in it: shared by all environments that resolve to it.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "String", try_from = "String")]
+pub(crate) struct Place {
+    pub(crate) vault: Id,
+    pub(crate) secret: String,
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        format!("{}/{}", place.vault, place.secret)
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let (vault, secret) = text
+            .split_once('/')
+            .ok_or_else(|| Error::new(Reason::IntegrityFailure))?;
+        Ok(Self {
+            vault: Id::parse("vault", vault)?,
+            secret: secret.to_owned(),
+        })
+    }
+}
+
+/// What Claviger knows about the values at one place.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct PlaceState {
+    /// The version that our last finished write stored.
+    pub(crate) current: Option<Id>,
+    /// A write that was begun and not finished.
+    pub(crate) pending: Option<Pending>,
+}
+
+/// A write that was begun.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Pending {
+    /// What the vault knows it by.
+    pub(crate) write_id: Uid,
+    /// When it was begun.
+    pub(crate) start_time: SystemTime,
+    /// Whether the definition came with it, and goes with it if it never reached the vault.
+    pub(crate) is_creating: bool,
+    /// The idempotency record that waits for its outcome.
+    pub(crate) request: Option<String>,
+}
+
+/// Where a read or write goes; made only from a definition.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) address: Address,
+    pub(crate) place: Place,
+    /// The version to read; `None` asks the vault for its latest.
+    pub(crate) version: Option<Id>,
+}
+
+impl Definition {
+    /// Key of a definition's record, without its kind.
+    pub(crate) fn record_id(name: &DefinitionName) -> String {
+        format!("{}/{}", name.project().id(), name.id())
+    }
+
+    /// Names exactly this state; the uid keeps a re-made definition from matching.
+    pub fn etag(&self) -> String {
+        format!("{}-{}", self.generation, self.uid)
+    }
+
+    /// Whether a first write is still under way: the definition is not there for readers yet.
+    pub(crate) fn is_creating(&self) -> bool {
+        self.places.values().any(|state| {
+            state
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.is_creating)
+        })
+    }
+
+    /// Whether any value was or is being stored through this definition.
+    pub(crate) fn has_values(&self) -> bool {
+        self.places
+            .values()
+            .any(|state| state.current.is_some() || state.pending.is_some())
+    }
+
+    /// Refuses a definition that is deleted, or not there yet.
+    ///
+    /// # Errors
+    /// `DEFINITION_DELETED`, `DEFINITION_NOT_FOUND`.
+    pub(crate) fn live(&self) -> Result<&Self> {
+        if self.delete_time.is_some() {
+            return Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &self.name));
+        }
+        if self.is_creating() {
+            return Err(not_found(&self.name));
+        }
+        Ok(self)
+    }
+
+    /// The current version at a place.
+    pub(crate) fn current(&self, place: &Place) -> Option<&Id> {
+        self.places
+            .get(place)
+            .and_then(|state| state.current.as_ref())
+    }
+
+    /// Where a read in `environment` goes.
+    ///
+    /// # Errors
+    /// `ENVIRONMENT_REQUIRED`, `ENVIRONMENT_UNKNOWN`, `ENVIRONMENT_UNCOVERED`, `VAULT_UNKNOWN`,
+    /// `SECRET_NOT_FOUND` for a place without a current version.
+    pub(crate) fn route(
+        &self,
+        environment: Option<&Id>,
+        version: Option<&Id>,
+        project: &Project,
+        vaults: &Vaults,
+    ) -> Result<Route> {
+        let mut route = self.place_of(environment, project, vaults)?;
+        route.version = match version {
+            Some(version) => Some(version.clone()),
+            None if route.vault.capabilities().latest => None,
+            None => Some(self.current(&route.place).cloned().ok_or_else(|| {
+                Error::new(Reason::SecretNotFound)
+                    .with(Detail::Resource, &self.name)
+                    .with(Detail::Vault, &route.place.vault)
+            })?),
+        };
+        Ok(route)
+    }
+
+    /// Where a write in `environment` goes.
+    ///
+    /// # Errors
+    /// As [`Self::route`], but for the version.
+    pub(crate) fn place_of(
+        &self,
+        environment: Option<&Id>,
+        project: &Project,
+        vaults: &Vaults,
+    ) -> Result<Route> {
+        let location = self.location_in(environment, project)?;
+        let place = self
+            .content
+            .place(&self.name, location, environment, project);
+        let vault = Arc::clone(vaults.find(&place.vault)?);
+        let address = Address {
+            owner: self.uid,
+            secret: place.secret.clone(),
+        };
+        Ok(Route {
+            vault,
+            address,
+            place,
+            version: None,
+        })
+    }
+
+    /// Where the value that comes with a new definition goes.
+    ///
+    /// # Errors
+    /// `PAYLOAD_NOT_ALLOWED` unless there is exactly one place.
+    pub(crate) fn only_route(&self, project: &Project, vaults: &Vaults) -> Result<Route> {
+        let places = self.content.places(&self.name, project);
+        let [place] = places.as_slice() else {
+            return Err(Error::new(Reason::PayloadNotAllowed).violation(
+                "payload",
+                "needs a definition that resolves to exactly one location; register it without a \
+                 payload, then call PutSecretValue for each environment",
+            ));
+        };
+        let vault = Arc::clone(vaults.find(&place.vault)?);
+        let address = Address {
+            owner: self.uid,
+            secret: place.secret.clone(),
+        };
+        Ok(Route {
+            vault,
+            address,
+            place: place.clone(),
+            version: None,
+        })
+    }
+
+    fn location_in(&self, environment: Option<&Id>, project: &Project) -> Result<&Location> {
+        project.check_environment(environment, "environment")?;
+        let Some(environment) = environment else {
+            return Ok(&self.content.location);
+        };
+        match self.content.environments.get(environment) {
+            Some(location) => Ok(location),
+            None if self.content.covers_all() => Ok(&self.content.location),
+            None => {
+                Err(Error::new(Reason::EnvironmentUncovered).with(Detail::Resource, &self.name))
+            }
+        }
+    }
+}
+
+impl Content {
+    /// Whether environments without an override use the default location.
+    fn covers_all(&self) -> bool {
+        self.environments.is_empty() || self.environment_fallback
+    }
+
+    /// Fills a location's gaps from the defaults.
+    fn place(
+        &self,
+        name: &DefinitionName,
+        location: &Location,
+        environment: Option<&Id>,
+        project: &Project,
+    ) -> Place {
+        Place {
+            vault: location
+                .vault
+                .clone()
+                .unwrap_or_else(|| project.vault_for(environment)),
+            secret: location
+                .secret
+                .clone()
+                .unwrap_or_else(|| name.id().to_string()),
+        }
+    }
+
+    /// Every place that some environment resolves to.
+    pub(crate) fn places(&self, name: &DefinitionName, project: &Project) -> Vec<Place> {
+        let mut places: Vec<Place> = self
+            .resolutions(name, project)
+            .into_iter()
+            .map(|(_, _, place)| place)
+            .collect();
+        places.sort();
+        places.dedup();
+        places
+    }
+
+    /// Each location in use, with the request field it came from and the place it stands for.
+    fn resolutions(
+        &self,
+        name: &DefinitionName,
+        project: &Project,
+    ) -> Vec<(&'static str, &Location, Place)> {
+        let default = "definition.location";
+        if project.content.environments.is_empty() {
+            return vec![(
+                default,
+                &self.location,
+                self.place(name, &self.location, None, project),
+            )];
+        }
+        let in_environment = |environment| match self.environments.get(environment) {
+            Some(location) => Some(("definition.environments", location)),
+            None => self.covers_all().then_some((default, &self.location)),
+        };
+        let environments = project.content.environments.keys();
+        environments
+            .filter_map(|environment| {
+                let (field, location) = in_environment(environment)?;
+                Some((
+                    field,
+                    location,
+                    self.place(name, location, Some(environment), project),
+                ))
+            })
+            .collect()
+    }
+
+    /// Checks the content against the project and the vaults.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID`, `ENVIRONMENT_UNKNOWN`, `LOCATION_INVALID`, `VAULT_UNKNOWN`, each with the
+    /// field and the remedy.
+    pub(crate) fn validate(
+        &self,
+        name: &DefinitionName,
+        project: &Project,
+        vaults: &Vaults,
+    ) -> Result<()> {
+        check_description(&self.description, "definition.description")?;
+        if self.kind == Kind::StripeApiKey && self.format == Format::Binary {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "definition.format",
+                "is BINARY, but a STRIPE_API_KEY is TEXT; leave it unset",
+            ));
+        }
+        for environment in self.environments.keys() {
+            project.check_environment(Some(environment), "definition.environments")?;
+        }
+        if let Some(vault) = &self.location.vault {
+            vaults
+                .find(vault)
+                .map_err(|error| error.at("definition.location.vault"))?;
+        }
+        for (field, location, place) in self.resolutions(name, project) {
+            let vault = vaults.find(&place.vault).map_err(|error| error.at(field))?;
+            check_coordinates(location, field, vault)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks a description's length.
+pub(crate) fn check_description(text: &str, field: &'static str) -> Result<()> {
+    if text.chars().count() > DESCRIPTION_CHARS_MAX {
+        return Err(Error::new(Reason::FieldInvalid)
+            .violation(field, "is longer than 256 characters; shorten it"));
+    }
+    Ok(())
+}
+
+/// Refuses by name a coordinate that the vault does not have.
+fn check_coordinates(location: &Location, field: &'static str, vault: &Vault) -> Result<()> {
+    let able = vault.capabilities();
+    let refuse = |remedy: &'static str| {
+        Err(Error::new(Reason::LocationInvalid)
+            .with(Detail::Vault, vault.id())
+            .violation(field, remedy))
+    };
+    if location.secret.is_some() && !able.secret {
+        return refuse(
+            "names a secret, but this vault knows a value by its definition; leave `secret` out",
+        );
+    }
+    if location.property.is_some() && !able.property {
+        return refuse(
+            "names a property, but values of this vault have none; leave `property` out",
+        );
+    }
+    if location.version.is_some() && !able.version {
+        return refuse(
+            "pins a version, which this vault cannot; leave `version` out and name it in GetSecret",
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn not_found(name: &DefinitionName) -> Error {
+    Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name)
+}

@@ -1,0 +1,582 @@
+//! Secret definitions: registered, changed, deleted and brought back.
+
+use std::sync::Arc;
+
+use claviger_access::{Authorized, Call, Permission};
+use claviger_audit::Facts;
+use claviger_core::{
+    DefinitionName, Detail, Error, Id, Kind, ProjectName, Reason, Resource, Result, Uid,
+};
+use claviger_store::{Batch, Committed, Expect, Stored};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::authorized_definition;
+use crate::definition::not_found;
+use crate::idempotency::{FreshRequest, Replay};
+use crate::writes::{ATTEMPTS, Target, in_progress};
+use crate::{
+    Broker, Content, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context,
+};
+
+/// A wanted definition.
+#[derive(Debug)]
+pub struct PutDefinition {
+    /// Its name.
+    pub name: DefinitionName,
+    /// What it is to hold.
+    pub content: Content,
+    /// The state that is replaced.
+    pub etag: Option<String>,
+    /// The fields of an existing definition to change.
+    pub mask: Option<Vec<String>>,
+    /// The first value.
+    pub payload: Option<Payload>,
+    /// Check everything, change nothing.
+    pub is_dry_run: bool,
+    /// Makes a repeat return the first answer.
+    pub request_id: Option<RequestId>,
+}
+
+/// What a put of a definition did.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PutDefinitionOutcome {
+    /// The definition as it is now.
+    pub definition: Definition,
+    /// The version of the value that came along.
+    pub version: Option<Id>,
+    /// What deserves a look.
+    pub warnings: Vec<Warning>,
+}
+
+/// Which definitions a listing shows.
+#[derive(Clone, Debug, Default)]
+pub struct DefinitionFilter {
+    /// Only this kind.
+    pub kind: Option<Kind>,
+    /// Only with a location in this vault.
+    pub vault: Option<Id>,
+    /// Soft-deleted ones too.
+    pub is_showing_deleted: bool,
+}
+
+impl Broker {
+    /// Registers or changes a definition.
+    ///
+    /// # Errors
+    /// See the RPC `PutSecretDefinition`.
+    pub async fn put_definition(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        put: PutDefinition,
+    ) -> Result<PutDefinitionOutcome> {
+        let permissions: &[Permission] = if put.payload.is_some() {
+            &[Permission::DefinitionsPut, Permission::SecretsPut]
+        } else {
+            &[Permission::DefinitionsPut]
+        };
+        let resource = Resource::Definition(put.name.clone());
+        let authorized = self.authorize(call, permissions, resource, None).await?;
+        let facts = |outcome: &PutDefinitionOutcome| Facts {
+            version: outcome.version.clone(),
+            ..Facts::default()
+        };
+        self.finish_detached(authorized, facts, |broker, authorized| async move {
+            broker.put_authorized(&authorized, put).await
+        })
+        .await
+    }
+
+    async fn put_authorized(
+        &self,
+        authorized: &Authorized,
+        put: PutDefinition,
+    ) -> Result<PutDefinitionOutcome> {
+        let mut existing = self.settled(authorized, &put.name).await?;
+        let shape = put.shape()?;
+        let value = put
+            .payload
+            .as_ref()
+            .map(|payload| payload.value.expose())
+            .unwrap_or_default();
+        let request = match self
+            .replay(authorized.call(), put.request_id, &[&shape, value])
+            .await?
+        {
+            Replay::Answered(outcome) => return Ok(outcome),
+            Replay::Fresh(request) => request,
+            Replay::Unsettled => return Err(in_progress(&put.name)),
+        };
+        let project = self
+            .project(authorized)
+            .await
+            .map_err(|e| e.at("definition.name"))?
+            .record;
+        if let Some(gone) = existing.take_if(|stored| self.is_gone(&stored.record)) {
+            self.erase(authorized, &gone).await?;
+        }
+        match existing {
+            None => self.create(authorized, &project, put, request).await,
+            Some(stored) if stored.record.delete_time.is_some() => {
+                Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &put.name))
+            }
+            Some(stored) => {
+                self.change(authorized, &project, stored, put, request)
+                    .await
+            }
+        }
+    }
+
+    /// The definition as it is once a half-done creation is settled.
+    async fn settled(
+        &self,
+        authorized: &Authorized,
+        name: &DefinitionName,
+    ) -> Result<Option<Stored<Definition>>> {
+        let stored = self.find_definition(name).await?;
+        let Some(creating) = stored.as_ref().filter(|stored| stored.record.is_creating()) else {
+            return Ok(stored);
+        };
+        self.settle_definition(&context(authorized), &creating.record)
+            .await?;
+        self.find_definition(name).await
+    }
+
+    async fn create(
+        &self,
+        authorized: &Authorized,
+        project: &Project,
+        put: PutDefinition,
+        request: Option<FreshRequest>,
+    ) -> Result<PutDefinitionOutcome> {
+        put.content.validate(&put.name, project, &self.vaults)?;
+        if put.etag.is_some() || put.mask.is_some() {
+            return Err(not_found(&put.name));
+        }
+        let now = self.clock.now();
+        let definition = Definition {
+            name: put.name.clone(),
+            uid: Uid::random(),
+            content: put.content,
+            generation: 1,
+            create_time: now,
+            update_time: now,
+            delete_time: None,
+            places: std::collections::BTreeMap::new(),
+        };
+        let mut outcome = PutDefinitionOutcome {
+            definition,
+            version: None,
+            warnings: Vec::new(),
+        };
+        let Some(payload) = put.payload else {
+            if !put.is_dry_run {
+                self.audit.intent(authorized).await?;
+                self.commit_definition(&outcome, Expect::Absent, request.as_ref())
+                    .await?;
+            }
+            return Ok(outcome);
+        };
+
+        let definition = &outcome.definition;
+        let route = definition.only_route(project, &self.vaults)?;
+        let (value, warnings) = payload.admit(
+            definition.content.kind,
+            definition.content.format,
+            route.vault.capabilities().value_bytes_max,
+        )?;
+        outcome.warnings = warnings;
+        if put.is_dry_run {
+            return Ok(outcome);
+        }
+        self.audit.intent(authorized).await?;
+        let target = Target::New(&outcome.definition);
+        let answer = request.as_ref().map(|request| (request, &outcome));
+        let version = self
+            .write_value(authorized, target, &route, &value, answer)
+            .await?;
+        outcome.version = Some(version);
+        Ok(outcome)
+    }
+
+    async fn change(
+        &self,
+        authorized: &Authorized,
+        project: &Project,
+        stored: Stored<Definition>,
+        put: PutDefinition,
+        request: Option<FreshRequest>,
+    ) -> Result<PutDefinitionOutcome> {
+        let existing = &stored.record;
+        if put.payload.is_some() {
+            return Err(Error::new(Reason::PayloadNotAllowed).violation(
+                "payload",
+                "does not go with a definition that exists; rotate its value with PutSecretValue",
+            ));
+        }
+        let content = match &put.mask {
+            Some(paths) => masked(&existing.content, &put.content, paths)?,
+            None => put.content,
+        };
+        content.validate(&put.name, project, &self.vaults)?;
+        let definition = (**existing).clone();
+        let mut outcome = PutDefinitionOutcome {
+            definition,
+            version: None,
+            warnings: Vec::new(),
+        };
+        if content == existing.content {
+            return Ok(outcome);
+        }
+        match &put.etag {
+            Some(etag) => check_etag(etag, existing)?,
+            None if put.mask.is_some() => {}
+            None => {
+                return Err(Error::new(Reason::DefinitionExists).with(Detail::Resource, &put.name));
+            }
+        }
+        check_interpretation(existing, &content)?;
+        outcome.definition.content = content;
+        outcome.definition.generation += 1;
+        outcome.definition.update_time = self.clock.now();
+        if put.is_dry_run {
+            return Ok(outcome);
+        }
+        self.audit.intent(authorized).await?;
+        self.commit_change(authorized, outcome, stored.revision, request.as_ref())
+            .await
+    }
+
+    /// Commits a changed definition; a value written meanwhile does not stand in the way.
+    async fn commit_change(
+        &self,
+        authorized: &Authorized,
+        mut outcome: PutDefinitionOutcome,
+        mut revision: u64,
+        request: Option<&FreshRequest>,
+    ) -> Result<PutDefinitionOutcome> {
+        let name = outcome.definition.name.clone();
+        for _ in 0..ATTEMPTS {
+            let expect = Expect::Revision(revision);
+            match self.commit_definition(&outcome, expect, request).await {
+                Ok(()) => return Ok(outcome),
+                Err(error) if error.reason() == Reason::Conflict => {}
+                Err(error) => return Err(error),
+            }
+            let stored = self.definition(authorized).await?;
+            if stored.record.generation + 1 != outcome.definition.generation
+                || stored.record.delete_time.is_some()
+            {
+                return Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &name));
+            }
+            check_interpretation(&stored.record, &outcome.definition.content)?;
+            outcome.definition.places = stored.record.places.clone();
+            revision = stored.revision;
+        }
+        Err(Error::new(Reason::Conflict).with(Detail::Resource, &name))
+    }
+
+    async fn commit_definition(
+        &self,
+        outcome: &PutDefinitionOutcome,
+        expect: Expect,
+        request: Option<&FreshRequest>,
+    ) -> Result<()> {
+        let definition = &outcome.definition;
+        let mut batch =
+            Batch::new().put(&Definition::record_id(&definition.name), definition, expect);
+        if let Some(request) = request {
+            batch = request.record(batch, outcome, true, self.clock.now())?;
+        }
+        match self.records.commit(batch).await? {
+            Committed::At(_) => Ok(()),
+            Committed::Conflict { .. } => {
+                Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
+            }
+        }
+    }
+
+    /// Reads a definition.
+    ///
+    /// # Errors
+    /// See the RPC `GetSecretDefinition`.
+    pub async fn get_definition(
+        &self,
+        call: &Arc<Call>,
+        name: &DefinitionName,
+    ) -> Result<Definition> {
+        let resource = Resource::Definition(name.clone());
+        let authorized = self
+            .authorize(call, &[Permission::DefinitionsGet], resource, None)
+            .await?;
+        let result = self
+            .definition(&authorized)
+            .await
+            .and_then(|stored| self.visible(&stored));
+        self.decided(authorized, result).await
+    }
+
+    /// What a reader of definitions sees: soft-deleted ones too, half-created ones not.
+    fn visible(&self, stored: &Stored<Definition>) -> Result<Definition> {
+        let definition = &stored.record;
+        if definition.is_creating() || self.is_gone(definition) {
+            return Err(not_found(&definition.name));
+        }
+        Ok((**definition).clone())
+    }
+
+    /// Lists a project's definitions.
+    ///
+    /// # Errors
+    /// See the RPC `ListSecretDefinitions`.
+    pub async fn list_definitions(
+        &self,
+        call: &Arc<Call>,
+        parent: &ProjectName,
+        filter: &DefinitionFilter,
+        request: &PageRequest,
+    ) -> Result<Page<Definition>> {
+        let resource = Resource::Project(parent.clone());
+        let authorized = self
+            .authorize(call, &[Permission::DefinitionsGet], resource, None)
+            .await?;
+        let result = self.list_authorized(&authorized, filter, request).await;
+        self.decided(authorized, result).await
+    }
+
+    async fn list_authorized(
+        &self,
+        authorized: &Authorized,
+        filter: &DefinitionFilter,
+        request: &PageRequest,
+    ) -> Result<Page<Definition>> {
+        let project = self.project(authorized).await?.record;
+        let prefix = format!("{}/", project.name.id());
+        let after = request.after.as_deref();
+        let scanned = self
+            .records
+            .scan::<Definition>(&prefix, after, request.size)
+            .await?;
+        Ok(Page::of(scanned, request).filter_map(|stored| {
+            let definition = self.visible(&stored).ok()?;
+            let content = &definition.content;
+            let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
+                && filter.kind.is_none_or(|kind| content.kind == kind)
+                && filter.vault.as_ref().is_none_or(|vault| {
+                    content
+                        .places(&definition.name, &project)
+                        .iter()
+                        .any(|p| p.vault == *vault)
+                });
+            is_shown.then_some(definition)
+        }))
+    }
+
+    /// Soft-deletes or purges a definition and returns its last state.
+    ///
+    /// # Errors
+    /// See the RPC `DeleteSecretDefinition`.
+    pub async fn delete_definition(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        name: DefinitionName,
+        etag: Option<String>,
+        is_purging: bool,
+    ) -> Result<Definition> {
+        let resource = Resource::Definition(name.clone());
+        let authorized = self
+            .authorize(call, &[Permission::DefinitionsDelete], resource, None)
+            .await?;
+        self.finish_detached(
+            authorized,
+            |_| Facts::default(),
+            move |broker, authorized| async move {
+                let stored = broker.definition(&authorized).await?;
+                broker
+                    .settle_definition(&context(&authorized), &stored.record)
+                    .await?;
+                let stored = broker.definition(&authorized).await?;
+                if let Some(etag) = &etag {
+                    check_etag(etag, &stored.record)?;
+                }
+                let is_deleted = stored.record.delete_time.is_some();
+                if is_deleted && !is_purging {
+                    return Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &name));
+                }
+                broker.audit.intent(&authorized).await?;
+                let stored = if is_deleted {
+                    stored
+                } else {
+                    let now = broker.clock.now();
+                    broker
+                        .set_deleted(&authorized, |definition| definition.delete_time = Some(now))
+                        .await?
+                };
+                if is_purging {
+                    broker.erase(&authorized, &stored).await?;
+                }
+                Ok((*stored.record).clone())
+            },
+        )
+        .await
+    }
+
+    /// Takes back a soft delete.
+    ///
+    /// # Errors
+    /// See the RPC `UndeleteSecretDefinition`.
+    pub async fn undelete_definition(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        name: DefinitionName,
+    ) -> Result<Definition> {
+        let resource = Resource::Definition(name.clone());
+        let authorized = self
+            .authorize(call, &[Permission::DefinitionsDelete], resource, None)
+            .await?;
+        self.finish_detached(
+            authorized,
+            |_| Facts::default(),
+            |broker, authorized| async move {
+                let stored = broker.definition(&authorized).await?;
+                broker.visible(&stored)?;
+                if stored.record.delete_time.is_none() {
+                    return Ok((*stored.record).clone());
+                }
+                broker.audit.intent(&authorized).await?;
+                let stored = broker
+                    .set_deleted(&authorized, |definition| definition.delete_time = None)
+                    .await?;
+                Ok((*stored.record).clone())
+            },
+        )
+        .await
+    }
+
+    /// Changes a definition's delete time; a value written meanwhile does not stand in the way.
+    async fn set_deleted(
+        &self,
+        authorized: &Authorized,
+        change: impl Fn(&mut Definition) + Send,
+    ) -> Result<Stored<Definition>> {
+        let name = authorized_definition(authorized)?;
+        for _ in 0..ATTEMPTS {
+            let stored = self.definition(authorized).await?;
+            let mut definition = (*stored.record).clone();
+            change(&mut definition);
+            let expect = Expect::Revision(stored.revision);
+            let batch = Batch::new().put(&Definition::record_id(name), &definition, expect);
+            if let Committed::At(revision) = self.records.commit(batch).await? {
+                return Ok(Stored {
+                    revision,
+                    record: Arc::new(definition),
+                });
+            }
+        }
+        Err(Error::new(Reason::Conflict).with(Detail::Resource, name))
+    }
+
+    /// Whether a soft-deleted definition's name is free again.
+    fn is_gone(&self, definition: &Definition) -> bool {
+        definition
+            .delete_time
+            .is_some_and(|deleted| self.clock.now() >= deleted + self.deleted_retention)
+    }
+
+    /// When a soft-deleted definition's name becomes free.
+    pub fn purge_time(&self, definition: &Definition) -> Option<std::time::SystemTime> {
+        definition
+            .delete_time
+            .map(|deleted| deleted + self.deleted_retention)
+    }
+
+    /// Removes a soft-deleted definition with the values that Claviger's own vault holds for it:
+    /// values first, so that a crash in between leaves something to repeat.
+    async fn erase(&self, authorized: &Authorized, stored: &Stored<Definition>) -> Result<()> {
+        let definition = &stored.record;
+        let cx = context(authorized);
+        for place in definition.places.keys() {
+            let address = claviger_backend::Address {
+                owner: definition.uid,
+                secret: place.secret.clone(),
+            };
+            self.vaults.find(&place.vault)?.purge(&cx, &address).await?;
+        }
+        let expect = Expect::Revision(stored.revision);
+        let record_id = Definition::record_id(&definition.name);
+        match self
+            .records
+            .commit(Batch::new().delete::<Definition>(&record_id, expect))
+            .await?
+        {
+            Committed::At(_) => Ok(()),
+            Committed::Conflict { .. } => {
+                Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
+            }
+        }
+    }
+}
+
+impl PutDefinition {
+    /// Everything that makes the request what it is, without the payload's bytes.
+    fn shape(&self) -> Result<Vec<u8>> {
+        let format = self.payload.as_ref().map(|payload| payload.format);
+        let shape = (
+            &self.name,
+            &self.content,
+            &self.etag,
+            &self.mask,
+            format,
+            self.is_dry_run,
+        );
+        serde_json::to_vec(&shape).map_err(|error| Error::new(Reason::Internal).caused_by(error))
+    }
+}
+
+fn check_etag(etag: &str, definition: &Definition) -> Result<()> {
+    if etag == definition.etag() {
+        return Ok(());
+    }
+    Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &definition.name))
+}
+
+/// Stored bytes keep the meaning they were stored with.
+fn check_interpretation(existing: &Definition, content: &Content) -> Result<()> {
+    let field = if existing.content.kind != content.kind {
+        "definition.kind"
+    } else if existing.content.format != content.format {
+        "definition.format"
+    } else {
+        return Ok(());
+    };
+    if !existing.has_values() {
+        return Ok(());
+    }
+    Err(Error::new(Reason::FieldInvalid).violation(
+        field,
+        "cannot change once there is a value; register a new definition",
+    ))
+}
+
+/// The existing content with the named fields taken from the new one.
+fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content> {
+    let mut content = existing.clone();
+    for path in paths {
+        match path.as_str() {
+            "*" => content = new.clone(),
+            "description" => content.description.clone_from(&new.description),
+            "environment_fallback" => content.environment_fallback = new.environment_fallback,
+            "environments" => content.environments.clone_from(&new.environments),
+            "format" => content.format = new.format,
+            "kind" => content.kind = new.kind,
+            "location" => content.location.clone_from(&new.location),
+            _ => {
+                return Err(Error::new(Reason::FieldInvalid).violation(
+                    "update_mask",
+                    "names a field that cannot be changed; use description, environment_fallback, \
+                     environments, format, kind, location or *",
+                ));
+            }
+        }
+    }
+    Ok(content)
+}

@@ -1,0 +1,190 @@
+//! One record per (principal, RPC, request id): a repeat gets the first answer.
+//!
+//! The record holds a keyed hash of the request, never the request: a payload must not be
+//! guessable from the store.
+
+use std::time::{Duration, SystemTime};
+
+use claviger_access::Call;
+use claviger_core::{Error, Reason, Result};
+use claviger_store::{Batch, Committed, Expect, Record};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Broker;
+
+/// How long a repeat gets the first answer.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A request id as the caller sent it: a UUID.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestId(uuid::Uuid);
+
+impl RequestId {
+    /// Parses a UUID; the empty text is none.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with a violation on `request_id`.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        uuid::Uuid::try_parse(text)
+            .map(|id| Some(Self(id)))
+            .map_err(|_| {
+                Error::new(Reason::FieldInvalid).violation(
+                    "request_id",
+                    "is not a UUID; use a fresh random one for each new request",
+                )
+            })
+    }
+}
+
+/// What is known about a request.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Request {
+    /// Keyed hash of the request's content.
+    mac: [u8; 32],
+    expire_time: SystemTime,
+    /// The answer as JSON: of a finished request, or, while the write is under way, all of it but
+    /// the version.
+    answer: serde_json::Value,
+    is_finished: bool,
+}
+
+impl Record for Request {
+    const KIND: &'static str = "requests/";
+}
+
+/// A request with an id that was not answered before.
+#[derive(Clone, Debug)]
+pub(crate) struct FreshRequest {
+    pub(crate) record_id: String,
+    mac: [u8; 32],
+}
+
+/// What an id says about a request.
+pub(crate) enum Replay<T> {
+    /// Answered before: the same again.
+    Answered(T),
+    /// Not answered yet; `None` if the caller sent no id.
+    Fresh(Option<FreshRequest>),
+    /// Begun before; the write it waits for has to be settled first.
+    Unsettled,
+}
+
+impl FreshRequest {
+    /// Adds the record of this request to the batch that begins or finishes it.
+    pub(crate) fn record(
+        &self,
+        batch: Batch,
+        answer: &impl Serialize,
+        is_finished: bool,
+        now: SystemTime,
+    ) -> Result<Batch> {
+        let answer = serde_json::to_value(answer)
+            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
+        let request = Request {
+            mac: self.mac,
+            expire_time: now + KEPT,
+            answer,
+            is_finished,
+        };
+        Ok(batch.put(&self.record_id, &request, Expect::Any))
+    }
+}
+
+impl Broker {
+    /// Looks a request id up. `content` is everything that makes the request what it is.
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED` if the id came with other content before.
+    pub(crate) async fn replay<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        id: Option<RequestId>,
+        content: &[&[u8]],
+    ) -> Result<Replay<T>> {
+        let Some(RequestId(id)) = id else {
+            return Ok(Replay::Fresh(None));
+        };
+        let fresh = FreshRequest {
+            record_id: format!("{}/{}/{id}", call.caller.principal, call.rpc.name),
+            mac: self.records.keyring().mac("request", content),
+        };
+        let now = self.clock.now();
+        let stored = self.records.get::<Request>(&fresh.record_id).await?;
+        let Some(request) = stored
+            .map(|stored| stored.record)
+            .filter(|request| now < request.expire_time)
+        else {
+            return Ok(Replay::Fresh(Some(fresh)));
+        };
+        if !claviger_seal::equal(&request.mac, &fresh.mac) {
+            return Err(Error::new(Reason::RequestIdReused).at("request_id"));
+        }
+        if !request.is_finished {
+            return Ok(Replay::Unsettled);
+        }
+        T::deserialize(&request.answer)
+            .map(Replay::Answered)
+            .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error))
+    }
+
+    /// Adds the finished form of a begun request's record to the batch that finishes its write.
+    pub(crate) async fn finish_request(
+        &self,
+        batch: Batch,
+        record_id: Option<&str>,
+        version: &claviger_core::Id,
+    ) -> Result<Batch> {
+        let Some(record_id) = record_id else {
+            return Ok(batch);
+        };
+        let Some(stored) = self.records.get::<Request>(record_id).await? else {
+            return Ok(batch);
+        };
+        let mut answer = stored.record.answer.clone();
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("version".to_owned(), version.to_string().into());
+        }
+        let request = Request {
+            mac: stored.record.mac,
+            expire_time: stored.record.expire_time,
+            answer,
+            is_finished: true,
+        };
+        Ok(batch.put(record_id, &request, Expect::Any))
+    }
+
+    /// Removes the records whose time is over.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; the next sweep goes on.
+    pub async fn sweep_requests(&self) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .records
+                .scan::<Request>("", after.as_deref(), 500)
+                .await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            let now = self.clock.now();
+            let mut batch = Batch::new();
+            for (id, stored) in page
+                .iter()
+                .filter(|(_, stored)| now >= stored.record.expire_time)
+            {
+                batch = batch.delete::<Request>(id, Expect::Revision(stored.revision));
+            }
+            if let Committed::Conflict { key } = self.records.commit(batch).await? {
+                // An id was used again meanwhile; the next sweep has another look at this page.
+                tracing::debug!(key, "expired requests left for the next sweep");
+            }
+        }
+    }
+}

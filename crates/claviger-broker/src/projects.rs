@@ -1,0 +1,292 @@
+//! Projects: name spaces of definitions and grants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use claviger_access::{Call, Permission, Resolved};
+use claviger_audit::Facts;
+use claviger_core::{Detail, Error, Id, List, ProjectName, Reason, Resource, Result, Uid};
+use claviger_store::{Batch, Committed, Expect, Record};
+use serde::{Deserialize, Serialize};
+
+use crate::definition::check_description;
+use crate::{Broker, Definition, Page, PageRequest, vaults};
+
+/// One environment of a project.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Environment {
+    /// The vault of definitions that name none.
+    pub default_vault: Option<Id>,
+}
+
+/// What operators edit.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ProjectContent {
+    /// For people.
+    pub description: String,
+    /// The vault of definitions that name none.
+    pub default_vault: Option<Id>,
+    /// The environments that definitions are read in.
+    pub environments: BTreeMap<Id, Environment>,
+}
+
+/// A project as it is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Project {
+    /// Its name.
+    pub name: ProjectName,
+    /// Which project of that name.
+    pub uid: Uid,
+    /// What operators edit.
+    pub content: ProjectContent,
+    /// Counts edits; part of the etag.
+    pub generation: u64,
+    /// When it was created.
+    pub create_time: SystemTime,
+    /// When it was last edited.
+    pub update_time: SystemTime,
+}
+
+impl Record for Project {
+    const KIND: &'static str = "projects/";
+}
+
+/// A wanted project.
+#[derive(Clone, Debug)]
+pub struct PutProject {
+    /// Its name.
+    pub name: ProjectName,
+    /// What it is to hold.
+    pub content: ProjectContent,
+    /// The state that is replaced.
+    pub etag: Option<String>,
+    /// Check everything, change nothing.
+    pub is_dry_run: bool,
+}
+
+impl Project {
+    /// Names exactly this state.
+    pub fn etag(&self) -> String {
+        format!("{}-{}", self.generation, self.uid)
+    }
+
+    /// The vault of locations that name none.
+    pub(crate) fn vault_for(&self, environment: Option<&Id>) -> Id {
+        environment
+            .and_then(|environment| self.content.environments.get(environment))
+            .and_then(|environment| environment.default_vault.clone())
+            .or_else(|| self.content.default_vault.clone())
+            .unwrap_or_else(|| Id::from_static(vaults::MANAGED))
+    }
+
+    /// Checks that an environment is named exactly where the project declares some.
+    ///
+    /// # Errors
+    /// `ENVIRONMENT_REQUIRED`, `ENVIRONMENT_UNKNOWN` with near misses.
+    pub(crate) fn check_environment(
+        &self,
+        environment: Option<&Id>,
+        field: &'static str,
+    ) -> Result<()> {
+        let declared = &self.content.environments;
+        let names = || List(declared.keys().cloned().collect());
+        match environment {
+            None if declared.is_empty() => Ok(()),
+            None => Err(Error::new(Reason::EnvironmentRequired)
+                .with(Detail::Resource, &self.name)
+                .with(Detail::Environments, names())
+                .at(field)),
+            Some(environment) if declared.contains_key(environment) => Ok(()),
+            Some(environment) => Err(Error::new(Reason::EnvironmentUnknown)
+                .with(Detail::Resource, &self.name)
+                .with(Detail::NearMisses, environment.near_misses(declared.keys()))
+                .with(Detail::Environments, names())
+                .at(field)),
+        }
+    }
+}
+
+impl Broker {
+    /// Creates or replaces a project.
+    ///
+    /// # Errors
+    /// See the RPC `PutProject`.
+    pub async fn put_project(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        put: PutProject,
+    ) -> Result<Project> {
+        let resource = Resource::Project(put.name.clone());
+        let authorized = self
+            .authorize(call, &[Permission::ProjectsPut], resource, None)
+            .await?;
+        self.finish_detached(
+            authorized,
+            |_| Facts::default(),
+            move |broker, authorized| async move {
+                let existing = broker.find_project(&put.name).await?;
+                let now = broker.clock.now();
+                let (project, expect) = match existing {
+                    None => {
+                        let project = Project {
+                            name: put.name.clone(),
+                            uid: Uid::random(),
+                            content: put.content.clone(),
+                            generation: 1,
+                            create_time: now,
+                            update_time: now,
+                        };
+                        (project, Expect::Absent)
+                    }
+                    Some(stored) if stored.record.content == put.content => {
+                        return Ok((*stored.record).clone());
+                    }
+                    Some(stored) => {
+                        check_etag(put.etag.as_deref(), &stored.record)?;
+                        let project = Project {
+                            content: put.content.clone(),
+                            generation: stored.record.generation + 1,
+                            update_time: now,
+                            ..(*stored.record).clone()
+                        };
+                        (project, Expect::Revision(stored.revision))
+                    }
+                };
+                broker.check_project(&project)?;
+                if put.is_dry_run {
+                    return Ok(project);
+                }
+                broker.audit.intent(&authorized).await?;
+                let batch = Batch::new().put(project.name.id().as_str(), &project, expect);
+                match broker.records.commit(batch).await? {
+                    Committed::At(_) => Ok(project),
+                    Committed::Conflict { .. } => Err(conflict(&project.name)),
+                }
+            },
+        )
+        .await
+    }
+
+    /// Reads a project.
+    ///
+    /// # Errors
+    /// See the RPC `GetProject`.
+    pub async fn get_project(&self, call: &Arc<Call>, name: ProjectName) -> Result<Project> {
+        let resource = Resource::Project(name);
+        let authorized = self
+            .authorize(call, &[Permission::ProjectsGet], resource, None)
+            .await?;
+        let result = self
+            .project(&authorized)
+            .await
+            .map(|stored| (*stored.record).clone());
+        self.decided(authorized, result).await
+    }
+
+    /// Lists the projects the caller may read.
+    ///
+    /// # Errors
+    /// See the RPC `ListProjects`.
+    pub async fn list_projects(
+        &self,
+        call: &Arc<Call>,
+        request: &PageRequest,
+    ) -> Result<Page<Project>> {
+        let authorized = self
+            .authorize_anywhere(call, Permission::ProjectsGet)
+            .await?;
+        let scanned = self
+            .records
+            .scan::<Project>("", request.after.as_deref(), request.size)
+            .await;
+        let result = scanned.map(|scanned| {
+            Page::of(scanned, request).filter_map(|stored| {
+                let resolved = Resolved {
+                    project: Some(stored.record.uid),
+                    definition: None,
+                };
+                authorized
+                    .covers(resolved)
+                    .then(|| (*stored.record).clone())
+            })
+        });
+        self.decided(authorized, result).await
+    }
+
+    /// Deletes an empty project.
+    ///
+    /// # Errors
+    /// See the RPC `DeleteProject`.
+    pub async fn delete_project(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        name: ProjectName,
+        etag: Option<String>,
+    ) -> Result<()> {
+        let resource = Resource::Project(name.clone());
+        let authorized = self
+            .authorize(call, &[Permission::ProjectsDelete], resource, None)
+            .await?;
+        self.finish_detached(
+            authorized,
+            |()| Facts::default(),
+            |broker, authorized| async move {
+                let stored = broker.project(&authorized).await?;
+                if etag.is_some() {
+                    check_etag(etag.as_deref(), &stored.record)?;
+                }
+                let prefix = format!("{}/", name.id());
+                if !broker
+                    .records
+                    .scan::<Definition>(&prefix, None, 1)
+                    .await?
+                    .is_empty()
+                {
+                    return Err(Error::new(Reason::ProjectNotEmpty).with(Detail::Resource, &name));
+                }
+                broker.audit.intent(&authorized).await?;
+                let expect = Expect::Revision(stored.revision);
+                let batch = Batch::new().delete::<Project>(name.id().as_str(), expect);
+                match broker.records.commit(batch).await? {
+                    Committed::At(_) => Ok(()),
+                    Committed::Conflict { .. } => Err(conflict(&name)),
+                }
+            },
+        )
+        .await
+    }
+
+    fn check_project(&self, project: &Project) -> Result<()> {
+        check_description(&project.content.description, "project.description")?;
+        let environments = project.content.environments.values();
+        let vaults = environments
+            .filter_map(|environment| environment.default_vault.as_ref())
+            .map(|vault| (vault, "project.environments"))
+            .chain(
+                project
+                    .content
+                    .default_vault
+                    .iter()
+                    .map(|vault| (vault, "project.default_vault")),
+            );
+        for (vault, field) in vaults {
+            self.vaults.find(vault).map_err(|error| error.at(field))?;
+        }
+        Ok(())
+    }
+}
+
+fn check_etag(etag: Option<&str>, project: &Project) -> Result<()> {
+    match etag {
+        Some(etag) if etag == project.etag() => Ok(()),
+        Some(_) => Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &project.name)),
+        None => Err(Error::new(Reason::ProjectExists).with(Detail::Resource, &project.name)),
+    }
+}
+
+fn conflict(name: &ProjectName) -> Error {
+    Error::new(Reason::Conflict).with(Detail::Resource, name)
+}

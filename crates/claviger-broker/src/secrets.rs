@@ -1,0 +1,308 @@
+//! Secret values: read, stored, and their versions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use claviger_access::{Authorized, Call, Permission};
+use claviger_audit::Facts;
+use claviger_backend::{VersionInfo, VersionState};
+use claviger_core::{
+    DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::idempotency::Replay;
+use crate::vaults::check_format;
+use crate::writes::{Target, in_progress};
+use crate::{Broker, Page, PageRequest, Payload, RequestId, Warning, context};
+
+/// A read.
+#[derive(Clone, Debug)]
+pub struct GetSecret {
+    /// The definition.
+    pub name: DefinitionName,
+    /// Where the project declares environments.
+    pub environment: Option<Id>,
+    /// A version, if not the current one.
+    pub version: Option<Id>,
+}
+
+/// A value that was read.
+pub struct Served {
+    /// Its version.
+    pub version: Id,
+    /// Its bytes; UTF-8 if the format is TEXT.
+    pub value: SecretBytes,
+    /// How they are meant.
+    pub format: Format,
+    /// The vault it came from.
+    pub vault: Id,
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A new value.
+#[derive(Debug)]
+pub struct PutValue {
+    /// The definition.
+    pub name: DefinitionName,
+    /// Where the project declares environments.
+    pub environment: Option<Id>,
+    /// The value.
+    pub payload: Payload,
+    /// Write only while this is the current version.
+    pub if_version: Option<Id>,
+    /// Makes a repeat return the first answer.
+    pub request_id: Option<RequestId>,
+}
+
+/// What a put of a value did.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PutValueOutcome {
+    /// The version that is current now.
+    pub version: Id,
+    /// The vault it went to.
+    pub vault: Id,
+    /// What deserves a look.
+    pub warnings: Vec<Warning>,
+}
+
+/// A version without its value.
+#[derive(Clone, Debug)]
+pub struct SecretVersion {
+    /// What the vault says.
+    pub info: VersionInfo,
+    /// Whether an unpinned read returns it.
+    pub is_current: bool,
+}
+
+impl Broker {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// See the RPC `GetSecret`.
+    pub async fn get_secret(&self, call: &Arc<Call>, get: &GetSecret) -> Result<Served> {
+        let resource = Resource::Definition(get.name.clone());
+        let permissions = &[Permission::SecretsGet];
+        let authorized = self
+            .authorize(call, permissions, resource, get.environment.as_ref())
+            .await?;
+        let result = self.read(&authorized, get).await;
+        self.audit
+            .conclude(authorized, result, |served| Facts {
+                vault: Some(served.vault.clone()),
+                version: Some(served.version.clone()),
+            })
+            .await
+    }
+
+    async fn read(&self, authorized: &Authorized, get: &GetSecret) -> Result<Served> {
+        let definition = self.definition(authorized).await?.record;
+        let definition = definition.live()?;
+        let project = self.project(authorized).await?.record;
+        let environment = get.environment.as_ref();
+        let route = definition.route(environment, get.version.as_ref(), &project, &self.vaults)?;
+
+        let cx = context(authorized);
+        let reading = route
+            .vault
+            .read(&cx, &route.address, route.version.as_ref())
+            .await;
+        let reading = reading.map_err(|error| about(error, &get.name, route.version.as_ref()))?;
+        let format = definition.content.format;
+        check_format(format, reading.value.expose())
+            .map_err(|error| error.with(Detail::Resource, &get.name))?;
+
+        // Revoked or deleted while the vault was asked.
+        authorized.still_valid(self).await?;
+        let vault = route.place.vault;
+        Ok(Served {
+            version: reading.version,
+            value: reading.value,
+            format,
+            vault,
+        })
+    }
+
+    /// Stores a new value.
+    ///
+    /// # Errors
+    /// See the RPC `PutSecretValue`.
+    pub async fn put_value(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        put: PutValue,
+    ) -> Result<PutValueOutcome> {
+        let resource = Resource::Definition(put.name.clone());
+        let permissions = &[Permission::SecretsPut];
+        let authorized = self
+            .authorize(call, permissions, resource, put.environment.as_ref())
+            .await?;
+        let facts = |outcome: &PutValueOutcome| Facts {
+            vault: Some(outcome.vault.clone()),
+            version: Some(outcome.version.clone()),
+        };
+        self.finish_detached(authorized, facts, |broker, authorized| async move {
+            broker.put_value_authorized(&authorized, put).await
+        })
+        .await
+    }
+
+    async fn put_value_authorized(
+        &self,
+        authorized: &Authorized,
+        put: PutValue,
+    ) -> Result<PutValueOutcome> {
+        let name = &put.name;
+        let stored = self.definition(authorized).await?;
+        self.settle_definition(&context(authorized), &stored.record)
+            .await?;
+        let shape =
+            serde_json::to_vec(&(name, &put.environment, &put.if_version, put.payload.format))
+                .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
+        let parts: [&[u8]; 2] = [&shape, put.payload.value.expose()];
+        let request = match self
+            .replay(authorized.call(), put.request_id, &parts)
+            .await?
+        {
+            Replay::Answered(outcome) => return Ok(outcome),
+            Replay::Fresh(request) => request,
+            Replay::Unsettled => return Err(in_progress(name)),
+        };
+
+        let definition = self.definition(authorized).await?.record;
+        let definition = definition.live()?;
+        let project = self.project(authorized).await?.record;
+        let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
+        let (value, warnings) = put.payload.admit(
+            definition.content.kind,
+            definition.content.format,
+            route.vault.capabilities().value_bytes_max,
+        )?;
+
+        self.audit.intent(authorized).await?;
+        let vault = route.place.vault.clone();
+        let target = Target::Existing {
+            if_version: put.if_version.as_ref(),
+        };
+        // The version is filled in when the write is finished.
+        let answer = serde_json::json!({ "vault": vault, "warnings": warnings });
+        let request = request.as_ref().map(|request| (request, &answer));
+        let version = self
+            .write_value(authorized, target, &route, &value, request)
+            .await?;
+        Ok(PutValueOutcome {
+            version,
+            vault,
+            warnings,
+        })
+    }
+
+    /// Lists versions, newest first.
+    ///
+    /// # Errors
+    /// See the RPC `ListSecretVersions`.
+    pub async fn list_versions(
+        &self,
+        call: &Arc<Call>,
+        name: &DefinitionName,
+        environment: Option<&Id>,
+        request: &PageRequest,
+    ) -> Result<Page<SecretVersion>> {
+        let resource = Resource::Definition(name.clone());
+        let authorized = self
+            .authorize(call, &[Permission::VersionsList], resource, environment)
+            .await?;
+        let result = self
+            .list_versions_authorized(&authorized, environment, request)
+            .await;
+        self.decided(authorized, result).await
+    }
+
+    async fn list_versions_authorized(
+        &self,
+        authorized: &Authorized,
+        environment: Option<&Id>,
+        request: &PageRequest,
+    ) -> Result<Page<SecretVersion>> {
+        let definition = self.definition(authorized).await?.record;
+        let definition = definition.live()?;
+        let project = self.project(authorized).await?.record;
+        let route = definition.place_of(environment, &project, &self.vaults)?;
+        let after = request
+            .after
+            .as_deref()
+            .map(|token| Id::parse("page_token", token))
+            .transpose()?;
+        let cx = context(authorized);
+        let versions = route
+            .vault
+            .versions(&cx, &route.address, after.as_ref(), request.size)
+            .await?;
+        let current = definition.current(&route.place);
+        let versions = versions
+            .into_iter()
+            .map(|info| {
+                let is_current = Some(&info.version) == current;
+                (info.version.to_string(), SecretVersion { info, is_current })
+            })
+            .collect();
+        Ok(Page::of(versions, request))
+    }
+
+    /// Enables, disables or destroys a version.
+    ///
+    /// # Errors
+    /// See the RPCs `EnableSecretVersion`, `DisableSecretVersion` and `DestroySecretVersion`.
+    pub async fn change_version(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        name: VersionName,
+        environment: Option<Id>,
+        state: VersionState,
+    ) -> Result<SecretVersion> {
+        let resource = Resource::Definition(name.definition().clone());
+        let permissions = &[Permission::VersionsChange];
+        let authorized = self
+            .authorize(call, permissions, resource, environment.as_ref())
+            .await?;
+        let facts = |version: &SecretVersion| Facts {
+            version: Some(version.info.version.clone()),
+            ..Facts::default()
+        };
+        self.finish_detached(authorized, facts, move |broker, authorized| async move {
+            let definition = broker.definition(&authorized).await?.record;
+            let definition = definition.live()?;
+            let project = broker.project(&authorized).await?.record;
+            let route = definition.place_of(environment.as_ref(), &project, &broker.vaults)?;
+            broker.audit.intent(&authorized).await?;
+            let cx = context(&authorized);
+            let version = name.version();
+            let info = route
+                .vault
+                .set_state(&cx, &route.address, version, state)
+                .await;
+            let info = info.map_err(|e| about(e, name.definition(), Some(version)))?;
+            let is_current = Some(&info.version) == definition.current(&route.place);
+            Ok(SecretVersion { info, is_current })
+        })
+        .await
+    }
+}
+
+/// Names in an error what the vault, which knows no names, could not.
+fn about(error: Error, name: &DefinitionName, version: Option<&Id>) -> Error {
+    match version {
+        Some(version) => error.with(
+            Detail::Resource,
+            VersionName::new(name.clone(), version.clone()),
+        ),
+        None => error.with(Detail::Resource, name),
+    }
+}

@@ -1,0 +1,274 @@
+//! The configured vaults, checks of definitions, and the daemon's own state.
+
+use std::sync::Arc;
+
+use claviger_access::{Authorized, Directory};
+use claviger_access::{Call, Permission, Principal, Question, evaluate};
+use claviger_audit::Facts;
+use claviger_backend::{CallContext, Capabilities, Vault};
+use claviger_core::{
+    DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, VaultName,
+};
+
+use crate::definition::Route;
+use crate::{Broker, context};
+
+/// Id and kind of Claviger's own vault, which is always there.
+pub(crate) const MANAGED: &str = "managed";
+
+/// A configured vault.
+#[derive(Clone, Debug)]
+pub struct VaultView {
+    /// Its name.
+    pub name: VaultName,
+    /// Which backend serves it.
+    pub kind: &'static str,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+impl VaultView {
+    fn of(vault: &Vault) -> Self {
+        Self {
+            name: VaultName::new(vault.id().clone()),
+            kind: vault.kind(),
+            capabilities: vault.capabilities(),
+        }
+    }
+}
+
+/// One thing that was looked at: well, or the error a read would fail with.
+pub type Check = Result<()>;
+
+/// What [`Broker::check_definition`] found.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// The vault a read goes to.
+    pub vault: Id,
+    /// The secret's name there.
+    pub secret: String,
+    /// The environment that was checked.
+    pub environment: Option<Id>,
+    /// Whether there is a readable value; its version.
+    pub existence: Result<Id>,
+    /// Whether the value fits the format; `None` without a value.
+    pub format: Option<Check>,
+    /// Whether the principal may read it.
+    pub access: Check,
+    /// Whose access was judged.
+    pub principal: Principal,
+}
+
+/// The state of one part of the daemon.
+#[derive(Debug)]
+pub struct PartStatus {
+    /// `store`, `audit` or `vaults/{id}`.
+    pub name: String,
+    /// Well, or what calls would fail with.
+    pub check: Check,
+}
+
+impl Broker {
+    /// Lists the configured vaults.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`.
+    pub async fn list_vaults(&self, call: &Arc<Call>) -> Result<Vec<VaultView>> {
+        let authorized = self.authorize_anywhere(call, Permission::VaultsGet).await?;
+        let vaults = self
+            .vaults
+            .iter()
+            .map(|vault| VaultView::of(vault))
+            .collect();
+        self.decided(authorized, Ok(vaults)).await
+    }
+
+    /// Asks a vault whether it is well.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`, `VAULT_UNKNOWN`.
+    pub async fn check_vault(
+        &self,
+        call: &Arc<Call>,
+        name: &VaultName,
+    ) -> Result<(VaultView, Check)> {
+        let authorized = self.authorize_anywhere(call, Permission::VaultsGet).await?;
+        let result = match self.vaults.find(name.id()) {
+            Ok(vault) => Ok((
+                VaultView::of(vault),
+                vault.check(&context(&authorized)).await,
+            )),
+            Err(error) => Err(error.at("name")),
+        };
+        let facts = Facts {
+            vault: Some(name.id().clone()),
+            ..Facts::default()
+        };
+        self.audit.conclude(authorized, result, |_| facts).await
+    }
+
+    /// Says where a definition leads and whether a read would work.
+    ///
+    /// # Errors
+    /// See the RPC `CheckSecretDefinition`.
+    pub async fn check_definition(
+        &self,
+        call: &Arc<Call>,
+        name: &DefinitionName,
+        environment: Option<&Id>,
+        principal: Option<Principal>,
+    ) -> Result<CheckReport> {
+        let resource = Resource::Definition(name.clone());
+        let is_own = principal
+            .as_ref()
+            .is_none_or(|other| *other == call.caller.principal);
+        let permissions: &[Permission] = if is_own {
+            &[Permission::DefinitionsCheck]
+        } else {
+            &[Permission::DefinitionsCheck, Permission::GrantsGet]
+        };
+        let authorized = self
+            .authorize(call, permissions, resource, environment)
+            .await?;
+        let principal = principal.unwrap_or_else(|| call.caller.principal.clone());
+        let result = self
+            .check_authorized(&authorized, environment, principal)
+            .await;
+        self.decided(authorized, result).await
+    }
+
+    async fn check_authorized(
+        &self,
+        authorized: &Authorized,
+        environment: Option<&Id>,
+        principal: Principal,
+    ) -> Result<CheckReport> {
+        let definition = self.definition(authorized).await?.record;
+        let definition = definition.live()?;
+        let project = self.project(authorized).await?.record;
+        let place = definition.place_of(environment, &project, &self.vaults)?;
+        let route = definition.route(environment, None, &project, &self.vaults);
+        let (existence, format) = match route {
+            Ok(route) => {
+                self.check_value(authorized, &route, definition.content.format)
+                    .await
+            }
+            Err(error) => (Err(error), None),
+        };
+        Ok(CheckReport {
+            vault: place.place.vault,
+            secret: place.place.secret,
+            environment: environment.cloned(),
+            existence: existence.map_err(|error| error.with(Detail::Resource, &definition.name)),
+            format: format.map(|check| {
+                check.map_err(|error: Error| error.with(Detail::Resource, &definition.name))
+            }),
+            access: self
+                .check_access(authorized, environment, &principal)
+                .await?,
+            principal,
+        })
+    }
+
+    async fn check_value(
+        &self,
+        authorized: &Authorized,
+        route: &Route,
+        format: Format,
+    ) -> (Result<Id>, Option<Check>) {
+        let cx = context(authorized);
+        match route
+            .vault
+            .read(&cx, &route.address, route.version.as_ref())
+            .await
+        {
+            Ok(reading) => (
+                Ok(reading.version),
+                Some(check_format(format, reading.value.expose())),
+            ),
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    async fn check_access(
+        &self,
+        authorized: &Authorized,
+        environment: Option<&Id>,
+        principal: &Principal,
+    ) -> Result<Check> {
+        let resolved = authorized.resolved();
+        let question = Question {
+            permission: Permission::SecretsGet,
+            project: resolved.project,
+            definition: resolved.definition,
+            environment,
+            purpose: authorized.call().purpose.as_ref(),
+            now: self.clock.now(),
+        };
+        if evaluate(&self.grants(principal).await?, &question).is_some() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(Error::new(Reason::AccessDenied)
+            .with(Detail::Principal, principal)
+            .with(Detail::Permission, Permission::SecretsGet)
+            .with(Detail::Resource, authorized.resource())))
+    }
+
+    /// The state of every part of the daemon.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`.
+    pub async fn status(&self, call: &Arc<Call>) -> Result<Vec<PartStatus>> {
+        let permissions = &[Permission::DaemonStatus];
+        let authorized = self
+            .authorize(call, permissions, Resource::Daemon, None)
+            .await?;
+        let cx = context(&authorized);
+        let audit = match self.audit.is_healthy() {
+            true => Ok(()),
+            false => Err(Error::new(Reason::AuditUnavailable)),
+        };
+        let mut parts = vec![
+            PartStatus {
+                name: "store".to_owned(),
+                check: self.records.health().await,
+            },
+            PartStatus {
+                name: "audit".to_owned(),
+                check: audit,
+            },
+        ];
+        for vault in self.vaults.iter() {
+            let name = VaultName::new(vault.id().clone()).to_string();
+            parts.push(PartStatus {
+                name,
+                check: vault.check(&cx).await,
+            });
+        }
+        self.decided(authorized, Ok(parts)).await
+    }
+
+    /// Whether calls can be served at all: for the health service, which knows no caller.
+    pub async fn is_serving(&self) -> bool {
+        self.audit.is_healthy() && self.records.health().await.is_ok()
+    }
+}
+
+/// Checks stored bytes against the definition's format.
+///
+/// # Errors
+/// `VALUE_NOT_TEXT`.
+pub(crate) fn check_format(format: Format, value: &[u8]) -> Check {
+    match format {
+        Format::Binary => Ok(()),
+        Format::Text if std::str::from_utf8(value).is_ok() => Ok(()),
+        Format::Text => Err(Error::new(Reason::ValueNotText)),
+    }
+}
+
+/// The context of calls that the daemon makes on its own.
+pub(crate) fn own_context() -> CallContext {
+    CallContext {
+        call_id: claviger_core::Uid::random(),
+    }
+}

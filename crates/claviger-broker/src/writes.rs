@@ -1,0 +1,325 @@
+//! How a write survives a crash between two systems.
+//!
+//! 1. [`begin`](Broker::begin_write) commits `pending` with a fresh write id for the place;
+//! 2. the vault takes the write under that id;
+//! 3. [`finish`](Broker::finish_write) commits `current` and clears `pending`.
+//!
+//! Whoever meets a pending write that is too old to be under way, and every start, asks the vault
+//! for the write id first: found, it is finished; not found, it is cleared. The payload is never
+//! in Claviger's records.
+
+use std::sync::Arc;
+
+use claviger_access::Authorized;
+use claviger_backend::{Address, CallContext};
+use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_store::{Batch, Committed, Expect, Record};
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{Pending, Place, Route};
+use crate::idempotency::{FreshRequest, Request};
+use crate::{Broker, Definition, vaults};
+
+/// How often a change of a record is tried again when another one came in between.
+pub(crate) const ATTEMPTS: usize = 8;
+
+/// Pending writes settled per page at start-up.
+const SETTLE_PAGE: usize = 100;
+
+/// Points to a definition with a pending write, so that start-up finds it without a full scan.
+#[derive(Debug, Deserialize, Serialize)]
+struct PendingPointer {
+    name: DefinitionName,
+    place: Place,
+}
+
+impl Record for PendingPointer {
+    const KIND: &'static str = "pending/";
+}
+
+/// What a write is to change, besides the value.
+pub(crate) enum Target<'a> {
+    /// A definition that does not exist yet.
+    New(&'a Definition),
+    /// The value of an existing one, if this is its current version.
+    Existing {
+        /// The version the caller wants to replace.
+        if_version: Option<&'a Id>,
+    },
+}
+
+/// A write that was begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    name: DefinitionName,
+    place: Place,
+    write_id: Uid,
+    request: Option<String>,
+}
+
+impl Broker {
+    /// Takes a value through all three steps and returns its version.
+    ///
+    /// # Errors
+    /// `VERSION_MISMATCH`, `WRITE_IN_PROGRESS`, `WRITE_OUTCOME_UNKNOWN`, and what the vault says.
+    pub(crate) async fn write_value(
+        &self,
+        authorized: &Authorized,
+        target: Target<'_>,
+        route: &Route,
+        value: &SecretBytes,
+        request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
+    ) -> Result<Id> {
+        let begun = self
+            .begin_write(authorized, target, &route.place, request)
+            .await?;
+        let cx = crate::context(authorized);
+        match route
+            .vault
+            .write(&cx, &route.address, begun.write_id, value)
+            .await
+        {
+            Ok(version) => {
+                self.finish_write(&begun, &version).await?;
+                Ok(version)
+            }
+            Err(error) => {
+                if error.reason() != Reason::WriteOutcomeUnknown {
+                    self.clear_write(&begun).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin_write(
+        &self,
+        authorized: &Authorized,
+        target: Target<'_>,
+        place: &Place,
+        request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
+    ) -> Result<Begun> {
+        let name = crate::catalog::authorized_definition(authorized)?;
+        let begun = Begun {
+            name: name.clone(),
+            place: place.clone(),
+            write_id: Uid::random(),
+            request: request.map(|(fresh, _)| fresh.record_id.clone()),
+        };
+        let now = self.clock.now();
+        let pending = |is_creating| Pending {
+            write_id: begun.write_id,
+            start_time: now,
+            is_creating,
+            request: begun.request.clone(),
+        };
+        for _ in 0..ATTEMPTS {
+            let (mut definition, expect, is_creating) = match &target {
+                Target::New(definition) => ((*definition).clone(), Expect::Absent, true),
+                Target::Existing { if_version } => {
+                    let stored = self.definition(authorized).await?;
+                    let definition = stored.record.live()?.clone();
+                    check_free(&definition, place)?;
+                    check_version(&definition, place, *if_version)?;
+                    (definition, Expect::Revision(stored.revision), false)
+                }
+            };
+            let state = definition.places.entry(place.clone()).or_default();
+            state.pending = Some(pending(is_creating));
+            let pointer = PendingPointer {
+                name: name.clone(),
+                place: place.clone(),
+            };
+            let mut batch = Batch::new()
+                .put(&Definition::record_id(name), &definition, expect)
+                .put(&begun.write_id.to_string(), &pointer, Expect::Absent);
+            if let Some((fresh, answer)) = request {
+                batch = fresh.record(batch, answer, false, now)?;
+            }
+            match self.records.commit(batch).await? {
+                Committed::At(_) => return Ok(begun),
+                Committed::Conflict { .. } if is_creating => break,
+                Committed::Conflict { .. } => {}
+            }
+        }
+        Err(in_progress(name))
+    }
+
+    async fn finish_write(&self, begun: &Begun, version: &Id) -> Result<()> {
+        self.close_write(begun, Some(version)).await
+    }
+
+    async fn clear_write(&self, begun: &Begun) -> Result<()> {
+        self.close_write(begun, None).await
+    }
+
+    /// Commits a begun write's outcome: a version, or nothing written.
+    async fn close_write(&self, begun: &Begun, version: Option<&Id>) -> Result<()> {
+        let record_id = Definition::record_id(&begun.name);
+        for _ in 0..ATTEMPTS {
+            let pointer = begun.write_id.to_string();
+            let mut batch = Batch::new().delete::<PendingPointer>(&pointer, Expect::Any);
+            let stored = self.find_definition(&begun.name).await?.filter(|stored| {
+                stored
+                    .record
+                    .pending(&begun.place)
+                    .is_some_and(|p| p.write_id == begun.write_id)
+            });
+            if let Some(stored) = stored {
+                let mut definition = (*stored.record).clone();
+                let state = definition.places.entry(begun.place.clone()).or_default();
+                let pending = state.pending.take();
+                let expect = Expect::Revision(stored.revision);
+                batch = match version {
+                    Some(version) => {
+                        state.current = Some(version.clone());
+                        batch.put(&record_id, &definition, expect)
+                    }
+                    None if pending.is_some_and(|pending| pending.is_creating) => {
+                        batch.delete::<Definition>(&record_id, expect)
+                    }
+                    None => batch.put(&record_id, &definition, expect),
+                };
+            }
+            batch = match (version, &begun.request) {
+                (Some(version), request) => {
+                    self.finish_request(batch, request.as_deref(), version)
+                        .await?
+                }
+                (None, Some(request)) => batch.delete::<Request>(request, Expect::Any),
+                (None, None) => batch,
+            };
+            if let Committed::At(_) = self.records.commit(batch).await? {
+                return Ok(());
+            }
+        }
+        Err(in_progress(&begun.name))
+    }
+
+    /// Settles a pending write at a place that is too old to be under way.
+    ///
+    /// # Errors
+    /// `WRITE_IN_PROGRESS` if it is not, `VAULT_UNREACHABLE` if the vault cannot be asked.
+    pub(crate) async fn settle_place(
+        &self,
+        cx: &CallContext,
+        definition: &Definition,
+        place: &Place,
+    ) -> Result<()> {
+        let Some(pending) = definition.pending(place) else {
+            return Ok(());
+        };
+        let timeout = self.vaults.find(&place.vault)?.timeout();
+        let age = self
+            .clock
+            .now()
+            .duration_since(pending.start_time)
+            .unwrap_or_default();
+        if age < timeout {
+            return Err(in_progress(&definition.name).retry_after(timeout.saturating_sub(age)));
+        }
+        self.settle(cx, definition, place, pending).await
+    }
+
+    /// Settles every pending write at a definition's places, as [`Self::settle_place`].
+    pub(crate) async fn settle_definition(
+        &self,
+        cx: &CallContext,
+        definition: &Definition,
+    ) -> Result<()> {
+        for place in definition.places.keys() {
+            self.settle_place(cx, definition, place).await?;
+        }
+        Ok(())
+    }
+
+    /// Settles what a crash left behind. No write is under way at start-up, whatever its age.
+    /// Returns how many could not be settled because their vault does not answer: the next writer
+    /// tries again.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub async fn settle_all(&self) -> Result<usize> {
+        let cx = vaults::own_context();
+        let mut unsettled = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .records
+                .scan::<PendingPointer>("", after.as_deref(), SETTLE_PAGE)
+                .await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(unsettled);
+            };
+            after = Some(last.clone());
+            for (_, pointer) in page {
+                let PendingPointer { name, place } = &*pointer.record;
+                let Some(stored) = self.find_definition(name).await? else {
+                    continue;
+                };
+                let Some(pending) = stored.record.pending(place) else {
+                    continue;
+                };
+                if let Err(error) = self.settle(&cx, &stored.record, place, pending).await {
+                    tracing::warn!(definition = %name, ?error, "pending write not settled");
+                    unsettled += 1;
+                }
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        cx: &CallContext,
+        definition: &Definition,
+        place: &Place,
+        pending: &Pending,
+    ) -> Result<()> {
+        let vault = Arc::clone(self.vaults.find(&place.vault)?);
+        let address = Address {
+            owner: definition.uid,
+            secret: place.secret.clone(),
+        };
+        let version = vault.find_write(cx, &address, pending.write_id).await?;
+        let begun = Begun {
+            name: definition.name.clone(),
+            place: place.clone(),
+            write_id: pending.write_id,
+            request: pending.request.clone(),
+        };
+        tracing::info!(definition = %definition.name, is_found = version.is_some(), "pending write settled");
+        self.close_write(&begun, version.as_ref()).await
+    }
+}
+
+impl Definition {
+    pub(crate) fn pending(&self, place: &Place) -> Option<&Pending> {
+        self.places
+            .get(place)
+            .and_then(|state| state.pending.as_ref())
+    }
+}
+
+fn check_free(definition: &Definition, place: &Place) -> Result<()> {
+    match definition.pending(place) {
+        None => Ok(()),
+        Some(_) => Err(in_progress(&definition.name)),
+    }
+}
+
+/// # Errors
+/// `VERSION_MISMATCH`.
+fn check_version(definition: &Definition, place: &Place, if_version: Option<&Id>) -> Result<()> {
+    match if_version {
+        Some(wanted) if definition.current(place) != Some(wanted) => {
+            Err(Error::new(Reason::VersionMismatch)
+                .with(Detail::Resource, &definition.name)
+                .at("if_version"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+pub(crate) fn in_progress(name: &DefinitionName) -> Error {
+    Error::new(Reason::WriteInProgress).with(Detail::Resource, name)
+}

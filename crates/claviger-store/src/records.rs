@@ -1,0 +1,350 @@
+//! Typed, sealed records: what the other crates use of this one.
+//!
+//! A record is JSON, sealed under its full key. Decoded records are remembered; secret values are
+//! remembered as they are stored, sealed.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, ready};
+
+use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_seal::{Keyring, RootKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::memory::{Content, Entry, Memory};
+use crate::threads::Threads;
+use crate::{Change, Committed, Expect, Row, Store, unavailable};
+
+const KEYRING_KEY: &str = "keyring";
+const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// A type of record.
+pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What all keys of this type begin with, including the last `/`; no kind begins with another.
+    const KIND: &'static str;
+}
+
+/// A record as the store has it.
+#[derive(Debug)]
+pub struct Stored<T> {
+    /// Revision of the commit that wrote it.
+    pub revision: u64,
+    /// The record, shared with the memory.
+    pub record: Arc<T>,
+}
+
+/// Records over a [`Store`], with a bounded memory in front.
+///
+/// A commit that has begun is seen through even if its caller leaves.
+pub struct Records {
+    store: Arc<dyn Store>,
+    keyring: Keyring,
+    memory: Arc<Memory>,
+    abandoned: mpsc::Sender<Work>,
+    _threads: Threads,
+}
+
+/// A commit and the mark in memory that it is under way.
+type Work = Pin<Box<dyn Future<Output = Result<Committed>> + Send>>;
+
+impl Records {
+    /// Opens the keyring with the root key, or makes one in an empty store.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE` with another root key, a changed keyring, or records without one;
+    /// `STORE_UNAVAILABLE`.
+    pub async fn open(store: Arc<dyn Store>, root: &RootKey) -> Result<Self> {
+        Self::open_with_memory(store, root, MEMORY_BYTES_DEFAULT).await
+    }
+
+    /// As [`open`](Self::open), with the size of the memory in bytes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with_memory(
+        store: Arc<dyn Store>,
+        root: &RootKey,
+        memory_bytes_max: u64,
+    ) -> Result<Self> {
+        let keyring = open_keyring(&*store, root).await?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(unavailable)?;
+        let (abandoned, queue) = mpsc::channel::<Work>();
+        let mut threads = Threads::default();
+        threads
+            .spawn("claviger-records", move || {
+                while let Ok(work) = queue.recv() {
+                    runtime.block_on(work).ok();
+                }
+            })
+            .map_err(unavailable)?;
+        Ok(Self {
+            store,
+            keyring,
+            memory: Arc::new(Memory::new(memory_bytes_max)),
+            abandoned,
+            _threads: threads,
+        })
+    }
+
+    /// The keys of this store.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The record of this id; without waiting if it is remembered.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE` if it does not open, `STORE_UNAVAILABLE`.
+    pub async fn get<T: Record>(&self, id: &str) -> Result<Option<Stored<T>>> {
+        let key = [T::KIND, id].concat();
+        if let Some(stored) = self.memory.get(&key).and_then(Entry::into_stored) {
+            return Ok(Some(stored));
+        }
+        let load = self.memory.load(&key);
+        let Some(row) = self.store.get(&key).await? else {
+            return Ok(None);
+        };
+        let stored = self.decode::<T>(&key, &row)?;
+        let entry = Entry {
+            content: Content::Decoded(Arc::clone(&stored.record) as _),
+            revision: stored.revision,
+            len: row.bytes.len(),
+        };
+        self.memory.remember(key, load, entry);
+        Ok(Some(stored))
+    }
+
+    /// The secret bytes under this full key, opened for this call only.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn secret(&self, key: &str) -> Result<Option<SecretBytes>> {
+        if let Some(Content::Sealed(sealed)) = self.memory.get(key).map(|entry| entry.content) {
+            return self.keyring.open_record(key, &sealed).map(Some);
+        }
+        let load = self.memory.load(key);
+        let Some(row) = self.store.get(key).await? else {
+            return Ok(None);
+        };
+        let secret = self.keyring.open_record(key, &row.bytes)?;
+        let entry = Entry {
+            len: row.bytes.len(),
+            content: Content::Sealed(row.bytes.into()),
+            revision: row.revision,
+        };
+        self.memory.remember(key.to_owned(), load, entry);
+        Ok(Some(secret))
+    }
+
+    /// At most `limit` records whose ids begin with `prefix` and come after `after`, in byte order
+    /// of their ids. Read from the store and not remembered.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn scan<T: Record>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Stored<T>)>> {
+        let prefix = [T::KIND, prefix].concat();
+        let after = after.map(|id| [T::KIND, id].concat());
+        let rows = self.store.scan(&prefix, after.as_deref(), limit).await?;
+        rows.into_iter()
+            .map(|(key, row)| {
+                let id = key.strip_prefix(T::KIND).unwrap_or(&key).to_owned();
+                Ok((id, self.decode(&key, &row)?))
+            })
+            .collect()
+    }
+
+    /// Does the whole batch or nothing of it; durable when it returns.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, after which the outcome is unknown; `INTERNAL` if a record cannot be
+    /// written as JSON or a key is named twice.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed> {
+        let mut changes = Vec::with_capacity(batch.changes.len());
+        for (key, plaintext, expect) in batch.changes {
+            let bytes = match plaintext {
+                Some(plaintext) => Some(self.keyring.seal(&key, &plaintext?)?),
+                None => None,
+            };
+            changes.push(Change { key, bytes, expect });
+        }
+        let keys = changes.iter().map(|change| change.key.as_str().into());
+        let under_way = self.memory.begin(keys.collect());
+        let store = Arc::clone(&self.store);
+        let work: Work = Box::pin(async move {
+            let outcome = store.commit(changes).await;
+            drop(under_way);
+            outcome
+        });
+        Flight {
+            work: Some(work),
+            abandoned: &self.abandoned,
+        }
+        .await
+    }
+
+    /// Whether the store can read and commit.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn health(&self) -> Result<()> {
+        self.store.health().await
+    }
+
+    fn decode<T: Record>(&self, key: &str, row: &Row) -> Result<Stored<T>> {
+        let json = self.keyring.open_record(key, &row.bytes)?;
+        let record = serde_json::from_slice(json.expose()).map_err(|error| {
+            // SECURITY: the library's own text quotes content.
+            Error::new(Reason::IntegrityFailure).caused_by(format!(
+                "record {key} is not what this program writes: {:?} error at column {}",
+                error.classify(),
+                error.column()
+            ))
+        })?;
+        Ok(Stored {
+            revision: row.revision,
+            record: Arc::new(record),
+        })
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("store", &self.store)
+            .field("keyring", &self.keyring)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Clone for Stored<T> {
+    fn clone(&self) -> Self {
+        Self {
+            revision: self.revision,
+            record: Arc::clone(&self.record),
+        }
+    }
+}
+
+impl Entry {
+    fn into_stored<T: Record>(self) -> Option<Stored<T>> {
+        match self.content {
+            Content::Decoded(record) => Some(Stored {
+                revision: self.revision,
+                record: record.downcast().ok()?,
+            }),
+            Content::Sealed(_) => None,
+        }
+    }
+}
+
+/// Changes that are committed together.
+#[derive(Default)]
+pub struct Batch {
+    changes: Vec<(String, Option<Result<SecretBytes>>, Expect)>,
+}
+
+impl Batch {
+    /// A batch without changes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a record.
+    #[must_use]
+    pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
+        let json = serde_json::to_vec(record)
+            .map(SecretBytes::new)
+            .map_err(|error| Error::new(Reason::Internal).caused_by(error));
+        self.change([T::KIND, id].concat(), Some(json), expect)
+    }
+
+    /// Puts secret bytes under a full key.
+    #[must_use]
+    pub fn put_secret(self, key: &str, value: &SecretBytes, expect: Expect) -> Self {
+        self.change(key.to_owned(), Some(Ok(value.duplicate())), expect)
+    }
+
+    /// Deletes a record.
+    #[must_use]
+    pub fn delete<T: Record>(self, id: &str, expect: Expect) -> Self {
+        self.change([T::KIND, id].concat(), None, expect)
+    }
+
+    /// Deletes secret bytes.
+    #[must_use]
+    pub fn delete_secret(self, key: &str, expect: Expect) -> Self {
+        self.change(key.to_owned(), None, expect)
+    }
+
+    fn change(
+        mut self,
+        key: String,
+        plaintext: Option<Result<SecretBytes>>,
+        expect: Expect,
+    ) -> Self {
+        self.changes.push((key, plaintext, expect));
+        self
+    }
+}
+
+/// Waits for a commit; left alone, hands it to the thread that sees it through.
+struct Flight<'a> {
+    work: Option<Work>,
+    abandoned: &'a mpsc::Sender<Work>,
+}
+
+impl Future for Flight<'_> {
+    type Output = Result<Committed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = self.work.as_mut() else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(work.as_mut().poll(cx));
+        self.work = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            // INVARIANT: the store may still do this commit, so its keys stay unremembered until
+            // it has ended. Dropping the work here would lift that mark too early.
+            self.abandoned.send(work).ok();
+        }
+    }
+}
+
+async fn open_keyring(store: &dyn Store, root: &RootKey) -> Result<Keyring> {
+    if let Some(row) = store.get(KEYRING_KEY).await? {
+        return Keyring::open(root, &row.bytes);
+    }
+    if !store.scan("", None, 1).await?.is_empty() {
+        // A new keyring here would bury the records for good.
+        return Err(
+            Error::new(Reason::IntegrityFailure).caused_by("the store has records but no keyring")
+        );
+    }
+    let (keyring, record) = Keyring::generate(root)?;
+    let change = Change {
+        key: KEYRING_KEY.to_owned(),
+        bytes: Some(record),
+        expect: Expect::Absent,
+    };
+    match store.commit(vec![change]).await? {
+        Committed::At(_) => Ok(keyring),
+        Committed::Conflict { .. } => Err(Error::new(Reason::Conflict)
+            .caused_by("another process made a keyring at the same time")),
+    }
+}

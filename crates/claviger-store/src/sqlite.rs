@@ -1,0 +1,204 @@
+//! The embedded engine: one SQLite file, one writer thread, a few reader threads.
+//!
+//! Callers only queue and await, so any runtime may call. Copying the write-ahead log back into
+//! the file happens on a thread of its own, never while a commit waits for its answer.
+
+mod checkpoint;
+mod open;
+mod writer;
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use async_trait::async_trait;
+use claviger_core::Result;
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::sqlite::writer::{Request, Writer};
+use crate::threads::Threads;
+use crate::{Change, Committed, Row, Store, refuse_repeated_keys, unavailable};
+
+/// Reads and commits that may wait in line; past it callers wait to get in line.
+const QUEUE_LEN: usize = 1024;
+const READERS: usize = 2;
+
+const SCAN_AFTER: &str =
+    "SELECT key, revision, bytes FROM records WHERE key > ?1 ORDER BY key LIMIT ?2";
+const SCAN_FROM: &str =
+    "SELECT key, revision, bytes FROM records WHERE key >= ?1 ORDER BY key LIMIT ?2";
+
+/// A [`Store`] in one SQLite file.
+///
+/// Dropping it waits for the commits in line and for its threads.
+pub struct SqliteStore {
+    commits: mpsc::Sender<Request>,
+    reads: mpsc::Sender<Read>,
+    fault: Fault,
+    _threads: Threads,
+    _lock: File,
+}
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Why commits have stopped for good, once they have.
+type Fault = Arc<OnceLock<String>>;
+
+impl SqliteStore {
+    /// Opens the store in this file, and makes it (mode 0600) if it does not exist.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store or is of a
+    /// newer version, or if the file system refuses.
+    pub fn open(path: &Path) -> Result<Self> {
+        let lock = open::lock(path)?;
+        let (connection, revision) = open::writer(path)?;
+        let readers = (0..READERS)
+            .map(|_| open::reader(path))
+            .collect::<Result<Vec<_>>>()?;
+        let fault = Fault::default();
+        let mut threads = Threads::default();
+
+        let pages = checkpoint::spawn(&mut threads, open::checkpointer(path)?, &fault)?;
+        let writer = Writer::new(connection, revision, pages, Arc::clone(&fault))?;
+        let (commits, queue) = mpsc::channel(QUEUE_LEN);
+        threads
+            .spawn("claviger-store-writer", move || writer.run(queue))
+            .map_err(unavailable)?;
+
+        let (reads, queue) = mpsc::channel(QUEUE_LEN);
+        let queue = Arc::new(Mutex::new(queue));
+        for connection in readers {
+            let queue = Arc::clone(&queue);
+            threads
+                .spawn("claviger-store-reader", move || {
+                    answer_reads(&connection, &queue);
+                })
+                .map_err(unavailable)?;
+        }
+        Ok(Self {
+            commits,
+            reads,
+            fault,
+            _threads: threads,
+            _lock: lock,
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, outcome) = oneshot::channel();
+        let read: Read = Box::new(move |connection| {
+            if !answer.is_closed() {
+                answer.send(query(connection)).ok();
+            }
+        });
+        self.reads.send(read).await.map_err(|_| thread_gone())?;
+        outcome
+            .await
+            .map_err(|_| thread_gone())?
+            .map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn get(&self, key: &str) -> Result<Option<Row>> {
+        let key = key.to_owned();
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT revision, bytes FROM records WHERE key = ?1")?
+                .query_row([key], row_at::<0>)
+                .optional()
+        })
+        .await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>> {
+        let prefix = prefix.to_owned();
+        let after = after.unwrap_or_default().to_owned();
+        self.read(move |connection| {
+            // Two statements: with both bounds in one, SQLite may walk up from the lower one.
+            let (sql, from) = if after < prefix {
+                (SCAN_FROM, &prefix)
+            } else {
+                (SCAN_AFTER, &after)
+            };
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut found = statement.query((from, limit))?;
+            let mut rows = Vec::new();
+            while let Some(row) = found.next()? {
+                let key: String = row.get(0)?;
+                if !key.starts_with(&prefix) {
+                    break;
+                }
+                rows.push((key, row_at::<1>(row)?));
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<Committed> {
+        refuse_repeated_keys(&changes)?;
+        let (answer, outcome) = oneshot::channel();
+        let request = Request { changes, answer };
+        self.commits
+            .send(request)
+            .await
+            .map_err(|_| thread_gone())?;
+        outcome.await.map_err(|_| thread_gone())?
+    }
+
+    async fn health(&self) -> Result<()> {
+        if let Some(fault) = self.fault.get() {
+            return Err(unavailable(fault.as_str()));
+        }
+        if self.commits.is_closed() {
+            return Err(thread_gone());
+        }
+        self.read(|connection| connection.query_row("SELECT revision FROM meta", [], |_| Ok(())))
+            .await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("fault", &self.fault.get())
+            .finish_non_exhaustive()
+    }
+}
+
+fn answer_reads(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
+    loop {
+        // The lock is held while waiting: an idle reader waits for the lock instead of the queue.
+        let read = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
+        let Some(read) = read else { return };
+        read(connection);
+    }
+}
+
+fn row_at<const FIRST: usize>(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        revision: row.get::<_, i64>(FIRST)?.cast_unsigned(),
+        bytes: row.get(FIRST + 1)?,
+    })
+}
+
+fn thread_gone() -> claviger_core::Error {
+    unavailable("a thread of the store has ended")
+}

@@ -1,0 +1,491 @@
+//! What the memory in front of the store promises: never older than a commit that has returned.
+
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::disallowed_methods, reason = "tests wait for what they spawn")]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+
+use async_trait::async_trait;
+use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_seal::RootKey;
+use claviger_store::{Batch, Change, Committed, Expect, Record, Records, Row, SqliteStore, Store};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Fruit {
+    colour: String,
+}
+
+impl Record for Fruit {
+    const KIND: &'static str = "fruits/";
+}
+
+fn fruit(colour: &str) -> Fruit {
+    Fruit {
+        colour: colour.to_owned(),
+    }
+}
+
+/// A store whose verbs a test can hold or fail.
+#[derive(Debug)]
+struct Faulty {
+    inner: SqliteStore,
+    reads: AtomicU64,
+    /// One for each call that reached the place where it is held.
+    arrived: Semaphore,
+    /// Permits to go on; none exist while a hold is set.
+    gate: Semaphore,
+    /// One for each commit that has ended.
+    landed: Semaphore,
+    hold_reads: AtomicBool,
+    hold_commits: AtomicBool,
+    fail_commits: AtomicBool,
+}
+
+impl Faulty {
+    async fn pass(&self, hold: &AtomicBool) {
+        if hold.load(Ordering::SeqCst) {
+            self.arrived.add_permits(1);
+            self.gate.acquire().await.map(SemaphorePermit::forget).ok();
+        }
+    }
+
+    async fn arrival(&self) {
+        self.arrived
+            .acquire()
+            .await
+            .map(SemaphorePermit::forget)
+            .expect("is open");
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn get(&self, key: &str) -> Result<Option<Row>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let row = self.inner.get(key).await;
+        self.pass(&self.hold_reads).await;
+        row
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>> {
+        self.inner.scan(prefix, after, limit).await
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<Committed> {
+        self.pass(&self.hold_commits).await;
+        let committed = self.inner.commit(changes).await;
+        self.landed.add_permits(1);
+        if self.fail_commits.load(Ordering::SeqCst) {
+            return Err(Error::new(Reason::StoreUnavailable));
+        }
+        committed
+    }
+
+    async fn health(&self) -> Result<()> {
+        self.inner.health().await
+    }
+}
+
+struct Fixture {
+    directory: TempDir,
+    store: Arc<Faulty>,
+    records: Arc<Records>,
+}
+
+fn root() -> &'static RootKey {
+    static ROOT: OnceLock<RootKey> = OnceLock::new();
+    ROOT.get_or_init(RootKey::generate)
+}
+
+async fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().expect("a directory");
+    open(directory).await
+}
+
+async fn open(directory: TempDir) -> Fixture {
+    let store = Arc::new(Faulty {
+        inner: SqliteStore::open(&directory.path().join("store.db")).expect("opens"),
+        reads: AtomicU64::new(0),
+        arrived: Semaphore::new(0),
+        gate: Semaphore::new(0),
+        landed: Semaphore::new(0),
+        hold_reads: AtomicBool::new(false),
+        hold_commits: AtomicBool::new(false),
+        fail_commits: AtomicBool::new(false),
+    });
+    let records = Records::open(Arc::clone(&store) as _, root())
+        .await
+        .expect("opens");
+    Fixture {
+        directory,
+        store,
+        records: Arc::new(records),
+    }
+}
+
+async fn put(records: &Records, id: &str, colour: &str) -> u64 {
+    let batch = Batch::new().put(id, &fruit(colour), Expect::Any);
+    match records.commit(batch).await.expect("commits") {
+        Committed::At(revision) => revision,
+        Committed::Conflict { .. } => 0,
+    }
+}
+
+async fn colour(records: &Records, id: &str) -> Option<String> {
+    let stored = records.get::<Fruit>(id).await.expect("reads");
+    stored.map(|stored| stored.record.colour.clone())
+}
+
+#[tokio::test]
+async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
+    let Fixture {
+        directory: _directory,
+        store,
+        records,
+    } = fixture().await;
+    let revision = put(&records, "apple", "green").await;
+    let before = store.reads.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        let stored = records
+            .get::<Fruit>("apple")
+            .await
+            .expect("reads")
+            .expect("is there");
+        assert_eq!(
+            (stored.revision, &*stored.record),
+            (revision, &fruit("green"))
+        );
+    }
+    assert_eq!(store.reads.load(Ordering::SeqCst), before + 1);
+    assert_eq!(colour(&records, "pear").await, None);
+    put(&records, "pear", "yellow").await;
+    assert_eq!(colour(&records, "pear").await.as_deref(), Some("yellow"));
+    records.health().await.expect("is well");
+}
+
+#[tokio::test]
+async fn a_scan_gives_ids_in_order_and_pages() {
+    let Fixture {
+        directory: _directory,
+        records,
+        ..
+    } = fixture().await;
+    for id in ["a/3", "a/1", "b/1", "a/2"] {
+        put(&records, id, id).await;
+    }
+    let secret = SecretBytes::new(b"x".to_vec());
+    let batch = Batch::new().put_secret("values/a/1", &secret, Expect::Absent);
+    drop(records.commit(batch).await.expect("commits"));
+    let page = records
+        .scan::<Fruit>("a/", Some("a/1"), 9)
+        .await
+        .expect("scans");
+    let ids: Vec<_> = page
+        .iter()
+        .map(|(id, stored)| (id.as_str(), stored.record.colour.as_str()))
+        .collect();
+    assert_eq!(ids, [("a/2", "a/2"), ("a/3", "a/3")]);
+    assert_eq!(
+        records
+            .scan::<Fruit>("", None, 9)
+            .await
+            .expect("scans")
+            .len(),
+        4
+    );
+}
+
+#[tokio::test]
+async fn a_batch_is_all_or_nothing_and_a_conflict_names_the_key() {
+    let Fixture {
+        directory: _directory,
+        records,
+        ..
+    } = fixture().await;
+    let revision = put(&records, "apple", "green").await;
+    let batch = Batch::new()
+        .put("pear", &fruit("yellow"), Expect::Absent)
+        .delete::<Fruit>("apple", Expect::Revision(revision + 1));
+    let key = "fruits/apple".to_owned();
+    assert_eq!(
+        records.commit(batch).await.expect("commits"),
+        Committed::Conflict { key }
+    );
+    assert_eq!(colour(&records, "pear").await, None);
+    let batch = Batch::new().delete::<Fruit>("apple", Expect::Revision(revision));
+    drop(records.commit(batch).await.expect("commits"));
+    assert_eq!(colour(&records, "apple").await, None);
+}
+
+#[tokio::test]
+async fn what_a_commit_replaced_is_not_remembered_by_a_reader_that_was_slower() {
+    let Fixture {
+        directory: _directory,
+        store,
+        records,
+    } = fixture().await;
+    put(&records, "apple", "green").await;
+    store.hold_reads.store(true, Ordering::SeqCst);
+    let slow = tokio::spawn({
+        let records = Arc::clone(&records);
+        async move { colour(&records, "apple").await }
+    });
+    store.arrival().await;
+    store.hold_reads.store(false, Ordering::SeqCst);
+    put(&records, "apple", "red").await;
+    store.gate.add_permits(1);
+    assert_eq!(slow.await.expect("ran").as_deref(), Some("green"));
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("red"));
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_while_a_commit_of_its_key_is_under_way() {
+    let Fixture {
+        directory: _directory,
+        store,
+        records,
+    } = fixture().await;
+    put(&records, "apple", "green").await;
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
+    store.hold_commits.store(true, Ordering::SeqCst);
+    let commit = tokio::spawn({
+        let records = Arc::clone(&records);
+        async move { put(&records, "apple", "red").await }
+    });
+    store.arrival().await;
+    let before = store.reads.load(Ordering::SeqCst);
+    for reads in 1..3 {
+        assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
+        assert_eq!(store.reads.load(Ordering::SeqCst), before + reads);
+    }
+    store.gate.add_permits(1);
+    commit.await.expect("ran");
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("red"));
+}
+
+#[tokio::test]
+async fn a_commit_whose_caller_left_is_seen_through_and_not_hidden_by_the_memory() {
+    let Fixture {
+        directory,
+        store,
+        records,
+    } = fixture().await;
+    put(&records, "apple", "green").await;
+    store.landed.forget_permits(usize::MAX);
+    store.hold_commits.store(true, Ordering::SeqCst);
+    {
+        let mut commit = Box::pin(put(&records, "apple", "red"));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(commit.as_mut().poll(&mut cx).is_pending());
+    }
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
+    store.gate.add_permits(1);
+    store
+        .landed
+        .acquire()
+        .await
+        .map(SemaphorePermit::forget)
+        .expect("is open");
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("red"));
+    drop((records, store));
+    let Fixture {
+        directory: _directory,
+        records,
+        ..
+    } = open(directory).await;
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("red"));
+}
+
+#[tokio::test]
+async fn after_a_failed_commit_the_memory_shows_what_the_store_has() {
+    let Fixture {
+        directory: _directory,
+        store,
+        records,
+    } = fixture().await;
+    put(&records, "apple", "green").await;
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
+    store.fail_commits.store(true, Ordering::SeqCst);
+    let batch = Batch::new().put("apple", &fruit("red"), Expect::Any);
+    let error = records.commit(batch).await.expect_err("fails");
+    assert_eq!(error.reason(), Reason::StoreUnavailable);
+    let row = store
+        .inner
+        .get("fruits/apple")
+        .await
+        .expect("reads")
+        .expect("is there");
+    let stored = records
+        .get::<Fruit>("apple")
+        .await
+        .expect("reads")
+        .expect("is there");
+    assert_eq!(
+        (stored.revision, stored.record.colour.as_str()),
+        (row.revision, "red")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_never_see_less_than_the_last_commit_that_returned() {
+    let Fixture {
+        directory: _directory,
+        records,
+        ..
+    } = fixture().await;
+    let returned = Arc::new(AtomicU64::new(put(&records, "apple", "green").await));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (records, returned) = (Arc::clone(&records), Arc::clone(&returned));
+            tokio::spawn(async move {
+                let mut seen = 0;
+                while seen < 200 {
+                    let at_least = returned.load(Ordering::SeqCst).max(seen);
+                    let stored = records.get::<Fruit>("apple").await.expect("reads");
+                    seen = stored.expect("is there").revision;
+                    assert!(seen >= at_least, "{seen} after {at_least}");
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for number in 0..300 {
+        let revision = put(&records, "apple", &number.to_string()).await;
+        returned.store(revision, Ordering::SeqCst);
+    }
+    for reader in readers {
+        reader.await.expect("ran");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
+    let Fixture {
+        directory,
+        store,
+        records,
+    } = fixture().await;
+    let canary = b"canary-rk_live_51H8Zx";
+    let secret = SecretBytes::new(canary.to_vec());
+    let batch = Batch::new()
+        .put_secret("values/a/1", &secret, Expect::Absent)
+        .put("apple", &fruit("canary-green"), Expect::Absent);
+    drop(records.commit(batch).await.expect("commits"));
+    for _ in 0..2 {
+        let value = records
+            .secret("values/a/1")
+            .await
+            .expect("reads")
+            .expect("is there");
+        assert_eq!(value.expose(), canary);
+    }
+    assert!(records.secret("values/a/2").await.expect("reads").is_none());
+    let absent = |directory: &TempDir| {
+        for entry in std::fs::read_dir(directory.path()).expect("lists") {
+            let bytes = std::fs::read(entry.expect("lists").path()).expect("reads");
+            assert!(!bytes.windows(7).any(|window| window == b"canary-"));
+        }
+    };
+    absent(&directory);
+    drop((records, store));
+    absent(&directory);
+
+    let Fixture {
+        records, directory, ..
+    } = open(directory).await;
+    let value = records
+        .secret("values/a/1")
+        .await
+        .expect("reads")
+        .expect("is there");
+    assert_eq!(value.expose(), canary);
+    assert_eq!(
+        colour(&records, "apple").await.as_deref(),
+        Some("canary-green")
+    );
+    let batch = Batch::new().delete_secret("values/a/1", Expect::Any);
+    drop(records.commit(batch).await.expect("commits"));
+    assert!(records.secret("values/a/1").await.expect("reads").is_none());
+    absent(&directory);
+}
+
+#[tokio::test]
+async fn another_root_key_or_a_lost_keyring_opens_nothing() {
+    let Fixture {
+        directory,
+        store,
+        records,
+    } = fixture().await;
+    put(&records, "apple", "green").await;
+    drop((records, store));
+    let store = SqliteStore::open(&directory.path().join("store.db")).expect("opens");
+    let store: Arc<dyn Store> = Arc::new(store);
+    let refusal = |error: Error| {
+        assert_eq!(error.reason(), Reason::IntegrityFailure);
+        format!("{error:?}")
+    };
+    let error = Records::open(Arc::clone(&store), &RootKey::generate())
+        .await
+        .expect_err("refused");
+    assert!(refusal(error).contains("root key is not"));
+    let change = Change {
+        key: "keyring".to_owned(),
+        bytes: None,
+        expect: Expect::Any,
+    };
+    drop(store.commit(vec![change]).await.expect("commits"));
+    let error = Records::open(store, root()).await.expect_err("refused");
+    assert!(refusal(error).contains("no keyring"));
+}
+
+#[tokio::test]
+async fn rows_that_were_swapped_in_the_store_do_not_open() {
+    let Fixture {
+        directory: _directory,
+        store,
+        records,
+    } = fixture().await;
+    put(&records, "apple", "green").await;
+    put(&records, "pear", "yellow").await;
+    let apple = store
+        .get("fruits/apple")
+        .await
+        .expect("reads")
+        .expect("is there");
+    let change = Change {
+        key: "fruits/pear".to_owned(),
+        bytes: Some(apple.bytes),
+        expect: Expect::Any,
+    };
+    drop(store.commit(vec![change]).await.expect("commits"));
+    let error = records.get::<Fruit>("pear").await.expect_err("refused");
+    assert_eq!(error.reason(), Reason::IntegrityFailure);
+    let error = records
+        .scan::<Fruit>("", None, 9)
+        .await
+        .expect_err("refused");
+    assert_eq!(error.reason(), Reason::IntegrityFailure);
+}
+
+#[tokio::test]
+async fn a_memory_without_room_still_answers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SqliteStore::open(&directory.path().join("store.db")).expect("opens");
+    let records = Records::open_with_memory(Arc::new(store), root(), 1)
+        .await
+        .expect("opens");
+    for id in ["apple", "pear", "plum"] {
+        put(&records, id, id).await;
+        assert_eq!(colour(&records, id).await.as_deref(), Some(id));
+    }
+}

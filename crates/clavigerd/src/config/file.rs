@@ -1,0 +1,149 @@
+//! The configuration file as it is written: what was given, each with its line.
+//!
+//! Defaults that depend on anything outside of the file are not filled in here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use claviger_core::{Id, List};
+use tracing_subscriber::filter::Targets;
+
+use super::document::{Given, Table};
+use super::{VaultConfig, VaultKind};
+use crate::logging::{LogFormat, parse_filter};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * DAY.as_secs());
+const RETENTION_MAX: Duration = Duration::from_secs(3650 * DAY.as_secs());
+const VAULT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+const VAULT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+const VAULT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Id and kind of Claviger's own vault, which is there whether the file mentions it or not.
+const MANAGED: &str = "managed";
+
+/// What the file says.
+pub(super) struct ConfigFile {
+    pub(super) data_dir: Option<Given<PathBuf>>,
+    pub(super) deleted_retention: Duration,
+    pub(super) socket: Option<Given<PathBuf>>,
+    pub(super) tcp: Option<Given<SocketAddr>>,
+    pub(super) root_key_file: Option<Given<PathBuf>>,
+    pub(super) log_format: LogFormat,
+    pub(super) log_filter: Option<Given<Targets>>,
+    pub(super) audit_file: Option<Given<PathBuf>>,
+    pub(super) vaults: BTreeMap<Id, VaultConfig>,
+}
+
+impl ConfigFile {
+    /// Reads the whole file; what is wrong with it goes to the table's problems.
+    pub(super) fn read(root: &mut Table<'_>, kinds: &[VaultKind]) -> Self {
+        let data_dir = root.path("data_dir");
+        let allowed = Duration::from_secs(1)..=RETENTION_MAX;
+        let deleted_retention = root.duration("deleted_retention", allowed, RETENTION_DEFAULT);
+        let (socket, tcp) = root.table("listen", |listen| {
+            (listen.path("socket"), listen.parsed("tcp", parse_loopback))
+        });
+        let root_key_file = root.table("root_key", |root_key| root_key.path("file"));
+        let (log_format, log_filter) = root.table("log", |log| {
+            let format = log.parsed("format", parse_format);
+            (format, log.parsed("filter", parse_filter))
+        });
+        Self {
+            data_dir,
+            deleted_retention,
+            socket,
+            tcp,
+            root_key_file,
+            log_format: log_format.map_or_else(LogFormat::default, |given| given.value),
+            log_filter,
+            audit_file: root.table("audit", |audit| audit.path("file")),
+            vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
+        }
+    }
+}
+
+/// Reads an address that other hosts cannot reach.
+///
+/// # Errors
+/// The remedy.
+pub(super) fn parse_loopback(text: &str) -> Result<SocketAddr, &'static str> {
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        return Err("is not an address with a port; write 127.0.0.1:PORT or [::1]:PORT");
+    };
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(
+            "is not a loopback address; TLS listeners come later: put it on loopback \
+            (127.0.0.1:PORT) or use the Unix socket",
+        )
+    }
+}
+
+fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
+    match text {
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err("is not a log format; write \"text\" or \"json\""),
+    }
+}
+
+fn read_vaults(vaults: &mut Table<'_>, kinds: &[VaultKind]) -> BTreeMap<Id, VaultConfig> {
+    let mut ids = vaults.ids();
+    let managed = Id::from_static(MANAGED);
+    if !ids.contains(&managed) {
+        ids.push(managed);
+    }
+    ids.into_iter()
+        .filter_map(|id| {
+            let vault = vaults.table(id.as_str(), |vault| read_vault(vault, &id, kinds))?;
+            Some((id, vault))
+        })
+        .collect()
+}
+
+fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<VaultConfig> {
+    let allowed = VAULT_TIMEOUT_MIN..=VAULT_TIMEOUT_MAX;
+    let timeout = vault.duration("timeout", allowed, VAULT_TIMEOUT_DEFAULT);
+    let Some(kind) = read_kind(vault, id, kinds) else {
+        vault.skip("settings");
+        return None;
+    };
+    Some(VaultConfig {
+        kind: kind.name,
+        timeout,
+        settings: vault.table("settings", kind.read_settings),
+    })
+}
+
+fn read_kind<'k>(vault: &mut Table<'_>, id: &Id, kinds: &'k [VaultKind]) -> Option<&'k VaultKind> {
+    let known = || List(kinds.iter().map(|kind| kind.name).collect());
+    let find = |name: &str| kinds.iter().find(|kind| kind.name == name);
+    let is_managed_id = id.as_str() == MANAGED;
+    let given = vault.parsed("kind", |name| {
+        let Some(kind) = find(name) else {
+            return Err(format!("is not a kind of vault; known: {}", known()));
+        };
+        if is_managed_id != (kind.name == MANAGED) {
+            return Err(
+                "the vault `managed` and the kind \"managed\" go together: Claviger's own \
+                vault has this id, and there is one of it"
+                    .to_owned(),
+            );
+        }
+        Ok(kind)
+    });
+    match given {
+        Some(kind) => Some(kind.value),
+        None if vault.has("kind") => None,
+        None if is_managed_id => find(MANAGED),
+        None => {
+            let remedy = format!("write the kind of this vault: {}", known());
+            vault.missing("kind", remedy);
+            None
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Where the root key is, and who else can get at it.
+//!
+//! SECURITY: a new key over an existing store would make every value in it unreadable for good, so
+//! a key is only ever made for a store that does not exist yet.
+
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use claviger_core::SecretBytes;
+use claviger_seal::{RootKey, hex, random_bytes};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+/// Name of the systemd credential that holds the root key.
+pub(crate) const CREDENTIAL: &str = "claviger-root-key";
+
+/// Longer than any root key's text.
+const TEXT_LEN_MAX: usize = 1024;
+
+/// Where the root key is taken from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum RootKeySource {
+    /// A file that systemd made for this service alone.
+    Credential(PathBuf),
+    /// A file of the daemon's own, made when there is no store yet.
+    File(PathBuf),
+    /// A fresh key that is never written down.
+    Memory,
+}
+
+/// Who holds the root key. `Display` says it in one honest sentence.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Custody {
+    /// systemd.
+    Credential(PathBuf),
+    /// The file system.
+    File {
+        /// Path of the key file.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// This process.
+    Memory,
+}
+
+impl fmt::Display for Custody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(path) => write!(
+                f,
+                "root key: systemd credential {}, readable by this service and by root on this host",
+                path.display()
+            ),
+            Self::File { path, uid } => write!(
+                f,
+                "root key: file {}, readable by whoever is uid {uid} or root on this host",
+                path.display()
+            ),
+            Self::Memory => f.write_str("root key: memory only, gone when the daemon ends"),
+        }
+    }
+}
+
+/// Why there is no root key, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct RootKeyError(String);
+
+impl fmt::Display for RootKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RootKeyError {}
+
+/// Loads the root key. A key file that is not there is made, unless there is a store already.
+///
+/// # Errors
+/// When the key cannot be read, is open to others, or is missing beside an existing store.
+pub(crate) fn load_or_create(
+    source: &RootKeySource,
+    store_exists: bool,
+) -> Result<(RootKey, Custody), RootKeyError> {
+    match source {
+        RootKeySource::Credential(path) => {
+            let mut file = open(path)?.ok_or_else(|| refused(path, "does not exist"))?;
+            let key = read(&mut file, path)?;
+            Ok((key, Custody::Credential(path.clone())))
+        }
+        RootKeySource::File(path) => {
+            let key = match open(path)? {
+                Some(mut file) => {
+                    check_private(&file, path)?;
+                    read(&mut file, path)?
+                }
+                None if store_exists => {
+                    return Err(refused(
+                        path,
+                        "does not exist, but the store that it opens does; put the key file back \
+                        from its backup (a new key could open nothing), or start with an empty \
+                        data directory",
+                    ));
+                }
+                None => create(path)?,
+            };
+            let uid = geteuid().as_raw();
+            let path = path.clone();
+            Ok((key, Custody::File { path, uid }))
+        }
+        RootKeySource::Memory => Ok((RootKey::generate(), Custody::Memory)),
+    }
+}
+
+/// Opens the file, or gives `None` if there is none.
+fn open(path: &Path) -> Result<Option<File>, RootKeyError> {
+    // Without NONBLOCK a named pipe in this place would hang the start.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP) => return Err(refused(path, "is a symbolic link; name the file itself")),
+        Err(error) => return Err(failed(path, "cannot be opened", &error.into())),
+    };
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(Some(file)),
+        Ok(_) => Err(refused(path, "is not a regular file")),
+        Err(error) => Err(failed(path, "cannot be examined", &error)),
+    }
+}
+
+fn check_private(file: &File, path: &Path) -> Result<(), RootKeyError> {
+    let metadata = file
+        .metadata()
+        .map_err(|error| failed(path, "cannot be examined", &error))?;
+    match exposure(metadata.mode(), metadata.uid(), geteuid().as_raw()) {
+        Some(exposure) => Err(refused(path, exposure)),
+        None => Ok(()),
+    }
+}
+
+/// What makes a key file with this mode and owner unfit.
+fn exposure(mode: u32, owner: u32, own_uid: u32) -> Option<&'static str> {
+    if owner != own_uid {
+        Some("belongs to another user; give it to the user that clavigerd runs as (chown)")
+    } else if mode & 0o077 != 0 {
+        Some("is open to other users; close it (chmod 600), and replace the key if anybody read it")
+    } else {
+        None
+    }
+}
+
+fn read(file: &mut File, path: &Path) -> Result<RootKey, RootKeyError> {
+    // With room for all of it, so that growing leaves no copy behind.
+    let mut text = Vec::with_capacity(TEXT_LEN_MAX + 1);
+    let outcome = file.take(TEXT_LEN_MAX as u64).read_to_end(&mut text);
+    let text = SecretBytes::new(text);
+    outcome.map_err(|error| failed(path, "cannot be read", &error))?;
+    RootKey::from_text(&text).map_err(|_| {
+        refused(
+            path,
+            "does not hold a root key; put it back from its backup",
+        )
+    })
+}
+
+/// Makes a key and its file: under another name first, so that a crash leaves no half of one.
+fn create(path: &Path) -> Result<RootKey, RootKeyError> {
+    let cannot = |error: io::Error| failed(path, "cannot be created", &error);
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    create_dir(dir).map_err(cannot)?;
+    let draft = dir.join(format!(".root-key-{}", hex(&random_bytes::<8>())));
+    let key = RootKey::generate();
+    let linked = write(&draft, &key.to_text()).and_then(|()| std::fs::hard_link(&draft, path));
+    let removed = std::fs::remove_file(&draft);
+    match linked {
+        // Another daemon with a store of its own was quicker: theirs is the key.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mut file = open(path)?.ok_or_else(|| cannot(error))?;
+            check_private(&file, path)?;
+            return read(&mut file, path);
+        }
+        linked => linked.and(removed).map_err(cannot)?,
+    }
+    sync(dir).map_err(cannot)?;
+    Ok(key)
+}
+
+fn write(path: &Path, text: &SecretBytes) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.expose())?;
+    file.sync_all()
+}
+
+/// Makes the directory and what is missing above it, each for its owner only and durable.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        create_dir(parent)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        sync(parent)?;
+    }
+    Ok(())
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn refused(path: &Path, why: &str) -> RootKeyError {
+    RootKeyError(format!("root key file {} {why}", path.display()))
+}
+
+fn failed(path: &Path, what: &str, error: &io::Error) -> RootKeyError {
+    RootKeyError(format!("root key file {} {what}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn in_new_dir() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made/for/root.key");
+        (dir, path)
+    }
+
+    fn load(path: &Path, store_exists: bool) -> Result<String, String> {
+        load_or_create(&RootKeySource::File(path.to_path_buf()), store_exists)
+            .map(|(key, _)| String::from_utf8(key.to_text().into_exposed()).unwrap())
+            .map_err(|error| error.to_string())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_closed_to_others() {
+        let (_dir, path) = in_new_dir();
+        let first = load(&path, false).unwrap();
+        assert_eq!(load(&path, true).unwrap(), first);
+        assert_eq!(load(&path, false).unwrap(), first);
+        assert_eq!(fs::read_to_string(&path).unwrap(), first);
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        let names = fs::read_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 1, "no draft is left behind");
+    }
+
+    #[test]
+    fn no_key_is_made_over_an_existing_store() {
+        let (_dir, path) = in_new_dir();
+        let error = load(&path, true).unwrap_err();
+        assert!(
+            error.contains("put the key file back from its backup"),
+            "{error}"
+        );
+        assert!(!path.exists() && !path.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn a_key_file_open_to_others_is_refused() {
+        let (_dir, path) = in_new_dir();
+        let key = load(&path, false).unwrap();
+        for bits in [0o640, 0o604, 0o620, 0o610] {
+            fs::set_permissions(&path, Permissions::from_mode(bits)).unwrap();
+            let error = load(&path, true).unwrap_err();
+            assert!(
+                error.contains("chmod 600") && !error.contains(&key),
+                "{error}"
+            );
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(load(&path, true).unwrap(), key);
+    }
+
+    #[test]
+    fn only_the_own_user_may_own_the_key_file() {
+        assert_eq!(exposure(0o100_600, 7, 7), None);
+        assert!(exposure(0o100_600, 0, 7).unwrap().contains("chown"));
+        assert!(exposure(0o100_600, 8, 7).unwrap().contains("chown"));
+    }
+
+    #[test]
+    fn links_directories_and_pipes_are_refused() {
+        let (dir, path) = in_new_dir();
+        load(&path, false).unwrap();
+        let link = dir.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(load(&link, true).unwrap_err().contains("symbolic link"));
+        let dangling = dir.path().join("dangling");
+        symlink(dir.path().join("nothing"), &dangling).unwrap();
+        assert!(
+            load(&dangling, false)
+                .unwrap_err()
+                .contains("symbolic link")
+        );
+
+        assert!(load(dir.path(), true).unwrap_err().contains("regular file"));
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR).unwrap();
+        assert!(load(&pipe, true).unwrap_err().contains("regular file"));
+    }
+
+    #[test]
+    fn what_is_not_a_key_is_refused_and_not_quoted() {
+        let (dir, _) = in_new_dir();
+        let path = dir.path().join("root.key");
+        for text in ["", "canary", &"canary".repeat(1000)] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            let error = load(&path, false).unwrap_err();
+            assert!(error.contains("does not hold a root key"), "{error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_used_as_systemd_hands_it_over() {
+        let (dir, path) = in_new_dir();
+        let text = load(&path, false).unwrap();
+        let credential = dir.path().join(CREDENTIAL);
+        let source = RootKeySource::Credential(credential.clone());
+        assert!(load_or_create(&source, false).is_err(), "none is ever made");
+        fs::write(&credential, &text).unwrap();
+        let (key, custody) = load_or_create(&source, true).unwrap();
+        assert_eq!(key.to_text().expose(), text.as_bytes());
+        assert_eq!(custody, Custody::Credential(credential));
+    }
+
+    #[test]
+    fn custody_is_told_as_it_is() {
+        let (_, custody) = load_or_create(&RootKeySource::Memory, false).unwrap();
+        assert_eq!(
+            custody.to_string(),
+            "root key: memory only, gone when the daemon ends"
+        );
+        let custody = Custody::File {
+            path: PathBuf::from("/k"),
+            uid: 7,
+        };
+        assert_eq!(
+            custody.to_string(),
+            "root key: file /k, readable by whoever is uid 7 or root on this host"
+        );
+    }
+}
