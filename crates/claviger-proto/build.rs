@@ -1,7 +1,7 @@
 //! Generates the gRPC code in pure Rust: no protoc on the machine.
 
+use std::fs;
 use std::path::PathBuf;
-use std::{env, fs};
 
 use prost::Message;
 
@@ -13,7 +13,7 @@ const SECRET_MESSAGES: [&str; 3] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     let mut files: Vec<PathBuf> = fs::read_dir(root.join("claviger/v1"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
@@ -21,7 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={}", root.display());
 
     let descriptors = protox::compile(&files, [&root])?;
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how cargo talks to build scripts"
+    )]
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .skip_debug(SECRET_MESSAGES)

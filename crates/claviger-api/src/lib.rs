@@ -1,1 +1,71 @@
+//! The gRPC services: parse, call the broker, format; nothing else.
+//!
+//! A call comes in through `serve.rs` (who is connected), `authenticate.rs` (who calls) and
+//! `handler.rs` (limits and deadline), and goes to the handler of its service. `rpc.rs` has a row
+//! per RPC; `status.rs` is the only file that names a gRPC code.
+#![forbid(unsafe_code)]
 
+mod access_service;
+mod authenticate;
+mod convert;
+mod daemon_service;
+mod handler;
+mod project_service;
+pub mod rpc;
+mod secret_definition_service;
+mod secret_service;
+pub mod serve;
+mod status;
+mod vault_service;
+
+use std::sync::Arc;
+
+use claviger_broker::Broker;
+use claviger_proto::v1;
+use tonic::service::Routes;
+
+pub use authenticate::Peer;
+pub use daemon_service::About;
+pub use status::{code_of, status_of};
+
+use crate::handler::Api;
+
+/// The health service's view of the daemon, changed through the reporter.
+pub use tonic_health::server::HealthReporter;
+
+/// All services of the daemon.
+///
+/// # Errors
+/// If the built-in descriptor set cannot be read, which is a bug.
+pub fn routes(
+    broker: Arc<Broker>,
+    about: About,
+) -> Result<(Routes, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
+    let api = Api::new(broker, about);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(claviger_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let routes = Routes::new(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(v1::access_service_server::AccessServiceServer::new(
+            api.clone(),
+        ))
+        .add_service(v1::daemon_service_server::DaemonServiceServer::new(
+            api.clone(),
+        ))
+        .add_service(v1::project_service_server::ProjectServiceServer::new(
+            api.clone(),
+        ))
+        .add_service(
+            v1::secret_definition_service_server::SecretDefinitionServiceServer::new(api.clone()),
+        )
+        .add_service(v1::secret_service_server::SecretServiceServer::new(
+            api.clone(),
+        ))
+        .add_service(v1::vault_service_server::VaultServiceServer::new(api));
+    Ok((routes.prepare(), reporter))
+}

@@ -71,6 +71,9 @@ reasons! {
     /// No token on a listener that needs one.
     CredentialsRequired "CREDENTIALS_REQUIRED"
         "no credentials; send the header `authorization: Bearer <token>`, or call over the Unix socket";
+    /// The call's deadline, or the daemon's own, passed.
+    DeadlineExceeded "DEADLINE_EXCEEDED"
+        "the call was not answered before its deadline; a write may have been done: repeat it with the same request_id";
     /// Soft-deleted: undelete it, or purge it to free the name.
     DefinitionDeleted "DEFINITION_DELETED"
         "{resource} is deleted; call UndeleteSecretDefinition, or DeleteSecretDefinition with purge to free the name";

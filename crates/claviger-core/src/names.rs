@@ -108,6 +108,12 @@ impl Uid {
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4())
     }
+
+    /// Its first byte: random, for spreading things out.
+    pub fn first_byte(&self) -> u8 {
+        let [first, ..] = *self.0.as_bytes();
+        first
+    }
 }
 
 impl fmt::Display for Uid {

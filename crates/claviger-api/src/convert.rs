@@ -1,0 +1,304 @@
+//! Between the wire and the broker's types.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
+
+use claviger_access::{Label, Principal, Role};
+use claviger_backend::VersionState;
+use claviger_broker::{
+    Content, Definition, Environment, GrantView, Location, NewGrant, Payload, Project,
+    ProjectContent, SecretVersion, Warning,
+};
+use claviger_core::{
+    DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
+};
+use claviger_proto::v1;
+use prost_types::Timestamp;
+use v1::secret_definition::{Format as WireFormat, Kind as WireKind};
+
+pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    Some(Timestamp::from(time))
+}
+
+/// The text without surrounding white space; empty is none.
+pub(crate) fn optional(text: &str) -> Option<String> {
+    let text = text.trim_ascii();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+pub(crate) fn optional_id(field: &'static str, text: &str) -> Result<Option<Id>> {
+    optional(text)
+        .map(|text| Id::parse(field, &text))
+        .transpose()
+}
+
+pub(crate) fn missing(field: &'static str) -> Error {
+    Error::new(Reason::FieldInvalid).violation(field, "is missing")
+}
+
+/// `{collection}/{id}`.
+pub(crate) fn id_in(collection: &str, text: &str, remedy: &'static str) -> Result<Id> {
+    match text.trim_ascii().split_once('/') {
+        Some((before, id)) if before == collection => Id::parse("name", id),
+        _ => Err(Error::new(Reason::NameInvalid).violation("name", remedy)),
+    }
+}
+
+pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
+    let mut environments = BTreeMap::new();
+    for (id, environment) in &project.environments {
+        let default_vault = optional_id("project.environments", &environment.default_vault)?;
+        let id = Id::parse("project.environments", id)?;
+        if environments
+            .insert(id, Environment { default_vault })
+            .is_some()
+        {
+            return Err(twice("project.environments"));
+        }
+    }
+    Ok(ProjectContent {
+        description: project.description.clone(),
+        default_vault: optional_id("project.default_vault", &project.default_vault)?,
+        environments,
+    })
+}
+
+/// Two spellings of one id in a map: one of them would be lost.
+fn twice(field: &'static str) -> Error {
+    Error::new(Reason::FieldInvalid).violation(field, "names an environment twice")
+}
+
+pub(crate) fn project(project: Project) -> v1::Project {
+    let etag = project.etag();
+    let environment = |environment: Environment| v1::Environment {
+        default_vault: text(environment.default_vault),
+    };
+    v1::Project {
+        name: project.name.to_string(),
+        uid: project.uid.to_string(),
+        description: project.content.description,
+        default_vault: text(project.content.default_vault),
+        environments: project
+            .content
+            .environments
+            .into_iter()
+            .map(|(id, e)| (id.to_string(), environment(e)))
+            .collect(),
+        etag,
+        create_time: timestamp(project.create_time),
+        update_time: timestamp(project.update_time),
+    }
+}
+
+pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
+    let mut environments = BTreeMap::new();
+    for (id, wire) in &definition.environments {
+        let id = Id::parse("definition.environments", id)?;
+        let location = location("definition.environments", wire)?;
+        if environments.insert(id, location).is_some() {
+            return Err(twice("definition.environments"));
+        }
+    }
+    Ok(Content {
+        description: definition.description.clone(),
+        kind: kind("definition.kind", definition.kind)?.unwrap_or_default(),
+        format: match WireFormat::try_from(definition.format) {
+            Ok(WireFormat::Unspecified | WireFormat::Text) => Format::Text,
+            Ok(WireFormat::Binary) => Format::Binary,
+            Err(_) => return Err(unknown_enum("definition.format")),
+        },
+        location: match &definition.location {
+            Some(wire) => location("definition.location", wire)?,
+            None => Location::default(),
+        },
+        environments,
+        environment_fallback: definition.environment_fallback,
+    })
+}
+
+fn location(field: &'static str, wire: &v1::Location) -> Result<Location> {
+    Ok(Location {
+        vault: optional_id(field, &wire.vault)?,
+        secret: optional(&wire.secret),
+        property: optional(&wire.property),
+        version: optional(&wire.version),
+    })
+}
+
+pub(crate) fn kind(field: &'static str, wire: i32) -> Result<Option<Kind>> {
+    match WireKind::try_from(wire) {
+        Ok(WireKind::Unspecified) => Ok(None),
+        Ok(WireKind::Opaque) => Ok(Some(Kind::Opaque)),
+        Ok(WireKind::Password) => Ok(Some(Kind::Password)),
+        Ok(WireKind::StripeApiKey) => Ok(Some(Kind::StripeApiKey)),
+        Err(_) => Err(unknown_enum(field)),
+    }
+}
+
+fn unknown_enum(field: &'static str) -> Error {
+    Error::new(Reason::FieldInvalid).violation(
+        field,
+        "is a number this version does not know; see the proto",
+    )
+}
+
+fn wire_location(location: Location) -> v1::Location {
+    v1::Location {
+        vault: text(location.vault),
+        secret: location.secret.unwrap_or_default(),
+        property: location.property.unwrap_or_default(),
+        version: location.version.unwrap_or_default(),
+    }
+}
+
+pub(crate) fn definition(
+    definition: Definition,
+    purge_time: Option<SystemTime>,
+) -> v1::SecretDefinition {
+    let etag = definition.etag();
+    let content = definition.content;
+    let location = (content.location != Location::default()).then_some(content.location);
+    let environments: HashMap<_, _> = content
+        .environments
+        .into_iter()
+        .map(|(id, location)| (id.to_string(), wire_location(location)))
+        .collect();
+    v1::SecretDefinition {
+        name: definition.name.to_string(),
+        id: definition.name.id().to_string(),
+        uid: definition.uid.to_string(),
+        description: content.description,
+        kind: match content.kind {
+            Kind::Opaque => WireKind::Opaque,
+            Kind::Password => WireKind::Password,
+            Kind::StripeApiKey => WireKind::StripeApiKey,
+        }
+        .into(),
+        format: match content.format {
+            Format::Binary => WireFormat::Binary,
+            Format::Text => WireFormat::Text,
+        }
+        .into(),
+        location: location.map(wire_location),
+        environments,
+        environment_fallback: content.environment_fallback,
+        etag,
+        create_time: timestamp(definition.create_time),
+        update_time: timestamp(definition.update_time),
+        delete_time: definition.delete_time.and_then(timestamp),
+        purge_time: purge_time.and_then(timestamp),
+    }
+}
+
+/// The payload as it is; the broker checks it.
+pub(crate) fn payload(wire: v1::Payload) -> Result<Payload> {
+    let (format, bytes) = match wire.value {
+        Some(v1::payload::Value::Text(text)) => (Format::Text, text.into_bytes()),
+        Some(v1::payload::Value::Data(data)) => (Format::Binary, data),
+        None => {
+            return Err(Error::new(Reason::PayloadEmpty)
+                .violation("payload", "has neither text nor data; send the value"));
+        }
+    };
+    Ok(Payload {
+        format,
+        value: SecretBytes::new(bytes),
+        crc32c: wire.crc32c,
+    })
+}
+
+pub(crate) fn warnings(warnings: &[Warning]) -> Vec<v1::Warning> {
+    let wire = |warning: &Warning| v1::Warning {
+        reason: warning.reason().to_owned(),
+        message: warning.message().to_owned(),
+        field: warning.field().to_owned(),
+    };
+    warnings.iter().map(wire).collect()
+}
+
+pub(crate) fn version(name: &DefinitionName, version: &SecretVersion) -> v1::SecretVersion {
+    use v1::secret_version::State;
+    v1::SecretVersion {
+        name: VersionName::new(name.clone(), version.info.version.clone()).to_string(),
+        version: version.info.version.to_string(),
+        state: match version.info.state {
+            VersionState::Destroyed => State::Destroyed,
+            VersionState::Disabled => State::Disabled,
+            VersionState::Enabled => State::Enabled,
+        }
+        .into(),
+        current: version.is_current,
+        create_time: timestamp(version.info.create_time),
+    }
+}
+
+pub(crate) fn role(field: &'static str, wire: i32) -> Result<Role> {
+    match v1::Role::try_from(wire) {
+        Ok(v1::Role::Admin) => Ok(Role::Admin),
+        Ok(v1::Role::Auditor) => Ok(Role::Auditor),
+        Ok(v1::Role::Operator) => Ok(Role::Operator),
+        Ok(v1::Role::Runner) => Ok(Role::Runner),
+        Ok(v1::Role::Unspecified) | Err(_) => Err(Error::new(Reason::FieldInvalid).violation(
+            field,
+            "is not a role; use ADMIN, AUDITOR, OPERATOR or RUNNER",
+        )),
+    }
+}
+
+pub(crate) fn new_grant(wire: &v1::Grant) -> Result<(Principal, NewGrant)> {
+    let principal = Principal::parse("grant.principal", &wire.principal)?;
+    let grant = NewGrant {
+        role: role("grant.role", wire.role)?,
+        resource: Resource::parse("grant.resource", &wire.resource)?,
+        environment: optional_id("grant.environment", &wire.environment)?,
+        expire_time: wire
+            .expire_time
+            .map(|time| system_time("grant.expire_time", time))
+            .transpose()?,
+        purpose: Label::parse("grant.purpose", &wire.purpose)?,
+    };
+    Ok((principal, grant))
+}
+
+pub(crate) fn token_grant(wire: &v1::TokenGrant) -> Result<NewGrant> {
+    Ok(NewGrant {
+        role: role("grants.role", wire.role)?,
+        resource: Resource::parse("grants.resource", &wire.resource)?,
+        environment: optional_id("grants.environment", &wire.environment)?,
+        expire_time: None,
+        purpose: None,
+    })
+}
+
+fn system_time(field: &'static str, time: Timestamp) -> Result<SystemTime> {
+    SystemTime::try_from(time).map_err(|_| {
+        Error::new(Reason::FieldInvalid).violation(field, "is not a time this machine can express")
+    })
+}
+
+pub(crate) fn grant(view: GrantView) -> v1::Grant {
+    let grant = view.grant;
+    v1::Grant {
+        name: format!("grants/{}", grant.id),
+        principal: view.principal.to_string(),
+        role: match grant.role {
+            Role::Admin => v1::Role::Admin,
+            Role::Auditor => v1::Role::Auditor,
+            Role::Operator => v1::Role::Operator,
+            Role::Runner => v1::Role::Runner,
+        }
+        .into(),
+        resource: grant.scope.resource().to_string(),
+        environment: text(grant.environment),
+        expire_time: grant.expire_time.and_then(timestamp),
+        purpose: grant
+            .purpose
+            .map(|purpose| purpose.as_str().to_owned())
+            .unwrap_or_default(),
+    }
+}
+
+/// An optional id as it is on the wire.
+pub(crate) fn text(id: Option<Id>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}

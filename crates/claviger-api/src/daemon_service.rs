@@ -1,0 +1,56 @@
+//! `DaemonService`.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use claviger_broker::PartStatus;
+use claviger_proto::v1::{self, daemon_service_server::DaemonService, get_status_response::Part};
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::handler::Api;
+use crate::rpc;
+
+/// What the daemon says about itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its version.
+    pub version: &'static str,
+    /// When it started to serve.
+    pub start_time: SystemTime,
+    /// Where the root key comes from, and who could read it there.
+    pub root_key: String,
+}
+
+#[tonic::async_trait]
+impl DaemonService for Api {
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let about = Arc::clone(&self.about);
+        self.handle(&rpc::GET_STATUS, request, async |broker, call, _| {
+            let parts = broker.status(&Arc::new(call)).await?;
+            Ok(v1::GetStatusResponse {
+                version: about.version.to_owned(),
+                start_time: convert::timestamp(about.start_time),
+                root_key: about.root_key.clone(),
+                parts: parts.into_iter().map(part).collect(),
+            })
+        })
+        .await
+    }
+}
+
+fn part(status: PartStatus) -> Part {
+    let error = status.check.err();
+    Part {
+        name: status.name,
+        ok: error.is_none(),
+        reason: error
+            .as_ref()
+            .map(|e| e.reason().to_string())
+            .unwrap_or_default(),
+        message: error.map(|e| e.to_string()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,146 @@
+//! What every call goes through: limit, authentication, deadline, and the way errors leave.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_access::{Call, Rpc};
+use claviger_broker::Broker;
+use claviger_core::{Detail, Error, Reason, Result, Uid};
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use crate::status::status_of;
+use crate::{About, Peer, authenticate};
+
+/// Longest request message, in bytes. The decoder's own limit (4 MiB) lies well above, so that
+/// this error is the one that is seen.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest a call may take, whatever its client says.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the services share.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) about: Arc<About>,
+}
+
+impl Api {
+    pub(crate) fn new(broker: Arc<Broker>, about: About) -> Self {
+        Self {
+            broker,
+            about: Arc::new(about),
+        }
+    }
+
+    /// Takes one call through limits and authentication to its handler.
+    pub(crate) async fn handle<Q, A, F>(
+        &self,
+        rpc: &'static Rpc,
+        request: Request<Q>,
+        handler: impl FnOnce(Arc<Broker>, Call, Q) -> F,
+    ) -> Result<Response<A>, Status>
+    where
+        Q: Message,
+        F: Future<Output = Result<A>>,
+    {
+        let call_id = Uid::random();
+        let timeout = client_timeout(&request).map_or(REQUEST_TIMEOUT, |t| t.min(REQUEST_TIMEOUT));
+        let work = async {
+            if request.get_ref().encoded_len() > REQUEST_BYTES_MAX {
+                return Err(
+                    Error::new(Reason::RequestTooLarge).with(Detail::Limit, REQUEST_BYTES_MAX)
+                );
+            }
+            let call = self.authenticate(rpc, call_id, &request).await?;
+            handler(Arc::clone(&self.broker), call, request.into_inner()).await
+        };
+        let result = match tokio::time::timeout(timeout, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(Reason::DeadlineExceeded)),
+        };
+        match result {
+            Ok(answer) => Ok(Response::new(answer)),
+            Err(error) => {
+                tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
+                Err(status_of(&error, call_id))
+            }
+        }
+    }
+
+    async fn authenticate<Q>(
+        &self,
+        rpc: &'static Rpc,
+        id: Uid,
+        request: &Request<Q>,
+    ) -> Result<Call> {
+        // A request that came around the serve loop has no peer: it gets the least.
+        let peer = request
+            .extensions()
+            .get::<Peer>()
+            .copied()
+            .unwrap_or(Peer::Tcp);
+        match authenticate::caller(&self.broker, peer, request.metadata()).await {
+            Ok(caller) => Ok(Call {
+                id,
+                caller,
+                rpc,
+                run_id: None,
+                purpose: None,
+            }),
+            Err(error) => {
+                let audit = self.broker.audit();
+                audit
+                    .refuse_unauthenticated(id, rpc.name, peer.as_str(), error.reason())
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The `grpc-timeout` header: up to 8 digits and a unit. A malformed one counts as none.
+fn client_timeout<Q>(request: &Request<Q>) -> Option<Duration> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 60 * 60)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_deadlines_are_read_and_garbage_is_none() {
+        for (text, wanted) in [
+            ("5S", Some(Duration::from_secs(5))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("123456789S", None),
+            ("S", None),
+            ("", None),
+            ("-1S", None),
+            ("5X", None),
+        ] {
+            let mut request = Request::new(());
+            request
+                .metadata_mut()
+                .insert("grpc-timeout", text.parse().expect("a header"));
+            assert_eq!(client_timeout(&request), wanted, "{text}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `SecretDefinitionService`.
+
+use std::sync::Arc;
+
+use claviger_access::Principal;
+use claviger_broker::{
+    Broker, Check, CheckReport, Definition, DefinitionFilter, PageRequest, PutDefinition, RequestId,
+};
+use claviger_core::{DefinitionName, ProjectName};
+use claviger_proto::v1::{
+    self, check_secret_definition_response::Verdict,
+    secret_definition_service_server::SecretDefinitionService,
+};
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::handler::Api;
+use crate::rpc;
+
+#[tonic::async_trait]
+impl SecretDefinitionService for Api {
+    async fn put_secret_definition(
+        &self,
+        request: Request<v1::PutSecretDefinitionRequest>,
+    ) -> Result<Response<v1::PutSecretDefinitionResponse>, Status> {
+        self.handle(
+            &rpc::PUT_SECRET_DEFINITION,
+            request,
+            async |broker, call, request| {
+                let definition = request
+                    .definition
+                    .ok_or_else(|| convert::missing("definition"))?;
+                let put = PutDefinition {
+                    name: DefinitionName::parse("definition.name", &definition.name)?,
+                    content: convert::content(&definition)?,
+                    etag: convert::optional(&definition.etag),
+                    mask: request.update_mask.map(|mask| mask.paths),
+                    payload: request.payload.map(convert::payload).transpose()?,
+                    is_dry_run: request.validate_only,
+                    request_id: RequestId::parse(&request.request_id)?,
+                };
+                let outcome = broker.put_definition(&Arc::new(call), put).await?;
+                Ok(v1::PutSecretDefinitionResponse {
+                    definition: Some(wire(&broker, outcome.definition)),
+                    version: convert::text(outcome.version),
+                    warnings: convert::warnings(&outcome.warnings),
+                })
+            },
+        )
+        .await
+    }
+
+    async fn get_secret_definition(
+        &self,
+        request: Request<v1::GetSecretDefinitionRequest>,
+    ) -> Result<Response<v1::SecretDefinition>, Status> {
+        self.handle(
+            &rpc::GET_SECRET_DEFINITION,
+            request,
+            async |broker, call, request| {
+                let name = DefinitionName::parse("name", &request.name)?;
+                let definition = broker.get_definition(&Arc::new(call), &name).await?;
+                Ok(wire(&broker, definition))
+            },
+        )
+        .await
+    }
+
+    async fn list_secret_definitions(
+        &self,
+        request: Request<v1::ListSecretDefinitionsRequest>,
+    ) -> Result<Response<v1::ListSecretDefinitionsResponse>, Status> {
+        self.handle(
+            &rpc::LIST_SECRET_DEFINITIONS,
+            request,
+            async |broker, call, request| {
+                let parent = ProjectName::parse("parent", &request.parent)?;
+                let page = PageRequest::parse(request.page_size, &request.page_token)?;
+                let filter = DefinitionFilter {
+                    kind: convert::kind("kind", request.kind)?,
+                    vault: convert::optional_id("vault", &request.vault)?,
+                    is_showing_deleted: request.show_deleted,
+                };
+                let page = broker
+                    .list_definitions(&Arc::new(call), &parent, &filter, &page)
+                    .await?;
+                Ok(v1::ListSecretDefinitionsResponse {
+                    definitions: page
+                        .items
+                        .into_iter()
+                        .map(|item| wire(&broker, item))
+                        .collect(),
+                    next_page_token: page.next.unwrap_or_default(),
+                })
+            },
+        )
+        .await
+    }
+
+    async fn delete_secret_definition(
+        &self,
+        request: Request<v1::DeleteSecretDefinitionRequest>,
+    ) -> Result<Response<v1::SecretDefinition>, Status> {
+        self.handle(
+            &rpc::DELETE_SECRET_DEFINITION,
+            request,
+            async |broker, call, request| {
+                let name = DefinitionName::parse("name", &request.name)?;
+                let etag = convert::optional(&request.etag);
+                let call = Arc::new(call);
+                let definition = broker
+                    .delete_definition(&call, name, etag, request.purge)
+                    .await?;
+                Ok(wire(&broker, definition))
+            },
+        )
+        .await
+    }
+
+    async fn undelete_secret_definition(
+        &self,
+        request: Request<v1::UndeleteSecretDefinitionRequest>,
+    ) -> Result<Response<v1::SecretDefinition>, Status> {
+        self.handle(
+            &rpc::UNDELETE_SECRET_DEFINITION,
+            request,
+            async |broker, call, request| {
+                let name = DefinitionName::parse("name", &request.name)?;
+                let definition = broker.undelete_definition(&Arc::new(call), name).await?;
+                Ok(wire(&broker, definition))
+            },
+        )
+        .await
+    }
+
+    async fn check_secret_definition(
+        &self,
+        request: Request<v1::CheckSecretDefinitionRequest>,
+    ) -> Result<Response<v1::CheckSecretDefinitionResponse>, Status> {
+        self.handle(
+            &rpc::CHECK_SECRET_DEFINITION,
+            request,
+            async |broker, call, request| {
+                let name = DefinitionName::parse("name", &request.name)?;
+                let environment = convert::optional_id("environment", &request.environment)?;
+                let principal = convert::optional(&request.principal)
+                    .map(|principal| Principal::parse("principal", &principal))
+                    .transpose()?;
+                let call = Arc::new(call);
+                let report = broker
+                    .check_definition(&call, &name, environment.as_ref(), principal)
+                    .await?;
+                Ok(checked(report))
+            },
+        )
+        .await
+    }
+}
+
+fn wire(broker: &Broker, definition: Definition) -> v1::SecretDefinition {
+    let purge_time = broker.purge_time(&definition);
+    convert::definition(definition, purge_time)
+}
+
+fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
+    v1::CheckSecretDefinitionResponse {
+        route: Some(v1::Location {
+            vault: report.vault.to_string(),
+            secret: report.secret,
+            ..Default::default()
+        }),
+        environment: convert::text(report.environment),
+        version: report
+            .existence
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        existence: Some(verdict(&report.existence.map(drop))),
+        format: report.format.as_ref().map(verdict),
+        access: Some(verdict(&report.access)),
+        principal: report.principal.to_string(),
+    }
+}
+
+fn verdict(check: &Check) -> Verdict {
+    match check {
+        Ok(()) => Verdict {
+            ok: true,
+            ..Default::default()
+        },
+        Err(error) => Verdict {
+            ok: false,
+            reason: error.reason().to_string(),
+            message: error.to_string(),
+        },
+    }
+}

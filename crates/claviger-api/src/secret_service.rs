@@ -1,0 +1,182 @@
+//! `SecretService`.
+
+use std::sync::Arc;
+
+use claviger_access::{Call, Label, Rpc};
+use claviger_backend::VersionState;
+use claviger_broker::{GetSecret, PageRequest, PutValue, RequestId, Served};
+use claviger_core::{DefinitionName, Error, Format, Id, Reason, Result, VersionName};
+use claviger_proto::v1::{
+    self, freshness::Source, get_secret_response::Value, secret_service_server::SecretService,
+};
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::handler::Api;
+use crate::rpc;
+
+#[tonic::async_trait]
+impl SecretService for Api {
+    async fn get_secret(
+        &self,
+        request: Request<v1::GetSecretRequest>,
+    ) -> Result<Response<v1::GetSecretResponse>, Status> {
+        self.handle(&rpc::GET_SECRET, request, async |broker, call, request| {
+            let call = Arc::new(Call {
+                run_id: Label::parse("run_id", &request.run_id)?,
+                purpose: Label::parse("purpose", &request.purpose)?,
+                ..call
+            });
+            let get = GetSecret {
+                name: DefinitionName::parse("name", &request.name)?,
+                environment: convert::optional_id("environment", &request.environment)?,
+                version: convert::optional_id("version", &request.version)?,
+            };
+            let served = broker.get_secret(&call, &get).await?;
+            answer(served, get.environment)
+        })
+        .await
+    }
+
+    async fn put_secret_value(
+        &self,
+        request: Request<v1::PutSecretValueRequest>,
+    ) -> Result<Response<v1::PutSecretValueResponse>, Status> {
+        self.handle(
+            &rpc::PUT_SECRET_VALUE,
+            request,
+            async |broker, call, request| {
+                let environment = convert::optional_id("environment", &request.environment)?;
+                let payload = request.payload.ok_or_else(|| convert::missing("payload"))?;
+                let put = PutValue {
+                    name: DefinitionName::parse("name", &request.name)?,
+                    environment: environment.clone(),
+                    payload: convert::payload(payload)?,
+                    if_version: convert::optional_id("if_version", &request.if_version)?,
+                    request_id: RequestId::parse(&request.request_id)?,
+                };
+                let outcome = broker.put_value(&Arc::new(call), put).await?;
+                Ok(v1::PutSecretValueResponse {
+                    version: outcome.version.to_string(),
+                    environment: convert::text(environment),
+                    vault: outcome.vault.to_string(),
+                    warnings: convert::warnings(&outcome.warnings),
+                })
+            },
+        )
+        .await
+    }
+
+    async fn list_secret_versions(
+        &self,
+        request: Request<v1::ListSecretVersionsRequest>,
+    ) -> Result<Response<v1::ListSecretVersionsResponse>, Status> {
+        self.handle(
+            &rpc::LIST_SECRET_VERSIONS,
+            request,
+            async |broker, call, request| {
+                let name = DefinitionName::parse("parent", &request.parent)?;
+                let environment = convert::optional_id("environment", &request.environment)?;
+                let page = PageRequest::parse(request.page_size, &request.page_token)?;
+                let call = Arc::new(call);
+                let page = broker
+                    .list_versions(&call, &name, environment.as_ref(), &page)
+                    .await?;
+                Ok(v1::ListSecretVersionsResponse {
+                    versions: page
+                        .items
+                        .iter()
+                        .map(|v| convert::version(&name, v))
+                        .collect(),
+                    next_page_token: page.next.unwrap_or_default(),
+                })
+            },
+        )
+        .await
+    }
+
+    async fn enable_secret_version(
+        &self,
+        request: Request<v1::EnableSecretVersionRequest>,
+    ) -> Result<Response<v1::SecretVersion>, Status> {
+        self.change(&rpc::ENABLE_SECRET_VERSION, request, VersionState::Enabled)
+            .await
+    }
+
+    async fn disable_secret_version(
+        &self,
+        request: Request<v1::DisableSecretVersionRequest>,
+    ) -> Result<Response<v1::SecretVersion>, Status> {
+        let request = request.map(|request| v1::EnableSecretVersionRequest {
+            name: request.name,
+            environment: request.environment,
+        });
+        self.change(
+            &rpc::DISABLE_SECRET_VERSION,
+            request,
+            VersionState::Disabled,
+        )
+        .await
+    }
+
+    async fn destroy_secret_version(
+        &self,
+        request: Request<v1::DestroySecretVersionRequest>,
+    ) -> Result<Response<v1::SecretVersion>, Status> {
+        let request = request.map(|request| v1::EnableSecretVersionRequest {
+            name: request.name,
+            environment: request.environment,
+        });
+        self.change(
+            &rpc::DESTROY_SECRET_VERSION,
+            request,
+            VersionState::Destroyed,
+        )
+        .await
+    }
+}
+
+fn answer(served: Served, environment: Option<Id>) -> Result<v1::GetSecretResponse> {
+    let crc32c = served.value.crc32c();
+    let bytes = served.value.into_exposed();
+    let value = match served.format {
+        Format::Binary => Value::Data(bytes),
+        // The broker has checked it; the bytes of a failed check must not travel in the error.
+        Format::Text => {
+            Value::Text(String::from_utf8(bytes).map_err(|_| Error::new(Reason::Internal))?)
+        }
+    };
+    Ok(v1::GetSecretResponse {
+        version: served.version.to_string(),
+        value: Some(value),
+        crc32c,
+        environment: convert::text(environment),
+        vault: served.vault.to_string(),
+        freshness: Some(v1::Freshness {
+            served_from: Source::Vault.into(),
+            age: Some(prost_types::Duration::default()),
+        }),
+    })
+}
+
+impl Api {
+    /// The three requests have one shape; it is called by the name of the first.
+    async fn change(
+        &self,
+        rpc: &'static Rpc,
+        request: Request<v1::EnableSecretVersionRequest>,
+        state: VersionState,
+    ) -> Result<Response<v1::SecretVersion>, Status> {
+        self.handle(rpc, request, async |broker, call, request| {
+            let name = VersionName::parse("name", &request.name)?;
+            let environment = convert::optional_id("environment", &request.environment)?;
+            let definition = name.definition().clone();
+            let call = Arc::new(call);
+            let version = broker
+                .change_version(&call, name, environment, state)
+                .await?;
+            Ok(convert::version(&definition, &version))
+        })
+        .await
+    }
+}
