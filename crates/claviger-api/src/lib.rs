@@ -18,6 +18,7 @@ pub mod serve;
 mod status;
 mod vault_service;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use claviger_broker::Broker;
@@ -47,6 +48,8 @@ pub fn routes(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(claviger_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Lets grpcurl print the details of our errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
@@ -68,4 +71,20 @@ pub fn routes(
         ))
         .add_service(v1::vault_service_server::VaultServiceServer::new(api));
     Ok((routes.prepare(), reporter))
+}
+
+/// Tells the health service whether calls are served.
+pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
+    let status = match is_serving {
+        true => tonic_health::ServingStatus::Serving,
+        false => tonic_health::ServingStatus::NotServing,
+    };
+    let services: BTreeSet<&str> = rpc::TABLE
+        .iter()
+        .filter_map(|rpc| rpc.name.split_once('/'))
+        .map(|(s, _)| s)
+        .collect();
+    for service in services.into_iter().chain([""]) {
+        reporter.set_service_status(service, status).await;
+    }
 }

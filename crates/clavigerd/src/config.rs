@@ -59,8 +59,6 @@ pub(crate) struct Config {
 /// One configured vault.
 #[derive(Debug)]
 pub(crate) struct VaultConfig {
-    /// Its kind, as written in the file.
-    pub(crate) kind: &'static str,
     /// How long one call to it may take.
     pub(crate) timeout: Duration,
     /// What only its backend understands.

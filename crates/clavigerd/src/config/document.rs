@@ -219,11 +219,6 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The text under `key`.
-    pub(crate) fn text(&mut self, key: &str) -> Option<Given<String>> {
-        self.parsed(key, |text| Ok::<_, String>(text.to_owned()))
-    }
-
     /// The duration under `key`, or `default`.
     pub(crate) fn duration(
         &mut self,

@@ -113,7 +113,6 @@ fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<Vau
         return None;
     };
     Some(VaultConfig {
-        kind: kind.name,
         timeout,
         settings: vault.table("settings", kind.read_settings),
     })

@@ -1,0 +1,263 @@
+//! The composition root: opens what the configuration names, puts it together, serves, drains.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use claviger_api::serve::{Limits, Listeners, bind_loopback};
+use claviger_api::{About, HealthReporter};
+use claviger_audit::Audit;
+use claviger_backend::{Backend, Vault, Vaults};
+use claviger_backend_managed::Managed;
+use claviger_broker::{Broker, Parts};
+use claviger_core::{Clock, Error, Reason, SystemClock};
+use claviger_store::{Records, SqliteStore};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, VaultSettings};
+use crate::ready;
+use crate::root_key;
+
+/// How often records of old requests are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Why the daemon does not run.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A failure of its own.
+    Failed(String),
+    /// Configuration, key or directory: starting again does not help.
+    Refused(String),
+}
+
+impl Stop {
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        Self::Failed(text.into())
+    }
+
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
+        Self::Refused(text.into())
+    }
+
+    /// What a part says when it does not open. The daemon's own operator may read the cause.
+    fn opening(what: &str, error: &Error) -> Self {
+        let text = format!("{what} does not open: {error:?}");
+        if error.reason() == Reason::IntegrityFailure {
+            Self::Refused(text)
+        } else {
+            Self::Failed(text)
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Failed(text) | Self::Refused(text)) = self;
+        f.write_str(text)
+    }
+}
+
+/// Serves until told to stop, then drains.
+pub(crate) fn run(config: &Config) -> Result<(), Stop> {
+    let runtime = vault_runtime().map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let (broker, about) = open(config, runtime.handle()).await?;
+        let listeners = listen(config).await?;
+        let address = listeners.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let (routes, health) = claviger_api::routes(Arc::clone(&broker), about)
+            .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
+
+        let stop = stop_signal()?;
+        let helpers = CancellationToken::new();
+        let reporting = tokio_util::task::TaskTracker::new();
+        reporting.spawn(
+            helpers
+                .clone()
+                .run_until_cancelled_owned(report_health(Arc::clone(&broker), health)),
+        );
+        reporting.spawn(
+            helpers
+                .clone()
+                .run_until_cancelled_owned(sweep(Arc::clone(&broker))),
+        );
+
+        ready::announce(config, address);
+        tracing::info!(socket = %config.socket.display(), tcp = ?address, "serving");
+        let threads = available_parallelism().map_or(1, usize::from);
+        claviger_api::serve::serve(listeners, routes, Limits::default(), threads, stop)
+            .await
+            .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
+
+        broker.drain().await;
+        helpers.cancel();
+        reporting.close();
+        reporting.wait().await;
+        fs::remove_file(&config.socket).ok();
+        tracing::info!("drained");
+        Ok(())
+    })
+}
+
+/// Owns backends and writes; serving has threads of its own.
+fn vault_runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name("vaults")
+        .enable_all()
+        .build()
+}
+
+async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About), Stop> {
+    make_private_dir(&config.data_dir)?;
+    let store_file = config.data_dir.join("store.db");
+    let (root_key, custody) = root_key::load_or_create(&config.root_key, store_file.exists())
+        .map_err(|error| Stop::refused(error.to_string()))?;
+    tracing::info!(%custody, "started");
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = SqliteStore::open(&store_file).map_err(|e| Stop::opening("the store", &e))?;
+    let records = Records::open(Arc::new(store), &root_key).await;
+    let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
+    drop(root_key);
+    let audit = Audit::open(&config.audit_file, Arc::clone(&clock))
+        .map_err(|e| Stop::opening("the audit log", &e))?;
+
+    let about = About {
+        version: env!("CARGO_PKG_VERSION"),
+        start_time: clock.now(),
+        root_key: custody.to_string(),
+    };
+    let broker = Arc::new(Broker::new(Parts {
+        vaults: vaults(config, &records, &clock),
+        records,
+        audit,
+        clock,
+        deleted_retention: config.deleted_retention,
+        first_admin: rustix::process::geteuid().as_raw(),
+        runtime: runtime.clone(),
+    }));
+    let unsettled = broker
+        .settle_all()
+        .await
+        .map_err(|e| Stop::opening("a pending write", &e))?;
+    if unsettled > 0 {
+        tracing::warn!(unsettled, "writes wait for their vault to answer");
+    }
+    if config.is_dev {
+        broker
+            .prepare_dev()
+            .await
+            .map_err(|e| Stop::opening("projects/dev", &e))?;
+    }
+    Ok((broker, about))
+}
+
+fn vaults(config: &Config, records: &Arc<Records>, clock: &Arc<dyn Clock>) -> Vaults {
+    Vaults::new(config.vaults.iter().map(|(id, vault)| {
+        let backend: Arc<dyn Backend> = match vault.settings {
+            VaultSettings::Managed => {
+                Arc::new(Managed::new(Arc::clone(records), Arc::clone(clock)))
+            }
+        };
+        Vault::new(id.clone(), backend, vault.timeout)
+    }))
+}
+
+fn make_private_dir(dir: &Path) -> Result<(), Stop> {
+    let refused = |what: &str| Stop::refused(format!("{}: {what}", dir.display()));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| refused(&format!("cannot be created: {error}")))?;
+    let metadata = fs::metadata(dir).map_err(|error| refused(&format!("unreadable: {error}")))?;
+    if metadata.mode() & 0o022 != 0 {
+        return Err(refused("others may write here; chmod go-w it"));
+    }
+    Ok(())
+}
+
+async fn listen(config: &Config) -> Result<Listeners, Stop> {
+    let socket = &config.socket;
+    let refused = |error: &io::Error| Stop::refused(format!("{}: {error}", socket.display()));
+    if let Some(dir) = socket.parent() {
+        make_private_dir_if_missing(dir)?;
+    }
+    if UnixStream::connect(socket).await.is_ok() {
+        return Err(Stop::refused(format!(
+            "{}: another daemon listens here",
+            socket.display()
+        )));
+    }
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&error)),
+        Ok(()) | Err(_) => {}
+    }
+    let unix = UnixListener::bind(socket).map_err(|error| refused(&error))?;
+    // Anyone on this host may connect: what a uid may do is decided by its grants, and the
+    // directory can be closed to keep others out altogether.
+    fs::set_permissions(socket, Permissions::from_mode(0o666)).map_err(|error| refused(&error))?;
+    let tcp = match config.tcp {
+        None => None,
+        Some(address) => Some(
+            bind_loopback(address)
+                .await
+                .map_err(|error| Stop::refused(format!("listen.tcp {address}: {error}")))?,
+        ),
+    };
+    Ok(Listeners { unix, tcp })
+}
+
+fn make_private_dir_if_missing(dir: &Path) -> Result<(), Stop> {
+    match dir.exists() {
+        true => Ok(()),
+        false => make_private_dir(dir),
+    }
+}
+
+/// Cancelled at SIGTERM or SIGINT.
+fn stop_signal() -> Result<CancellationToken, Stop> {
+    let failed = |error: io::Error| Stop::failed(format!("signals cannot be caught: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    Handle::current().spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining");
+        stopped.cancel();
+    });
+    Ok(stop)
+}
+
+/// Keeps the health service true: not serving while the audit log cannot be written.
+async fn report_health(broker: Arc<Broker>, health: HealthReporter) {
+    let mut audit = broker.audit().watch_health();
+    loop {
+        let is_healthy = *audit.borrow_and_update();
+        claviger_api::report_health(&health, is_healthy).await;
+        if audit.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn sweep(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        due.tick().await;
+        if let Err(error) = broker.sweep_requests().await {
+            tracing::warn!(?error, "records of old requests not removed");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The subcommands that ask instead of serve: `status` and `audit verify`.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
+use claviger_proto::v1::{GetStatusRequest, GetStatusResponse};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::Endpoint;
+use tower::service_fn;
+
+use crate::config::default_socket;
+use crate::daemon::Stop;
+use crate::environment::Environment;
+
+/// Something asked about is not well.
+const EXIT_UNWELL: u8 = 1;
+
+/// Checks an audit log offline.
+pub(crate) fn verify_audit(path: &Path) -> Result<ExitCode, Stop> {
+    let file =
+        File::open(path).map_err(|error| Stop::refused(format!("{}: {error}", path.display())))?;
+    match claviger_audit::verify(BufReader::new(file)) {
+        Ok(verified) => {
+            print(&format!(
+                "{} records, unbroken; head {}\n",
+                verified.records, verified.head
+            ))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(broken) => {
+            print(&format!("{}: {broken}\n", path.display()))?;
+            Ok(ExitCode::from(EXIT_UNWELL))
+        }
+    }
+}
+
+/// Asks the running daemon how it is.
+pub(crate) fn status(socket: Option<&Path>, environment: &Environment) -> Result<ExitCode, Stop> {
+    let socket = match socket {
+        Some(socket) => socket.to_path_buf(),
+        None => default_socket(environment).ok_or_else(|| {
+            Stop::refused("where the socket is cannot be told without HOME; pass --socket")
+        })?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
+    let status = runtime.block_on(ask(socket))?;
+    print(&shown(&status))?;
+    let is_well = status.parts.iter().all(|part| part.ok);
+    Ok(if is_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_UNWELL)
+    })
+}
+
+async fn ask(socket: PathBuf) -> Result<GetStatusResponse, Stop> {
+    let shown = socket.display().to_string();
+    let connect = service_fn(move |_| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    // The authority is never resolved: the connector goes to the socket.
+    let channel = Endpoint::from_static("http://localhost")
+        .connect_with_connector(connect)
+        .await
+        .map_err(|_| {
+            Stop::failed(format!(
+                "no daemon answers at {shown}; pass --socket if it is elsewhere"
+            ))
+        })?;
+    let answer = DaemonServiceClient::new(channel)
+        .get_status(GetStatusRequest {})
+        .await;
+    answer
+        .map(tonic::Response::into_inner)
+        .map_err(|status| Stop::failed(format!("the daemon refuses: {}", status.message())))
+}
+
+fn shown(status: &GetStatusResponse) -> String {
+    let since = status
+        .start_time
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut text = format!(
+        "clavigerd {}, serving since {since}\n{}\n",
+        status.version, status.root_key
+    );
+    for part in &status.parts {
+        let state = match part.ok {
+            true => "ok".to_owned(),
+            false => format!("{}: {}", part.reason, part.message),
+        };
+        text.push_str(&format!("{}: {state}\n", part.name));
+    }
+    text
+}
+
+fn print(text: &str) -> Result<(), Stop> {
+    io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(|error| Stop::failed(format!("standard output: {error}")))
+}

@@ -1,0 +1,52 @@
+//! What is printed once the daemon serves.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use crate::config::Config;
+
+/// Prints the ready line and, with `--dev`, lines to copy into bash. Values go through standard
+/// input: nothing secret is in an argument or in the history.
+pub(crate) fn announce(config: &Config, tcp: Option<SocketAddr>) {
+    let socket = config.socket.display().to_string();
+    let address = tcp.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    let mut text = format!("clavigerd ready unix={socket} tcp={address}\n");
+    if config.is_dev {
+        text.push_str(&unix_lines(&quoted(&socket)));
+        if let Some(address) = tcp {
+            text.push_str(&tcp_lines(&quoted(&socket), address));
+        }
+    }
+    // A closed standard output is no reason not to serve.
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .ok();
+}
+
+fn unix_lines(socket: &str) -> String {
+    format!(
+        r#"
+# Register a Stripe key: paste the line, press Enter, type the key, press Enter. It is not shown.
+read -rs KEY; printf '{{"definition":{{"name":"projects/dev/secrets/stripe","kind":"STRIPE_API_KEY"}},"payload":{{"text":"%s"}}}}' "$KEY" | grpcurl -plaintext -unix -d @ {socket} claviger.v1.SecretDefinitionService/PutSecretDefinition; unset KEY
+
+# Fetch it.
+printf '{{"name":"projects/dev/secrets/stripe"}}' | grpcurl -plaintext -unix -d @ {socket} claviger.v1.SecretService/GetSecret
+"#
+    )
+}
+
+fn tcp_lines(socket: &str, address: SocketAddr) -> String {
+    format!(
+        r#"
+# Make a token for a runner, good for a day, and fetch with it over TCP.
+export CLAVIGER_TOKEN="$(printf '{{"grants":[{{"role":"RUNNER","resource":"projects/dev"}}],"ttl":"86400s"}}' | grpcurl -plaintext -unix -d @ {socket} claviger.v1.AccessService/CreateToken | sed -n 's/^  "token": "\(.*\)",$/\1/p')"
+printf '{{"name":"projects/dev/secrets/stripe"}}' | grpcurl -plaintext -expand-headers -H 'authorization: Bearer ${{CLAVIGER_TOKEN}}' -d @ {address} claviger.v1.SecretService/GetSecret
+"#
+    )
+}
+
+/// The text as one word of bash.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

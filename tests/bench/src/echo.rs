@@ -1,0 +1,82 @@
+use std::io::{Read as _, Write as _};
+
+use claviger_proto::v1;
+use claviger_proto::v1::secret_service_server::{SecretService, SecretServiceServer};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use crate::{Result, runtime};
+
+/// Answers every GetSecret with the same reply: what gRPC itself costs.
+struct Echo {
+    reply: v1::GetSecretResponse,
+}
+
+/// Serves on a free port until it is killed. The reply comes on the standard input, so that it is
+/// as long as the daemon's.
+pub(crate) fn serve() -> Result {
+    let mut reply = Vec::new();
+    std::io::stdin().read_to_end(&mut reply)?;
+    let reply = v1::GetSecretResponse::decode(reply.as_slice())?;
+    runtime()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("echo ready tcp={}", listener.local_addr()?);
+        std::io::stdout().flush()?;
+        let service = SecretServiceServer::new(Echo { reply });
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = Server::builder().add_service(service);
+        Ok(server.serve_with_incoming(incoming).await?)
+    })
+}
+
+fn absent() -> Status {
+    Status::unimplemented("an echo server has GetSecret only")
+}
+
+#[tonic::async_trait]
+impl SecretService for Echo {
+    async fn get_secret(
+        &self,
+        _: Request<v1::GetSecretRequest>,
+    ) -> std::result::Result<Response<v1::GetSecretResponse>, Status> {
+        Ok(Response::new(self.reply.clone()))
+    }
+
+    async fn put_secret_value(
+        &self,
+        _: Request<v1::PutSecretValueRequest>,
+    ) -> std::result::Result<Response<v1::PutSecretValueResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn list_secret_versions(
+        &self,
+        _: Request<v1::ListSecretVersionsRequest>,
+    ) -> std::result::Result<Response<v1::ListSecretVersionsResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn enable_secret_version(
+        &self,
+        _: Request<v1::EnableSecretVersionRequest>,
+    ) -> std::result::Result<Response<v1::SecretVersion>, Status> {
+        Err(absent())
+    }
+
+    async fn disable_secret_version(
+        &self,
+        _: Request<v1::DisableSecretVersionRequest>,
+    ) -> std::result::Result<Response<v1::SecretVersion>, Status> {
+        Err(absent())
+    }
+
+    async fn destroy_secret_version(
+        &self,
+        _: Request<v1::DestroySecretVersionRequest>,
+    ) -> std::result::Result<Response<v1::SecretVersion>, Status> {
+        Err(absent())
+    }
+}

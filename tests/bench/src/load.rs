@@ -1,0 +1,324 @@
+//! The load generator: a process of its own, so that it can sit on a core of its own.
+//!
+//! Speaks h2 directly instead of through a gRPC client, because the client must cost less than the
+//! server or it is the client that gets measured. The token comes on the standard input.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use claviger_proto::v1;
+use h2::client::SendRequest;
+use http::{HeaderMap, Request};
+use prost::Message;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::machine::cpu_us;
+use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, put_name, read_name};
+use crate::{Result, runtime};
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Rpc {
+    /// `GetSecret`, always of the same definition.
+    Get,
+    /// `PutSecretValue`; no two workers write to one definition.
+    Put,
+}
+
+/// One measurement to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) rpc: Rpc,
+    pub(crate) connections: usize,
+    /// Calls in flight per connection.
+    pub(crate) streams: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) run: Duration,
+    /// The server's process, to see how busy it is.
+    pub(crate) server_pid: u32,
+}
+
+/// What one measurement came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// Processor time of the server per call.
+    pub(crate) server_us: f64,
+}
+
+impl Load {
+    /// Measures in a new process, which runs on the core of the caller.
+    pub(crate) fn measure(&self, token: Option<&str>) -> Result<Measured> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("load")
+            .args(self.to_words())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(token.unwrap_or_default().as_bytes())?;
+        }
+        // It ends by itself: its time is limited, and a server that dies ends its calls.
+        let output = child.wait_with_output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let words: Vec<&str> = text.split_whitespace().collect();
+        match words.as_slice() {
+            [per_second, p50_us, p99_us, server_us] if output.status.success() => Ok(Measured {
+                per_second: per_second.parse()?,
+                p50_us: p50_us.parse()?,
+                p99_us: p99_us.parse()?,
+                server_us: server_us.parse()?,
+            }),
+            _ => Err(format!("the load generator failed: {}", output.status).into()),
+        }
+    }
+
+    fn to_words(self) -> [String; 7] {
+        let rpc = match self.rpc {
+            Rpc::Get => "get",
+            Rpc::Put => "put",
+        };
+        [
+            self.address.to_string(),
+            rpc.to_owned(),
+            self.connections.to_string(),
+            self.streams.to_string(),
+            self.warm_up.as_millis().to_string(),
+            self.run.as_millis().to_string(),
+            self.server_pid.to_string(),
+        ]
+    }
+
+    fn from_words(words: &[&str]) -> Result<Self> {
+        let [address, rpc, connections, streams, warm_up, run, pid] = words else {
+            return Err("load is started by the benchmarks".into());
+        };
+        Ok(Self {
+            address: address.parse()?,
+            rpc: if *rpc == "put" { Rpc::Put } else { Rpc::Get },
+            connections: connections.parse()?,
+            streams: streams.parse()?,
+            warm_up: Duration::from_millis(u64::from_str(warm_up)?),
+            run: Duration::from_millis(u64::from_str(run)?),
+            server_pid: pid.parse()?,
+        })
+    }
+}
+
+/// The process that [`Load::measure`] starts.
+pub(crate) fn run(words: &[&str]) -> Result {
+    let load = Load::from_words(words)?;
+    let token = std::io::read_to_string(std::io::stdin())?;
+    let measured = runtime()?.block_on(measure(load, &token))?;
+    let Measured {
+        per_second,
+        p50_us,
+        p99_us,
+        server_us,
+    } = measured;
+    println!("{per_second} {p50_us} {p99_us} {server_us}");
+    Ok(())
+}
+
+async fn measure(load: Load, token: &str) -> Result<Measured> {
+    let mut connections = JoinSet::new();
+    let mut senders = Vec::new();
+    for _ in 0..load.connections {
+        let stream = TcpStream::connect(load.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(1 << 20)
+            .initial_connection_window_size(1 << 20)
+            .handshake::<_, Bytes>(stream)
+            .await?;
+        connections.spawn(connection);
+        senders.push(sender);
+    }
+    let head = Arc::new(head(load, token)?);
+    let begin = Instant::now() + load.warm_up;
+    let window = Window {
+        begin,
+        end: begin + load.run,
+    };
+    let mut workers = JoinSet::new();
+    let count = load.connections * load.streams;
+    for (index, sender) in senders.iter().cycle().take(count).enumerate() {
+        let calls = Calls::new(load.rpc, index, count);
+        workers.spawn(work(sender.clone(), Arc::clone(&head), calls, window));
+    }
+    sleep_until(window.begin).await;
+    let cpu_before = cpu_us(load.server_pid)?;
+    sleep_until(window.end).await;
+    let cpu_used = cpu_us(load.server_pid)? - cpu_before;
+
+    let mut latencies = Vec::new();
+    while let Some(worker) = workers.join_next().await {
+        latencies.extend(worker??);
+    }
+    latencies.sort_unstable();
+    let calls = f64::from(u32::try_from(latencies.len())?);
+    Ok(Measured {
+        per_second: calls / load.run.as_secs_f64(),
+        p50_us: percentile(&latencies, 50)?,
+        p99_us: percentile(&latencies, 99)?,
+        server_us: cpu_used / calls,
+    })
+}
+
+/// Nearest rank, of sorted nanoseconds, in microseconds.
+fn percentile(sorted: &[u32], percent: usize) -> Result<f64> {
+    let rank = sorted.len() * percent / 100;
+    let found = sorted.get(rank.min(sorted.len().saturating_sub(1)));
+    let nanoseconds = found.ok_or("not one call was answered in time")?;
+    Ok(f64::from(*nanoseconds) / 1e3)
+}
+
+fn head(load: Load, token: &str) -> Result<http::request::Parts> {
+    let method = match load.rpc {
+        Rpc::Get => "GetSecret",
+        Rpc::Put => "PutSecretValue",
+    };
+    let mut request = Request::post(format!(
+        "http://{}/claviger.v1.SecretService/{method}",
+        load.address
+    ))
+    .header("content-type", "application/grpc")
+    .header("te", "trailers");
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    Ok(request.body(())?.into_parts().0)
+}
+
+/// The time in which answers count.
+#[derive(Clone, Copy)]
+struct Window {
+    begin: Instant,
+    end: Instant,
+}
+
+/// The messages that one worker sends.
+enum Calls {
+    Get(Bytes),
+    Put {
+        names: Vec<String>,
+        sent: usize,
+        worker: usize,
+    },
+}
+
+impl Calls {
+    fn new(rpc: Rpc, worker: usize, workers: usize) -> Self {
+        match rpc {
+            Rpc::Get => Self::Get(frame(&v1::GetSecretRequest {
+                name: read_name(),
+                ..Default::default()
+            })),
+            Rpc::Put => Self::Put {
+                names: (worker..PUT_DEFINITIONS)
+                    .step_by(workers)
+                    .map(put_name)
+                    .collect(),
+                sent: 0,
+                worker,
+            },
+        }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Get(message) => Some(message.clone()),
+            Self::Put {
+                names,
+                sent,
+                worker,
+            } => {
+                let name = names.get(*sent % names.len().max(1))?;
+                *sent += 1;
+                let text = format!("{worker}-{sent:0>VALUE_BYTES$}");
+                let text = text.chars().take(VALUE_BYTES).collect();
+                Some(frame(&v1::PutSecretValueRequest {
+                    name: name.clone(),
+                    payload: Some(v1::Payload {
+                        value: Some(v1::payload::Value::Text(text)),
+                        crc32c: None,
+                    }),
+                    ..Default::default()
+                }))
+            }
+        }
+    }
+}
+
+/// A message as it travels: a flag, its length, itself.
+fn frame(message: &impl Message) -> Bytes {
+    let body = message.encode_to_vec();
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[0], length.as_slice(), body.as_slice()].concat().into()
+}
+
+/// Calls until the window closes; returns how many nanoseconds each call in it took.
+async fn work(
+    mut sender: SendRequest<Bytes>,
+    head: Arc<http::request::Parts>,
+    mut calls: Calls,
+    window: Window,
+) -> Result<Vec<u32>> {
+    let mut latencies = Vec::new();
+    loop {
+        let message = calls.next().ok_or("more workers than definitions")?;
+        let start = Instant::now();
+        sender = sender.ready().await?;
+        call(
+            &mut sender,
+            Request::from_parts((*head).clone(), ()),
+            message,
+        )
+        .await?;
+        let now = Instant::now();
+        if now >= window.end {
+            return Ok(latencies);
+        }
+        if now >= window.begin {
+            let took = now.duration_since(start).as_nanos();
+            latencies.push(u32::try_from(took).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+async fn call(sender: &mut SendRequest<Bytes>, head: Request<()>, message: Bytes) -> Result {
+    let (response, mut request_body) = sender.send_request(head, false)?;
+    request_body.send_data(message, true)?;
+    let mut response = response.await?;
+    let body = response.body_mut();
+    while let Some(chunk) = body.data().await {
+        body.flow_control().release_capacity(chunk?.len())?;
+    }
+    match body.trailers().await? {
+        Some(trailers) => check(&trailers),
+        None => check(response.headers()),
+    }
+}
+
+fn check(trailers: &HeaderMap) -> Result {
+    let text = |name| trailers.get(name).and_then(|value| value.to_str().ok());
+    match text("grpc-status") {
+        Some("0") => Ok(()),
+        status => Err(format!(
+            "a call failed: grpc-status {}: {}",
+            status.unwrap_or("missing"),
+            text("grpc-message").unwrap_or_default()
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,109 @@
+//! Benchmarks of the built daemon: `cargo xtask bench warm`, `put` or `start`.
+//!
+//! Measures from outside, over the sockets a client has, and always next to a floor in the same
+//! run: absolute numbers move with the machine, ratios much less. Every result is a line
+//! `figure <name> <value> <unit>`. Judges nothing: what a number has to be is not written here.
+//!
+//! [`warm`], [`put`] and [`start`] are the benchmarks; [`server`] runs what they measure, [`load`]
+//! is the process that asks, [`echo`] the floor of a call, [`machine`] cores and memory.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a program for developers: the terminal is its output and real time its subject"
+)]
+
+mod echo;
+mod figures;
+mod load;
+mod machine;
+mod put;
+mod server;
+mod start;
+mod warm;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// One text for the developer.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a step comes to.
+type Result<T = ()> = std::result::Result<T, Error>;
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// Times each thing is measured; medians are printed.
+    rounds: usize,
+    /// Load before each measurement that is not counted.
+    warm_up: Duration,
+    /// Load that is counted.
+    run: Duration,
+    /// Processes started.
+    starts: usize,
+}
+
+const FULL: Plan = Plan {
+    rounds: 5,
+    warm_up: Duration::from_secs(1),
+    run: Duration::from_secs(3),
+    starts: 10,
+};
+
+/// To see that everything works; the figures mean little.
+const QUICK: Plan = Plan {
+    rounds: 3,
+    warm_up: Duration::from_millis(200),
+    run: Duration::from_millis(600),
+    starts: 3,
+};
+
+const USAGE: &str = "usage: cargo xtask bench NAME
+       cargo run --release -p claviger-bench -- NAME [--quick]
+
+  warm    GetSecret with token, grants and audit against a bare gRPC echo
+  put     durable PutSecretValue against an fdatasync loop
+  start   time from exec to the first answer, and idle memory
+
+Needs two cores: the servers get one, the load the other.";
+
+fn run(words: &[&str]) -> Result {
+    match words {
+        ["echo-server"] => echo::serve(),
+        ["load", rest @ ..] => load::run(rest),
+        [name] => bench(name, FULL),
+        [name, "--quick"] => bench(name, QUICK),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn bench(name: &str, plan: Plan) -> Result {
+    let bench = match name {
+        "warm" => warm::run,
+        "put" => put::run,
+        "start" => start::run,
+        _ => return Err(USAGE.into()),
+    };
+    server::build_daemon()?;
+    bench(plan)
+}
+
+/// The runtime of every part that talks gRPC: one thread, like one serving thread of the daemon.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    Ok(builder.enable_all().build()?)
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The processes that are measured, and the few calls that prepare the daemon.
+
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use claviger_proto::v1;
+use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use prost::Message as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::Result;
+
+/// Length of the secret that is read, and of those that are written.
+pub(crate) const VALUE_BYTES: usize = 200;
+
+/// Definitions that are written to: one per writer at most.
+pub(crate) const PUT_DEFINITIONS: usize = 64;
+
+/// The project that `--dev` makes.
+const PROJECT: &str = "projects/dev";
+
+/// How long a process may take to end by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Name of the definition that is read.
+pub(crate) fn read_name() -> String {
+    format!("{PROJECT}/secrets/bench")
+}
+
+/// Name of one of the definitions that are written to.
+pub(crate) fn put_name(index: usize) -> String {
+    format!("{PROJECT}/secrets/put-{index}")
+}
+
+/// Builds what is measured, the way a release is built from the workspace.
+pub(crate) fn build_daemon() -> Result {
+    if cfg!(debug_assertions) {
+        return Err("a benchmark of a debug build says nothing: run it with --release".into());
+    }
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "-p", "clavigerd"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let status = cargo.current_dir(root).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("cargo build: {status}").into())
+    }
+}
+
+/// Directories of a daemon that is started more than once.
+pub(crate) struct Home {
+    /// Below the build directory, because the usual place for temporary files may be in memory,
+    /// where making a write durable costs nothing.
+    pub(crate) kept: TempDir,
+    /// Apart from it, because the path of a socket must be short.
+    socket: TempDir,
+}
+
+impl Home {
+    /// New and empty.
+    pub(crate) fn new() -> Result<Self> {
+        let program = std::env::current_exe()?;
+        let build_dir = program.parent().ok_or("this program has no directory")?;
+        Ok(Self {
+            kept: tempfile::tempdir_in(build_dir)?,
+            socket: tempfile::tempdir()?,
+        })
+    }
+}
+
+/// A process that serves. It is ended with this value, also when a benchmark fails.
+pub(crate) struct Server {
+    process: Process,
+    /// Kept open: a server must not fail because nobody reads what it prints.
+    _stdout: BufReader<ChildStdout>,
+    /// Where it listens on loopback.
+    pub(crate) tcp: SocketAddr,
+    /// The daemon's Unix socket.
+    unix: Option<String>,
+}
+
+impl Server {
+    /// Starts the daemon as a newcomer would.
+    pub(crate) fn ephemeral_daemon() -> Result<Self> {
+        Self::start(daemon()?.args(["--dev", "--ephemeral"]), &[])
+    }
+
+    /// Starts the daemon on a directory that is kept, and that may have been used before.
+    pub(crate) fn daemon_in(home: &Home) -> Result<Self> {
+        let dir = home.kept.path();
+        let mut command = daemon()?;
+        command
+            .arg("--dev")
+            .arg("--data-dir")
+            .arg(dir.join("data"))
+            .arg("--socket")
+            .arg(home.socket.path().join("sock"))
+            .env("HOME", dir);
+        Self::start(&mut command, &[])
+    }
+
+    /// Starts the echo server, which gives this reply to every call.
+    pub(crate) fn echo(reply: &v1::GetSecretResponse) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Self::start(command.arg("echo-server"), &reply.encode_to_vec())
+    }
+
+    fn start(command: &mut Command, input: &[u8]) -> Result<Self> {
+        let mut log = tempfile::tempfile()?;
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone()?)
+            .spawn()
+            .map_err(|error| {
+                format!("{} cannot start: {error}", command.get_program().display())
+            })?;
+        let mut process = Process(child);
+        if let Some(mut stdin) = process.0.stdin.take() {
+            stdin.write_all(input)?;
+        }
+        let stdout = process.0.stdout.take().ok_or("no standard output")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut ready = String::new();
+        stdout.read_line(&mut ready)?;
+        let word = |key| ready.split_whitespace().find_map(|w| w.strip_prefix(key));
+        let Some(tcp) = word("tcp=") else {
+            drop(process);
+            let mut text = String::new();
+            log.rewind()?;
+            log.read_to_string(&mut text)?;
+            return Err(format!("a server did not become ready: {ready}{text}").into());
+        };
+        Ok(Self {
+            tcp: tcp.parse()?,
+            unix: word("unix=").map(str::to_owned),
+            process,
+            _stdout: stdout,
+        })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Connects: to the Unix socket if it has one, where this user is the daemon's administrator.
+    pub(crate) async fn connect(&self) -> Result<Channel> {
+        let uri = match &self.unix {
+            Some(path) => format!("unix://{path}"),
+            None => format!("http://{}", self.tcp),
+        };
+        Ok(Endpoint::try_from(uri)?.connect().await?)
+    }
+}
+
+/// A child process that does not outlive this value.
+struct Process(Child);
+
+impl Process {
+    /// Asks it to end, so that it removes what is temporary and leaves the rest in order.
+    fn stop(&mut self) -> Result {
+        if self.0.try_wait()?.is_some() {
+            return Ok(());
+        }
+        kill_process(Pid::from_child(&self.0), Signal::TERM)?;
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while self.0.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                return Err("a server did not end in time".into());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            eprintln!("{error}: killed");
+            // Nothing is left to be done if even this fails.
+            self.0.kill().ok();
+            self.0.wait().ok();
+        }
+    }
+}
+
+/// The built daemon, without the developer's own settings.
+fn daemon() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("clavigerd"));
+    for name in [
+        "CLAVIGER_CONFIG",
+        "CLAVIGER_LOG",
+        "CREDENTIALS_DIRECTORY",
+        "XDG_CONFIG_HOME",
+        "XDG_RUNTIME_DIR",
+        "XDG_STATE_HOME",
+    ] {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// Registers a definition in the managed vault, with a value.
+pub(crate) async fn register(channel: &Channel, name: String) -> Result {
+    let request = v1::PutSecretDefinitionRequest {
+        definition: Some(v1::SecretDefinition {
+            name,
+            ..Default::default()
+        }),
+        payload: Some(v1::Payload {
+            value: Some(v1::payload::Value::Text("x".repeat(VALUE_BYTES))),
+            crc32c: None,
+        }),
+        ..Default::default()
+    };
+    let mut client = SecretDefinitionServiceClient::new(channel.clone());
+    client.put_secret_definition(request).await?;
+    Ok(())
+}
+
+/// Makes a token with one role in the project.
+pub(crate) async fn token(channel: &Channel, role: v1::Role) -> Result<String> {
+    let request = v1::CreateTokenRequest {
+        grants: vec![v1::TokenGrant {
+            role: role.into(),
+            resource: PROJECT.to_owned(),
+            environment: String::new(),
+        }],
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let mut client = AccessServiceClient::new(channel.clone());
+    Ok(client.create_token(request).await?.into_inner().token)
+}
+
+/// Reads the secret.
+pub(crate) async fn read(channel: &Channel) -> Result<v1::GetSecretResponse> {
+    let request = v1::GetSecretRequest {
+        name: read_name(),
+        ..Default::default()
+    };
+    let mut client = SecretServiceClient::new(channel.clone());
+    Ok(client.get_secret(request).await?.into_inner())
+}

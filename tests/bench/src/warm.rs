@@ -1,0 +1,49 @@
+use claviger_proto::v1::Role;
+
+use crate::figures::{figure, load_figures, median};
+use crate::load::{Load, Rpc};
+use crate::machine::{Cores, on_core};
+use crate::server::{self, Server, read_name};
+use crate::{Error, Plan, Result, runtime};
+
+/// Name, connections, calls in flight per connection.
+const SHAPES: [(&str, usize, usize); 3] = [("c1", 1, 1), ("c64", 8, 8), ("c512", 16, 32)];
+
+/// Measures `GetSecret` of a value in the managed vault against an echo of the same reply. The
+/// echo gets no token: what it costs to send one is part of what is measured.
+pub(crate) fn run(plan: Plan) -> Result {
+    let cores = Cores::find()?;
+    let runtime = runtime()?;
+    let daemon = on_core(cores.server, Server::ephemeral_daemon)?;
+    let (token, reply) = runtime.block_on(async {
+        let channel = daemon.connect().await?;
+        server::register(&channel, read_name()).await?;
+        let token = server::token(&channel, Role::Runner).await?;
+        Ok::<_, Error>((token, server::read(&channel).await?))
+    })?;
+    let echo = on_core(cores.server, || Server::echo(&reply))?;
+
+    for (shape, connections, streams) in SHAPES {
+        let load = |server: &Server| Load {
+            address: server.tcp,
+            rpc: Rpc::Get,
+            connections,
+            streams,
+            warm_up: plan.warm_up,
+            run: plan.run,
+            server_pid: server.pid(),
+        };
+        let (mut ours, mut floor) = (Vec::new(), Vec::new());
+        for _ in 0..plan.rounds {
+            let measure = || load(&daemon).measure(Some(&token));
+            ours.push(on_core(cores.load, measure)?);
+            floor.push(on_core(cores.load, || load(&echo).measure(None))?);
+        }
+        load_figures(&format!("warm_{shape}_claviger"), &ours);
+        load_figures(&format!("warm_{shape}_echo"), &floor);
+        let pairs = ours.iter().zip(&floor);
+        let ratio = median(pairs.map(|(ours, floor)| ours.per_second / floor.per_second));
+        figure(&format!("warm_{shape}_ratio"), ratio, "ratio");
+    }
+    Ok(())
+}
