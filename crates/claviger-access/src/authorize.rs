@@ -26,6 +26,9 @@ pub trait Directory: Send + Sync {
     fn grants(&self, principal: &Principal)
     -> impl Future<Output = Result<Arc<Vec<Grant>>>> + Send;
 
+    /// Differs from an earlier answer if a grant or a name may have changed since.
+    fn changes(&self) -> u64;
+
     /// What a resource's name stands for.
     fn resolve(&self, resource: &Resource) -> impl Future<Output = Result<Resolved>> + Send;
 }
@@ -56,6 +59,7 @@ impl Authorizer {
         resource: Resource,
         environment: Option<Id>,
     ) -> Result<Authorized> {
+        let changes = directory.changes();
         let resolved = directory.resolve(&resource).await?;
         self.decide(
             directory,
@@ -66,6 +70,7 @@ impl Authorizer {
                 environment,
                 resolved,
                 is_anywhere: false,
+                changes,
             },
         )
         .await
@@ -87,6 +92,7 @@ impl Authorizer {
             environment: None,
             resolved: Resolved::default(),
             is_anywhere: true,
+            changes: directory.changes(),
         };
         self.decide(directory, call, &[permission], on).await
     }
@@ -148,6 +154,8 @@ struct On {
     environment: Option<Id>,
     resolved: Resolved,
     is_anywhere: bool,
+    /// What [`Directory::changes`] said before anything was looked up.
+    changes: u64,
 }
 
 impl On {
@@ -271,6 +279,9 @@ impl Authorized {
             .is_some_and(|end| asked.now >= end)
         {
             return Err(Error::new(Reason::TokenExpired));
+        }
+        if directory.changes() == self.on.changes {
+            return Ok(());
         }
         let grants = directory.grants(&self.call.caller.principal).await?;
         let is_same_resource =

@@ -14,14 +14,17 @@ impl Broker {
     /// The definition that was authorised.
     ///
     /// # Errors
-    /// `DEFINITION_NOT_FOUND`: also when the name stands for another definition by now.
+    /// `DEFINITION_NOT_FOUND`: also when the name, or its project's, stands for another by now.
     pub(crate) async fn definition(&self, authorized: &Authorized) -> Result<Stored<Definition>> {
         let name = authorized_definition(authorized)?;
         let stored = self
             .find_definition(name)
             .await?
             .ok_or_else(|| not_found(name))?;
-        if Some(stored.record.uid) != authorized.resolved().definition {
+        let resolved = authorized.resolved();
+        if Some(stored.record.uid) != resolved.definition
+            || Some(stored.record.project_uid) != resolved.project
+        {
             return Err(not_found(name));
         }
         Ok(stored)
@@ -89,6 +92,10 @@ impl Directory for Broker {
                 .flat_map(|record| record.grants.iter().cloned()),
         );
         Ok(Arc::new(grants))
+    }
+
+    fn changes(&self) -> u64 {
+        self.records.changes()
     }
 
     async fn resolve(&self, resource: &Resource) -> Result<Resolved> {

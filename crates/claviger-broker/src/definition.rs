@@ -53,6 +53,9 @@ pub struct Definition {
     pub name: DefinitionName,
     /// Which definition of that name.
     pub uid: Uid,
+    /// Which project of its name; one left behind by a project that was deleted at the same moment
+    /// is not there for anyone.
+    pub(crate) project_uid: Uid,
     /// What operators edit.
     pub content: Content,
     /// Counts edits; part of the etag.

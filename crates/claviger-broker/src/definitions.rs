@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::authorized_definition;
 use crate::definition::not_found;
 use crate::idempotency::{FreshRequest, Replay};
-use crate::writes::{ATTEMPTS, Target, in_progress};
+use crate::writes::{ATTEMPTS, Target};
 use crate::{
     Broker, Content, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context,
 };
@@ -91,7 +91,6 @@ impl Broker {
         authorized: &Authorized,
         put: PutDefinition,
     ) -> Result<PutDefinitionOutcome> {
-        let mut existing = self.settled(authorized, &put.name).await?;
         let shape = put.shape()?;
         let value = put
             .payload
@@ -99,19 +98,21 @@ impl Broker {
             .map(|payload| payload.value.expose())
             .unwrap_or_default();
         let request = match self
-            .replay(authorized.call(), put.request_id, &[&shape, value])
+            .replay(authorized, put.request_id, &[&shape, value])
             .await?
         {
             Replay::Answered(outcome) => return Ok(outcome),
             Replay::Fresh(request) => request,
-            Replay::Unsettled => return Err(in_progress(&put.name)),
         };
+        let mut existing = self.settled(authorized, &put.name).await?;
         let project = self
             .project(authorized)
             .await
             .map_err(|e| e.at("definition.name"))?
             .record;
-        if let Some(gone) = existing.take_if(|stored| self.is_gone(&stored.record)) {
+        if let Some(gone) = existing.take_if(|stored| {
+            stored.record.project_uid != project.uid || self.is_gone(&stored.record)
+        }) {
             self.erase(authorized, &gone).await?;
         }
         match existing {
@@ -156,6 +157,7 @@ impl Broker {
         let definition = Definition {
             name: put.name.clone(),
             uid: Uid::random(),
+            project_uid: project.uid,
             content: put.content,
             generation: 1,
             create_time: now,
@@ -359,7 +361,8 @@ impl Broker {
         Ok(Page::of(scanned, request).filter_map(|stored| {
             let definition = self.visible(&stored).ok()?;
             let content = &definition.content;
-            let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
+            let is_shown = definition.project_uid == project.uid
+                && (filter.is_showing_deleted || definition.delete_time.is_none())
                 && filter.kind.is_none_or(|kind| content.kind == kind)
                 && filter.vault.as_ref().is_none_or(|vault| {
                     content

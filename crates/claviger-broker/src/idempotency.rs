@@ -3,15 +3,18 @@
 //! The record holds a keyed hash of the request, never the request: a payload must not be
 //! guessable from the store.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use claviger_access::Call;
+use claviger_access::Authorized;
 use claviger_core::{Error, Reason, Result};
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::Broker;
+use crate::catalog::authorized_definition;
+use crate::writes::in_progress;
+use crate::{Broker, context};
 
 /// How long a repeat gets the first answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -70,8 +73,6 @@ pub(crate) enum Replay<T> {
     Answered(T),
     /// Not answered yet; `None` if the caller sent no id.
     Fresh(Option<FreshRequest>),
-    /// Begun before; the write it waits for has to be settled first.
-    Unsettled,
 }
 
 impl FreshRequest {
@@ -96,40 +97,56 @@ impl FreshRequest {
 }
 
 impl Broker {
-    /// Looks a request id up. `content` is everything that makes the request what it is.
+    /// Looks a request id up, once a write it began is settled. `content` is everything that makes
+    /// the request what it is.
     ///
     /// # Errors
-    /// `REQUEST_ID_REUSED` if the id came with other content before.
+    /// `REQUEST_ID_REUSED` if the id came with other content before; `WRITE_IN_PROGRESS` if its
+    /// write may still be under way.
     pub(crate) async fn replay<T: DeserializeOwned>(
         &self,
-        call: &Call,
+        authorized: &Authorized,
         id: Option<RequestId>,
         content: &[&[u8]],
     ) -> Result<Replay<T>> {
         let Some(RequestId(id)) = id else {
             return Ok(Replay::Fresh(None));
         };
+        let call = authorized.call();
         let fresh = FreshRequest {
             record_id: format!("{}/{}/{id}", call.caller.principal, call.rpc.name),
             mac: self.records.keyring().mac("request", content),
         };
+        let name = authorized_definition(authorized)?;
+        let mut request = self.find_request(&fresh).await?;
+        if request.as_ref().is_some_and(|request| !request.is_finished) {
+            if let Some(stored) = self.find_definition(name).await? {
+                self.settle_definition(&context(authorized), &stored.record)
+                    .await?;
+            }
+            request = self.find_request(&fresh).await?;
+        }
+        match request {
+            None => Ok(Replay::Fresh(Some(fresh))),
+            Some(request) if request.is_finished => T::deserialize(&request.answer)
+                .map(Replay::Answered)
+                .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error)),
+            Some(_) => Err(in_progress(name)),
+        }
+    }
+
+    async fn find_request(&self, fresh: &FreshRequest) -> Result<Option<Arc<Request>>> {
         let now = self.clock.now();
         let stored = self.records.get::<Request>(&fresh.record_id).await?;
-        let Some(request) = stored
+        let request = stored
             .map(|stored| stored.record)
-            .filter(|request| now < request.expire_time)
-        else {
-            return Ok(Replay::Fresh(Some(fresh)));
-        };
-        if !claviger_seal::equal(&request.mac, &fresh.mac) {
-            return Err(Error::new(Reason::RequestIdReused).at("request_id"));
+            .filter(|r| now < r.expire_time);
+        match &request {
+            Some(request) if !claviger_seal::equal(&request.mac, &fresh.mac) => {
+                Err(Error::new(Reason::RequestIdReused).at("request_id"))
+            }
+            Some(_) | None => Ok(request),
         }
-        if !request.is_finished {
-            return Ok(Replay::Unsettled);
-        }
-        T::deserialize(&request.answer)
-            .map(Replay::Answered)
-            .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error))
     }
 
     /// Adds the finished form of a begun request's record to the batch that finishes its write.

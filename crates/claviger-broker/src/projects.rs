@@ -238,13 +238,7 @@ impl Broker {
                 if etag.is_some() {
                     check_etag(etag.as_deref(), &stored.record)?;
                 }
-                let prefix = format!("{}/", name.id());
-                if !broker
-                    .records
-                    .scan::<Definition>(&prefix, None, 1)
-                    .await?
-                    .is_empty()
-                {
+                if broker.has_definitions(&stored.record).await? {
                     return Err(Error::new(Reason::ProjectNotEmpty).with(Detail::Resource, &name));
                 }
                 broker.audit.intent(&authorized).await?;
@@ -257,6 +251,28 @@ impl Broker {
             },
         )
         .await
+    }
+
+    /// Definitions that an earlier project of this name left behind do not count: nobody sees them.
+    async fn has_definitions(&self, project: &Project) -> Result<bool> {
+        let prefix = format!("{}/", project.name.id());
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .records
+                .scan::<Definition>(&prefix, after.as_deref(), 100)
+                .await?;
+            if page
+                .iter()
+                .any(|(_, stored)| stored.record.project_uid == project.uid)
+            {
+                return Ok(true);
+            }
+            match page.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(false),
+            }
+        }
     }
 
     fn check_project(&self, project: &Project) -> Result<()> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::idempotency::Replay;
 use crate::vaults::check_format;
-use crate::writes::{Target, in_progress};
+use crate::writes::Target;
 use crate::{Broker, Page, PageRequest, Payload, RequestId, Warning, context};
 
 /// A read.
@@ -160,26 +160,21 @@ impl Broker {
         put: PutValue,
     ) -> Result<PutValueOutcome> {
         let name = &put.name;
-        let stored = self.definition(authorized).await?;
-        self.settle_definition(&context(authorized), &stored.record)
-            .await?;
         let shape =
             serde_json::to_vec(&(name, &put.environment, &put.if_version, put.payload.format))
                 .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
         let parts: [&[u8]; 2] = [&shape, put.payload.value.expose()];
-        let request = match self
-            .replay(authorized.call(), put.request_id, &parts)
-            .await?
-        {
+        let request = match self.replay(authorized, put.request_id, &parts).await? {
             Replay::Answered(outcome) => return Ok(outcome),
             Replay::Fresh(request) => request,
-            Replay::Unsettled => return Err(in_progress(name)),
         };
 
         let definition = self.definition(authorized).await?.record;
         let definition = definition.live()?;
         let project = self.project(authorized).await?.record;
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
+        self.settle_place(&context(authorized), definition, &route.place)
+            .await?;
         let (value, warnings) = put.payload.admit(
             definition.content.kind,
             definition.content.format,

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
@@ -23,6 +24,8 @@ pub(crate) struct Memory {
     cache: Cache<Arc<str>, Entry>,
     stripes: [Mutex<Stripe>; STRIPES],
     hasher: RandomState,
+    /// Moves when a commit begins and again when it has ended.
+    changes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,7 +73,13 @@ impl Memory {
                 .build(),
             stripes: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            changes: AtomicU64::new(0),
         }
+    }
+
+    /// Differs from an earlier answer if any record may have changed since.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Entry> {
@@ -94,6 +103,7 @@ impl Memory {
 
     /// To be called before the store begins the commit.
     pub(crate) fn begin(self: &Arc<Self>, keys: Vec<Arc<str>>) -> UnderWay {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         for key in &keys {
             let mut stripe = self.stripe(key);
             stripe.under_way.push(Arc::clone(key));
@@ -117,6 +127,7 @@ impl Memory {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.memory.changes.fetch_add(1, Ordering::SeqCst);
         for key in &self.keys {
             let mut stripe = self.memory.stripe(key);
             stripe.ended += 1;

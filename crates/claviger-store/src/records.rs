@@ -96,6 +96,12 @@ impl Records {
         &self.keyring
     }
 
+    /// Differs from an earlier answer if any record may have changed since: what was decided on
+    /// records before still holds while it stays the same.
+    pub fn changes(&self) -> u64 {
+        self.memory.changes()
+    }
+
     /// The record of this id; without waiting if it is remembered.
     ///
     /// # Errors

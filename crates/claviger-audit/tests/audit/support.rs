@@ -109,6 +109,10 @@ impl Directory for OneGrant {
         }))
     }
 
+    fn changes(&self) -> u64 {
+        0
+    }
+
     async fn resolve(&self, _: &Resource) -> Result<Resolved> {
         Ok(Resolved {
             project: Some(Uid::random()),
