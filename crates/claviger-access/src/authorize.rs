@@ -182,6 +182,7 @@ impl On {
             grant: None,
             vault: None,
             version: None,
+            subject: None,
         }
     }
 

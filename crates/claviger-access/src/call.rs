@@ -174,6 +174,8 @@ pub struct Decision {
     pub vault: Option<Id>,
     /// The version that was read or written.
     pub version: Option<Id>,
+    /// The grant or token that was made or ended.
+    pub subject: Option<Id>,
 }
 
 /// Where decisions are written down.

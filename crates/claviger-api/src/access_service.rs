@@ -78,7 +78,7 @@ impl AccessService for Api {
                     &request.name,
                     "is not a grant name; write grants/{id}",
                 )?;
-                broker.delete_grant(&Arc::new(call), &id).await
+                broker.delete_grant(&Arc::new(call), id).await
             },
         )
         .await

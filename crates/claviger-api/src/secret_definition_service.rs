@@ -34,7 +34,10 @@ impl SecretDefinitionService for Api {
                     name: DefinitionName::parse("definition.name", &definition.name)?,
                     content: convert::content(&definition)?,
                     etag: convert::optional(&definition.etag),
-                    mask: request.update_mask.map(|mask| mask.paths),
+                    mask: request
+                        .update_mask
+                        .map(|mask| mask.paths)
+                        .filter(|paths| !paths.is_empty()),
                     payload: request.payload.map(convert::payload).transpose()?,
                     is_dry_run: request.validate_only,
                     request_id: RequestId::parse(&request.request_id)?,

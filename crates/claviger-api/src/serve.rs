@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -136,31 +136,39 @@ async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     for queue in queues.iter().cycle() {
-        let Ok(permit) = Arc::clone(&places).acquire_owned().await else {
+        let next = next_connection(listeners, &places);
+        let Some(Ok(accepted)) = stop.run_until_cancelled(next).await else {
             return;
-        };
-        let accepted = loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = listeners.unix.accept() => accepted.and_then(|(s, _)| from_unix(s)),
-                accepted = accept_tcp(listeners.tcp.as_ref()) => accepted.and_then(from_tcp),
-            };
-            match accepted {
-                Ok(stream) => {
-                    break Accepted {
-                        stream,
-                        _permit: permit,
-                    };
-                }
-                Err(error) => {
-                    // Out of descriptors, mostly: without a pause this loop would burn a core.
-                    tracing::warn!(%error, "connection not accepted");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
         };
         if queue.send(accepted).is_err() {
             return;
+        }
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn next_connection(
+    listeners: &Listeners,
+    places: &Arc<Semaphore>,
+) -> Result<Accepted, AcquireError> {
+    let permit = Arc::clone(places).acquire_owned().await?;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listeners.unix.accept() => accepted.and_then(|(stream, _)| from_unix(stream)),
+            accepted = accept_tcp(listeners.tcp.as_ref()) => accepted.and_then(from_tcp),
+        };
+        match accepted {
+            Ok(stream) => {
+                return Ok(Accepted {
+                    stream,
+                    _permit: permit,
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: without a pause this loop would burn a core.
+                tracing::warn!(%error, "connection not accepted");
+                sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
@@ -245,7 +253,11 @@ async fn serve_connection(
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut preface = [0; PREFACE.len()];
-    timeout(limits.handshake, stream.read_exact(&mut preface)).await??;
+    let handshake = timeout(limits.handshake, stream.read_exact(&mut preface));
+    let Some(handshake) = stop.run_until_cancelled(handshake).await else {
+        return Ok(());
+    };
+    handshake??;
     if preface != *PREFACE {
         return Err("the client does not speak HTTP/2".into());
     }

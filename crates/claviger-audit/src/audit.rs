@@ -30,6 +30,8 @@ pub struct Facts {
     pub vault: Option<Id>,
     /// The version that was read or written.
     pub version: Option<Id>,
+    /// The grant or token that was made or ended.
+    pub subject: Option<Id>,
 }
 
 /// The audit log. Dropping the last handle writes and syncs what is queued.
@@ -132,9 +134,14 @@ impl Audit {
         let mut decision = authorized.end(outcome);
         match &result {
             Ok(value) => {
-                let Facts { vault, version } = facts(value);
+                let Facts {
+                    vault,
+                    version,
+                    subject,
+                } = facts(value);
                 decision.vault = vault;
                 decision.version = version;
+                decision.subject = subject;
             }
             Err(error) => decision.reason = Some(error.reason()),
         }

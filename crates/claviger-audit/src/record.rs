@@ -89,6 +89,8 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<&'a str>,
@@ -165,6 +167,7 @@ impl<'a> Line<'a> {
             grant: decision.grant.as_ref().map(|id| id.as_str()),
             vault: decision.vault.as_ref().map(|id| id.as_str()),
             version: decision.version.as_ref().map(|id| id.as_str()),
+            subject: decision.subject.as_ref().map(|id| id.as_str()),
             run_id: call.run_id.as_ref().map(|label| label.as_str()),
             purpose: call.purpose.as_ref().map(|label| label.as_str()),
             ..Self::default()

@@ -1,6 +1,5 @@
 //! Grants: one record per principal, so that looking them up costs the same however many there are.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,7 +8,7 @@ use claviger_access::{
 };
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
-use claviger_store::{Batch, Committed, Expect, Record};
+use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::{Deserialize, Serialize};
 
 use crate::writes::ATTEMPTS;
@@ -142,7 +141,7 @@ impl Broker {
             .await?;
         self.finish_detached(
             authorized,
-            |_| Facts::default(),
+            |view: &GrantView| about(&view.grant.id),
             |broker, authorized| async move {
                 let scope = broker
                     .scope_of(&new, "grant.resource", "grant.environment")
@@ -256,37 +255,19 @@ impl Broker {
     ///
     /// # Errors
     /// See the RPC `DeleteGrant`.
-    pub async fn delete_grant(self: &Arc<Self>, call: &Arc<Call>, id: &Id) -> Result<()> {
-        let record_id = id
-            .as_str()
-            .rsplit_once('-')
-            .map(|(record_id, _)| record_id.to_owned());
-        let record_id = record_id.ok_or_else(|| Error::new(Reason::GrantNotFound))?;
-        let stored = self.records.get::<PrincipalGrants>(&record_id).await?;
-        let scope = stored.and_then(|s| {
-            s.record
-                .grants
-                .iter()
-                .find(|g| g.id == *id)
-                .map(|g| g.scope.clone())
-        });
-        // Who may not know whether there is such a grant is refused on the whole daemon.
-        let resource = scope.as_ref().map_or(Resource::Daemon, Scope::resource);
-        let authorized = self
-            .authorize(call, &[Permission::GrantsPut], resource, None)
-            .await?;
-        let id = id.clone();
+    pub async fn delete_grant(self: &Arc<Self>, call: &Arc<Call>, id: Id) -> Result<()> {
+        let authorized = self.authorize_anywhere(call, Permission::GrantsPut).await?;
+        let subject = about(&id);
         self.finish_detached(
             authorized,
-            |()| Facts::default(),
+            |()| subject,
             move |broker, authorized| async move {
-                if scope.is_none() {
-                    return Err(Error::new(Reason::GrantNotFound));
-                }
-                broker.audit.intent(&authorized).await?;
                 for _ in 0..ATTEMPTS {
-                    let stored = broker.records.get::<PrincipalGrants>(&record_id).await?;
-                    let stored = stored.ok_or_else(|| Error::new(Reason::GrantNotFound))?;
+                    let Some((record_id, stored)) = broker.holder_of(&authorized, &id).await?
+                    else {
+                        return Err(Error::new(Reason::GrantNotFound));
+                    };
+                    broker.audit.intent(&authorized).await?;
                     let mut grants = (*stored.record.grants).clone();
                     grants.retain(|grant| grant.id != id);
                     let changed = PrincipalGrants {
@@ -303,6 +284,26 @@ impl Broker {
             },
         )
         .await
+    }
+
+    /// The record that has a grant, if the caller may take that grant back: one it may not looks
+    /// like one that is not there.
+    async fn holder_of(
+        &self,
+        authorized: &Authorized,
+        id: &Id,
+    ) -> Result<Option<(String, Stored<PrincipalGrants>)>> {
+        let Some((record_id, _)) = id.as_str().rsplit_once('-') else {
+            return Ok(None);
+        };
+        let stored = self.records.get::<PrincipalGrants>(record_id).await?;
+        let is_covered = |stored: &Stored<PrincipalGrants>| {
+            let mut grants = stored.record.grants.iter();
+            grants.any(|grant| grant.id == *id && authorized.covers(resolved(&grant.scope)))
+        };
+        Ok(stored
+            .filter(is_covered)
+            .map(|stored| (record_id.to_owned(), stored)))
     }
 
     /// The scope a new grant stands for: its resource must exist, and declare its environment.
@@ -366,21 +367,36 @@ impl Broker {
         Ok(record)
     }
 
-    /// The distinct resources of a principal's own grants.
-    pub(crate) async fn granted_resources(&self, principal: &Principal) -> Result<Vec<Scope>> {
+    /// Whether the caller's permission holds wherever a principal was given something; for one
+    /// that was given nothing, on the whole daemon.
+    pub(crate) async fn covers_all(
+        &self,
+        authorized: &Authorized,
+        principal: &Principal,
+    ) -> Result<bool> {
         let record_id = PrincipalGrants::record_id(principal);
         let stored = self.records.get::<PrincipalGrants>(&record_id).await?;
-        let mut seen = BTreeSet::new();
-        let scopes = stored.iter().flat_map(|stored| stored.record.grants.iter());
-        Ok(scopes
-            .filter(|grant| seen.insert(grant.scope.resource().to_string()))
-            .map(|grant| grant.scope.clone())
-            .collect())
+        let grants = stored
+            .map(|stored| Arc::clone(&stored.record.grants))
+            .unwrap_or_default();
+        if grants.is_empty() {
+            return Ok(authorized.covers(Resolved::default()));
+        }
+        Ok(grants
+            .iter()
+            .all(|grant| authorized.covers(resolved(&grant.scope))))
+    }
+}
+
+pub(crate) fn about(id: &Id) -> Facts {
+    Facts {
+        subject: Some(id.clone()),
+        ..Facts::default()
     }
 }
 
 /// A scope as the evaluator is asked about it.
-pub(crate) fn resolved(scope: &Scope) -> Resolved {
+fn resolved(scope: &Scope) -> Resolved {
     match scope {
         Scope::Daemon => Resolved::default(),
         Scope::Definition { uid, .. } => Resolved {

@@ -98,6 +98,7 @@ impl Broker {
             .conclude(authorized, result, |served| Facts {
                 vault: Some(served.vault.clone()),
                 version: Some(served.version.clone()),
+                ..Facts::default()
             })
             .await
     }
@@ -147,6 +148,7 @@ impl Broker {
         let facts = |outcome: &PutValueOutcome| Facts {
             vault: Some(outcome.vault.clone()),
             version: Some(outcome.version.clone()),
+            ..Facts::default()
         };
         self.finish_detached(authorized, facts, |broker, authorized| async move {
             broker.put_value_authorized(&authorized, put).await

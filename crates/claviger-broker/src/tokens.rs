@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{Authorized, Call, Caller, Permission, Principal};
-use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result, SecretBytes};
 use claviger_seal::{equal, hex, random_bytes, sha256};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::{Deserialize, Serialize};
 
-use crate::access::{PrincipalGrants, resolved};
+use crate::access::{PrincipalGrants, about};
 use crate::definition::check_description;
 use crate::writes::ATTEMPTS;
 use crate::{Broker, NewGrant, Page, PageRequest};
@@ -131,7 +130,7 @@ impl Broker {
             .await?;
         self.finish_detached(
             authorized,
-            |_| Facts::default(),
+            |(_, view): &(SecretBytes, TokenView)| about(&view.id),
             |broker, authorized| async move {
                 for grant in &new.grants {
                     broker.check_covered(&authorized, &grant.resource).await?;
@@ -197,45 +196,32 @@ impl Broker {
     /// # Errors
     /// See the RPC `RevokeToken`.
     pub async fn revoke_token(self: &Arc<Self>, call: &Arc<Call>, id: Id) -> Result<TokenView> {
-        let principal = Principal::Token(id.clone());
-        let scopes = self.granted_resources(&principal).await?;
-        let resource = scopes
-            .first()
-            .map_or(Resource::Daemon, |scope| scope.resource());
-        let authorized = self
-            .authorize(call, &[Permission::TokensPut], resource, None)
-            .await?;
-        self.finish_detached(
-            authorized,
-            |_| Facts::default(),
-            move |broker, authorized| async move {
-                if let Some(scope) = scopes
-                    .iter()
-                    .find(|scope| !authorized.covers(resolved(scope)))
-                {
-                    return Err(denied(&authorized, &scope.resource()));
-                }
+        let authorized = self.authorize_anywhere(call, Permission::TokensPut).await?;
+        let facts = |view: &TokenView| about(&view.id);
+        self.finish_detached(authorized, facts, move |broker, authorized| async move {
+            let principal = Principal::Token(id.clone());
+            for _ in 0..ATTEMPTS {
+                // A token the caller may not revoke looks like one that is not there.
+                let may_revoke = broker.covers_all(&authorized, &principal).await?;
+                let stored = broker.find_token(&id).await?.filter(|_| may_revoke);
+                let stored = stored.ok_or_else(|| Error::new(Reason::TokenNotFound))?;
                 broker.audit.intent(&authorized).await?;
-                for _ in 0..ATTEMPTS {
-                    let stored = broker.find_token(&id).await?;
-                    let stored = stored.ok_or_else(|| Error::new(Reason::TokenNotFound))?;
-                    let revoked = Token {
-                        is_revoked: true,
-                        ..(*stored.record).clone()
-                    };
-                    let batch = Batch::new()
-                        .put(id.as_str(), &revoked, Expect::Revision(stored.revision))
-                        .delete::<PrincipalGrants>(
-                            &PrincipalGrants::record_id(&principal),
-                            Expect::Any,
-                        );
-                    if let Committed::At(_) = broker.records.commit(batch).await? {
-                        return Ok(revoked.view(id));
-                    }
+                let revoked = Token {
+                    is_revoked: true,
+                    ..(*stored.record).clone()
+                };
+                let batch = Batch::new()
+                    .put(id.as_str(), &revoked, Expect::Revision(stored.revision))
+                    .delete::<PrincipalGrants>(
+                        &PrincipalGrants::record_id(&principal),
+                        Expect::Any,
+                    );
+                if let Committed::At(_) = broker.records.commit(batch).await? {
+                    return Ok(revoked.view(id));
                 }
-                Err(Error::new(Reason::Conflict).with(Detail::Resource, authorized.resource()))
-            },
-        )
+            }
+            Err(Error::new(Reason::Conflict).with(Detail::Resource, authorized.resource()))
+        })
         .await
     }
 

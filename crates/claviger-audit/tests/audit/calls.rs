@@ -16,6 +16,7 @@ fn facts<T>(_: &T) -> Facts {
     Facts {
         vault: Some(Id::from_static("managed")),
         version: Some(Id::from_static("v-1")),
+        ..Facts::default()
     }
 }
 

@@ -1,0 +1,5 @@
+use claviger_access::Authorized;
+
+fn forge() -> Authorized {
+    Authorized::default() //~ E0599
+}

@@ -1,0 +1,6 @@
+use claviger_access::Call;
+use claviger_audit::Audit;
+
+async fn write(audit: &Audit, call: &Call) {
+    audit.intent(call).await.ok(); //~ E0308
+}

@@ -1,0 +1,3 @@
+fn show(value: &claviger_core::SecretBytes) {
+    println!("{value:?}"); //~ E0277
+}
