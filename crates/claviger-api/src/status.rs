@@ -20,7 +20,11 @@ pub fn code_of(reason: Reason) -> Code {
         R::AccessDenied => Code::PermissionDenied,
         R::AuditUnavailable | R::StoreUnavailable | R::VaultUnreachable => Code::Unavailable,
         R::Cancelled => Code::Cancelled,
-        R::Conflict | R::EtagMismatch | R::VersionMismatch | R::WriteInProgress => Code::Aborted,
+        R::Conflict
+        | R::EtagMismatch
+        | R::ValueChanged
+        | R::VersionMismatch
+        | R::WriteInProgress => Code::Aborted,
         R::CredentialsRequired | R::TokenExpired | R::TokenInvalid | R::TokenRevoked => {
             Code::Unauthenticated
         }
@@ -28,8 +32,12 @@ pub fn code_of(reason: Reason) -> Code {
         R::DefinitionDeleted
         | R::EnvironmentUncovered
         | R::ProjectNotEmpty
+        | R::SecretDeleted
+        | R::SecretNotOwned
         | R::ValueNotText
+        | R::VaultAccessDenied
         | R::VaultCapabilityMissing
+        | R::VaultCredentialsRejected
         | R::VaultUnknown
         | R::VersionDestroyed
         | R::VersionDisabled => Code::FailedPrecondition,

@@ -128,8 +128,14 @@ reasons! {
         "this request_id was used with other content; use a fresh UUID for a new request";
     /// The request message is longer than allowed.
     RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes";
+    /// Deleted in the vault; only who deleted it there can bring it back.
+    SecretDeleted "SECRET_DELETED"
+        "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";
     /// The definition has no value yet.
     SecretNotFound "SECRET_NOT_FOUND" "{resource} has no value in vault {vault}; store one with PutSecretValue";
+    /// The secret in the vault was not made through this definition, and the call does not say `adopt`.
+    SecretNotOwned "SECRET_NOT_OWNED"
+        "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// The token's time is over.
@@ -140,14 +146,22 @@ reasons! {
     TokenNotFound "TOKEN_NOT_FOUND" "there is no such token; see ListTokens";
     /// The token was revoked.
     TokenRevoked "TOKEN_REVOKED" "the token was revoked; ask an admin for a new one (CreateToken)";
+    /// Somebody else changed the document in the vault while a property of it was written.
+    ValueChanged "VALUE_CHANGED"
+        "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call";
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind}";
     /// A TEXT definition's stored value is not UTF-8.
     ValueNotText "VALUE_NOT_TEXT" "the value of {resource} is not UTF-8; register the definition with format BINARY";
     /// Another sort of credential than the definition's kind.
     ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind}";
+    /// The vault knows who Claviger is and refuses it this secret or the key it is encrypted with.
+    VaultAccessDenied "VAULT_ACCESS_DENIED" "vault {vault} refuses this to Claviger: {remedy}";
     /// The vault cannot do this.
     VaultCapabilityMissing "VAULT_CAPABILITY_MISSING" "vault {vault} cannot do this: {capability}";
+    /// The vault does not take Claviger's own credentials.
+    VaultCredentialsRejected "VAULT_CREDENTIALS_REJECTED"
+        "vault {vault} does not take Claviger's credentials: {remedy}";
     /// No such vault in the configuration.
     VaultUnknown "VAULT_UNKNOWN" "there is no vault {vault}; configured: {vaults}";
     /// The vault does not answer in time.
@@ -191,6 +205,8 @@ pub enum Detail {
     Permission,
     /// Who asked.
     Principal,
+    /// What to do about this one of several causes.
+    Remedy,
     /// The name of what the error is about.
     Resource,
     /// A vault's id.
@@ -210,6 +226,7 @@ impl Detail {
             Self::NearMisses => "near_misses",
             Self::Permission => "permission",
             Self::Principal => "principal",
+            Self::Remedy => "remedy",
             Self::Resource => "resource",
             Self::Vault => "vault",
             Self::Vaults => "vaults",
