@@ -10,9 +10,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState,
+    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
 };
-use claviger_core::{Clock, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Record, Records, Stored};
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,7 @@ impl Backend for Managed {
             property: false,
             version: false,
             latest: false,
+            list: false,
             disable_version: true,
             destroy_version: true,
             value_bytes_max: VALUE_BYTES_MAX,
@@ -135,13 +136,16 @@ impl Backend for Managed {
         &self,
         _: &CallContext,
         address: &Address,
-        write_id: Uid,
-        value: &SecretBytes,
-    ) -> Result<Id> {
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        if write.value.len() > VALUE_BYTES_MAX {
+            return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
+        }
+        let write_id = write.write_id;
         let head_id = address.owner.to_string();
         let head = self.records.get::<Head>(&head_id).await?;
         let (newest, expect) = match &head {
-            Some(head) if head.record.write_id == write_id => return id_of(head.record.newest),
+            Some(head) if head.record.write_id == write_id => return written(head.record.newest),
             Some(head) => (head.record.newest, Expect::Revision(head.revision)),
             None => (0, Expect::Absent),
         };
@@ -161,9 +165,9 @@ impl Backend for Managed {
                 expect,
             )
             .put(&version_id(address, number), &version, Expect::Absent)
-            .put_secret(&value_key(address, number), value, Expect::Absent);
+            .put_secret(&value_key(address, number), write.value, Expect::Absent);
         match self.records.commit(batch).await? {
-            Committed::At(_) => id_of(number),
+            Committed::At(_) => written(number),
             Committed::Conflict { .. } => Err(Error::new(Reason::WriteInProgress)),
         }
     }
@@ -266,6 +270,14 @@ fn version_id(address: &Address, number: u64) -> String {
 
 fn value_key(address: &Address, number: u64) -> String {
     format!("managed-values/{}/{number}", address.owner)
+}
+
+/// Nobody but Claviger writes here, so what a write replaced is in the definition's record.
+fn written(number: u64) -> Result<Written> {
+    Ok(Written {
+        version: id_of(number)?,
+        replaced: None,
+    })
 }
 
 fn id_of(number: u64) -> Result<Id> {

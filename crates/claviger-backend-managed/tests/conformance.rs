@@ -1,20 +1,45 @@
-//! The conformance suite on the managed vault over a real SQLite store.
+//! The conformance suite on the managed vault over a real SQLite store, and what makes it red.
+
+#![expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
 
 use std::sync::Arc;
 
-use claviger_backend::testkit;
+use claviger_backend::{Backend, testkit};
 use claviger_backend_managed::Managed;
 use claviger_core::SystemClock;
 use claviger_seal::RootKey;
 use claviger_store::{Records, SqliteStore};
 
-#[tokio::test]
-async fn managed_vault_keeps_the_contract() {
-    let dir = tempfile::tempdir().expect("temp dir");
+async fn managed(dir: &tempfile::TempDir) -> Managed {
     let store = SqliteStore::open(&dir.path().join("store.db")).expect("opens");
     let records = Records::open(Arc::new(store), &RootKey::generate())
         .await
         .expect("opens");
-    let managed = Managed::new(Arc::new(records), Arc::new(SystemClock));
-    testkit::conformance(Arc::new(managed)).await;
+    Managed::new(Arc::new(records), Arc::new(SystemClock))
+}
+
+#[tokio::test]
+async fn managed_vault_keeps_the_contract() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    testkit::conformance(Arc::new(managed(&dir).await), None).await;
+}
+
+#[tokio::test]
+async fn every_false_claim_fails_the_suite() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let backend: Arc<dyn Backend> = Arc::new(managed(&dir).await);
+    for (name, claimed) in testkit::flips(backend.capabilities()) {
+        let flipped = testkit::Flipped {
+            backend: Arc::clone(&backend),
+            claimed,
+        };
+        let mut suite = tokio::task::JoinSet::new();
+        suite.spawn(testkit::conformance(Arc::new(flipped), None));
+        let outcome = suite.join_next().await.expect("one suite");
+        assert!(
+            outcome.is_err_and(|error| error.is_panic()),
+            "the suite is green although `{name}` is a false claim"
+        );
+    }
+    testkit::conformance(backend, None).await;
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use claviger_core::{Id, Result, SecretBytes, Uid};
+use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 pub use vaults::{Vault, Vaults};
 
@@ -40,19 +40,75 @@ pub struct Address {
 pub struct Capabilities {
     /// `location.secret` can be set.
     pub secret: bool,
-    /// `location.property` can be set.
+    /// `location.property` can be set: every write says what it replaced, so that changing one
+    /// property of a document can be told from overwriting somebody else's change.
     pub property: bool,
-    /// `location.version` can be set.
+    /// `location.version` can be set: the vault serves its latest version unless another one is
+    /// asked for, and has those.
     pub version: bool,
     /// An unpinned read asks the vault for its latest version; else Claviger's own record of the
     /// current version decides.
     pub latest: bool,
+    /// Its secrets can be listed.
+    pub list: bool,
     /// Versions can be enabled and disabled.
     pub disable_version: bool,
     /// Versions can be destroyed.
     pub destroy_version: bool,
     /// Longest value, in bytes.
     pub value_bytes_max: usize,
+}
+
+/// A value to be stored.
+pub struct Write<'a> {
+    /// Names this write: a repeat with the same id stores nothing.
+    pub write_id: Uid,
+    /// The bytes.
+    pub value: &'a SecretBytes,
+    /// How they are meant, for vaults that store text apart.
+    pub format: Format,
+    /// Whether a secret that this definition did not create may be written.
+    pub adopt: bool,
+}
+
+impl fmt::Debug for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write")
+            .field("write_id", &self.write_id)
+            .field("format", &self.format)
+            .field("adopt", &self.adopt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Written {
+    /// The version it stored.
+    pub version: Id,
+    /// The version that was the latest just before. `None` if there was none, if the vault does not
+    /// say, or if the newest write is another one by now.
+    pub replaced: Option<Id>,
+}
+
+/// A secret of a vault, without its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListedSecret {
+    /// Its name in the vault.
+    pub name: String,
+    /// Whether this Claviger created it, or adopted it.
+    pub is_ours: bool,
+    /// When it was changed last, where the vault says.
+    pub change_time: Option<SystemTime>,
+}
+
+/// A name that works but may not be what was meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NameWarning {
+    /// Its name on the wire.
+    pub reason: &'static str,
+    /// For people.
+    pub message: &'static str,
 }
 
 /// A value that was read.
@@ -104,17 +160,26 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What this vault can do; never changes.
     fn capabilities(&self) -> Capabilities;
 
+    /// Judges the name of a secret without asking the vault.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` with the remedy, for a name that the vault would refuse or misread.
+    fn check_name(&self, _secret: &str) -> Result<Option<NameWarning>> {
+        Ok(None)
+    }
+
     /// Asks whether the vault answers and takes our credentials.
     ///
     /// # Errors
-    /// `VAULT_UNREACHABLE`.
+    /// `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`.
     async fn check(&self, cx: &CallContext) -> Result<()>;
 
     /// Reads a version; `None` is the latest, and asked only where [`Capabilities::latest`] is set.
     ///
     /// # Errors
-    /// `SECRET_NOT_FOUND`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`, `VERSION_DESTROYED`,
-    /// `INTEGRITY_FAILURE`, `VAULT_UNREACHABLE`.
+    /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
+    /// `VERSION_DESTROYED`, `INTEGRITY_FAILURE`, and the three refusals: `VAULT_UNREACHABLE`,
+    /// `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
     async fn read(
         &self,
         cx: &CallContext,
@@ -122,24 +187,26 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         version: Option<&Id>,
     ) -> Result<Reading>;
 
-    /// Stores a value as a new version and returns its name. A repeat with the same `write_id`
-    /// returns the same version and stores nothing.
+    /// Stores a value as a new version. A repeat with the same `write_id` answers the same version
+    /// and stores nothing. A vault that others use too creates a secret that is not there, marks it
+    /// as the definition's, and touches nothing but the value and that mark.
     ///
     /// # Errors
-    /// `WRITE_IN_PROGRESS` if another writer came in between, `WRITE_OUTCOME_UNKNOWN` if the answer
-    /// was lost, `VAULT_UNREACHABLE` if nothing was stored.
+    /// `SECRET_NOT_OWNED` without `adopt`, `SECRET_DELETED`, `WRITE_IN_PROGRESS` if another writer
+    /// came in between, `WRITE_OUTCOME_UNKNOWN` if the answer was lost, and the three refusals if
+    /// nothing was stored.
     async fn write(
         &self,
         cx: &CallContext,
         address: &Address,
-        write_id: Uid,
-        value: &SecretBytes,
-    ) -> Result<Id>;
+        write: &Write<'_>,
+    ) -> Result<Written>;
 
-    /// The version that the newest write stored, if that write was `write_id`.
+    /// The version that `write_id` stored, if the vault still knows that write; it knows at least
+    /// the newest one.
     ///
     /// # Errors
-    /// `VAULT_UNREACHABLE`.
+    /// The three refusals.
     async fn find_write(
         &self,
         cx: &CallContext,
@@ -147,10 +214,24 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         write_id: Uid,
     ) -> Result<Option<Id>>;
 
+    /// Up to `limit` of the vault's secrets, sorted by name, starting after `after`; none is left
+    /// out but those scheduled for deletion.
+    ///
+    /// # Errors
+    /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::list`] is set; the three refusals.
+    async fn list(
+        &self,
+        _cx: &CallContext,
+        _after: Option<&str>,
+        _limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, "list secrets"))
+    }
+
     /// Up to `limit` versions, newest first, starting after `after`. An unknown secret has none.
     ///
     /// # Errors
-    /// `VAULT_UNREACHABLE`.
+    /// The three refusals.
     async fn versions(
         &self,
         cx: &CallContext,
@@ -162,7 +243,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Enables, disables or destroys a version; doing it again changes nothing.
     ///
     /// # Errors
-    /// `VERSION_NOT_FOUND`, `VERSION_DESTROYED`, `VAULT_CAPABILITY_MISSING`, `VAULT_UNREACHABLE`.
+    /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::disable_version`] or
+    /// [`Capabilities::destroy_version`] is set; `VERSION_NOT_FOUND`, `VERSION_DESTROYED`, and the
+    /// three refusals.
     async fn set_state(
         &self,
         cx: &CallContext,

@@ -9,17 +9,39 @@
     reason = "a failed check is a failed test"
 )]
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use claviger_core::{Id, Reason, Result, SecretBytes, Uid};
+use async_trait::async_trait;
+use claviger_core::{Format, Id, Reason, Result, SecretBytes, Uid};
 
-use crate::{Address, Backend, CallContext, VersionState};
+use crate::{Address, Backend, CallContext, VersionState, Write, Written};
+
+mod flipped;
+mod shared;
+
+pub use flipped::{Flipped, flips};
 
 /// Appears in every value the suite stores, and must appear in no `Debug` and no error.
 const CANARY: &str = "canary-7f3a";
 
-/// Runs every check against `backend`, each on a secret of its own.
-pub async fn conformance(backend: Arc<dyn Backend>) {
+/// How far a write is let run before it is dropped, in polls.
+const POLLS_BEFORE_DROP: usize = 8;
+
+/// What somebody does in the vault past Claviger.
+#[async_trait]
+pub trait Console: Send + Sync {
+    /// Stores `text` as the latest value of a secret, creating it if need be.
+    async fn put(&self, secret: &str, text: &str);
+
+    /// Deletes a secret such that it could be brought back.
+    async fn delete(&self, secret: &str);
+}
+
+/// Runs every check against `backend`, each on a secret of its own. A vault that others use too
+/// brings its `console`.
+pub async fn conformance(backend: Arc<dyn Backend>, console: Option<Arc<dyn Console>>) {
     let suite = Suite {
         backend,
         cx: CallContext {
@@ -37,11 +59,23 @@ pub async fn conformance(backend: Arc<dyn Backend>) {
     suite.what_was_written_is_read_by_version().await;
     suite.a_repeated_write_stores_nothing().await;
     suite.versions_are_listed_newest_first_and_in_pages().await;
+    suite.secrets_have_names_as_declared().await;
+    suite.pinning_works_as_declared().await;
     suite.latest_is_served_as_declared().await;
+    suite.what_was_replaced_is_told_as_declared().await;
+    suite.values_are_as_long_as_declared().await;
     suite.disabling_works_as_declared().await;
     suite.destroying_works_as_declared().await;
+    suite.listing_works_as_declared().await;
     suite.purge_forgets_everything().await;
     suite.a_dropped_write_leaves_nothing_half_done().await;
+    match console {
+        Some(console) => suite.others_are_respected(&*console).await,
+        None => assert!(
+            !suite.backend.capabilities().latest,
+            "a vault that serves its own latest version has others in it: bring its console"
+        ),
+    }
 }
 
 struct Suite {
@@ -54,19 +88,55 @@ impl Suite {
         let owner = Uid::random();
         Address {
             owner,
-            secret: format!("conformance-{owner}"),
+            secret: format!("conformance/{owner}"),
         }
     }
 
+    async fn put(
+        &self,
+        address: &Address,
+        write_id: Uid,
+        bytes: &[u8],
+        adopt: bool,
+    ) -> Result<Written> {
+        let value = SecretBytes::new(bytes.to_vec());
+        let is_text = std::str::from_utf8(bytes).is_ok();
+        let write = Write {
+            write_id,
+            value: &value,
+            format: if is_text {
+                Format::Text
+            } else {
+                Format::Binary
+            },
+            adopt,
+        };
+        let shown = format!("{write:?}");
+        assert!(!shown.contains(CANARY), "a value is in a Debug: {shown}");
+        let result = self.backend.write(&self.cx, address, &write).await;
+        let shown = format!("{result:?}");
+        assert!(!shown.contains(CANARY), "a value is in an error: {shown}");
+        result
+    }
+
     async fn write(&self, address: &Address, text: &str) -> Id {
-        let value = SecretBytes::new(format!("{CANARY}{text}").into_bytes());
-        self.backend
-            .write(&self.cx, address, Uid::random(), &value)
-            .await
-            .expect("a write is taken")
+        let bytes = format!("{CANARY}{text}");
+        let written = self
+            .put(address, Uid::random(), bytes.as_bytes(), false)
+            .await;
+        written.expect("a write is taken").version
     }
 
     async fn read(&self, address: &Address, version: Option<&Id>) -> Result<String> {
+        let bytes = self.read_bytes(address, version).await?;
+        let text = String::from_utf8(bytes).expect("stored as UTF-8");
+        Ok(text
+            .strip_prefix(CANARY)
+            .expect("stored by this suite")
+            .to_owned())
+    }
+
+    async fn read_bytes(&self, address: &Address, version: Option<&Id>) -> Result<Vec<u8>> {
         let result = self.backend.read(&self.cx, address, version).await;
         let shown = format!("{result:?}");
         assert!(
@@ -80,11 +150,7 @@ impl Suite {
                 "another version was read than asked for"
             );
         }
-        let text = String::from_utf8(reading.value.expose().to_vec()).expect("stored as UTF-8");
-        Ok(text
-            .strip_prefix(CANARY)
-            .expect("stored by this suite")
-            .to_owned())
+        Ok(reading.value.into_exposed())
     }
 
     async fn read_fails(&self, address: &Address, version: Option<&Id>, reason: Reason) {
@@ -94,77 +160,91 @@ impl Suite {
         }
     }
 
+    async fn versions(&self, address: &Address) -> Vec<Id> {
+        let listed = self.backend.versions(&self.cx, address, None, 100).await;
+        let listed = listed.expect("versions are listed");
+        listed.into_iter().map(|info| info.version).collect()
+    }
+
+    async fn found(&self, address: &Address, write_id: Uid) -> Option<Id> {
+        let found = self.backend.find_write(&self.cx, address, write_id).await;
+        found.expect("asked for a write")
+    }
+
     async fn absent_secrets_and_versions_have_their_own_reasons(&self) {
         let address = self.fresh();
-        let absent = Id::from_static("999999");
-        if self.backend.capabilities().latest {
+        let absent = Id::parse("version", &Uid::random().to_string()).expect("an id");
+        let able = self.backend.capabilities();
+        if able.latest {
             self.read_fails(&address, None, Reason::SecretNotFound)
                 .await;
         }
-        let versions = self.backend.versions(&self.cx, &address, None, 10).await;
-        assert_eq!(versions.expect("listing an absent secret works"), vec![]);
+        assert_eq!(self.versions(&address).await, vec![], "of an absent secret");
+        assert_eq!(self.found(&address, Uid::random()).await, None);
         self.write(&address, "one").await;
         self.read_fails(&address, Some(&absent), Reason::VersionNotFound)
             .await;
-        let state = self
-            .backend
-            .set_state(&self.cx, &address, &absent, VersionState::Disabled)
-            .await;
-        if self.backend.capabilities().disable_version {
-            assert_eq!(state.expect_err("absent").reason(), Reason::VersionNotFound);
+        for (is_able, state) in [
+            (able.disable_version, VersionState::Disabled),
+            (able.destroy_version, VersionState::Destroyed),
+        ] {
+            let set = self
+                .backend
+                .set_state(&self.cx, &address, &absent, state)
+                .await;
+            let reason = match is_able {
+                true => Reason::VersionNotFound,
+                false => Reason::VaultCapabilityMissing,
+            };
+            assert_eq!(set.expect_err("absent").reason(), reason);
         }
     }
 
     async fn what_was_written_is_read_by_version(&self) {
         let address = self.fresh();
-        let first = self.write(&address, "one\0\n\"").await;
-        let second = self.write(&address, "two").await;
-        assert_ne!(first, second, "two writes have one version");
+        let written = self.write(&address, "one\0\n\"\u{1f511}").await;
         assert_eq!(
-            self.read(&address, Some(&first)).await.expect("first"),
-            "one\0\n\""
+            self.read(&address, Some(&written)).await.expect("text"),
+            "one\0\n\"\u{1f511}"
         );
+        let binary: Vec<u8> = (0..=255).collect();
+        let written = self.put(&address, Uid::random(), &binary, false).await;
+        let written = written.expect("bytes are taken").version;
         assert_eq!(
-            self.read(&address, Some(&second)).await.expect("second"),
-            "two"
+            self.read_bytes(&address, Some(&written))
+                .await
+                .expect("binary"),
+            binary
         );
     }
 
     async fn a_repeated_write_stores_nothing(&self) {
         let address = self.fresh();
         let write_id = Uid::random();
-        let value = SecretBytes::new(CANARY.into());
-        let found = self.backend.find_write(&self.cx, &address, write_id).await;
         assert_eq!(
-            found.expect("asked"),
+            self.found(&address, write_id).await,
             None,
             "a write that never came is found"
         );
-        let mut versions = Vec::new();
-        for _ in 0..2 {
-            let write = self
-                .backend
-                .write(&self.cx, &address, write_id, &value)
-                .await;
-            versions.push(write.expect("a write is taken"));
+        for is_first in [true, false] {
+            // Once for a secret that is not there yet, once for one that is.
+            let write_id = if is_first { write_id } else { Uid::random() };
+            let once = self.put(&address, write_id, CANARY.as_bytes(), false).await;
+            let once = once.expect("a write is taken");
+            let again = self.put(&address, write_id, CANARY.as_bytes(), false).await;
+            let again = again.expect("a repeat is taken");
+            assert_eq!(once, again, "a repeat is answered otherwise");
+            assert_eq!(
+                self.found(&address, write_id).await.as_ref(),
+                Some(&once.version),
+                "the write is not found"
+            );
         }
         assert_eq!(
-            versions.first(),
-            versions.last(),
-            "a repeat made a second version"
+            self.versions(&address).await.len(),
+            2,
+            "a repeat made another version"
         );
-        let found = self.backend.find_write(&self.cx, &address, write_id).await;
-        assert_eq!(
-            found.expect("asked").as_ref(),
-            versions.first(),
-            "the write is not found"
-        );
-        let listed = self
-            .backend
-            .versions(&self.cx, &address, None, 10)
-            .await
-            .expect("listed");
-        assert_eq!(listed.len(), 1, "a repeat made a second version");
     }
 
     async fn versions_are_listed_newest_first_and_in_pages(&self) {
@@ -190,14 +270,81 @@ impl Suite {
         assert_eq!(listed, written, "versions are missing or not newest first");
     }
 
-    async fn latest_is_served_as_declared(&self) {
-        if !self.backend.capabilities().latest {
-            return;
+    async fn secrets_have_names_as_declared(&self) {
+        let one = self.fresh();
+        let other = Address {
+            owner: one.owner,
+            secret: format!("{}-other", one.secret),
+        };
+        let write_id = Uid::random();
+        let written = self.put(&one, write_id, CANARY.as_bytes(), false).await;
+        written.expect("a write is taken");
+        assert_eq!(
+            self.found(&other, write_id).await.is_none(),
+            self.backend.capabilities().secret,
+            "a secret is known by its name only where that is declared"
+        );
+    }
+
+    async fn pinning_works_as_declared(&self) {
+        let able = self.backend.capabilities();
+        let address = self.fresh();
+        let first = self.write(&address, "one").await;
+        let second = self.write(&address, "two").await;
+        assert_ne!(first, second, "two writes have one version");
+        assert_eq!(
+            self.read(&address, Some(&second)).await.expect("newest"),
+            "two"
+        );
+        let older = self.read(&address, Some(&first)).await;
+        // Where Claviger's record decides what is current, every version has to be readable.
+        if able.version || !able.latest {
+            assert_eq!(older.expect("an older version is read"), "one");
+        } else {
+            older.expect_err("an older version is read although pinning is not declared");
         }
+        assert!(
+            able.latest || !able.version,
+            "a location can be pinned only where it follows the vault otherwise"
+        );
+    }
+
+    async fn latest_is_served_as_declared(&self) {
         let address = self.fresh();
         self.write(&address, "one").await;
+        if !self.backend.capabilities().latest {
+            self.read_fails(&address, None, Reason::SecretNotFound)
+                .await;
+            return;
+        }
         self.write(&address, "two").await;
         assert_eq!(self.read(&address, None).await.expect("latest"), "two");
+    }
+
+    async fn what_was_replaced_is_told_as_declared(&self) {
+        let address = self.fresh();
+        let mut before = None;
+        for _ in 0..3 {
+            let written = self.put(&address, Uid::random(), CANARY.as_bytes(), false);
+            let written = written.await.expect("a write is taken");
+            let expected = before.filter(|_| self.backend.capabilities().property);
+            assert_eq!(written.replaced, expected, "what the write replaced");
+            before = Some(written.version);
+        }
+    }
+
+    async fn values_are_as_long_as_declared(&self) {
+        let address = self.fresh();
+        let limit = self.backend.capabilities().value_bytes_max;
+        let longest = vec![b'x'; limit];
+        let written = self.put(&address, Uid::random(), &longest, false).await;
+        let written = written.expect("the longest value is taken").version;
+        let read = self.read_bytes(&address, Some(&written)).await;
+        assert!(read.expect("the longest value is read") == longest);
+        let longer = vec![b'x'; limit + 1];
+        let refused = self.put(&address, Uid::random(), &longer, false).await;
+        let refused = refused.expect_err("a longer value than declared is taken");
+        assert_eq!(refused.reason(), Reason::PayloadTooLarge);
     }
 
     async fn disabling_works_as_declared(&self) {
@@ -205,7 +352,8 @@ impl Suite {
         let version = self.write(&address, "one").await;
         let disabled = self.set(&address, &version, VersionState::Disabled).await;
         if !self.backend.capabilities().disable_version {
-            disabled.expect_err("disabling works although it is not declared");
+            let error = disabled.expect_err("disabling works although it is not declared");
+            assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
             return;
         }
         disabled.expect("disabling is declared");
@@ -228,7 +376,8 @@ impl Suite {
         let version = self.write(&address, "one").await;
         let destroyed = self.set(&address, &version, VersionState::Destroyed).await;
         if !self.backend.capabilities().destroy_version {
-            destroyed.expect_err("destroying works although it is not declared");
+            let error = destroyed.expect_err("destroying works although it is not declared");
+            assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
             return;
         }
         destroyed.expect("destroying is declared");
@@ -267,14 +416,9 @@ impl Suite {
                 .await
                 .expect("purged");
         }
-        let left = self
-            .backend
-            .versions(&self.cx, &address, None, 10)
-            .await
-            .expect("listed");
         let is_own = !self.backend.capabilities().latest;
         assert_eq!(
-            left.is_empty(),
+            self.versions(&address).await.is_empty(),
             is_own,
             "only a vault of Claviger's own forgets"
         );
@@ -285,33 +429,40 @@ impl Suite {
     }
 
     async fn a_dropped_write_leaves_nothing_half_done(&self) {
-        let address = self.fresh();
-        let write_id = Uid::random();
-        let value = SecretBytes::new(format!("{CANARY}dropped").into_bytes());
-        {
-            let mut write = self.backend.write(&self.cx, &address, write_id, &value);
-            // Polled once, so that it has begun, then dropped.
-            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(write.as_mut().poll(cx)));
-            drop(polled.await);
+        for polls in 1..=POLLS_BEFORE_DROP {
+            let address = self.fresh();
+            let write_id = Uid::random();
+            let bytes = format!("{CANARY}dropped");
+            {
+                let mut write = pin!(self.put(&address, write_id, bytes.as_bytes(), false));
+                let mut left = polls;
+                std::future::poll_fn(|cx| {
+                    left -= 1;
+                    match write.as_mut().poll(cx) {
+                        Poll::Pending if left > 0 => Poll::Pending,
+                        Poll::Pending | Poll::Ready(_) => Poll::Ready(()),
+                    }
+                })
+                .await;
+            }
+            let version = loop {
+                let repeat = self.put(&address, write_id, bytes.as_bytes(), false).await;
+                match repeat {
+                    Ok(written) => break written.version,
+                    // What was dropped may still be on its way in the vault.
+                    Err(error) if error.reason() == Reason::WriteInProgress => {}
+                    Err(error) => panic!("the repeat of a dropped write is refused: {error:?}"),
+                }
+            };
+            assert_eq!(
+                self.read(&address, Some(&version)).await.expect("whole"),
+                "dropped"
+            );
+            assert_eq!(
+                self.versions(&address).await,
+                [version],
+                "the dropped write and its repeat are two versions"
+            );
         }
-        let version = self
-            .backend
-            .write(&self.cx, &address, write_id, &value)
-            .await;
-        let version = version.expect("the repeat of a dropped write is taken");
-        assert_eq!(
-            self.read(&address, Some(&version)).await.expect("whole"),
-            "dropped"
-        );
-        let listed = self
-            .backend
-            .versions(&self.cx, &address, None, 10)
-            .await
-            .expect("listed");
-        assert_eq!(
-            listed.len(),
-            1,
-            "the dropped write and its repeat are two versions"
-        );
     }
 }

@@ -5,9 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_core::{Detail, Error, Id, List, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Detail, Error, Id, List, Reason, Result, Uid};
 
-use crate::{Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState};
+use crate::{
+    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
+};
 
 /// All configured vaults, by id.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +83,15 @@ impl Vault {
         self.backend.capabilities()
     }
 
+    /// See [`Backend::check_name`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
+        let checked = self.backend.check_name(secret);
+        checked.map_err(|error| error.with(Detail::Vault, &self.id))
+    }
+
     /// See [`Backend::check`].
     ///
     /// # Errors
@@ -114,10 +126,9 @@ impl Vault {
         &self,
         cx: &CallContext,
         address: &Address,
-        write_id: Uid,
-        value: &SecretBytes,
-    ) -> Result<Id> {
-        let write = self.backend.write(cx, address, write_id, value);
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        let write = self.backend.write(cx, address, write);
         self.within(Reason::WriteOutcomeUnknown, write).await
     }
 
@@ -133,6 +144,20 @@ impl Vault {
     ) -> Result<Option<Id>> {
         let find = self.backend.find_write(cx, address, write_id);
         self.within(Reason::VaultUnreachable, find).await
+    }
+
+    /// See [`Backend::list`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list(
+        &self,
+        cx: &CallContext,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        let list = self.backend.list(cx, after, limit);
+        self.within(Reason::VaultUnreachable, list).await
     }
 
     /// See [`Backend::versions`].
@@ -199,6 +224,7 @@ impl Vault {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use claviger_core::{Format, SecretBytes};
 
     use super::*;
 
@@ -217,6 +243,7 @@ mod tests {
                 property: false,
                 version: false,
                 latest: false,
+                list: false,
                 disable_version: false,
                 destroy_version: false,
                 value_bytes_max: 1,
@@ -228,7 +255,7 @@ mod tests {
         async fn read(&self, _: &CallContext, _: &Address, _: Option<&Id>) -> Result<Reading> {
             std::future::pending().await
         }
-        async fn write(&self, _: &CallContext, _: &Address, _: Uid, _: &SecretBytes) -> Result<Id> {
+        async fn write(&self, _: &CallContext, _: &Address, _: &Write<'_>) -> Result<Written> {
             std::future::pending().await
         }
         async fn find_write(&self, _: &CallContext, _: &Address, _: Uid) -> Result<Option<Id>> {
@@ -290,8 +317,14 @@ mod tests {
     async fn a_write_that_outlives_the_deadline_has_an_unknown_outcome() {
         let (vault, cx, address) = silent();
         let value = SecretBytes::new(b"v".to_vec());
+        let write = Write {
+            write_id: Uid::random(),
+            value: &value,
+            format: Format::Text,
+            adopt: false,
+        };
         let error = vault
-            .write(&cx, &address, Uid::random(), &value)
+            .write(&cx, &address, &write)
             .await
             .expect_err("silent");
         assert_eq!(error.reason(), Reason::WriteOutcomeUnknown);

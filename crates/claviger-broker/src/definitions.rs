@@ -192,9 +192,10 @@ impl Broker {
         }
         self.audit.intent(authorized).await?;
         let target = Target::New(&outcome.definition);
+        let format = outcome.definition.content.format;
         let answer = request.as_ref().map(|request| (request, &outcome));
         let version = self
-            .write_value(authorized, target, &route, &value, answer)
+            .write_value(authorized, target, &route, &value, format, answer)
             .await?;
         outcome.version = Some(version);
         Ok(outcome)

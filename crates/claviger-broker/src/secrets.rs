@@ -177,9 +177,10 @@ impl Broker {
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
+        let format = definition.content.format;
         let (value, warnings) = put.payload.admit(
             definition.content.kind,
-            definition.content.format,
+            format,
             route.vault.capabilities().value_bytes_max,
         )?;
 
@@ -192,7 +193,7 @@ impl Broker {
         let answer = serde_json::json!({ "vault": vault, "warnings": warnings });
         let request = request.as_ref().map(|request| (request, &answer));
         let version = self
-            .write_value(authorized, target, &route, &value, request)
+            .write_value(authorized, target, &route, &value, format, request)
             .await?;
         Ok(PutValueOutcome {
             version,

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use claviger_access::Authorized;
-use claviger_backend::{Address, CallContext};
-use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_backend::{Address, CallContext, Write};
+use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
@@ -68,20 +68,23 @@ impl Broker {
         target: Target<'_>,
         route: &Route,
         value: &SecretBytes,
+        format: Format,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
     ) -> Result<Id> {
         let begun = self
             .begin_write(authorized, target, &route.place, request)
             .await?;
         let cx = crate::context(authorized);
-        match route
-            .vault
-            .write(&cx, &route.address, begun.write_id, value)
-            .await
-        {
-            Ok(version) => {
-                self.finish_write(&begun, &version).await?;
-                Ok(version)
+        let write = Write {
+            write_id: begun.write_id,
+            value,
+            format,
+            adopt: false,
+        };
+        match route.vault.write(&cx, &route.address, &write).await {
+            Ok(written) => {
+                self.finish_write(&begun, &written.version).await?;
+                Ok(written.version)
             }
             Err(error) => {
                 if error.reason() != Reason::WriteOutcomeUnknown {

@@ -1,0 +1,127 @@
+//! The suite's own test: a backend that makes a false claim about itself has to fail it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use claviger_core::{Id, Result, Uid};
+
+use crate::{
+    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
+    Write, Written,
+};
+
+/// Every way of getting one capability wrong.
+pub fn flips(able: Capabilities) -> Vec<(&'static str, Capabilities)> {
+    // Taken apart, so that a new capability cannot be forgotten here.
+    let Capabilities {
+        secret,
+        property,
+        version,
+        latest,
+        list,
+        disable_version,
+        destroy_version,
+        value_bytes_max,
+    } = able;
+    let flip = |change: fn(&mut Capabilities, bool), was: bool| {
+        let mut flipped = able;
+        change(&mut flipped, !was);
+        flipped
+    };
+    let resize = |value_bytes_max| Capabilities {
+        value_bytes_max,
+        ..able
+    };
+    vec![
+        ("secret", flip(|able, is| able.secret = is, secret)),
+        ("property", flip(|able, is| able.property = is, property)),
+        ("version", flip(|able, is| able.version = is, version)),
+        ("latest", flip(|able, is| able.latest = is, latest)),
+        ("list", flip(|able, is| able.list = is, list)),
+        (
+            "disable_version",
+            flip(|able, is| able.disable_version = is, disable_version),
+        ),
+        (
+            "destroy_version",
+            flip(|able, is| able.destroy_version = is, destroy_version),
+        ),
+        ("value_bytes_max, more", resize(value_bytes_max + 1)),
+        ("value_bytes_max, less", resize(value_bytes_max - 1)),
+    ]
+}
+
+/// A backend that claims other capabilities than it has.
+#[derive(Debug)]
+pub struct Flipped {
+    /// The honest one.
+    pub backend: Arc<dyn Backend>,
+    /// What it claims.
+    pub claimed: Capabilities,
+}
+
+#[async_trait]
+impl Backend for Flipped {
+    fn kind(&self) -> &'static str {
+        self.backend.kind()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.claimed
+    }
+    async fn check(&self, cx: &CallContext) -> Result<()> {
+        self.backend.check(cx).await
+    }
+    async fn read(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: Option<&Id>,
+    ) -> Result<Reading> {
+        self.backend.read(cx, address, version).await
+    }
+    async fn write(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        self.backend.write(cx, address, write).await
+    }
+    async fn find_write(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        write_id: Uid,
+    ) -> Result<Option<Id>> {
+        self.backend.find_write(cx, address, write_id).await
+    }
+    async fn list(
+        &self,
+        cx: &CallContext,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        self.backend.list(cx, after, limit).await
+    }
+    async fn versions(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        self.backend.versions(cx, address, after, limit).await
+    }
+    async fn set_state(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        self.backend.set_state(cx, address, version, state).await
+    }
+    async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
+        self.backend.purge(cx, address).await
+    }
+}

@@ -1,0 +1,147 @@
+//! What a vault that others use too has to prove: they are listed, respected, and seen.
+
+use claviger_core::{Reason, Uid};
+
+use super::{CANARY, Console, Suite};
+use crate::{Address, ListedSecret};
+
+/// Longest listing the suite reads.
+const LISTED_MAX: usize = 10_000;
+
+impl Suite {
+    pub(super) async fn listing_works_as_declared(&self) {
+        let before = self.backend.list(&self.cx, None, LISTED_MAX).await;
+        if !self.backend.capabilities().list {
+            let error = before.expect_err("listing works although it is not declared");
+            assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
+            return;
+        }
+        let before = before.expect("listing is declared");
+        let mut expected: Vec<String> = before.into_iter().map(|secret| secret.name).collect();
+        for _ in 0..12 {
+            let address = self.fresh();
+            self.write(&address, "one").await;
+            expected.push(address.secret);
+        }
+        expected.sort();
+        for page_size in [1, 5, LISTED_MAX] {
+            let listed = self.listed_in_pages(page_size).await;
+            assert!(
+                listed.iter().all(|secret| secret.is_ours),
+                "a secret of ours is listed as foreign"
+            );
+            let names: Vec<String> = listed.into_iter().map(|secret| secret.name).collect();
+            assert_eq!(names, expected, "secrets are missing or not sorted");
+        }
+    }
+
+    async fn listed_in_pages(&self, page_size: usize) -> Vec<ListedSecret> {
+        let mut listed: Vec<ListedSecret> = Vec::new();
+        loop {
+            let after = listed.last().map(|secret| secret.name.as_str());
+            let page = self.backend.list(&self.cx, after, page_size).await;
+            let page = page.expect("listed");
+            assert!(page.len() <= page_size, "a page is longer than asked");
+            if page.is_empty() {
+                return listed;
+            }
+            listed.extend(page);
+        }
+    }
+
+    pub(super) async fn others_are_respected(&self, console: &dyn Console) {
+        self.foreign_secret_is_written_only_when_adopted(console)
+            .await;
+        self.what_another_definition_created_is_foreign().await;
+        self.what_the_console_stores_is_served_and_said_to_be_replaced(console)
+            .await;
+        self.deleted_secret_is_neither_absent_nor_writable(console)
+            .await;
+    }
+
+    async fn is_listed_as_ours(&self, name: &str) -> Option<bool> {
+        let listed = self.backend.list(&self.cx, None, LISTED_MAX).await;
+        let mut listed = listed.expect("listed").into_iter();
+        let found = listed.find(|secret| secret.name == name);
+        found.map(|secret| secret.is_ours)
+    }
+
+    async fn foreign_secret_is_written_only_when_adopted(&self, console: &dyn Console) {
+        let address = self.fresh();
+        console
+            .put(&address.secret, &format!("{CANARY}theirs"))
+            .await;
+        let can_list = self.backend.capabilities().list;
+        if can_list {
+            assert_eq!(self.is_listed_as_ours(&address.secret).await, Some(false));
+        }
+        assert_eq!(self.read(&address, None).await.expect("read"), "theirs");
+
+        let write_id = Uid::random();
+        let refused = self.put(&address, write_id, CANARY.as_bytes(), false).await;
+        let refused = refused.expect_err("a foreign secret is written");
+        assert_eq!(refused.reason(), Reason::SecretNotOwned);
+        assert_eq!(self.found(&address, write_id).await, None, "it was written");
+        assert_eq!(self.read(&address, None).await.expect("read"), "theirs");
+
+        let adopted = self.put(&address, write_id, CANARY.as_bytes(), true).await;
+        adopted.expect("an adopted secret is written");
+        assert_eq!(self.read(&address, None).await.expect("read"), "");
+        self.write(&address, "ours now").await;
+        if can_list {
+            assert_eq!(self.is_listed_as_ours(&address.secret).await, Some(true));
+        }
+    }
+
+    async fn what_another_definition_created_is_foreign(&self) {
+        let address = self.fresh();
+        self.write(&address, "one").await;
+        let other = Address {
+            owner: Uid::random(),
+            secret: address.secret.clone(),
+        };
+        let refused = self.put(&other, Uid::random(), CANARY.as_bytes(), false);
+        let refused = refused.await.expect_err("another's secret is written");
+        assert_eq!(refused.reason(), Reason::SecretNotOwned);
+        assert_eq!(self.read(&address, None).await.expect("read"), "one");
+    }
+
+    async fn what_the_console_stores_is_served_and_said_to_be_replaced(
+        &self,
+        console: &dyn Console,
+    ) {
+        let address = self.fresh();
+        let first = self.write(&address, "ours").await;
+        console
+            .put(&address.secret, &format!("{CANARY}rotated"))
+            .await;
+        assert_eq!(self.read(&address, None).await.expect("read"), "rotated");
+        let written = self.put(&address, Uid::random(), CANARY.as_bytes(), false);
+        let written = written.await.expect("a write is taken");
+        if self.backend.capabilities().property {
+            let versions = self.versions(&address).await;
+            let rotated = versions
+                .iter()
+                .find(|version| **version != first && **version != written.version);
+            assert_eq!(written.replaced.as_ref(), rotated, "what was replaced");
+        }
+    }
+
+    async fn deleted_secret_is_neither_absent_nor_writable(&self, console: &dyn Console) {
+        let address = self.fresh();
+        let version = self.write(&address, "one").await;
+        console.delete(&address.secret).await;
+        for version in [None, Some(&version)] {
+            self.read_fails(&address, version, Reason::SecretDeleted)
+                .await;
+        }
+        for adopt in [false, true] {
+            let refused = self.put(&address, Uid::random(), CANARY.as_bytes(), adopt);
+            let refused = refused.await.expect_err("a deleted secret is written");
+            assert_eq!(refused.reason(), Reason::SecretDeleted);
+        }
+        if self.backend.capabilities().list {
+            assert_eq!(self.is_listed_as_ours(&address.secret).await, None);
+        }
+    }
+}
