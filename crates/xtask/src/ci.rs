@@ -145,7 +145,13 @@ fn test(cx: &mut Context) -> Result {
     if cx.has_package(E2E) {
         command.args(["--exclude", E2E]);
     }
-    command.arg("--").args(&cx.extra);
+    command
+        .env(
+            "CLAVIGER_TEST_MOTO",
+            tools::python_program(cx, "moto_server")?,
+        )
+        .arg("--")
+        .args(&cx.extra);
     run_tests(cx, &mut command)
 }
 
@@ -169,6 +175,10 @@ fn e2e(cx: &mut Context) -> Result {
             cx.target().join("release/clavigerd"),
         )
         .env("CLAVIGER_TEST_GRPCURL", tools::grpcurl(cx)?)
+        .env(
+            "CLAVIGER_TEST_MOTO",
+            tools::python_program(cx, "moto_server")?,
+        )
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .env("CLAVIGER_TEST_STRACE", tools::strace()?)
         .env("CLAVIGER_TEST_VOLUME", volume());

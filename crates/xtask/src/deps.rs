@@ -20,6 +20,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-store", &["claviger-core", "claviger-seal"]),
     ("claviger-backend", &["claviger-core"]),
     (
+        "claviger-backend-aws",
+        &["claviger-backend", "claviger-core"],
+    ),
+    (
         "claviger-backend-managed",
         &["claviger-backend", "claviger-core", "claviger-store"],
     ),
@@ -55,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-api",
             "claviger-audit",
             "claviger-backend",
+            "claviger-backend-aws",
             "claviger-backend-managed",
             "claviger-broker",
             "claviger-core",
@@ -69,7 +74,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Dependencies that must not spread, with the crates that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
+    ("aws-config", &["claviger-backend-aws"]),
     ("aws-lc-rs", &["claviger-seal"]),
+    ("aws-sdk-secretsmanager", &["claviger-backend-aws"]),
     ("libc", &["claviger-mem"]),
     ("rusqlite", &["claviger-store"]),
     ("tonic", &["claviger-api", "claviger-proto", "clavigerd"]),
@@ -132,9 +139,9 @@ pub(crate) fn check(cx: &mut Context) -> Result {
         .into_iter()
         .map(|package| Member::read(cx, package))
         .collect::<Result<Vec<_>>>()?;
-    let everything = cx.metadata.packages.iter().map(|p| p.name.as_str());
+    let built = built_packages(cx)?;
 
-    let mut faults = forbidden_faults(everything);
+    let mut faults = forbidden_faults(built.iter().map(String::as_str));
     for member in &members {
         faults.extend(edge_faults(member, &members));
         faults.extend(confinement_faults(member));
@@ -144,6 +151,19 @@ pub(crate) fn check(cx: &mut Context) -> Result {
         return Ok(());
     }
     Err(faults.join("\n").into())
+}
+
+/// The names of all packages that some target is built from. `cargo metadata` would also name
+/// optional ones that nothing turns on.
+fn built_packages(cx: &Context) -> Result<Vec<String>> {
+    let scope = ["tree", "--workspace", "--target", "all", "--prefix", "none"];
+    let output = cx.cargo(&scope).args(["--format", "{p}"]).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let lines = String::from_utf8(output.stdout)?;
+    let names = lines.lines().filter_map(|line| line.split(' ').next());
+    Ok(names.map(str::to_owned).collect())
 }
 
 fn forbidden_faults<'a>(everything: impl Iterator<Item = &'a str>) -> Vec<String> {

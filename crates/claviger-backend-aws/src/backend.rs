@@ -1,0 +1,530 @@
+//! The contract of `claviger-backend`, kept with AWS Secrets Manager.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use aws_sdk_secretsmanager::primitives::{Blob, DateTime};
+use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
+use claviger_backend::{
+    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
+};
+use claviger_core::{Clock, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
+
+use crate::AwsSettings;
+use crate::client::Client;
+use crate::error::Failure;
+use crate::name::SecretName;
+
+/// What the names of our own tags begin with.
+pub(crate) const TAG_PREFIX: &str = "claviger:";
+
+/// Which store a secret belongs to.
+const TAG_STORE: &str = "claviger:store";
+
+/// Which definition of that store.
+const TAG_DEFINITION: &str = "claviger:definition";
+
+/// The label of the version that readers get.
+const CURRENT: &str = "AWSCURRENT";
+
+/// The label of the one it replaced.
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// Longest value, in bytes.
+const VALUE_BYTES_MAX: usize = 65_536;
+
+/// Most entries AWS gives per page.
+const PAGE: i32 = 100;
+
+const NOT_FOUND: &str = "ResourceNotFoundException";
+const WRONG_STATE: &str = "InvalidRequestException";
+const DENIED: &str = "AccessDeniedException";
+
+/// The backend of kind `aws`.
+pub struct Aws {
+    client: Client,
+    store_id: String,
+    kms_key_id: Option<String>,
+    tags: BTreeMap<String, String>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Aws {
+    /// The kind, as in the configuration.
+    pub const KIND: &'static str = "aws";
+
+    /// A vault that marks what it creates with `store_id`. Asks nobody: the settings are those that
+    /// [`AwsSettings::problems`] finds nothing wrong with, and AWS may be down.
+    pub async fn new(
+        settings: &AwsSettings,
+        store_id: Uid,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let client = Client::new(settings, None, timeout).await;
+        Self::over(client, settings, store_id, clock)
+    }
+
+    /// As [`Self::new`], with an access key and its secret instead of the SDK's own chain.
+    #[cfg(feature = "testkit")]
+    pub async fn with_credentials(
+        settings: &AwsSettings,
+        (key_id, secret): (&str, &str),
+        store_id: Uid,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        use aws_credential_types::Credentials;
+        use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
+
+        let credentials = Credentials::new(key_id, secret, None, None, "testkit");
+        let credentials = SharedCredentialsProvider::new(credentials);
+        let client = Client::new(settings, Some(credentials), timeout).await;
+        Self::over(client, settings, store_id, clock)
+    }
+
+    fn over(client: Client, settings: &AwsSettings, store_id: Uid, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            client,
+            store_id: store_id.to_string(),
+            kms_key_id: settings.kms_key_id.clone(),
+            tags: settings.tags.clone(),
+            clock,
+        }
+    }
+
+    fn failure<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        Failure::of(error, self.clock.now())
+    }
+
+    /// What AWS says of a secret besides its value; also of one scheduled for deletion.
+    async fn describe(&self, name: SecretName<'_>) -> Result<Option<DescribeSecretOutput>> {
+        let sdk = self.client.reads_of(name);
+        let described = sdk.describe_secret().secret_id(name.as_str()).send().await;
+        match described.map_err(|error| self.failure(&error)) {
+            Ok(described) => Ok(Some(described)),
+            Err(failure) if failure.has_code(NOT_FOUND) => Ok(None),
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
+    async fn is_deleted(&self, name: SecretName<'_>) -> bool {
+        let described = self.describe(name).await;
+        described.is_ok_and(|found| found.is_some_and(|secret| secret.deleted_date.is_some()))
+    }
+
+    /// Says what a failed read means where one code stands for several things. Asks only then, and
+    /// a reader who may not describe the secret gets the answer that is true in any case.
+    async fn read_error(&self, name: SecretName<'_>, failure: Failure, is_pinned: bool) -> Error {
+        if failure.has_code(WRONG_STATE) && self.is_deleted(name).await {
+            return Error::new(Reason::SecretDeleted).caused_by(failure);
+        }
+        if failure.has_code(NOT_FOUND) && is_pinned {
+            return match self.describe(name).await {
+                Ok(None) => Error::new(Reason::SecretNotFound),
+                Ok(Some(secret)) if secret.deleted_date.is_some() => {
+                    Error::new(Reason::SecretDeleted)
+                }
+                Ok(Some(_)) | Err(_) => Error::new(Reason::VersionNotFound),
+            }
+            .caused_by(failure);
+        }
+        failure.into_read_error()
+    }
+
+    async fn write_error(&self, name: SecretName<'_>, failure: Failure) -> Error {
+        if failure.has_code(WRONG_STATE) && self.is_deleted(name).await {
+            return Error::new(Reason::SecretDeleted).caused_by(failure);
+        }
+        failure.into_write_error()
+    }
+
+    fn owns(&self, secret: &DescribeSecretOutput, owner: Uid) -> bool {
+        has_tag(secret.tags(), TAG_STORE, &self.store_id)
+            && has_tag(secret.tags(), TAG_DEFINITION, &owner.to_string())
+    }
+
+    fn own_tags(&self, owner: Uid) -> [Tag; 2] {
+        [
+            tag(TAG_STORE, &self.store_id),
+            tag(TAG_DEFINITION, &owner.to_string()),
+        ]
+    }
+
+    async fn create(
+        &self,
+        name: SecretName<'_>,
+        owner: Uid,
+        write: &Write<'_>,
+        content: Content,
+    ) -> Result<Written> {
+        if name.region().is_some() {
+            return Err(Error::new(Reason::LocationInvalid).violation(
+                "location.secret",
+                "is the ARN of no secret there is; give a plain name to have one created",
+            ));
+        }
+        let configured = self.tags.iter().map(|(key, value)| tag(key, value));
+        let tags = configured.chain(self.own_tags(owner)).collect();
+        let created = self.client.writes_of(name).create_secret();
+        let created = created
+            .name(name.as_str())
+            .client_request_token(write.write_id.to_string())
+            .set_kms_key_id(self.kms_key_id.clone())
+            .set_tags(Some(tags))
+            .set_secret_string(content.text)
+            .set_secret_binary(content.binary)
+            .send()
+            .await;
+        match created.map_err(|error| self.failure(&error)) {
+            Ok(created) => Ok(Written {
+                version: stored_version(created.version_id())?,
+                replaced: None,
+            }),
+            Err(failure) => Err(self.write_error(name, failure).await),
+        }
+    }
+
+    /// Comes before the value: a secret that is ours without a new value is what it was before.
+    async fn adopt(&self, name: SecretName<'_>, owner: Uid) -> Result<()> {
+        let tagged = self.client.writes_of(name).tag_resource();
+        let tagged = tagged
+            .secret_id(name.as_str())
+            .set_tags(Some(self.own_tags(owner).into()))
+            .send()
+            .await;
+        match tagged.map_err(|error| self.failure(&error)) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
+    async fn put(
+        &self,
+        name: SecretName<'_>,
+        write: &Write<'_>,
+        content: Content,
+    ) -> Result<Written> {
+        let put = self.client.writes_of(name).put_secret_value();
+        let put = put
+            .secret_id(name.as_str())
+            .client_request_token(write.write_id.to_string())
+            .set_secret_string(content.text)
+            .set_secret_binary(content.binary)
+            .send()
+            .await;
+        match put.map_err(|error| self.failure(&error)) {
+            Ok(put) => {
+                let version = stored_version(put.version_id())?;
+                let replaced = self.replaced(name, &version).await;
+                Ok(Written { version, replaced })
+            }
+            Err(failure) => Err(self.write_error(name, failure).await),
+        }
+    }
+
+    /// What `version` replaced. AWS moves a label when it stores a version, so this is exact even if
+    /// another writer came in between; what was current before the write would not be.
+    async fn replaced(&self, name: SecretName<'_>, version: &Id) -> Option<Id> {
+        let secret = self.describe(name).await.ok().flatten()?;
+        if labelled(&secret, CURRENT)? != version.as_str() {
+            return None;
+        }
+        Id::parse("version", labelled(&secret, PREVIOUS)?).ok()
+    }
+
+    /// Every version AWS still has, those without a label included; newest first.
+    async fn all_versions(&self, name: SecretName<'_>) -> Result<Vec<SecretVersionsListEntry>> {
+        let listed = self.client.reads_of(name).list_secret_version_ids();
+        let mut pages = listed
+            .secret_id(name.as_str())
+            .include_deprecated(true)
+            .max_results(PAGE)
+            .into_paginator()
+            .send();
+        let mut versions = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failure(&error).into_read_error())?;
+            versions.extend(page.versions.unwrap_or_default());
+        }
+        // Later entries count as newer where the dates do not tell.
+        versions.reverse();
+        versions.sort_by_key(|version| {
+            let has = |label: &str| version.version_stages().iter().any(|stage| stage == label);
+            Reverse((has(CURRENT), has(PREVIOUS), version.created_date))
+        });
+        Ok(versions)
+    }
+}
+
+#[async_trait]
+impl Backend for Aws {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            secret: true,
+            property: true,
+            version: true,
+            latest: true,
+            list: true,
+            disable_version: false,
+            destroy_version: false,
+            value_bytes_max: VALUE_BYTES_MAX,
+        }
+    }
+
+    fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
+        Ok(SecretName::parse(secret)?.warning(self.client.region()))
+    }
+
+    async fn check(&self, _: &CallContext) -> Result<()> {
+        let listed = self.client.reads().list_secrets().max_results(1);
+        match listed.send().await.map_err(|error| self.failure(&error)) {
+            Ok(_) => Ok(()),
+            // Who may only read single secrets has credentials that AWS takes.
+            Err(failure) if failure.has_code(DENIED) => Ok(()),
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
+    async fn read(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: Option<&Id>,
+    ) -> Result<Reading> {
+        let name = SecretName::parse(&address.secret)?;
+        let read = self
+            .client
+            .reads_of(name)
+            .get_secret_value()
+            .secret_id(name.as_str());
+        let read = match version.map(Id::as_str) {
+            None => read.version_stage(CURRENT),
+            Some(version) if is_version_id(version) => read.version_id(version),
+            Some(label) => read.version_stage(label),
+        };
+        match read.send().await.map_err(|error| self.failure(&error)) {
+            Ok(found) => reading(found),
+            Err(failure) => Err(self.read_error(name, failure, version.is_some()).await),
+        }
+    }
+
+    async fn write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        if write.value.len() > VALUE_BYTES_MAX {
+            return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
+        }
+        let name = SecretName::parse(&address.secret)?;
+        let content = Content::of(write)?;
+        let Some(secret) = self.describe(name).await? else {
+            return self.create(name, address.owner, write, content).await;
+        };
+        if secret.deleted_date.is_some() {
+            return Err(Error::new(Reason::SecretDeleted));
+        }
+        if !self.owns(&secret, address.owner) {
+            if !write.adopt {
+                return Err(Error::new(Reason::SecretNotOwned));
+            }
+            self.adopt(name, address.owner).await?;
+        }
+        self.put(name, write, content).await
+    }
+
+    async fn find_write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: Uid,
+    ) -> Result<Option<Id>> {
+        let name = SecretName::parse(&address.secret)?;
+        let Some(secret) = self.describe(name).await? else {
+            return Ok(None);
+        };
+        let write_id = write_id.to_string();
+        let is_labelled = secret
+            .version_ids_to_stages()
+            .is_some_and(|versions| versions.contains_key(&write_id));
+        let is_there = is_labelled || {
+            let versions = self.all_versions(name).await?;
+            versions
+                .iter()
+                .any(|version| version.version_id() == Some(&write_id))
+        };
+        match is_there {
+            true => Id::parse("version", &write_id).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn list(
+        &self,
+        _: &CallContext,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        let listed = self.client.reads().list_secrets().max_results(PAGE);
+        let mut pages = listed.into_paginator().send();
+        // AWS has an order of its own, so all pages are looked at; only `limit` names are kept.
+        let mut first = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failure(&error).into_read_error())?;
+            for secret in page.secret_list() {
+                let Some(name) = secret.name() else { continue };
+                if after.is_some_and(|after| name <= after) {
+                    continue;
+                }
+                let listed = ListedSecret {
+                    name: name.to_owned(),
+                    is_ours: has_tag(secret.tags(), TAG_STORE, &self.store_id),
+                    change_time: time(secret.last_changed_date().or(secret.created_date())),
+                };
+                first.insert(name.to_owned(), listed);
+                if first.len() > limit {
+                    first.pop_last();
+                }
+            }
+        }
+        Ok(first.into_values().collect())
+    }
+
+    async fn versions(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        let name = SecretName::parse(&address.secret)?;
+        // Asked first: for an absent secret emulators answer the listing with 500.
+        if self.describe(name).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let versions = self.all_versions(name).await?;
+        let mut infos: Vec<VersionInfo> = versions.iter().filter_map(version_info).collect();
+        if let Some(after) = after {
+            let position = infos.iter().position(|info| info.version == *after);
+            infos.drain(..position.map_or(infos.len(), |position| position + 1));
+        }
+        infos.truncate(limit);
+        Ok(infos)
+    }
+
+    async fn set_state(
+        &self,
+        _: &CallContext,
+        _: &Address,
+        _: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        let capability = match state {
+            VersionState::Destroyed => "destroy a version",
+            VersionState::Disabled | VersionState::Enabled => "enable or disable a version",
+        };
+        Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability))
+    }
+
+    async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws")
+            .field("region", &self.client.region())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A value in the arm of the request that fits its format.
+struct Content {
+    text: Option<String>,
+    binary: Option<Blob>,
+}
+
+impl Content {
+    fn of(write: &Write<'_>) -> Result<Self> {
+        let bytes = write.value.expose().to_vec();
+        match write.format {
+            Format::Binary => Ok(Self {
+                text: None,
+                binary: Some(Blob::new(bytes)),
+            }),
+            Format::Text => Ok(Self {
+                text: Some(String::from_utf8(bytes).map_err(|_| Error::new(Reason::ValueNotText))?),
+                binary: None,
+            }),
+        }
+    }
+}
+
+/// AWS's ids of versions have 32 to 64 characters; anything else that is pinned is a label.
+fn is_version_id(version: &str) -> bool {
+    (32..=64).contains(&version.len())
+}
+
+fn reading(found: GetSecretValueOutput) -> Result<Reading> {
+    let version = stored_version(found.version_id())?;
+    let text = found.secret_string.map(String::into_bytes);
+    let value = text.or_else(|| found.secret_binary.map(Blob::into_inner));
+    // A version that a rotation has begun and not filled.
+    let value = value.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
+    Ok(Reading {
+        version,
+        value: SecretBytes::new(value),
+    })
+}
+
+fn stored_version(version: Option<&str>) -> Result<Id> {
+    let version = version.unwrap_or_default();
+    Id::parse("version", version).map_err(|error| Error::new(Reason::Internal).caused_by(error))
+}
+
+fn version_info(entry: &SecretVersionsListEntry) -> Option<VersionInfo> {
+    Some(VersionInfo {
+        version: Id::parse("version", entry.version_id()?).ok()?,
+        state: VersionState::Enabled,
+        create_time: time(entry.created_date()).unwrap_or(SystemTime::UNIX_EPOCH),
+    })
+}
+
+fn labelled<'a>(secret: &'a DescribeSecretOutput, label: &str) -> Option<&'a str> {
+    let mut versions = secret.version_ids_to_stages()?.iter();
+    let found = versions.find(|(_, labels)| labels.iter().any(|found| found == label));
+    found.map(|(version, _)| version.as_str())
+}
+
+fn tag(key: &str, value: &str) -> Tag {
+    Tag::builder().key(key).value(value).build()
+}
+
+fn has_tag(tags: &[Tag], key: &str, value: &str) -> bool {
+    tags.iter()
+        .any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
+}
+
+fn time(date: Option<&DateTime>) -> Option<SystemTime> {
+    SystemTime::try_from(*date?).ok()
+}

@@ -1,0 +1,393 @@
+//! From what AWS answers, or does not, to a reason: one table, by code and never by message text.
+//!
+//! A refusal with a code is AWS speaking. Anything else, a bare 503 or 403 of something in between
+//! or a body that cannot be read, says only that AWS was not heard: harmless for a read, but a
+//! write may have been taken.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::primitives::{DateTime, DateTimeFormat};
+use claviger_core::{Detail, Error, Reason};
+
+/// AWS takes signatures that are up to 15 minutes off; less is not the clock's fault.
+const SKEW_MAX: Duration = Duration::from_secs(14 * 60);
+
+/// Longest pause that is passed on to a client.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Longest upstream message that is logged, in characters.
+const MESSAGE_LEN_MAX: usize = 400;
+
+const KEY: &str = "AWS KMS does not let the secret's key be used; see the key's state and policy, and \
+                   kms:Decrypt and kms:GenerateDataKey in Claviger's";
+const POLICY: &str = "a policy forbids it; see Claviger's IAM policy and the secret's own, and the log for the action";
+const STATE: &str = "the secret is in a state that forbids it, or another AWS service manages it; see \
+                     it in the AWS console";
+const EXPIRED: &str = "they have expired; renew them where Claviger gets them from";
+const UNKNOWN_KEY: &str = "AWS does not know the access key or its session token; check that both were \
+                           copied whole and are not deactivated";
+const CLOCK: &str =
+    "this machine's clock is off, so its signatures are not valid; set the clock (NTP)";
+const SIGNATURE: &str =
+    "the signature does not fit; check the secret access key, and this machine's clock";
+const WRONG_SECRET: &str =
+    "the signature does not fit although the clock is right; check the secret access key";
+const NOT_LOADED: &str = "none were found; set up the environment, a profile, a role or the machine's \
+                          identity, each completely";
+const PROVIDER: &str = "they could not be obtained; see the log for what the profile, role or identity \
+                        service answered";
+const QUOTA: &str = "store more: a quota of the AWS account is used up";
+const PLACE: &str =
+    "AWS does not take this name or version; write them as the AWS console shows them";
+const UNLISTED: &str = "AWS refused the request; the log has its code";
+
+/// What an answer with this code comes to, and the remedy where a reason has several.
+type Row = (&'static str, Reason, &'static str);
+
+/// Recorded from AWS, or from tests that were validated against it.
+const RECORDED: &[Row] = &[
+    ("AccessDeniedException", Reason::VaultAccessDenied, POLICY),
+    ("InvalidParameterException", Reason::LocationInvalid, PLACE),
+    ("InvalidRequestException", Reason::VaultAccessDenied, STATE),
+    (
+        "InvalidSignatureException",
+        Reason::VaultCredentialsRejected,
+        SIGNATURE,
+    ),
+    ("ResourceExistsException", Reason::WriteInProgress, ""),
+    ("ResourceNotFoundException", Reason::SecretNotFound, ""),
+    (
+        "UnrecognizedClientException",
+        Reason::VaultCredentialsRejected,
+        UNKNOWN_KEY,
+    ),
+    ("ValidationException", Reason::LocationInvalid, PLACE),
+];
+
+/// Unrecorded: as the SDK's model, or AWS's list of common errors, has them.
+const UNRECORDED: &[Row] = &[
+    ("AccessDenied", Reason::VaultAccessDenied, POLICY),
+    ("DecryptionFailure", Reason::VaultAccessDenied, KEY),
+    ("DecryptionFailureException", Reason::VaultAccessDenied, KEY),
+    ("EncryptionFailure", Reason::VaultAccessDenied, KEY),
+    ("EncryptionFailureException", Reason::VaultAccessDenied, KEY),
+    ("ExpiredToken", Reason::VaultCredentialsRejected, EXPIRED),
+    (
+        "ExpiredTokenException",
+        Reason::VaultCredentialsRejected,
+        EXPIRED,
+    ),
+    (
+        "IncompleteSignature",
+        Reason::VaultCredentialsRejected,
+        SIGNATURE,
+    ),
+    ("InternalFailure", Reason::VaultUnreachable, ""),
+    ("InternalServiceError", Reason::VaultUnreachable, ""),
+    (
+        "InternalServiceErrorException",
+        Reason::VaultUnreachable,
+        "",
+    ),
+    (
+        "InvalidClientTokenId",
+        Reason::VaultCredentialsRejected,
+        UNKNOWN_KEY,
+    ),
+    (
+        "LimitExceededException",
+        Reason::VaultCapabilityMissing,
+        QUOTA,
+    ),
+    (
+        "MissingAuthenticationToken",
+        Reason::VaultCredentialsRejected,
+        NOT_LOADED,
+    ),
+    (
+        "MissingAuthenticationTokenException",
+        Reason::VaultCredentialsRejected,
+        NOT_LOADED,
+    ),
+    ("RequestExpired", Reason::VaultCredentialsRejected, CLOCK),
+    ("RequestLimitExceeded", Reason::VaultUnreachable, ""),
+    (
+        "RequestTimeTooSkewed",
+        Reason::VaultCredentialsRejected,
+        CLOCK,
+    ),
+    ("ServiceUnavailable", Reason::VaultUnreachable, ""),
+    ("ServiceUnavailableException", Reason::VaultUnreachable, ""),
+    (
+        "SignatureDoesNotMatch",
+        Reason::VaultCredentialsRejected,
+        SIGNATURE,
+    ),
+    ("SlowDown", Reason::VaultUnreachable, ""),
+    ("Throttling", Reason::VaultUnreachable, ""),
+    ("ThrottlingException", Reason::VaultUnreachable, ""),
+    ("TooManyRequestsException", Reason::VaultUnreachable, ""),
+];
+
+/// A call that brought no usable answer. Its text is for logs only.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something answered.
+    Answered(Answer),
+    /// No credentials to sign with; nothing was sent.
+    Credentials {
+        reason: Reason,
+        remedy: &'static str,
+        cause: String,
+    },
+    /// The request may have arrived, its answer did not.
+    Lost(String),
+    /// No connection; nothing was sent.
+    NotSent(String),
+}
+
+/// An answer that is not a success, or one that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    code: Option<String>,
+    message: Option<String>,
+    request_id: Option<String>,
+    retry_after: Option<Duration>,
+    /// How far this machine's clock is from that of who answered.
+    skew: Option<Duration>,
+}
+
+impl Failure {
+    /// Takes apart what the SDK reports. `now` is compared with the answer's date.
+    pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Self
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        if let Some(credentials) = find::<CredentialsError>(error) {
+            return Self::of_credentials(credentials);
+        }
+        if let Some(response) = error.raw_response() {
+            return Self::Answered(Answer::of(response, error.as_service_error(), now));
+        }
+        let connecting = find::<hyper_util::client::legacy::Error>(error);
+        let is_unsent = matches!(error, SdkError::ConstructionFailure(_))
+            || connecting.is_some_and(hyper_util::client::legacy::Error::is_connect);
+        match is_unsent {
+            true => Self::NotSent(chain(error)),
+            false => Self::Lost(chain(error)),
+        }
+    }
+
+    fn of_credentials(error: &CredentialsError) -> Self {
+        let is_late = matches!(error, CredentialsError::ProviderTimedOut(_));
+        let is_absent = matches!(
+            error,
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+        );
+        let (reason, remedy) = match (is_late, is_absent) {
+            (true, _) => (Reason::VaultUnreachable, ""),
+            (false, true) => (Reason::VaultCredentialsRejected, NOT_LOADED),
+            (false, false) => (Reason::VaultCredentialsRejected, PROVIDER),
+        };
+        Self::Credentials {
+            reason,
+            remedy,
+            cause: chain(error),
+        }
+    }
+
+    /// Whether AWS answered with this code.
+    pub(crate) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Answered(answer) if answer.code.as_deref() == Some(code))
+    }
+
+    /// What a call that changes nothing comes to.
+    pub(crate) fn into_read_error(self) -> Error {
+        let (reason, remedy) = match &self {
+            Self::Answered(answer) => answer.verdict().unwrap_or((Reason::VaultUnreachable, "")),
+            Self::Credentials { reason, remedy, .. } => (*reason, *remedy),
+            Self::Lost(_) | Self::NotSent(_) => (Reason::VaultUnreachable, ""),
+        };
+        self.into_error(reason, remedy)
+    }
+
+    /// What a call that stores a value comes to: refused only if AWS itself said so.
+    pub(crate) fn into_write_error(self) -> Error {
+        let unknown = (Reason::WriteOutcomeUnknown, "");
+        let (reason, remedy) = match &self {
+            Self::Answered(answer) if answer.status >= 500 => unknown,
+            Self::Answered(answer) => answer.verdict().unwrap_or(unknown),
+            Self::Credentials { reason, remedy, .. } => (*reason, *remedy),
+            Self::Lost(_) => unknown,
+            Self::NotSent(_) => (Reason::VaultUnreachable, ""),
+        };
+        self.into_error(reason, remedy)
+    }
+
+    fn into_error(self, reason: Reason, remedy: &'static str) -> Error {
+        let error = Error::new(reason);
+        let error = match (reason, &self) {
+            (_, _) if remedy.is_empty() => error,
+            (Reason::LocationInvalid, _) => error.violation("location", remedy),
+            (Reason::VaultCapabilityMissing, _) => error.with(Detail::Capability, remedy),
+            _ => error.with(Detail::Remedy, remedy),
+        };
+        let retry_after = match &self {
+            Self::Answered(answer) => answer.retry_after,
+            Self::Credentials { .. } | Self::Lost(_) | Self::NotSent(_) => None,
+        };
+        let error = match retry_after {
+            Some(after) if reason == Reason::VaultUnreachable => error.retry_after(after),
+            Some(_) | None => error,
+        };
+        error.caused_by(self)
+    }
+}
+
+impl Answer {
+    fn of<E: ProvideErrorMetadata>(
+        response: &HttpResponse,
+        modelled: Option<&E>,
+        now: SystemTime,
+    ) -> Self {
+        let header = |name| response.headers().get(name);
+        let code = modelled.and_then(|error| error.code()).map(plain);
+        // Of the others, some quote what was sent.
+        let is_quotable = matches!(code.as_deref(), Some("AccessDeniedException"));
+        let message = modelled.and_then(|error| error.message());
+        let date = header("date")
+            .and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok())
+            .and_then(|date| SystemTime::try_from(date).ok());
+        Self {
+            status: response.status().as_u16(),
+            code,
+            message: message.filter(|_| is_quotable).map(plain),
+            request_id: header("x-amzn-requestid").map(plain),
+            retry_after: header("retry-after")
+                .and_then(|text| text.parse().ok())
+                .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
+            skew: date.map(|date| match now.duration_since(date) {
+                Ok(behind) => behind,
+                Err(ahead) => ahead.duration(),
+            }),
+        }
+    }
+
+    /// The row of the code; `None` if it was not AWS that refused.
+    fn verdict(&self) -> Option<(Reason, &'static str)> {
+        let code = self.code.as_deref()?;
+        let mut rows = RECORDED.iter().chain(UNRECORDED);
+        match rows.find(|(listed, _, _)| *listed == code) {
+            Some((_, reason, SIGNATURE)) => Some((*reason, self.signature_remedy())),
+            Some((_, reason, remedy)) => Some((*reason, *remedy)),
+            None if (400..500).contains(&self.status) => {
+                Some((Reason::VaultAccessDenied, UNLISTED))
+            }
+            None => None,
+        }
+    }
+
+    /// AWS has one code for a skewed clock and a wrong key; the date of its answer tells.
+    fn signature_remedy(&self) -> &'static str {
+        match self.skew {
+            Some(skew) if skew > SKEW_MAX => CLOCK,
+            Some(_) => WRONG_SECRET,
+            None => SIGNATURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(answer) => {
+                let code = answer.code.as_deref().unwrap_or("no code");
+                write!(f, "HTTP {}, {code}", answer.status)?;
+                if let Some(message) = &answer.message {
+                    write!(f, ", {message}")?;
+                }
+                if let Some(id) = &answer.request_id {
+                    write!(f, ", request {id}")?;
+                }
+                Ok(())
+            }
+            Self::Credentials { cause, .. } => write!(f, "no credentials: {cause}"),
+            Self::Lost(cause) => write!(f, "no answer: {cause}"),
+            Self::NotSent(cause) => write!(f, "not sent: {cause}"),
+        }
+    }
+}
+
+impl StdError for Failure {}
+
+/// The first error of this type in a chain.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The chain's texts. SECURITY: never `Debug`, which would print the body of a response.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    plain(&text)
+}
+
+/// Upstream text that cannot forge a log line or fill the disk.
+fn plain(text: &str) -> String {
+    let letters = text.chars().take(MESSAGE_LEN_MAX);
+    letters
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_listed_once_and_sorted() {
+        for table in [RECORDED, UNRECORDED] {
+            assert!(table.is_sorted_by(|a, b| a.0 < b.0));
+        }
+        let is_recorded = |code| RECORDED.iter().any(|(recorded, _, _)| *recorded == code);
+        assert!(!UNRECORDED.iter().any(|(code, _, _)| is_recorded(*code)));
+    }
+
+    #[test]
+    fn reasons_with_several_causes_always_name_the_remedy() {
+        for (code, reason, remedy) in RECORDED.iter().chain(UNRECORDED) {
+            let has_one = matches!(
+                reason,
+                Reason::LocationInvalid
+                    | Reason::VaultAccessDenied
+                    | Reason::VaultCapabilityMissing
+                    | Reason::VaultCredentialsRejected
+            );
+            assert_eq!(!remedy.is_empty(), has_one, "{code}");
+        }
+    }
+
+    #[test]
+    fn upstream_text_cannot_forge_a_log_line() {
+        assert_eq!(plain("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(plain(&"x".repeat(1000)).len(), MESSAGE_LEN_MAX);
+    }
+}

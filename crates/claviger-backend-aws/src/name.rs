@@ -1,0 +1,186 @@
+//! The name of a secret as AWS knows it: a plain name or a full ARN.
+//!
+//! A partial ARN, without the hyphen and six characters that AWS adds, is refused: AWS guesses what
+//! it means, and guesses wrong for names that end that way themselves.
+
+use claviger_backend::NameWarning;
+use claviger_core::{Error, Reason, Result};
+
+use crate::settings::{is_account, is_region};
+
+/// Longest name, in bytes.
+const NAME_LEN_MAX: usize = 512;
+
+/// Where the name of a secret stands in a request.
+const FIELD: &str = "location.secret";
+
+const LOOKS_PARTIAL: NameWarning = NameWarning {
+    reason: "SECRET_NAME_LOOKS_LIKE_ARN_END",
+    message: "the name ends in a hyphen and six characters, as the end of an ARN does; check that \
+              it is the secret's whole name and nothing that AWS added to it",
+};
+
+const OTHER_REGION: NameWarning = NameWarning {
+    reason: "SECRET_IN_OTHER_REGION",
+    message: "the ARN's region is not that of the vault; the secret is read where the ARN says",
+};
+
+/// A name that AWS can take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SecretName<'a> {
+    text: &'a str,
+    region: Option<&'a str>,
+}
+
+impl<'a> SecretName<'a> {
+    /// # Errors
+    /// `LOCATION_INVALID` with the remedy.
+    pub(crate) fn parse(text: &'a str) -> Result<Self> {
+        if text.starts_with("arn:") {
+            return Ok(Self {
+                text,
+                region: Some(region_of(text)?),
+            });
+        }
+        if text.is_empty() || text.len() > NAME_LEN_MAX {
+            return Err(invalid("has to be 1 to 512 characters long"));
+        }
+        if !text.bytes().all(is_name_byte) {
+            return Err(invalid(
+                "has a character that AWS does not take; use only 0-9 A-Z a-z / _ + = . @ ! -",
+            ));
+        }
+        Ok(Self { text, region: None })
+    }
+
+    pub(crate) fn as_str(self) -> &'a str {
+        self.text
+    }
+
+    /// The region of an ARN.
+    pub(crate) fn region(self) -> Option<&'a str> {
+        self.region
+    }
+
+    /// What may not be meant, in a vault of this region.
+    pub(crate) fn warning(self, vault_region: &str) -> Option<NameWarning> {
+        match self.region {
+            Some(region) => (region != vault_region).then_some(OTHER_REGION),
+            None => has_arn_end(self.text).then_some(LOOKS_PARTIAL),
+        }
+    }
+}
+
+fn region_of(arn: &str) -> Result<&str> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let [
+        _,
+        partition,
+        "secretsmanager",
+        region,
+        account,
+        "secret",
+        name,
+    ] = parts.as_slice()
+    else {
+        return Err(invalid(
+            "is not the ARN of a secret; copy it whole from the console, and put a key of its JSON \
+             into `property`: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-AbCdEf",
+        ));
+    };
+    if !partition.starts_with("aws") || !is_region(region) || !is_account(account) {
+        return Err(invalid(
+            "is an ARN without a valid partition, region or account; copy it whole from the console",
+        ));
+    }
+    if !has_arn_end(name) || !name.bytes().all(is_name_byte) {
+        return Err(invalid(
+            "is a partial ARN; copy the whole one, with the hyphen and six characters at its end, \
+             or use the secret's plain name",
+        ));
+    }
+    Ok(region)
+}
+
+/// Whether it ends in a hyphen and six characters, after something.
+fn has_arn_end(name: &str) -> bool {
+    name.rsplit_once('-').is_some_and(|(rest, end)| {
+        !rest.is_empty() && end.len() == 6 && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&byte)
+}
+
+fn invalid(remedy: &'static str) -> Error {
+    Error::new(Reason::LocationInvalid).violation(FIELD, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/stripe-AbCd12";
+
+    fn warning(text: &str) -> Option<&'static str> {
+        let name = SecretName::parse(text).expect("valid");
+        name.warning("eu-west-1").map(|warning| warning.reason)
+    }
+
+    #[test]
+    fn names_and_full_arns_are_taken() {
+        assert_eq!(warning("prod/stripe"), None);
+        assert_eq!(warning("/a_b+c=d.e@f!-"), None);
+        assert_eq!(warning(ARN), None);
+        let region = SecretName::parse(ARN).expect("valid").region();
+        assert_eq!(region, Some("eu-west-1"));
+    }
+
+    #[test]
+    fn name_that_may_be_the_end_of_an_arn_only_warns() {
+        assert_eq!(
+            warning("prod-stripe"),
+            Some("SECRET_NAME_LOOKS_LIKE_ARN_END")
+        );
+        assert_eq!(warning("prod-stripes"), None);
+        assert_eq!(warning("-stripe"), None);
+        assert_eq!(warning("prod-str.pe"), None);
+    }
+
+    #[test]
+    fn arn_of_another_region_warns() {
+        let other = ARN.replace("eu-west-1", "us-east-1");
+        assert_eq!(warning(&other), Some("SECRET_IN_OTHER_REGION"));
+    }
+
+    #[test]
+    fn partial_and_foreign_arns_are_refused_with_the_remedy() {
+        for (arn, remedy) in [
+            (ARN.replace("-AbCd12", ""), "partial ARN"),
+            (ARN.replace("AbCd12", "AbCd1"), "partial ARN"),
+            (ARN.replace("-AbCd12", "-??????"), "partial ARN"),
+            (format!("{ARN}:apiKey::"), "`property`"),
+            (
+                ARN.replace("secretsmanager", "ssm"),
+                "not the ARN of a secret",
+            ),
+            (ARN.replace("eu-west-1", ""), "region"),
+            (ARN.replace("123456789012", "12"), "account"),
+            ("arn:".to_owned(), "not the ARN of a secret"),
+        ] {
+            let error = SecretName::parse(&arn).expect_err(&arn);
+            assert_eq!(error.reason(), Reason::LocationInvalid, "{arn}");
+            assert!(error.to_string().contains(remedy), "{arn}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_that_aws_refuses_are_refused_here() {
+        let long = "x".repeat(513);
+        for name in ["", "a b", "a:b", "é", "a\n", "a?b", long.as_str()] {
+            let error = SecretName::parse(name).expect_err(name);
+            assert_eq!(error.reason(), Reason::LocationInvalid, "{name}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+
+use std::collections::BTreeMap;
+
+use crate::backend::TAG_PREFIX;
+
+/// AWS allows 50 tags; two are ours.
+const TAGS_MAX: usize = 48;
+
+/// How the names of regions begin, in every partition.
+const AREAS: &[&str] = &[
+    "af", "ap", "ca", "cn", "eu", "eu-isoe", "eusc-de", "il", "me", "mx", "sa", "us", "us-gov",
+    "us-iso", "us-isob", "us-isof",
+];
+
+/// How they go on.
+const DIRECTIONS: &[&str] = &[
+    "central",
+    "east",
+    "north",
+    "northeast",
+    "northwest",
+    "south",
+    "southeast",
+    "southwest",
+    "west",
+];
+
+/// The settings of one vault of kind `aws`. Holds no credentials: the SDK's own chain finds them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct AwsSettings {
+    /// Where the secrets are, `eu-central-1` for example.
+    pub region: String,
+    /// Another place to call than the region's own, for emulators and private endpoints.
+    pub endpoint_url: Option<String>,
+    /// The profile of the shared configuration files that has the credentials.
+    pub profile: Option<String>,
+    /// A role to assume.
+    pub role_arn: Option<String>,
+    /// What the role's trust policy asks for.
+    pub external_id: Option<String>,
+    /// The key that new secrets are encrypted with; else the account's own.
+    pub kms_key_id: Option<String>,
+    /// Tags that new secrets get.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SettingsProblem {
+    /// The key under `settings`.
+    pub key: &'static str,
+    /// What is wrong and the remedy.
+    pub remedy: &'static str,
+}
+
+impl AwsSettings {
+    /// Everything that is wrong, found without asking anybody.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let endpoint = self.endpoint_url.as_deref();
+        let checks = [
+            (
+                "region",
+                !is_region(&self.region),
+                "is not the name of an AWS region; write it as in eu-central-1",
+            ),
+            (
+                "endpoint_url",
+                endpoint.is_some_and(|url| !is_safe_endpoint(url)),
+                "is not https://HOST[:PORT]; plain http:// is for emulators on loopback only, \
+                 because secrets would travel readable",
+            ),
+            (
+                "profile",
+                self.profile.as_deref().is_some_and(is_blank),
+                "is empty; name a profile or leave it out",
+            ),
+            (
+                "profile",
+                self.profile.is_some() && self.role_arn.is_some(),
+                "contradicts role_arn; drop one of the two (a profile can name a role itself)",
+            ),
+            (
+                "role_arn",
+                self.role_arn.as_deref().is_some_and(|arn| !is_role(arn)),
+                "is not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME",
+            ),
+            (
+                "external_id",
+                self.external_id.is_some() && self.role_arn.is_none(),
+                "goes with role_arn, which is missing; add role_arn or drop external_id",
+            ),
+            (
+                "external_id",
+                self.external_id
+                    .as_deref()
+                    .is_some_and(|id| !(2..=1224).contains(&id.len())),
+                "has to be 2 to 1224 characters long",
+            ),
+            (
+                "kms_key_id",
+                self.kms_key_id.as_deref().is_some_and(is_blank),
+                "is empty; name a key by id, alias or ARN, or leave it out",
+            ),
+            (
+                "tags",
+                self.tags.len() > TAGS_MAX,
+                "are more than 48, and AWS takes 50 with the two of Claviger's own",
+            ),
+            (
+                "tags",
+                !self.tags.iter().all(|(key, value)| is_tag(key, value)),
+                "have a key that is empty, longer than 128 or begins with aws: or claviger:, or a \
+                 value longer than 256 characters",
+            ),
+        ];
+        let wrong = checks.into_iter().filter(|(_, is_wrong, _)| *is_wrong);
+        wrong
+            .map(|(key, _, remedy)| SettingsProblem { key, remedy })
+            .collect()
+    }
+}
+
+/// Whether it looks like a region of today or tomorrow: area, direction, number.
+pub(crate) fn is_region(text: &str) -> bool {
+    let mut parts = text.rsplitn(3, '-');
+    let (Some(number), Some(direction), Some(area)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    matches!(number.as_bytes(), [b'1'..=b'9'])
+        && DIRECTIONS.contains(&direction)
+        && AREAS.contains(&area)
+}
+
+fn is_safe_endpoint(url: &str) -> bool {
+    let (is_plain, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) => (true, rest),
+        (None, None) => return false,
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    let host = host.unwrap_or_default();
+    let is_loopback = host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    let is_host = !host.is_empty() && !authority.contains(['@', '?', '#', ' ']);
+    is_host && (!is_plain || is_loopback)
+}
+
+fn is_role(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    matches!(parts.as_slice(), ["arn", partition, "iam", "", account, role]
+        if partition.starts_with("aws") && is_account(account)
+            && role.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
+}
+
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_tag(key: &str, value: &str) -> bool {
+    (1..=128).contains(&key.chars().count())
+        && !key.starts_with("aws:")
+        && !key.starts_with(TAG_PREFIX)
+        && value.chars().count() <= 256
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(change: impl FnOnce(&mut AwsSettings)) -> Vec<&'static str> {
+        let mut settings = AwsSettings {
+            region: "eu-central-1".to_owned(),
+            ..AwsSettings::default()
+        };
+        change(&mut settings);
+        let problems = settings.problems().into_iter();
+        problems.map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn settings_that_work_have_no_problem() {
+        assert_eq!(keys(|_| ()), [""; 0]);
+        let whole = keys(|settings| {
+            settings.endpoint_url = Some("https://vpce-1.example:8443/".to_owned());
+            settings.role_arn = Some("arn:aws-us-gov:iam::123456789012:role/a/b".to_owned());
+            settings.external_id = Some("id".to_owned());
+            settings.kms_key_id = Some("alias/claviger".to_owned());
+            settings.tags = BTreeMap::from([("team".to_owned(), String::new())]);
+        });
+        assert_eq!(whole, [""; 0]);
+    }
+
+    #[test]
+    fn regions_of_every_partition_are_known_and_typos_are_not() {
+        for region in [
+            "us-east-1",
+            "us-gov-west-1",
+            "cn-northwest-1",
+            "eusc-de-east-1",
+            "il-central-1",
+        ] {
+            assert!(is_region(region), "{region}");
+        }
+        for text in [
+            "",
+            "eu",
+            "eu-central",
+            "eu-centrall-1",
+            "eu-central-01",
+            "EU-central-1",
+            "uk-west-1",
+            "eu-central-1 ",
+        ] {
+            assert!(!is_region(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_travel_readable_only_on_loopback() {
+        for (url, is_safe) in [
+            ("http://127.0.0.1:5000", true),
+            ("http://localhost:5000/", true),
+            ("http://[::1]:5000", true),
+            ("http://moto:5000", false),
+            ("http://localhost.evil.example", false),
+            ("http://localhost@evil.example", false),
+            ("https://", false),
+            ("https://user:pass@host", false),
+            ("secretsmanager.eu-central-1.amazonaws.com", false),
+        ] {
+            let found = keys(|settings| settings.endpoint_url = Some(url.to_owned()));
+            assert_eq!(found.is_empty(), is_safe, "{url}");
+        }
+    }
+
+    #[test]
+    fn half_given_credentials_are_named() {
+        assert_eq!(
+            keys(|settings| settings.external_id = Some("id".to_owned())),
+            ["external_id"]
+        );
+        let both = keys(|settings| {
+            settings.profile = Some("p".to_owned());
+            settings.role_arn = Some("arn:aws:iam::123456789012:role/r".to_owned());
+        });
+        assert_eq!(both, ["profile"]);
+        let user = keys(|settings| {
+            settings.role_arn = Some("arn:aws:iam::123456789012:user/u".to_owned());
+        });
+        assert_eq!(user, ["role_arn"]);
+    }
+
+    #[test]
+    fn tags_of_others_are_not_taken() {
+        for key in ["", "aws:x", "claviger:store"] {
+            let found = keys(|settings| {
+                settings.tags.insert(key.to_owned(), String::new());
+            });
+            assert_eq!(found, ["tags"], "{key}");
+        }
+    }
+}

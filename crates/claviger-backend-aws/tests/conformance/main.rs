@@ -1,0 +1,212 @@
+//! The conformance suite against moto, and what only AWS has: labels, tags, keys, ARNs.
+
+#[cfg(test)]
+mod moto;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use aws_sdk_secretsmanager::types::Tag;
+    use claviger_backend::testkit::{self, Console as _};
+    use claviger_backend::{Address, Backend, CallContext, Write, Written};
+    use claviger_backend_aws::{Aws, AwsSettings};
+    use claviger_core::{Format, Id, Reason, Result, SecretBytes, SystemClock, Uid};
+
+    use crate::moto::{CREDENTIALS, Moto};
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    async fn aws(settings: &AwsSettings) -> Aws {
+        assert_eq!(settings.problems(), []);
+        let clock = Arc::new(SystemClock);
+        Aws::with_credentials(settings, CREDENTIALS, Uid::random(), TIMEOUT, clock).await
+    }
+
+    fn cx() -> CallContext {
+        CallContext {
+            call_id: Uid::random(),
+        }
+    }
+
+    fn address(secret: &str) -> Address {
+        Address {
+            owner: Uid::random(),
+            secret: secret.to_owned(),
+        }
+    }
+
+    async fn put(aws: &Aws, address: &Address, text: &str, adopt: bool) -> Result<Written> {
+        let value = SecretBytes::new(text.into());
+        let write = Write {
+            write_id: Uid::random(),
+            value: &value,
+            format: Format::Text,
+            adopt,
+        };
+        aws.write(&cx(), address, &write).await
+    }
+
+    async fn read(aws: &Aws, address: &Address, version: Option<&Id>) -> Result<String> {
+        let reading = aws.read(&cx(), address, version).await?;
+        Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn aws_keeps_the_contract() {
+        let moto = Moto::start();
+        let backend = Arc::new(aws(&moto.settings()).await);
+        testkit::conformance(backend, Some(Arc::new(moto.console()))).await;
+    }
+
+    #[tokio::test]
+    async fn every_false_claim_fails_the_suite() {
+        let moto = Moto::start();
+        let backend: Arc<dyn Backend> = Arc::new(aws(&moto.settings()).await);
+        for (name, claimed) in testkit::flips(backend.capabilities()) {
+            let flipped = testkit::Flipped {
+                backend: Arc::clone(&backend),
+                claimed,
+            };
+            let mut suite = tokio::task::JoinSet::new();
+            let console = Arc::new(moto.console());
+            suite.spawn(testkit::conformance(Arc::new(flipped), Some(console)));
+            let outcome = suite.join_next().await.expect("one suite");
+            assert!(
+                outcome.is_err_and(|error| error.is_panic()),
+                "the suite is green although `{name}` is a false claim"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_created_has_the_configured_key_and_tags_and_ours() {
+        let moto = Moto::start();
+        let settings = AwsSettings {
+            kms_key_id: Some("alias/claviger".to_owned()),
+            tags: BTreeMap::from([("team".to_owned(), "payments".to_owned())]),
+            ..moto.settings()
+        };
+        let aws = aws(&settings).await;
+        let address = address("acme/stripe");
+        put(&aws, &address, "v", false).await.expect("created");
+        let console = moto.console().0;
+        let secret = console.describe_secret().secret_id("acme/stripe");
+        let secret = secret.send().await.expect("described");
+        assert_eq!(secret.kms_key_id(), Some("alias/claviger"));
+        let mut keys: Vec<_> = secret.tags().iter().filter_map(Tag::key).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["claviger:definition", "claviger:store", "team"]);
+    }
+
+    #[tokio::test]
+    async fn adopting_keeps_the_tags_and_the_description_of_others() {
+        let moto = Moto::start();
+        let console = moto.console();
+        let create = console.0.create_secret().name("theirs").secret_string("a");
+        let create = create
+            .description("do not touch")
+            .tags(Tag::builder().key("cost").value("42").build());
+        create.send().await.expect("created");
+        let aws = aws(&moto.settings()).await;
+        let address = address("theirs");
+        put(&aws, &address, "b", true).await.expect("adopted");
+        put(&aws, &address, "c", false).await.expect("ours");
+        let secret = console.0.describe_secret().secret_id("theirs");
+        let secret = secret.send().await.expect("described");
+        assert_eq!(secret.description(), Some("do not touch"));
+        let has_tag = |tag: &Tag| tag.key() == Some("cost") && tag.value() == Some("42");
+        assert!(secret.tags().iter().any(has_tag));
+    }
+
+    #[tokio::test]
+    async fn a_label_can_be_pinned_and_an_absent_one_is_an_absent_version() {
+        let moto = Moto::start();
+        let aws = aws(&moto.settings()).await;
+        let address = address("labels");
+        put(&aws, &address, "one", false).await.expect("written");
+        put(&aws, &address, "two", false).await.expect("written");
+        let previous = Id::from_static("AWSPREVIOUS");
+        assert_eq!(
+            read(&aws, &address, Some(&previous)).await.expect("read"),
+            "one"
+        );
+        let absent = Id::from_static("AWSPENDING");
+        let error = read(&aws, &address, Some(&absent)).await;
+        assert_eq!(error.expect_err("absent").reason(), Reason::VersionNotFound);
+        let elsewhere = self::address("nowhere");
+        let error = read(&aws, &elsewhere, Some(&absent)).await;
+        assert_eq!(error.expect_err("absent").reason(), Reason::SecretNotFound);
+    }
+
+    /// A label moved in the console is the latest version too; moto serves the old one to who does
+    /// not name the label.
+    #[tokio::test]
+    async fn the_latest_version_is_the_one_labelled_current() {
+        let moto = Moto::start();
+        let aws = aws(&moto.settings()).await;
+        let address = address("moved");
+        let first = put(&aws, &address, "one", false).await.expect("written");
+        let second = put(&aws, &address, "two", false).await.expect("written");
+        let console = moto.console().0;
+        let moved = console.update_secret_version_stage().secret_id("moved");
+        let moved = moved
+            .version_stage("AWSCURRENT")
+            .move_to_version_id(first.version.as_str())
+            .remove_from_version_id(second.version.as_str());
+        moved.send().await.expect("moved");
+        assert_eq!(read(&aws, &address, None).await.expect("read"), "one");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_found_by_its_full_arn_where_the_arn_says() {
+        let moto = Moto::start();
+        let here = aws(&moto.settings()).await;
+        put(&here, &address("prod-stripe"), "here", false)
+            .await
+            .expect("written");
+        put(&here, &address("prod"), "prod", false)
+            .await
+            .expect("written");
+        let console = moto.console().0;
+        let secret = console.describe_secret().secret_id("prod-stripe");
+        let secret = secret.send().await.expect("described");
+        let arn = secret.arn().expect("has one");
+        let elsewhere = AwsSettings {
+            region: "us-east-1".to_owned(),
+            ..moto.settings()
+        };
+        let elsewhere = aws(&elsewhere).await;
+        let by_name = read(&elsewhere, &address("prod-stripe"), None).await;
+        assert_eq!(
+            by_name.expect_err("not in this region").reason(),
+            Reason::SecretNotFound
+        );
+        for vault in [&here, &elsewhere] {
+            let read = read(vault, &address(arn), None).await;
+            assert_eq!(read.expect("read"), "here");
+        }
+        assert_eq!(
+            read(&here, &address("prod"), None).await.expect("read"),
+            "prod"
+        );
+        assert_eq!(here.check_name(arn).expect("valid"), None);
+        let warning = elsewhere.check_name(arn).expect("valid");
+        assert_eq!(warning.expect("warns").reason, "SECRET_IN_OTHER_REGION");
+    }
+
+    #[tokio::test]
+    async fn what_a_rotation_replaced_behind_our_back_is_told() {
+        let moto = Moto::start();
+        let aws = aws(&moto.settings()).await;
+        let address = address("rotated");
+        let first = put(&aws, &address, "one", false).await.expect("written");
+        moto.console().put("rotated", "console").await;
+        let second = put(&aws, &address, "two", false).await.expect("written");
+        assert_ne!(second.replaced, Some(first.version));
+        let replaced = read(&aws, &address, second.replaced.as_ref()).await;
+        assert_eq!(replaced.expect("read"), "console");
+    }
+}
