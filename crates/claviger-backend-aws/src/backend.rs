@@ -5,25 +5,26 @@ use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
-use aws_sdk_secretsmanager::primitives::{Blob, DateTime};
 use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
 use claviger_backend::{
     Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
     VersionState, Write, Written,
 };
-use claviger_core::{Clock, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
 
 use crate::AwsSettings;
 use crate::client::Client;
 use crate::error::Failure;
 use crate::name::SecretName;
+use crate::shapes::{
+    Content, has_tag, is_version_id, labelled, reading, stored_version, tag, time, version_info,
+};
 
 /// What the names of our own tags begin with.
 pub(crate) const TAG_PREFIX: &str = "claviger:";
@@ -191,7 +192,7 @@ impl Aws {
             .await;
         match created.map_err(|error| self.failure(&error)) {
             Ok(created) => Ok(Written {
-                version: stored_version(created.version_id())?,
+                version: stored_version(created.version_id(), Reason::WriteOutcomeUnknown)?,
                 replaced: None,
             }),
             Err(failure) => Err(self.write_error(name, failure).await),
@@ -228,7 +229,7 @@ impl Aws {
             .await;
         match put.map_err(|error| self.failure(&error)) {
             Ok(put) => {
-                let version = stored_version(put.version_id())?;
+                let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
                 let replaced = self.replaced(name, &version).await;
                 Ok(Written { version, replaced })
             }
@@ -456,75 +457,4 @@ impl fmt::Debug for Aws {
             .field("region", &self.client.region())
             .finish_non_exhaustive()
     }
-}
-
-/// A value in the arm of the request that fits its format.
-struct Content {
-    text: Option<String>,
-    binary: Option<Blob>,
-}
-
-impl Content {
-    fn of(write: &Write<'_>) -> Result<Self> {
-        let bytes = write.value.expose().to_vec();
-        match write.format {
-            Format::Binary => Ok(Self {
-                text: None,
-                binary: Some(Blob::new(bytes)),
-            }),
-            Format::Text => Ok(Self {
-                text: Some(String::from_utf8(bytes).map_err(|_| Error::new(Reason::ValueNotText))?),
-                binary: None,
-            }),
-        }
-    }
-}
-
-/// AWS's ids of versions have 32 to 64 characters; anything else that is pinned is a label.
-fn is_version_id(version: &str) -> bool {
-    (32..=64).contains(&version.len())
-}
-
-fn reading(found: GetSecretValueOutput) -> Result<Reading> {
-    let version = stored_version(found.version_id())?;
-    let text = found.secret_string.map(String::into_bytes);
-    let value = text.or_else(|| found.secret_binary.map(Blob::into_inner));
-    // A version that a rotation has begun and not filled.
-    let value = value.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
-    Ok(Reading {
-        version,
-        value: SecretBytes::new(value),
-    })
-}
-
-fn stored_version(version: Option<&str>) -> Result<Id> {
-    let version = version.unwrap_or_default();
-    Id::parse("version", version).map_err(|error| Error::new(Reason::Internal).caused_by(error))
-}
-
-fn version_info(entry: &SecretVersionsListEntry) -> Option<VersionInfo> {
-    Some(VersionInfo {
-        version: Id::parse("version", entry.version_id()?).ok()?,
-        state: VersionState::Enabled,
-        create_time: time(entry.created_date()).unwrap_or(SystemTime::UNIX_EPOCH),
-    })
-}
-
-fn labelled<'a>(secret: &'a DescribeSecretOutput, label: &str) -> Option<&'a str> {
-    let mut versions = secret.version_ids_to_stages()?.iter();
-    let found = versions.find(|(_, labels)| labels.iter().any(|found| found == label));
-    found.map(|(version, _)| version.as_str())
-}
-
-fn tag(key: &str, value: &str) -> Tag {
-    Tag::builder().key(key).value(value).build()
-}
-
-fn has_tag(tags: &[Tag], key: &str, value: &str) -> bool {
-    tags.iter()
-        .any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
-}
-
-fn time(date: Option<&DateTime>) -> Option<SystemTime> {
-    SystemTime::try_from(*date?).ok()
 }

@@ -6,7 +6,7 @@
 //! them. Writes create a secret or a version of it and touch nothing else but one tag that says
 //! which definition of which store it belongs to.
 //!
-//! [`backend`] is the contract, [`client`] the connection, [`error`] the one table from what AWS
+//! `backend` keeps the contract, `client` is the connection, `error` the one table from what AWS
 //! answers to a reason. Properties of a document are the broker's work; rotation, policies and
 //! deletion stay the console's.
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ mod client;
 mod error;
 mod name;
 mod settings;
+mod shapes;
 
 pub use backend::Aws;
 pub use settings::{AwsSettings, SettingsProblem};

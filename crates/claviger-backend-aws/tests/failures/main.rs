@@ -1,0 +1,82 @@
+//! What becomes of every failure of AWS: recorded answers, and those no emulator gives.
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod stub;
+#[cfg(test)]
+mod transport;
+
+#[cfg(test)]
+mod support {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use claviger_backend::{Address, Backend, CallContext, Write};
+    use claviger_backend_aws::{Aws, AwsSettings};
+    use claviger_core::{Error, Format, Id, ManualClock, SecretBytes, Uid};
+
+    use crate::stub::Stub;
+
+    /// Stored and served by the stub; must be in no error.
+    pub(crate) const VALUE: &str = "canary-value";
+
+    /// What the tests' clock shows: 2026-11-22 12:00:00 UTC.
+    pub(crate) const NOW: Duration = Duration::from_secs(1_795_348_800);
+
+    pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+    /// Passes in full where nothing answers.
+    pub(crate) const SHORT: Duration = Duration::from_secs(2);
+
+    pub(crate) async fn aws(stub: &Stub, timeout: Duration) -> Aws {
+        let settings = AwsSettings {
+            region: "eu-central-1".to_owned(),
+            endpoint_url: Some(stub.url()),
+            ..AwsSettings::default()
+        };
+        let clock = Arc::new(ManualClock::at(NOW));
+        Aws::with_credentials(&settings, ("AKIA", "x"), Uid::random(), timeout, clock).await
+    }
+
+    pub(crate) fn cx() -> CallContext {
+        CallContext {
+            call_id: Uid::random(),
+        }
+    }
+
+    fn address() -> Address {
+        Address {
+            owner: Uid::random(),
+            secret: "acme/stripe".to_owned(),
+        }
+    }
+
+    pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {
+        let error = aws.read(&cx(), &address(), version).await;
+        safe(error.expect_err("the read fails"))
+    }
+
+    pub(crate) async fn write_fails(aws: &Aws) -> Error {
+        let value = SecretBytes::new(VALUE.into());
+        let write = Write {
+            write_id: Uid::random(),
+            value: &value,
+            format: Format::Text,
+            adopt: true,
+        };
+        let error = aws.write(&cx(), &address(), &write).await;
+        safe(error.expect_err("the write fails"))
+    }
+
+    /// Nothing of what came from AWS is for clients, and no value is for logs.
+    fn safe(error: Error) -> Error {
+        let shown = error.to_string();
+        for upstream in ["upstream", "arn:", "claviger-role", "Exception"] {
+            assert!(!shown.contains(upstream), "{shown}");
+        }
+        let logged = format!("{error:?}");
+        assert!(!logged.contains("canary"), "{logged}");
+        error
+    }
+}

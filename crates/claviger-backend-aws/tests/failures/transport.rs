@@ -1,0 +1,65 @@
+//! Answers that do not come, or not whole.
+
+use claviger_backend::Backend;
+use claviger_core::Reason;
+
+use crate::stub::{Reply, Stub};
+use crate::support::{LONG, SHORT, aws, cx, read_fails, write_fails};
+
+const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
+
+#[tokio::test]
+async fn lost_answer_is_harmless_to_a_read_and_leaves_a_write_open() {
+    for (reply, timeout) in [
+        (Reply::HalfBody, LONG),
+        (Reply::Reset, LONG),
+        (Reply::Hang, SHORT),
+    ] {
+        let stub = Stub::start(vec![
+            ("GetSecretValue", vec![reply.clone()]),
+            ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
+            ("TagResource", vec![Reply::json(200, "")]),
+            ("PutSecretValue", vec![reply.clone()]),
+        ]);
+        let reading = aws(&stub, timeout).await;
+        let error = read_fails(&reading, None).await;
+        assert_eq!(error.reason(), Reason::VaultUnreachable, "{reply:?}");
+        assert!(stub.count("GetSecretValue") <= 2, "{reply:?}");
+        let error = write_fails(&aws(&stub, timeout).await).await;
+        assert_eq!(error.reason(), Reason::WriteOutcomeUnknown, "{reply:?}");
+        assert_eq!(stub.count("PutSecretValue"), 1, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn lost_answer_to_a_creation_leaves_it_open() {
+    let absent = Reply::error(400, "ResourceNotFoundException", "");
+    let stub = Stub::start(vec![
+        ("DescribeSecret", vec![absent]),
+        ("CreateSecret", vec![Reply::Reset]),
+    ]);
+    let error = write_fails(&aws(&stub, LONG).await).await;
+    assert_eq!(error.reason(), Reason::WriteOutcomeUnknown);
+    assert_eq!(stub.count("CreateSecret"), 1);
+}
+
+/// Nothing was stored: only the question before it got lost.
+#[tokio::test]
+async fn write_that_was_never_sent_has_a_known_outcome() {
+    let stub = Stub::start(vec![("DescribeSecret", vec![Reply::Reset])]);
+    let error = write_fails(&aws(&stub, LONG).await).await;
+    assert_eq!(error.reason(), Reason::VaultUnreachable);
+    assert_eq!(stub.count("PutSecretValue"), 0);
+}
+
+#[tokio::test]
+async fn vault_that_is_not_there_is_unreachable() {
+    let stub = Stub::start(Vec::new());
+    let aws = aws(&stub, LONG).await;
+    drop(stub);
+    let error = aws.check(&cx()).await.expect_err("nobody listens");
+    assert_eq!(error.reason(), Reason::VaultUnreachable);
+    let error = read_fails(&aws, None).await;
+    assert_eq!(error.reason(), Reason::VaultUnreachable);
+    assert!(format!("{error:?}").contains("not sent"), "{error:?}");
+}
