@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_access::{Call, Rpc};
@@ -25,6 +26,21 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) about: Arc<About>,
+    call_ids: Arc<CallIds>,
+}
+
+/// Call ids have to differ, not to be secret: a random number for each would cost a system call.
+#[derive(Debug)]
+struct CallIds {
+    process: Uid,
+    next: AtomicU64,
+}
+
+impl CallIds {
+    fn next(&self) -> Uid {
+        self.process
+            .numbered(self.next.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Api {
@@ -32,6 +48,10 @@ impl Api {
         Self {
             broker,
             about: Arc::new(about),
+            call_ids: Arc::new(CallIds {
+                process: Uid::random(),
+                next: AtomicU64::new(1),
+            }),
         }
     }
 
@@ -46,7 +66,7 @@ impl Api {
         Q: Message,
         F: Future<Output = Result<A>>,
     {
-        let call_id = Uid::random();
+        let call_id = self.call_ids.next();
         let timeout = client_timeout(&request).map_or(REQUEST_TIMEOUT, |t| t.min(REQUEST_TIMEOUT));
         let work = async {
             if request.get_ref().encoded_len() > REQUEST_BYTES_MAX {

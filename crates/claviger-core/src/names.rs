@@ -109,6 +109,12 @@ impl Uid {
         Self(uuid::Uuid::new_v4())
     }
 
+    /// This uid with its second half replaced: for many that only have to differ.
+    pub fn numbered(&self, number: u64) -> Self {
+        let (high, _) = self.0.as_u64_pair();
+        Self(uuid::Uuid::from_u64_pair(high, number))
+    }
+
     /// Its first byte: random, for spreading things out.
     pub fn first_byte(&self) -> u8 {
         let [first, ..] = *self.0.as_bytes();
