@@ -8,6 +8,7 @@ mod access;
 mod catalog;
 mod definition;
 mod definitions;
+mod deletion;
 mod dev;
 mod idempotency;
 mod page;
@@ -30,6 +31,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 pub use access::{GrantView, NewGrant};
+pub use claviger_backend::VersionState;
 pub use definition::{Content, Definition, Location};
 pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
