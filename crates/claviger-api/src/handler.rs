@@ -1,6 +1,7 @@
 //! What every call goes through: limit, authentication, deadline, and the way errors leave.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,12 +12,16 @@ use claviger_core::{Detail, Error, Reason, Result, Uid};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use crate::status::status_of;
+use crate::refusals::Refusals;
+use crate::status::{is_unauthenticated, status_of};
 use crate::{About, Peer, authenticate};
 
-/// Longest request message, in bytes. The decoder's own limit (4 MiB) lies well above, so that
-/// this error is the one that is seen.
+/// Longest request message, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// The decoder's own limit: so far above that [`REQUEST_BYTES_MAX`] is the error that is seen, and
+/// no more, because callers reach it before they are known.
+pub(crate) const DECODED_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
 /// Longest a call may take, whatever its client says.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,19 +32,30 @@ pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) about: Arc<About>,
     call_ids: Arc<CallIds>,
+    refusals: Arc<Refusals>,
 }
 
-/// Call ids have to differ, not to be secret: a random number for each would cost a system call.
+/// Call ids have to differ and not to tell how many calls there were; a random number for each
+/// would cost a system call.
 #[derive(Debug)]
 struct CallIds {
     process: Uid,
+    key: RandomState,
     next: AtomicU64,
 }
 
 impl CallIds {
+    fn new() -> Self {
+        Self {
+            process: Uid::random(),
+            key: RandomState::new(),
+            next: AtomicU64::new(0),
+        }
+    }
+
     fn next(&self) -> Uid {
-        self.process
-            .numbered(self.next.fetch_add(1, Ordering::Relaxed))
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.process.numbered(self.key.hash_one(number))
     }
 }
 
@@ -48,10 +64,8 @@ impl Api {
         Self {
             broker,
             about: Arc::new(about),
-            call_ids: Arc::new(CallIds {
-                process: Uid::random(),
-                next: AtomicU64::new(1),
-            }),
+            call_ids: Arc::new(CallIds::new()),
+            refusals: Arc::new(Refusals::new()),
         }
     }
 
@@ -84,7 +98,12 @@ impl Api {
         match result {
             Ok(answer) => Ok(Response::new(answer)),
             Err(error) => {
-                tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
+                if is_unauthenticated(error.reason()) {
+                    // Anyone can cause these without end: the audit log has a bounded number.
+                    tracing::debug!(%call_id, rpc = rpc.name, ?error, "call refused");
+                } else {
+                    tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
+                }
                 Err(status_of(&error, call_id))
             }
         }
@@ -111,10 +130,13 @@ impl Api {
                 purpose: None,
             }),
             Err(error) => {
-                let audit = self.broker.audit();
-                audit
-                    .refuse_unauthenticated(id, rpc.name, peer.as_str(), error.reason())
-                    .await?;
+                if let Some(unnoted) = self.refusals.admit() {
+                    let (peer, reason) = (peer.as_str(), error.reason());
+                    let audit = self.broker.audit();
+                    audit
+                        .refuse_unauthenticated(id, rpc.name, peer, reason, unnoted)
+                        .await?;
+                }
                 Err(error)
             }
         }

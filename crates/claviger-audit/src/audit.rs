@@ -35,6 +35,19 @@ pub struct Facts {
     pub subject: Option<Id>,
 }
 
+impl Facts {
+    fn fill(self, decision: &mut Decision) {
+        let Self {
+            vault,
+            version,
+            subject,
+        } = self;
+        decision.vault = vault;
+        decision.version = version;
+        decision.subject = subject;
+    }
+}
+
 /// The audit log. Dropping the last handle writes and syncs what is queued.
 #[derive(Debug)]
 pub struct Audit {
@@ -113,8 +126,10 @@ impl Audit {
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE`: the side effect must not happen.
-    pub async fn intent(&self, authorized: &Authorized) -> Result<()> {
-        self.write(Entry::Decision(authorized.begin())).await
+    pub async fn intent(&self, authorized: &Authorized, facts: Facts) -> Result<()> {
+        let mut decision = authorized.begin();
+        facts.fill(&mut decision);
+        self.write(Entry::Decision(decision)).await
     }
 
     /// Writes the last record of a call and hands its result on: one record, whatever happens.
@@ -134,16 +149,7 @@ impl Audit {
         };
         let mut decision = authorized.end(outcome);
         match &result {
-            Ok(value) => {
-                let Facts {
-                    vault,
-                    version,
-                    subject,
-                } = facts(value);
-                decision.vault = vault;
-                decision.version = version;
-                decision.subject = subject;
-            }
+            Ok(value) => facts(value).fill(&mut decision),
             Err(error) => decision.reason = Some(error.reason()),
         }
         if outcome == Outcome::Denied {
@@ -154,7 +160,8 @@ impl Audit {
         result
     }
 
-    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`.
+    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`, `unnoted` says how
+    /// many of the kind came before it and were only counted.
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
@@ -164,12 +171,14 @@ impl Audit {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
+        unnoted: u64,
     ) -> Result<()> {
         let entry = Entry::Refusal {
             call_id,
             rpc,
             peer,
             reason,
+            unnoted,
         };
         self.write(entry).await
     }

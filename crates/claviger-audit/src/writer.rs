@@ -312,6 +312,7 @@ mod tests {
             rpc: "claviger.v1.SecretService/GetSecret",
             peer: "tcp",
             reason: Reason::TokenInvalid,
+            unnoted: 0,
         });
         Bundle::new(vec![job], None)
     }

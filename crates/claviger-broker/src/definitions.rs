@@ -109,13 +109,9 @@ impl Broker {
             .await
             .map_err(|e| e.at("definition.name"))?
             .record;
-        if let Some(gone) = existing.take_if(|stored| {
-            stored.record.project_uid != project.uid || self.is_gone(&stored.record)
-        }) {
-            self.erase(authorized, &gone).await?;
-        }
+        let gone = existing.take_if(|stored| self.is_gone(&stored.record));
         match existing {
-            None => self.create(authorized, &project, put, request).await,
+            None => self.create(authorized, &project, gone, put, request).await,
             Some(stored) if stored.record.delete_time.is_some() => {
                 Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &put.name))
             }
@@ -136,7 +132,7 @@ impl Broker {
         let Some(creating) = stored.as_ref().filter(|stored| stored.record.is_creating()) else {
             return Ok(stored);
         };
-        self.settle_definition(&context(authorized), &creating.record)
+        self.settle_definition(&context(authorized), &creating.record, None)
             .await?;
         self.find_definition(name).await
     }
@@ -145,6 +141,7 @@ impl Broker {
         &self,
         authorized: &Authorized,
         project: &Project,
+        gone: Option<Stored<Definition>>,
         put: PutDefinition,
         request: Option<FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
@@ -156,46 +153,53 @@ impl Broker {
         let definition = Definition {
             name: put.name.clone(),
             uid: Uid::random(),
-            project_uid: project.uid,
             content: put.content,
             generation: 1,
             create_time: now,
             update_time: now,
             delete_time: None,
+            is_purging: false,
             places: std::collections::BTreeMap::new(),
         };
-        let mut outcome = PutDefinitionOutcome {
-            definition,
-            version: None,
-            warnings: Vec::new(),
-        };
-        let Some(payload) = put.payload else {
-            if !put.is_dry_run {
-                self.audit.intent(authorized).await?;
-                self.commit_definition(&outcome, Expect::Absent, request.as_ref())
-                    .await?;
+        let mut outcome = PutDefinitionOutcome::of(definition, project);
+        let write = match put.payload {
+            None => None,
+            Some(payload) => {
+                let definition = &outcome.definition;
+                let route = definition.only_route(project, &self.vaults)?;
+                let (value, warnings) = payload.admit(
+                    definition.content.kind,
+                    definition.content.format,
+                    route.vault.capabilities().value_bytes_max,
+                )?;
+                outcome.warnings.extend(warnings);
+                Some((route, value))
             }
-            return Ok(outcome);
         };
-
-        let definition = &outcome.definition;
-        let route = definition.only_route(project, &self.vaults)?;
-        let (value, warnings) = payload.admit(
-            definition.content.kind,
-            definition.content.format,
-            route.vault.capabilities().value_bytes_max,
-        )?;
-        outcome.warnings = warnings;
         if put.is_dry_run {
             return Ok(outcome);
         }
-        self.audit.intent(authorized).await?;
-        let target = Target::New(&outcome.definition);
-        let answer = request.as_ref().map(|request| (request, &outcome));
-        let version = self
-            .write_value(authorized, target, &route, &value, answer)
-            .await?;
-        outcome.version = Some(version);
+
+        self.audit.intent(authorized, Facts::default()).await?;
+        if let Some(gone) = gone {
+            self.erase(authorized, &gone).await?;
+        }
+        let _gate = self.project_gate.read().await;
+        self.project(authorized).await?;
+        match write {
+            None => {
+                self.commit_definition(&outcome, Expect::Absent, request.as_ref())
+                    .await?
+            }
+            Some((route, value)) => {
+                let target = Target::New(&outcome.definition);
+                let answer = request.as_ref().map(|request| (request, &outcome));
+                let version = self
+                    .write_value(authorized, target, &route, &value, answer)
+                    .await?;
+                outcome.version = Some(version);
+            }
+        }
         Ok(outcome)
     }
 
@@ -219,30 +223,32 @@ impl Broker {
             None => put.content,
         };
         content.validate(&put.name, project, &self.vaults)?;
-        let definition = (**existing).clone();
-        let mut outcome = PutDefinitionOutcome {
-            definition,
-            version: None,
-            warnings: Vec::new(),
-        };
+        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project);
         if content == existing.content {
             return Ok(outcome);
         }
         match &put.etag {
             Some(etag) => check_etag(etag, existing)?,
-            None if put.mask.is_some() => {}
+            None if put
+                .mask
+                .as_ref()
+                .is_some_and(|paths| !is_full_replace(paths)) => {}
             None => {
                 return Err(Error::new(Reason::DefinitionExists).with(Detail::Resource, &put.name));
             }
         }
         check_interpretation(existing, &content)?;
-        outcome.definition.content = content;
+        let definition = Definition {
+            content,
+            ..outcome.definition
+        };
+        outcome = PutDefinitionOutcome::of(definition, project);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
         if put.is_dry_run {
             return Ok(outcome);
         }
-        self.audit.intent(authorized).await?;
+        self.audit.intent(authorized, Facts::default()).await?;
         self.commit_change(authorized, outcome, stored.revision, request.as_ref())
             .await
     }
@@ -360,8 +366,7 @@ impl Broker {
         Ok(Page::of(scanned, request).filter_map(|stored| {
             let definition = self.visible(&stored).ok()?;
             let content = &definition.content;
-            let is_shown = definition.project_uid == project.uid
-                && (filter.is_showing_deleted || definition.delete_time.is_none())
+            let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
                 && filter.kind.is_none_or(|kind| content.kind == kind)
                 && filter.vault.as_ref().is_none_or(|vault| {
                     content
@@ -371,6 +376,18 @@ impl Broker {
                 });
             is_shown.then_some(definition)
         }))
+    }
+}
+
+impl PutDefinitionOutcome {
+    fn of(definition: Definition, project: &Project) -> Self {
+        let is_sharing = definition.content.is_sharing(&definition.name, project);
+        let warnings = is_sharing.then_some(Warning::EnvironmentsShareValue);
+        Self {
+            definition,
+            version: None,
+            warnings: warnings.into_iter().collect(),
+        }
     }
 }
 
@@ -413,6 +430,10 @@ fn check_interpretation(existing: &Definition, content: &Content) -> Result<()> 
         field,
         "cannot change once there is a value; register a new definition",
     ))
+}
+
+fn is_full_replace(paths: &[String]) -> bool {
+    paths.iter().any(|path| path == "*")
 }
 
 /// The existing content with the named fields taken from the new one.

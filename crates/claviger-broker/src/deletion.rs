@@ -10,8 +10,9 @@ use claviger_core::{DefinitionName, Detail, Error, Reason, Resource, Result};
 use claviger_store::{Batch, Committed, Expect, Stored};
 
 use crate::catalog::authorized_definition;
+use crate::definition::not_found;
 use crate::definitions::check_etag;
-use crate::writes::ATTEMPTS;
+use crate::writes::{ATTEMPTS, in_progress};
 use crate::{Broker, Definition, context};
 
 impl Broker {
@@ -35,26 +36,34 @@ impl Broker {
             |_| Facts::default(),
             move |broker, authorized| async move {
                 let stored = broker.definition(&authorized).await?;
-                broker
-                    .settle_definition(&context(&authorized), &stored.record)
-                    .await?;
-                let stored = broker.definition(&authorized).await?;
-                if let Some(etag) = &etag {
-                    check_etag(etag, &stored.record)?;
-                }
-                let is_deleted = stored.record.delete_time.is_some();
-                if is_deleted && !is_purging {
-                    return Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &name));
-                }
-                broker.audit.intent(&authorized).await?;
-                let stored = if is_deleted {
-                    stored
-                } else {
-                    let now = broker.clock.now();
-                    broker
-                        .set_deleted(&authorized, |definition| definition.delete_time = Some(now))
-                        .await?
+                let cx = context(&authorized);
+                broker.settle_definition(&cx, &stored.record, None).await?;
+                let now = broker.clock.now();
+                let delete = |definition: &mut Definition| {
+                    if let Some(etag) = &etag {
+                        check_etag(etag, definition)?;
+                    }
+                    if definition
+                        .places
+                        .values()
+                        .any(|state| state.pending.is_some())
+                    {
+                        return Err(in_progress(&name));
+                    }
+                    if definition.delete_time.is_some() && !is_purging {
+                        return Err(
+                            Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &name)
+                        );
+                    }
+                    definition.delete_time.get_or_insert(now);
+                    definition.is_purging |= is_purging;
+                    Ok(())
                 };
+                // Refused before anything is said to be about to happen, and asked again by the
+                // commit.
+                delete(&mut (*broker.definition(&authorized).await?.record).clone())?;
+                broker.audit.intent(&authorized, Facts::default()).await?;
+                let stored = broker.change_deletion(&authorized, delete).await?;
                 if is_purging {
                     broker.erase(&authorized, &stored).await?;
                 }
@@ -86,37 +95,59 @@ impl Broker {
                 if stored.record.delete_time.is_none() {
                     return Ok((*stored.record).clone());
                 }
-                broker.audit.intent(&authorized).await?;
-                let stored = broker
-                    .set_deleted(&authorized, |definition| definition.delete_time = None)
-                    .await?;
+                broker.audit.intent(&authorized, Facts::default()).await?;
+                let undelete = |definition: &mut Definition| {
+                    if definition.is_purging {
+                        return Err(not_found(&definition.name));
+                    }
+                    definition.delete_time = None;
+                    Ok(())
+                };
+                let stored = broker.change_deletion(&authorized, undelete).await?;
                 Ok((*stored.record).clone())
             },
         )
         .await
     }
 
-    /// Changes a definition's delete time; a value written meanwhile does not stand in the way.
-    async fn set_deleted(
+    /// Changes whether a definition is deleted; a value written meanwhile does not stand in the
+    /// way.
+    async fn change_deletion(
         &self,
         authorized: &Authorized,
-        change: impl Fn(&mut Definition) + Send,
+        change: impl Fn(&mut Definition) -> Result<()> + Send,
     ) -> Result<Stored<Definition>> {
         let name = authorized_definition(authorized)?;
         for _ in 0..ATTEMPTS {
             let stored = self.definition(authorized).await?;
             let mut definition = (*stored.record).clone();
-            change(&mut definition);
+            change(&mut definition)?;
             let expect = Expect::Revision(stored.revision);
-            let batch = Batch::new().put(&Definition::record_id(name), &definition, expect);
-            if let Committed::At(revision) = self.records.commit(batch).await? {
-                return Ok(Stored {
-                    revision,
-                    record: Arc::new(definition),
-                });
+            if let Some(stored) = self.replace(definition, expect).await? {
+                return Ok(stored);
             }
         }
         Err(Error::new(Reason::Conflict).with(Detail::Resource, name))
+    }
+
+    /// Commits a definition; `None` if another change came in between.
+    async fn replace(
+        &self,
+        definition: Definition,
+        expect: Expect,
+    ) -> Result<Option<Stored<Definition>>> {
+        let record_id = Definition::record_id(&definition.name);
+        match self
+            .records
+            .commit(Batch::new().put(&record_id, &definition, expect))
+            .await?
+        {
+            Committed::At(revision) => Ok(Some(Stored {
+                revision,
+                record: Arc::new(definition),
+            })),
+            Committed::Conflict { .. } => Ok(None),
+        }
     }
 
     /// Whether a soft-deleted definition's name is free again.
@@ -134,13 +165,22 @@ impl Broker {
     }
 
     /// Removes a soft-deleted definition with the values that Claviger's own vault holds for it:
-    /// values first, so that a crash in between leaves something to repeat.
+    /// first the mark that there is no way back, then the values, so that a crash in between leaves
+    /// something to repeat and nothing to bring back.
     pub(crate) async fn erase(
         &self,
         authorized: &Authorized,
         stored: &Stored<Definition>,
     ) -> Result<()> {
-        let definition = &stored.record;
+        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, &stored.record.name);
+        let mut definition = (*stored.record).clone();
+        definition.is_purging = true;
+        let marked = self
+            .replace(definition, Expect::Revision(stored.revision))
+            .await?;
+        let marked = marked.ok_or_else(conflict)?;
+
+        let definition = &marked.record;
         let cx = context(authorized);
         for place in definition.places.keys() {
             let address = Address {
@@ -149,17 +189,12 @@ impl Broker {
             };
             self.vaults.find(&place.vault)?.purge(&cx, &address).await?;
         }
-        let expect = Expect::Revision(stored.revision);
+        let expect = Expect::Revision(marked.revision);
         let record_id = Definition::record_id(&definition.name);
-        match self
-            .records
-            .commit(Batch::new().delete::<Definition>(&record_id, expect))
-            .await?
-        {
+        let batch = Batch::new().delete::<Definition>(&record_id, expect);
+        match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => {
-                Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
-            }
+            Committed::Conflict { .. } => Err(conflict()),
         }
     }
 }
