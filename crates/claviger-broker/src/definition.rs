@@ -174,7 +174,9 @@ impl Definition {
     /// `DEFINITION_DELETED`, `DEFINITION_NOT_FOUND`.
     pub(crate) fn live(&self) -> Result<&Self> {
         if self.delete_time.is_some() {
-            return Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &self.name));
+            return Err(Error::new(Reason::DefinitionDeleted)
+                .with(Detail::Resource, &self.name)
+                .at("name"));
         }
         if self.is_creating() {
             return Err(not_found(&self.name));
@@ -391,7 +393,13 @@ impl Content {
         for (field, location, place) in self.resolutions(name, project).into_iter().chain([unused])
         {
             check_lengths(location, field)?;
-            let vault = vaults.find(&place.vault).map_err(|error| error.at(field))?;
+            let vault_field = match field {
+                "definition.location" => "definition.location.vault",
+                _ => field,
+            };
+            let vault = vaults
+                .find(&place.vault)
+                .map_err(|error| error.at(vault_field))?;
             check_coordinates(location, field, vault)?;
         }
         Ok(())

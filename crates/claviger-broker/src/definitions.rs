@@ -113,7 +113,9 @@ impl Broker {
         match existing {
             None => self.create(authorized, &project, gone, put, request).await,
             Some(stored) if stored.record.delete_time.is_some() => {
-                Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &put.name))
+                Err(Error::new(Reason::DefinitionDeleted)
+                    .with(Detail::Resource, &put.name)
+                    .at("definition.name"))
             }
             Some(stored) => {
                 self.change(authorized, &project, stored, put, request)
@@ -228,13 +230,15 @@ impl Broker {
             return Ok(outcome);
         }
         match &put.etag {
-            Some(etag) => check_etag(etag, existing)?,
+            Some(etag) => check_etag(etag, existing, "definition.etag")?,
             None if put
                 .mask
                 .as_ref()
                 .is_some_and(|paths| !is_full_replace(paths)) => {}
             None => {
-                return Err(Error::new(Reason::DefinitionExists).with(Detail::Resource, &put.name));
+                return Err(Error::new(Reason::DefinitionExists)
+                    .with(Detail::Resource, &put.name)
+                    .at("definition.etag"));
             }
         }
         check_interpretation(existing, &content)?;
@@ -273,7 +277,9 @@ impl Broker {
             if stored.record.generation + 1 != outcome.definition.generation
                 || stored.record.delete_time.is_some()
             {
-                return Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &name));
+                return Err(Error::new(Reason::EtagMismatch)
+                    .with(Detail::Resource, &name)
+                    .at("definition.etag"));
             }
             check_interpretation(&stored.record, &outcome.definition.content)?;
             outcome.definition.places = stored.record.places.clone();
@@ -407,11 +413,13 @@ impl PutDefinition {
     }
 }
 
-pub(crate) fn check_etag(etag: &str, definition: &Definition) -> Result<()> {
+pub(crate) fn check_etag(etag: &str, definition: &Definition, field: &'static str) -> Result<()> {
     if etag == definition.etag() {
         return Ok(());
     }
-    Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &definition.name))
+    Err(Error::new(Reason::EtagMismatch)
+        .with(Detail::Resource, &definition.name)
+        .at(field))
 }
 
 /// Stored bytes keep the meaning they were stored with.

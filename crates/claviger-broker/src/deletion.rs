@@ -41,7 +41,7 @@ impl Broker {
                 let now = broker.clock.now();
                 let delete = |definition: &mut Definition| {
                     if let Some(etag) = &etag {
-                        check_etag(etag, definition)?;
+                        check_etag(etag, definition, "etag")?;
                     }
                     if definition
                         .places
@@ -51,9 +51,9 @@ impl Broker {
                         return Err(in_progress(&name));
                     }
                     if definition.delete_time.is_some() && !is_purging {
-                        return Err(
-                            Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &name)
-                        );
+                        return Err(Error::new(Reason::DefinitionDeleted)
+                            .with(Detail::Resource, &name)
+                            .at("name"));
                     }
                     definition.delete_time.get_or_insert(now);
                     definition.is_purging |= is_purging;

@@ -150,7 +150,7 @@ impl Broker {
                         return Ok((*stored.record).clone());
                     }
                     Some(stored) => {
-                        check_etag(put.etag.as_deref(), &stored.record)?;
+                        check_etag(put.etag.as_deref(), &stored.record, "project.etag")?;
                         let project = Project {
                             content: put.content.clone(),
                             generation: stored.record.generation + 1,
@@ -258,7 +258,7 @@ impl Broker {
             |broker, authorized| async move {
                 let stored = broker.project(&authorized).await?;
                 if etag.is_some() {
-                    check_etag(etag.as_deref(), &stored.record)?;
+                    check_etag(etag.as_deref(), &stored.record, "etag")?;
                 }
                 // No definition is added between the look and the commit.
                 let _gate = broker.project_gate.write().await;
@@ -304,12 +304,15 @@ impl Broker {
     }
 }
 
-fn check_etag(etag: Option<&str>, project: &Project) -> Result<()> {
-    match etag {
-        Some(etag) if etag == project.etag() => Ok(()),
-        Some(_) => Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &project.name)),
-        None => Err(Error::new(Reason::ProjectExists).with(Detail::Resource, &project.name)),
-    }
+fn check_etag(etag: Option<&str>, project: &Project, field: &'static str) -> Result<()> {
+    let reason = match etag {
+        Some(etag) if etag == project.etag() => return Ok(()),
+        Some(_) => Reason::EtagMismatch,
+        None => Reason::ProjectExists,
+    };
+    Err(Error::new(reason)
+        .with(Detail::Resource, &project.name)
+        .at(field))
 }
 
 fn conflict(name: &ProjectName) -> Error {
