@@ -14,17 +14,18 @@ impl Broker {
     /// The definition that was authorised.
     ///
     /// # Errors
-    /// `DEFINITION_NOT_FOUND`: also when the name stands for another definition by now.
+    /// `PROJECT_NOT_FOUND`; `DEFINITION_NOT_FOUND`: also when the name stands for another
+    /// definition by now.
     pub(crate) async fn definition(&self, authorized: &Authorized) -> Result<Stored<Definition>> {
         let name = authorized_definition(authorized)?;
-        let stored = self
-            .find_definition(name)
-            .await?
-            .ok_or_else(|| not_found(name))?;
-        if Some(stored.record.uid) != authorized.resolved().definition {
-            return Err(not_found(name));
+        let resolved = authorized.resolved();
+        if resolved.project.is_none() {
+            return Err(project_not_found(name.project()));
         }
-        Ok(stored)
+        let stored = self.find_definition(name).await?;
+        stored
+            .filter(|stored| Some(stored.record.uid) == resolved.definition)
+            .ok_or_else(|| not_found(name))
     }
 
     /// The project of the resource that was authorised.
@@ -40,7 +41,7 @@ impl Broker {
         let stored = self.find_project(name).await?;
         stored
             .filter(|stored| Some(stored.record.uid) == authorized.resolved().project)
-            .ok_or_else(|| Error::new(Reason::ProjectNotFound).with(Detail::Resource, name))
+            .ok_or_else(|| project_not_found(name))
     }
 
     /// Looks a definition up by name, for the catalog and the write protocol only.
@@ -55,6 +56,10 @@ impl Broker {
     pub(crate) async fn find_project(&self, name: &ProjectName) -> Result<Option<Stored<Project>>> {
         self.records.get(name.id().as_str()).await
     }
+}
+
+pub(crate) fn project_not_found(name: &ProjectName) -> Error {
+    Error::new(Reason::ProjectNotFound).with(Detail::Resource, name)
 }
 
 /// The name of the definition that was authorised.

@@ -446,6 +446,19 @@ async fn a_value_needs_a_definition_and_a_definition_a_first_put() {
     fails(update, Code::NotFound, "DEFINITION_NOT_FOUND");
 }
 
+#[tokio::test]
+async fn a_typo_in_the_project_is_told_from_one_in_the_definition() {
+    let (_server, client) = Server::prepared(Options::default()).await;
+    let name = "projects/acne/secrets/stripe";
+    for result in [
+        client.get(name).await.map(drop),
+        client.put_value(storing(name, "x")).await.map(drop),
+        client.put(name, "x").await.map(drop),
+    ] {
+        fails(result, Code::NotFound, "PROJECT_NOT_FOUND");
+    }
+}
+
 fn described(name: &str, description: &str) -> v1::PutSecretDefinitionRequest {
     replacing(v1::SecretDefinition {
         name: name.to_owned(),
