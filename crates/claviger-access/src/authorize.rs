@@ -119,16 +119,17 @@ impl Authorizer {
                 )));
             }
             match question.find(&grants, *permission) {
-                Some(grant) => allowed = Some((*permission, grant.id.clone())),
+                Some(grant) => allowed = Some((*permission, grant.id.clone(), grant.expire_time)),
                 None => return Err(self.deny(call, *permission, &on).await),
             }
         }
-        let (permission, grant) = allowed.ok_or_else(|| Error::new(Reason::Internal))?;
+        let (permission, grant, grant_end) = allowed.ok_or_else(|| Error::new(Reason::Internal))?;
         Ok(Authorized {
             call: Arc::clone(call),
             permission,
             on,
             grant,
+            grant_end,
             grants,
             log: Arc::clone(&self.log),
             clock: Arc::clone(&self.clock),
@@ -233,6 +234,7 @@ pub struct Authorized {
     permission: Permission,
     on: On,
     grant: Id,
+    grant_end: Option<SystemTime>,
     grants: Arc<Vec<Grant>>,
     log: Arc<dyn DecisionLog>,
     clock: Arc<dyn Clock>,
@@ -281,7 +283,8 @@ impl Authorized {
         {
             return Err(Error::new(Reason::TokenExpired));
         }
-        if directory.changes() == self.on.changes {
+        let is_over = self.grant_end.is_some_and(|end| asked.now >= end);
+        if !is_over && directory.changes() == self.on.changes {
             return Ok(());
         }
         let grants = directory.grants(&self.call.caller.principal).await?;

@@ -181,8 +181,10 @@ pub struct Decision {
 /// Where decisions are written down.
 pub trait DecisionLog: fmt::Debug + Send + Sync + 'static {
     /// Writes a record; it is in the log when the future is done.
-    fn record(&self, decision: Decision)
-    -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+    fn record(
+        &self,
+        decision: Decision,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + '_>>;
 
     /// Hands a record over without waiting: for calls whose caller is gone.
     fn record_detached(&self, decision: Decision);

@@ -156,6 +156,8 @@ pub enum Scope {
         name: DefinitionName,
         /// Which definition of that name.
         uid: Uid,
+        /// Which project of its name.
+        project: Uid,
     },
     /// A project and all in it.
     Project {

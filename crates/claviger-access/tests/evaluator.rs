@@ -79,6 +79,7 @@ impl World {
             scopes.push(Scope::Definition {
                 name: name.clone(),
                 uid: *definition,
+                project: *project,
             });
         }
         scopes

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use claviger_access::{Label, Principal, Role};
-use claviger_backend::VersionState;
 use claviger_broker::{
     Content, Definition, Environment, GrantView, Location, NewGrant, Payload, Project,
-    ProjectContent, SecretVersion, Warning,
+    ProjectContent, SecretVersion, VersionState, Warning,
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,

@@ -1,7 +1,9 @@
 //! What every call goes through: limit, authentication, deadline, and the way errors leave.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_access::{Call, Rpc};
@@ -10,12 +12,16 @@ use claviger_core::{Detail, Error, Reason, Result, Uid};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use crate::status::status_of;
+use crate::refusals::Refusals;
+use crate::status::{is_unauthenticated, status_of};
 use crate::{About, Peer, authenticate};
 
-/// Longest request message, in bytes. The decoder's own limit (4 MiB) lies well above, so that
-/// this error is the one that is seen.
+/// Longest request message, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// The decoder's own limit: so far above that [`REQUEST_BYTES_MAX`] is the error that is seen, and
+/// no more, because callers reach it before they are known.
+pub(crate) const DECODED_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
 /// Longest a call may take, whatever its client says.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +31,32 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) about: Arc<About>,
+    call_ids: Arc<CallIds>,
+    refusals: Arc<Refusals>,
+}
+
+/// Call ids have to differ and not to tell how many calls there were; a random number for each
+/// would cost a system call.
+#[derive(Debug)]
+struct CallIds {
+    process: Uid,
+    key: RandomState,
+    next: AtomicU64,
+}
+
+impl CallIds {
+    fn new() -> Self {
+        Self {
+            process: Uid::random(),
+            key: RandomState::new(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> Uid {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.process.numbered(self.key.hash_one(number))
+    }
 }
 
 impl Api {
@@ -32,6 +64,8 @@ impl Api {
         Self {
             broker,
             about: Arc::new(about),
+            call_ids: Arc::new(CallIds::new()),
+            refusals: Arc::new(Refusals::new()),
         }
     }
 
@@ -46,7 +80,7 @@ impl Api {
         Q: Message,
         F: Future<Output = Result<A>>,
     {
-        let call_id = Uid::random();
+        let call_id = self.call_ids.next();
         let timeout = client_timeout(&request).map_or(REQUEST_TIMEOUT, |t| t.min(REQUEST_TIMEOUT));
         let work = async {
             if request.get_ref().encoded_len() > REQUEST_BYTES_MAX {
@@ -64,7 +98,12 @@ impl Api {
         match result {
             Ok(answer) => Ok(Response::new(answer)),
             Err(error) => {
-                tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
+                if is_unauthenticated(error.reason()) {
+                    // Anyone can cause these without end: the audit log has a bounded number.
+                    tracing::debug!(%call_id, rpc = rpc.name, ?error, "call refused");
+                } else {
+                    tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
+                }
                 Err(status_of(&error, call_id))
             }
         }
@@ -91,10 +130,13 @@ impl Api {
                 purpose: None,
             }),
             Err(error) => {
-                let audit = self.broker.audit();
-                audit
-                    .refuse_unauthenticated(id, rpc.name, peer.as_str(), error.reason())
-                    .await?;
+                if let Some(unnoted) = self.refusals.admit() {
+                    let (peer, reason) = (peer.as_str(), error.reason());
+                    let audit = self.broker.audit();
+                    audit
+                        .refuse_unauthenticated(id, rpc.name, peer, reason, unnoted)
+                        .await?;
+                }
                 Err(error)
             }
         }

@@ -11,6 +11,7 @@ mod convert;
 mod daemon_service;
 mod handler;
 mod project_service;
+mod refusals;
 pub mod rpc;
 mod secret_definition_service;
 mod secret_service;
@@ -34,6 +35,14 @@ use crate::handler::Api;
 /// The health service's view of the daemon, changed through the reporter.
 pub use tonic_health::server::HealthReporter;
 
+/// A service that decodes no message beyond the limit.
+macro_rules! limited {
+    ($module:ident::$server:ident, $api:ident) => {
+        v1::$module::$server::new($api.clone())
+            .max_decoding_message_size(handler::DECODED_BYTES_MAX)
+    };
+}
+
 /// All services of the daemon.
 ///
 /// # Errors
@@ -54,22 +63,15 @@ pub fn routes(
     let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .add_service(v1::access_service_server::AccessServiceServer::new(
-            api.clone(),
+        .add_service(limited!(access_service_server::AccessServiceServer, api))
+        .add_service(limited!(daemon_service_server::DaemonServiceServer, api))
+        .add_service(limited!(project_service_server::ProjectServiceServer, api))
+        .add_service(limited!(
+            secret_definition_service_server::SecretDefinitionServiceServer,
+            api
         ))
-        .add_service(v1::daemon_service_server::DaemonServiceServer::new(
-            api.clone(),
-        ))
-        .add_service(v1::project_service_server::ProjectServiceServer::new(
-            api.clone(),
-        ))
-        .add_service(
-            v1::secret_definition_service_server::SecretDefinitionServiceServer::new(api.clone()),
-        )
-        .add_service(v1::secret_service_server::SecretServiceServer::new(
-            api.clone(),
-        ))
-        .add_service(v1::vault_service_server::VaultServiceServer::new(api));
+        .add_service(limited!(secret_service_server::SecretServiceServer, api))
+        .add_service(limited!(vault_service_server::VaultServiceServer, api));
     Ok((routes.prepare(), reporter))
 }
 

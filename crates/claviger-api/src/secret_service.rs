@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use claviger_access::{Call, Label, Rpc};
-use claviger_backend::VersionState;
-use claviger_broker::{GetSecret, PageRequest, PutValue, RequestId, Served};
+use claviger_broker::{GetSecret, PageRequest, PutValue, RequestId, Served, VersionState};
 use claviger_core::{DefinitionName, Error, Format, Id, Reason, Result, VersionName};
 use claviger_proto::v1::{
     self, freshness::Source, get_secret_response::Value, secret_service_server::SecretService,

@@ -15,12 +15,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
 use tonic::service::Routes;
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 
 use crate::Peer;
 
@@ -30,12 +31,16 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bounds of the serve loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at a time; more wait in the listener's queue.
+    /// Connections open at a time on each listener; more wait in its queue. One listener's cannot
+    /// take the other's places.
     pub connections_max: usize,
     /// Calls at a time on one connection.
     pub streams_max: u32,
     /// How long a client may take to say that it speaks HTTP/2.
     pub handshake: Duration,
+    /// How long a request may take from its first byte to the beginning of its answer; longer than
+    /// the handlers' own deadline.
+    pub request: Duration,
     /// How long a connection is used before its client is asked to make a new one, and then how
     /// long its last calls may take.
     pub connection_age: Duration,
@@ -46,9 +51,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 8192,
+            connections_max: 4096,
             streams_max: 128,
             handshake: Duration::from_secs(5),
+            request: Duration::from_secs(40),
             connection_age: Duration::from_secs(600),
             drain: Duration::from_secs(30),
         }
@@ -113,9 +119,8 @@ pub async fn serve(
         )?);
         queues.push(queue);
     }
-    accept(&listeners, &queues, limits, &stop).await;
+    accept(listeners, &queues, limits, &stop).await;
     drop(queues);
-    drop(listeners);
     // The workers end by themselves within `limits.drain`.
     let joined = tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(join));
     joined.await.map_err(io::Error::other)?
@@ -129,54 +134,62 @@ fn join(worker: JoinHandle<()>) -> io::Result<()> {
 
 /// Hands connections to the workers in turn.
 async fn accept(
-    listeners: &Listeners,
+    listeners: Listeners,
     queues: &[mpsc::UnboundedSender<Accepted>],
     limits: Limits,
     stop: &CancellationToken,
 ) {
+    let unix = hand_over(Listener::Unix(listeners.unix), queues, limits);
+    let both = async {
+        match listeners.tcp {
+            Some(tcp) => {
+                tokio::join!(unix, hand_over(Listener::Tcp(tcp), queues, limits));
+            }
+            None => unix.await,
+        }
+    };
+    stop.run_until_cancelled(both).await;
+}
+
+async fn hand_over(listener: Listener, queues: &[mpsc::UnboundedSender<Accepted>], limits: Limits) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     for queue in queues.iter().cycle() {
-        let next = next_connection(listeners, &places);
-        let Some(Ok(accepted)) = stop.run_until_cancelled(next).await else {
+        let Ok(permit) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        if queue.send(accepted).is_err() {
+        let stream = loop {
+            match listener.accept().await {
+                Ok(stream) => break stream,
+                Err(error) => {
+                    // Out of descriptors, mostly: without a pause this loop would burn a core.
+                    tracing::warn!(%error, "connection not accepted");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        };
+        if queue
+            .send(Accepted {
+                stream,
+                _permit: permit,
+            })
+            .is_err()
+        {
             return;
         }
     }
 }
 
-/// The next connection, once there is a place for it.
-async fn next_connection(
-    listeners: &Listeners,
-    places: &Arc<Semaphore>,
-) -> Result<Accepted, AcquireError> {
-    let permit = Arc::clone(places).acquire_owned().await?;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listeners.unix.accept() => accepted.and_then(|(stream, _)| from_unix(stream)),
-            accepted = accept_tcp(listeners.tcp.as_ref()) => accepted.and_then(from_tcp),
-        };
-        match accepted {
-            Ok(stream) => {
-                return Ok(Accepted {
-                    stream,
-                    _permit: permit,
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, mostly: without a pause this loop would burn a core.
-                tracing::warn!(%error, "connection not accepted");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
-async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
-    match listener {
-        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
-        None => std::future::pending().await,
+impl Listener {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => from_tcp(listener.accept().await?.0),
+            Self::Unix(listener) => from_unix(listener.accept().await?.0),
+        }
     }
 }
 
@@ -264,9 +277,19 @@ async fn serve_connection(
     let (reader, writer) = tokio::io::split(stream);
     let io = tokio::io::join(io::Cursor::new(preface).chain(reader), writer);
 
-    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
-        request
+        let answer = routes.clone().oneshot(request);
+        async move {
+            // The handlers' own deadline begins when the message is there: this one covers a
+            // client that never sends all of it.
+            match timeout(limits.request, answer).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    Ok(Status::deadline_exceeded("the request did not arrive in time").into_http())
+                }
+            }
+        }
     });
     let connection =
         http2(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
@@ -289,6 +312,8 @@ fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
         // RUSTSEC-2024-0003: the gRPC library's own server switches this defence off.
         .max_local_error_reset_streams(Some(1024))
         .max_header_list_size(16 * 1024)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(512 * 1024)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(10));
     http2

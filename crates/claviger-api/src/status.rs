@@ -68,6 +68,11 @@ pub fn code_of(reason: Reason) -> Code {
     }
 }
 
+/// Whether a reason means that the caller is not known.
+pub(crate) fn is_unauthenticated(reason: Reason) -> bool {
+    code_of(reason) == Code::Unauthenticated
+}
+
 /// The status a client gets: template text, reason and metadata; never the error's source.
 pub fn status_of(error: &Error, call_id: Uid) -> Status {
     let reason = error.reason();

@@ -5,21 +5,22 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use claviger_access::{Authorized, Decision, DecisionLog, Outcome};
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::Sink;
 use crate::chain::Chain;
+use crate::gather::Gather;
 use crate::record::Entry;
 use crate::sink::FileSink;
-use crate::writer::{Job, Shared, Writer};
+use crate::writer::{Shared, Writer};
 
-/// Most records that wait for the thread. Calls in flight are bounded well below it, so that it is
+/// Most bundles that wait for the thread. Calls in flight are bounded well below it, so that it is
 /// full only when a write hangs.
 const QUEUE_LEN_MAX: usize = 16 * 1024;
 
@@ -34,11 +35,24 @@ pub struct Facts {
     pub subject: Option<Id>,
 }
 
+impl Facts {
+    fn fill(self, decision: &mut Decision) {
+        let Self {
+            vault,
+            version,
+            subject,
+        } = self;
+        decision.vault = vault;
+        decision.version = version;
+        decision.subject = subject;
+    }
+}
+
 /// The audit log. Dropping the last handle writes and syncs what is queued.
 #[derive(Debug)]
 pub struct Audit {
     /// Empty only while dropping: the thread ends when it is gone.
-    jobs: Option<SyncSender<Job>>,
+    gather: Option<Gather>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -96,13 +110,13 @@ impl Audit {
         });
         let writer = Writer::start(sink, chain, cut_bytes, clock, Arc::clone(&shared))
             .map_err(unavailable)?;
-        let (jobs, queue) = sync_channel(QUEUE_LEN_MAX);
+        let (bundles, queue) = sync_channel(QUEUE_LEN_MAX);
         let thread = thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(&queue))
             .map_err(unavailable)?;
         Ok(Arc::new(Self {
-            jobs: Some(jobs),
+            gather: Some(Gather::new(bundles, Arc::clone(&shared))),
             shared,
             thread: Some(thread),
         }))
@@ -112,8 +126,10 @@ impl Audit {
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE`: the side effect must not happen.
-    pub async fn intent(&self, authorized: &Authorized) -> Result<()> {
-        written(self.submit(Entry::Decision(authorized.begin()))).await
+    pub async fn intent(&self, authorized: &Authorized, facts: Facts) -> Result<()> {
+        let mut decision = authorized.begin();
+        facts.fill(&mut decision);
+        self.write(Entry::Decision(decision)).await
     }
 
     /// Writes the last record of a call and hands its result on: one record, whatever happens.
@@ -133,27 +149,19 @@ impl Audit {
         };
         let mut decision = authorized.end(outcome);
         match &result {
-            Ok(value) => {
-                let Facts {
-                    vault,
-                    version,
-                    subject,
-                } = facts(value);
-                decision.vault = vault;
-                decision.version = version;
-                decision.subject = subject;
-            }
+            Ok(value) => facts(value).fill(&mut decision),
             Err(error) => decision.reason = Some(error.reason()),
         }
         if outcome == Outcome::Denied {
             // The grant that allowed it at first is not what decided in the end.
             decision.grant = None;
         }
-        written(self.submit(Entry::Decision(decision))).await?;
+        self.write(Entry::Decision(decision)).await?;
         result
     }
 
-    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`.
+    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`, `unnoted` says how
+    /// many of the kind came before it and were only counted.
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
@@ -163,14 +171,16 @@ impl Audit {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
+        unnoted: u64,
     ) -> Result<()> {
         let entry = Entry::Refusal {
             call_id,
             rpc,
             peer,
             reason,
+            unnoted,
         };
-        written(self.submit(entry)).await
+        self.write(entry).await
     }
 
     /// Whether the log could be written the last time it was tried.
@@ -183,50 +193,36 @@ impl Audit {
         self.shared.health.subscribe()
     }
 
-    /// Queues a record; the answer says whether it is in the log. A record that finds the queue
-    /// full gets none.
-    fn submit(&self, entry: Entry) -> oneshot::Receiver<bool> {
-        let (job, answer) = Job::awaited(entry);
-        self.queue(job);
-        answer
-    }
-
-    fn queue(&self, job: Job) {
-        let is_queued = self
-            .jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.try_send(job).is_ok());
-        if !is_queued {
-            // In this order: the thread that sees the count makes the log healthy again.
-            self.shared.health.send_replace(false);
-            self.shared.turned_away.fetch_add(1, Ordering::SeqCst);
+    async fn write(&self, entry: Entry) -> Result<()> {
+        let is_written = match &self.gather {
+            Some(gather) => gather.write(entry).await,
+            None => false,
+        };
+        match is_written {
+            true => Ok(()),
+            false => Err(Error::new(Reason::AuditUnavailable)),
         }
     }
 }
 
 impl DecisionLog for Audit {
-    fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
-        Box::pin(written(self.submit(Entry::Decision(decision))))
+    fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
+        Box::pin(self.write(Entry::Decision(decision)))
     }
 
     fn record_detached(&self, decision: Decision) {
-        self.queue(Job::detached(Entry::Decision(decision)));
+        if let Some(gather) = &self.gather {
+            gather.write_detached(Entry::Decision(decision));
+        }
     }
 }
 
 impl Drop for Audit {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.gather = None;
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("audit thread panicked");
         }
-    }
-}
-
-async fn written(answer: oneshot::Receiver<bool>) -> Result<()> {
-    match answer.await {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(Error::new(Reason::AuditUnavailable)),
     }
 }
 

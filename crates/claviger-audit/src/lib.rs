@@ -9,6 +9,7 @@
 
 mod audit;
 mod chain;
+mod gather;
 mod record;
 mod sink;
 mod verify;

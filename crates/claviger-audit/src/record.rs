@@ -17,6 +17,8 @@ pub(crate) enum Entry {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
+        /// How many before it were only counted.
+        unnoted: u64,
     },
 }
 
@@ -34,6 +36,7 @@ impl Entry {
                 rpc,
                 peer,
                 reason,
+                unnoted,
             } => Line {
                 call: Some(*call_id),
                 phase: Some(phase_name(Phase::Decision)),
@@ -41,6 +44,7 @@ impl Entry {
                 reason: Some(reason.as_str()),
                 rpc: Some(rpc),
                 peer: Some(peer),
+                unnoted: (*unnoted > 0).then_some(*unnoted),
                 ..Line::default()
             },
         }
@@ -72,6 +76,8 @@ pub(crate) struct Line<'a> {
     principal: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnoted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rpc: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -46,6 +46,11 @@ impl Storage for File {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if self.metadata()?.nlink() == 0 {
+            return Err(io::Error::other(
+                "the audit log was deleted; restart to begin a new one",
+            ));
+        }
         self.sync_data()
     }
 }

@@ -17,7 +17,7 @@ use crate::chain::Chain;
 use crate::record::{Entry, Line};
 use crate::sink::Sink;
 
-/// Most records in one write; bounds the buffer.
+/// Most bundles in one write; bounds the buffer.
 const BATCH_LEN_MAX: usize = 1024;
 
 /// Longest time between a write and its sync, and between two tries of a log that failed.
@@ -33,6 +33,7 @@ pub(crate) struct Shared {
 }
 
 /// A record to write.
+#[derive(Debug)]
 pub(crate) struct Job {
     entry: Entry,
     reply: Option<oneshot::Sender<bool>>,
@@ -50,12 +51,57 @@ impl Job {
     pub(crate) fn detached(entry: Entry) -> Self {
         Self { entry, reply: None }
     }
+}
 
-    /// Answers the first time it is called.
-    fn answer(&mut self, is_written: bool) {
-        if let Some(reply) = self.reply.take() {
+/// Records that came together.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    jobs: Vec<Job>,
+    /// Takes the answers back to where they are given out.
+    done: Option<oneshot::Sender<Answers>>,
+}
+
+impl Bundle {
+    pub(crate) fn new(jobs: Vec<Job>, done: Option<oneshot::Sender<Answers>>) -> Self {
+        Self { jobs, done }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.jobs.len() as u64
+    }
+
+    fn has_intent(&self) -> bool {
+        self.jobs.iter().any(|job| job.entry.is_intent())
+    }
+
+    fn answer(self, is_written: bool) {
+        let answers = Answers {
+            jobs: self.jobs,
+            is_written,
+        };
+        if let Some(done) = self.done {
+            // If nobody takes them back they are given out here, by being dropped.
+            drop(done.send(answers));
+        }
+    }
+}
+
+/// What became of a bundle. Dropping it tells every call of the bundle.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    jobs: Vec<Job>,
+    is_written: bool,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for reply in self.jobs.drain(..).filter_map(|job| job.reply) {
             // A caller that went away does not need its answer.
-            reply.send(is_written).ok();
+            reply.send(self.is_written).ok();
         }
     }
 }
@@ -100,13 +146,13 @@ impl Writer {
     }
 
     /// Works until every handle is gone and the queue is empty.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+    pub(crate) fn run(mut self, queue: &Receiver<Bundle>) {
         let mut batch = Vec::new();
         loop {
-            match jobs.recv_timeout(self.patience()) {
-                Ok(job) => {
-                    batch.push(job);
-                    batch.extend(jobs.try_iter().take(BATCH_LEN_MAX - 1));
+            match queue.recv_timeout(self.patience()) {
+                Ok(bundle) => {
+                    batch.push(bundle);
+                    batch.extend(queue.try_iter().take(BATCH_LEN_MAX - 1));
                     self.write(&mut batch);
                 }
                 Err(RecvTimeoutError::Timeout) => self.idle(),
@@ -115,24 +161,21 @@ impl Writer {
         }
     }
 
-    /// Writes a batch and answers it. Only what asked for it waits for the disk.
-    fn write(&mut self, batch: &mut Vec<Job>) {
-        let written = self
-            .heal()
-            .and_then(|()| self.append(batch.iter().map(|job| job.entry.line())));
-        if let Err(error) = written {
-            self.lost += batch.len() as u64;
+    /// Writes a batch and answers it. Only a bundle with an intent waits for the disk.
+    fn write(&mut self, batch: &mut Vec<Bundle>) {
+        let jobs = batch.iter().flat_map(|bundle| &bundle.jobs);
+        let lines = jobs.map(|job| job.entry.line());
+        if let Err(error) = self.heal().and_then(|()| self.append(lines)) {
+            self.lost += batch.iter().map(Bundle::len).sum::<u64>();
             self.fail(&error);
-            batch.iter_mut().for_each(|job| job.answer(false));
-            batch.clear();
+            batch.drain(..).for_each(|bundle| bundle.answer(false));
             return;
         }
-        let (mut intents, mut others): (Vec<_>, Vec<_>) =
-            batch.drain(..).partition(|job| job.entry.is_intent());
-        others.iter_mut().for_each(|job| job.answer(true));
+        let (intents, others): (Vec<_>, Vec<_>) = batch.drain(..).partition(Bundle::has_intent);
+        others.into_iter().for_each(|bundle| bundle.answer(true));
         if !intents.is_empty() || self.patience().is_zero() {
             let synced = self.sync().inspect_err(|error| self.fail(error)).is_ok();
-            intents.iter_mut().for_each(|job| job.answer(synced));
+            intents.into_iter().for_each(|bundle| bundle.answer(synced));
         }
     }
 
@@ -263,13 +306,15 @@ mod tests {
         (writer.expect("writes"), disk, clock)
     }
 
-    fn record() -> Job {
-        Job::detached(Entry::Refusal {
+    fn record() -> Bundle {
+        let job = Job::detached(Entry::Refusal {
             call_id: Uid::random(),
             rpc: "claviger.v1.SecretService/GetSecret",
             peer: "tcp",
             reason: Reason::TokenInvalid,
-        })
+            unnoted: 0,
+        });
+        Bundle::new(vec![job], None)
     }
 
     fn recovered(disk: &Mutex<Disk>) -> Vec<u64> {

@@ -11,6 +11,7 @@ use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::{Deserialize, Serialize};
 
+use crate::definition::not_found;
 use crate::writes::ATTEMPTS;
 use crate::{Broker, Page, PageRequest};
 
@@ -143,9 +144,7 @@ impl Broker {
             authorized,
             |view: &GrantView| about(&view.grant.id),
             |broker, authorized| async move {
-                let scope = broker
-                    .scope_of(&new, "grant.resource", "grant.environment")
-                    .await?;
+                let scope = broker.scope_of(&authorized, &new).await?;
                 if new.expire_time.is_some_and(|end| end <= broker.clock.now()) {
                     return Err(Error::new(Reason::FieldInvalid).violation(
                         "grant.expire_time",
@@ -158,7 +157,7 @@ impl Broker {
                         .await?
                         .ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
                 }
-                broker.audit.intent(&authorized).await?;
+                broker.audit.intent(&authorized, Facts::default()).await?;
                 let record_id = PrincipalGrants::record_id(&principal);
                 for _ in 0..ATTEMPTS {
                     let stored = broker.records.get::<PrincipalGrants>(&record_id).await?;
@@ -262,12 +261,15 @@ impl Broker {
             authorized,
             |()| subject,
             move |broker, authorized| async move {
+                let absent = || Error::new(Reason::GrantNotFound);
+                broker
+                    .holder_of(&authorized, &id)
+                    .await?
+                    .ok_or_else(absent)?;
+                broker.audit.intent(&authorized, about(&id)).await?;
                 for _ in 0..ATTEMPTS {
-                    let Some((record_id, stored)) = broker.holder_of(&authorized, &id).await?
-                    else {
-                        return Err(Error::new(Reason::GrantNotFound));
-                    };
-                    broker.audit.intent(&authorized).await?;
+                    let holder = broker.holder_of(&authorized, &id).await?;
+                    let (record_id, stored) = holder.ok_or_else(absent)?;
                     let mut grants = (*stored.record.grants).clone();
                     grants.retain(|grant| grant.id != id);
                     let changed = PrincipalGrants {
@@ -306,86 +308,78 @@ impl Broker {
             .map(|stored| (record_id.to_owned(), stored)))
     }
 
-    /// The scope a new grant stands for: its resource must exist, and declare its environment.
+    /// The scope a new grant stands for: its resource must exist, declare its environment, and be
+    /// one where the caller has the permission it was authorised for.
     ///
     /// # Errors
-    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`, `FIELD_INVALID`.
-    pub(crate) async fn scope_of(
-        &self,
-        new: &NewGrant,
-        resource_field: &'static str,
-        environment_field: &'static str,
-    ) -> Result<Scope> {
-        let (scope, project_name) = match &new.resource {
+    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`, `FIELD_INVALID`,
+    /// `ACCESS_DENIED`.
+    async fn scope_of(&self, authorized: &Authorized, new: &NewGrant) -> Result<Scope> {
+        let project_name = match &new.resource {
             Resource::Daemon if new.environment.is_some() => {
-                return Err(Error::new(Reason::FieldInvalid)
-                    .violation(environment_field, "goes with a project; leave it out for *"));
+                return Err(Error::new(Reason::FieldInvalid).violation(
+                    "grant.environment",
+                    "goes with a project; leave it out for *",
+                ));
             }
             Resource::Daemon => return Ok(Scope::Daemon),
-            Resource::Definition(name) => {
-                let stored = self.find_definition(name).await?;
-                let uid = stored
-                    .map(|stored| stored.record.uid)
-                    .ok_or_else(|| crate::definition::not_found(name).at(resource_field))?;
-                (
-                    Some(Scope::Definition {
-                        name: name.clone(),
-                        uid,
-                    }),
-                    name.project(),
-                )
-            }
-            Resource::Project(name) => (None, name),
+            Resource::Definition(name) => name.project(),
+            Resource::Project(name) => name,
         };
         let project = self.find_project(project_name).await?.ok_or_else(|| {
             Error::new(Reason::ProjectNotFound)
                 .with(Detail::Resource, project_name)
-                .at(resource_field)
+                .at("grant.resource")
         })?;
         if new.environment.is_some() {
+            let environment = new.environment.as_ref();
             project
                 .record
-                .check_environment(new.environment.as_ref(), environment_field)?;
+                .check_environment(environment, "grant.environment")?;
         }
-        Ok(scope.unwrap_or_else(|| Scope::Project {
-            name: project_name.clone(),
-            uid: project.record.uid,
-        }))
+        let project = project.record.uid;
+        let scope = match &new.resource {
+            Resource::Definition(name) => {
+                let stored = self.find_definition(name).await?;
+                let stored = stored.filter(|stored| !self.is_gone(&stored.record));
+                let stored = stored.ok_or_else(|| not_found(name).at("grant.resource"))?;
+                Scope::Definition {
+                    name: name.clone(),
+                    uid: stored.record.uid,
+                    project,
+                }
+            }
+            Resource::Daemon | Resource::Project(_) => Scope::Project {
+                name: project_name.clone(),
+                uid: project,
+            },
+        };
+        // The name may stand for something else than what was authorised.
+        match authorized.covers(resolved(&scope)) {
+            true => Ok(scope),
+            false => Err(Error::new(Reason::Conflict).with(Detail::Resource, &new.resource)),
+        }
     }
 
     /// The record of a new principal's grants, for the commit that makes the principal.
     pub(crate) async fn first_grants(
         &self,
+        authorized: &Authorized,
         principal: &Principal,
         news: &[NewGrant],
     ) -> Result<PrincipalGrants> {
         let mut record = PrincipalGrants::default();
         for new in news {
-            let scope = self.scope_of(new, "grants", "grants").await?;
+            let scope = self.scope_of(authorized, new).await?;
             (record, _) = record.with(principal, new, scope)?;
         }
         Ok(record)
     }
+}
 
-    /// Whether the caller's permission holds wherever a principal was given something; for one
-    /// that was given nothing, on the whole daemon.
-    pub(crate) async fn covers_all(
-        &self,
-        authorized: &Authorized,
-        principal: &Principal,
-    ) -> Result<bool> {
-        let record_id = PrincipalGrants::record_id(principal);
-        let stored = self.records.get::<PrincipalGrants>(&record_id).await?;
-        let grants = stored
-            .map(|stored| Arc::clone(&stored.record.grants))
-            .unwrap_or_default();
-        if grants.is_empty() {
-            return Ok(authorized.covers(Resolved::default()));
-        }
-        Ok(grants
-            .iter()
-            .all(|grant| authorized.covers(resolved(&grant.scope))))
-    }
+/// Whether the caller's permission holds on a scope.
+pub(crate) fn is_covered(authorized: &Authorized, scope: &Scope) -> bool {
+    authorized.covers(resolved(scope))
 }
 
 pub(crate) fn about(id: &Id) -> Facts {
@@ -399,8 +393,8 @@ pub(crate) fn about(id: &Id) -> Facts {
 fn resolved(scope: &Scope) -> Resolved {
     match scope {
         Scope::Daemon => Resolved::default(),
-        Scope::Definition { uid, .. } => Resolved {
-            project: None,
+        Scope::Definition { uid, project, .. } => Resolved {
+            project: Some(*project),
             definition: Some(*uid),
         },
         Scope::Project { uid, .. } => Resolved {

@@ -14,35 +14,34 @@ impl Broker {
     /// The definition that was authorised.
     ///
     /// # Errors
-    /// `DEFINITION_NOT_FOUND`: also when the name, or its project's, stands for another by now.
+    /// `PROJECT_NOT_FOUND`; `DEFINITION_NOT_FOUND`: also when the name stands for another
+    /// definition by now.
     pub(crate) async fn definition(&self, authorized: &Authorized) -> Result<Stored<Definition>> {
         let name = authorized_definition(authorized)?;
-        let stored = self
-            .find_definition(name)
-            .await?
-            .ok_or_else(|| not_found(name))?;
         let resolved = authorized.resolved();
-        if Some(stored.record.uid) != resolved.definition
-            || Some(stored.record.project_uid) != resolved.project
-        {
-            return Err(not_found(name));
+        if resolved.project.is_none() {
+            return Err(project_not_found(name.project()));
         }
-        Ok(stored)
+        let stored = self.find_definition(name).await?;
+        stored
+            .filter(|stored| Some(stored.record.uid) == resolved.definition)
+            .ok_or_else(|| not_found(name))
     }
 
     /// The project of the resource that was authorised.
     ///
     /// # Errors
-    /// `PROJECT_NOT_FOUND`.
+    /// `PROJECT_NOT_FOUND`: also when the name stands for another project by now.
     pub(crate) async fn project(&self, authorized: &Authorized) -> Result<Stored<Project>> {
         let name = match authorized.resource() {
             Resource::Daemon => return Err(Error::new(Reason::Internal)),
             Resource::Definition(name) => name.project(),
             Resource::Project(name) => name,
         };
-        self.find_project(name)
-            .await?
-            .ok_or_else(|| Error::new(Reason::ProjectNotFound).with(Detail::Resource, name))
+        let stored = self.find_project(name).await?;
+        stored
+            .filter(|stored| Some(stored.record.uid) == authorized.resolved().project)
+            .ok_or_else(|| project_not_found(name))
     }
 
     /// Looks a definition up by name, for the catalog and the write protocol only.
@@ -57,6 +56,10 @@ impl Broker {
     pub(crate) async fn find_project(&self, name: &ProjectName) -> Result<Option<Stored<Project>>> {
         self.records.get(name.id().as_str()).await
     }
+}
+
+pub(crate) fn project_not_found(name: &ProjectName) -> Error {
+    Error::new(Reason::ProjectNotFound).with(Detail::Resource, name)
 }
 
 /// The name of the definition that was authorised.
@@ -104,6 +107,8 @@ impl Directory for Broker {
             Resource::Project(name) => (name, None),
             Resource::Definition(name) => (name.project(), self.find_definition(name).await?),
         };
+        // What is gone is not there for grants either: they must not make it anew.
+        let definition = definition.filter(|stored| !self.is_gone(&stored.record));
         Ok(Resolved {
             project: self
                 .find_project(project)

@@ -14,6 +14,12 @@ use crate::Project;
 /// Longest description, in characters.
 pub(crate) const DESCRIPTION_CHARS_MAX: usize = 256;
 
+/// Most environments of a project or definition.
+const ENVIRONMENTS_MAX: usize = 50;
+
+/// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
+const COORDINATE_BYTES_MAX: usize = 2048;
+
 /// Where a value lives.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
@@ -53,9 +59,6 @@ pub struct Definition {
     pub name: DefinitionName,
     /// Which definition of that name.
     pub uid: Uid,
-    /// Which project of its name; one left behind by a project that was deleted at the same moment
-    /// is not there for anyone.
-    pub(crate) project_uid: Uid,
     /// What operators edit.
     pub content: Content,
     /// Counts edits; part of the etag.
@@ -66,6 +69,9 @@ pub struct Definition {
     pub update_time: SystemTime,
     /// When it was soft-deleted.
     pub delete_time: Option<SystemTime>,
+    /// Whether its values are being destroyed: there is no way back.
+    #[serde(default)]
+    pub(crate) is_purging: bool,
     /// State of the values, by place.
     pub(crate) places: BTreeMap<Place, PlaceState>,
 }
@@ -168,7 +174,9 @@ impl Definition {
     /// `DEFINITION_DELETED`, `DEFINITION_NOT_FOUND`.
     pub(crate) fn live(&self) -> Result<&Self> {
         if self.delete_time.is_some() {
-            return Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &self.name));
+            return Err(Error::new(Reason::DefinitionDeleted)
+                .with(Detail::Resource, &self.name)
+                .at("name"));
         }
         if self.is_creating() {
             return Err(not_found(&self.name));
@@ -223,6 +231,8 @@ impl Definition {
             .content
             .place(&self.name, location, environment, project);
         let vault = Arc::clone(vaults.find(&place.vault)?);
+        // Again, because the project's default vault may be another one since the put.
+        check_coordinates(location, "definition.location", &vault)?;
         let address = Address {
             owner: self.uid,
             secret: place.secret.clone(),
@@ -302,6 +312,12 @@ impl Content {
         }
     }
 
+    /// Whether several environments share one value without saying so.
+    pub(crate) fn is_sharing(&self, name: &DefinitionName, project: &Project) -> bool {
+        let resolved = self.resolutions(name, project).len();
+        !self.environment_fallback && self.places(name, project).len() < resolved
+    }
+
     /// Every place that some environment resolves to.
     pub(crate) fn places(&self, name: &DefinitionName, project: &Project) -> Vec<Place> {
         let mut places: Vec<Place> = self
@@ -363,16 +379,27 @@ impl Content {
                 "is BINARY, but a STRIPE_API_KEY is TEXT; leave it unset",
             ));
         }
+        check_environment_count(self.environments.len(), "definition.environments")?;
         for environment in self.environments.keys() {
             project.check_environment(Some(environment), "definition.environments")?;
         }
-        if let Some(vault) = &self.location.vault {
-            vaults
-                .find(vault)
-                .map_err(|error| error.at("definition.location.vault"))?;
-        }
-        for (field, location, place) in self.resolutions(name, project) {
-            let vault = vaults.find(&place.vault).map_err(|error| error.at(field))?;
+        // The default location too where no environment uses it: a later one may.
+        let default = ("definition.location", &self.location);
+        let unused = (
+            default.0,
+            default.1,
+            self.place(name, default.1, None, project),
+        );
+        for (field, location, place) in self.resolutions(name, project).into_iter().chain([unused])
+        {
+            check_lengths(location, field)?;
+            let vault_field = match field {
+                "definition.location" => "definition.location.vault",
+                _ => field,
+            };
+            let vault = vaults
+                .find(&place.vault)
+                .map_err(|error| error.at(vault_field))?;
             check_coordinates(location, field, vault)?;
         }
         Ok(())
@@ -384,6 +411,25 @@ pub(crate) fn check_description(text: &str, field: &'static str) -> Result<()> {
     if text.chars().count() > DESCRIPTION_CHARS_MAX {
         return Err(Error::new(Reason::FieldInvalid)
             .violation(field, "is longer than 256 characters; shorten it"));
+    }
+    Ok(())
+}
+
+/// Checks how many environments there are.
+pub(crate) fn check_environment_count(count: usize, field: &'static str) -> Result<()> {
+    if count > ENVIRONMENTS_MAX {
+        return Err(Error::new(Reason::FieldInvalid)
+            .violation(field, "has more than 50 environments; use several projects"));
+    }
+    Ok(())
+}
+
+fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
+    let coordinates = [&location.secret, &location.property, &location.version];
+    let is_long = |text: &String| text.len() > COORDINATE_BYTES_MAX;
+    if coordinates.into_iter().flatten().any(is_long) {
+        return Err(Error::new(Reason::FieldInvalid)
+            .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
     }
     Ok(())
 }

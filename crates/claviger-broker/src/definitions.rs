@@ -10,7 +10,6 @@ use claviger_core::{
 use claviger_store::{Batch, Committed, Expect, Stored};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::authorized_definition;
 use crate::definition::not_found;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{ATTEMPTS, Target};
@@ -110,15 +109,13 @@ impl Broker {
             .await
             .map_err(|e| e.at("definition.name"))?
             .record;
-        if let Some(gone) = existing.take_if(|stored| {
-            stored.record.project_uid != project.uid || self.is_gone(&stored.record)
-        }) {
-            self.erase(authorized, &gone).await?;
-        }
+        let gone = existing.take_if(|stored| self.is_gone(&stored.record));
         match existing {
-            None => self.create(authorized, &project, put, request).await,
+            None => self.create(authorized, &project, gone, put, request).await,
             Some(stored) if stored.record.delete_time.is_some() => {
-                Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &put.name))
+                Err(Error::new(Reason::DefinitionDeleted)
+                    .with(Detail::Resource, &put.name)
+                    .at("definition.name"))
             }
             Some(stored) => {
                 self.change(authorized, &project, stored, put, request)
@@ -137,7 +134,7 @@ impl Broker {
         let Some(creating) = stored.as_ref().filter(|stored| stored.record.is_creating()) else {
             return Ok(stored);
         };
-        self.settle_definition(&context(authorized), &creating.record)
+        self.settle_definition(&context(authorized), &creating.record, None)
             .await?;
         self.find_definition(name).await
     }
@@ -146,6 +143,7 @@ impl Broker {
         &self,
         authorized: &Authorized,
         project: &Project,
+        gone: Option<Stored<Definition>>,
         put: PutDefinition,
         request: Option<FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
@@ -157,47 +155,54 @@ impl Broker {
         let definition = Definition {
             name: put.name.clone(),
             uid: Uid::random(),
-            project_uid: project.uid,
             content: put.content,
             generation: 1,
             create_time: now,
             update_time: now,
             delete_time: None,
+            is_purging: false,
             places: std::collections::BTreeMap::new(),
         };
-        let mut outcome = PutDefinitionOutcome {
-            definition,
-            version: None,
-            warnings: Vec::new(),
-        };
-        let Some(payload) = put.payload else {
-            if !put.is_dry_run {
-                self.audit.intent(authorized).await?;
-                self.commit_definition(&outcome, Expect::Absent, request.as_ref())
-                    .await?;
+        let mut outcome = PutDefinitionOutcome::of(definition, project);
+        let write = match put.payload {
+            None => None,
+            Some(payload) => {
+                let definition = &outcome.definition;
+                let route = definition.only_route(project, &self.vaults)?;
+                let (value, warnings) = payload.admit(
+                    definition.content.kind,
+                    definition.content.format,
+                    route.vault.capabilities().value_bytes_max,
+                )?;
+                outcome.warnings.extend(warnings);
+                Some((route, value))
             }
-            return Ok(outcome);
         };
-
-        let definition = &outcome.definition;
-        let route = definition.only_route(project, &self.vaults)?;
-        let (value, warnings) = payload.admit(
-            definition.content.kind,
-            definition.content.format,
-            route.vault.capabilities().value_bytes_max,
-        )?;
-        outcome.warnings = warnings;
         if put.is_dry_run {
             return Ok(outcome);
         }
-        self.audit.intent(authorized).await?;
-        let target = Target::New(&outcome.definition);
-        let format = outcome.definition.content.format;
-        let answer = request.as_ref().map(|request| (request, &outcome));
-        let version = self
-            .write_value(authorized, target, &route, &value, format, answer)
-            .await?;
-        outcome.version = Some(version);
+
+        self.audit.intent(authorized, Facts::default()).await?;
+        if let Some(gone) = gone {
+            self.erase(authorized, &gone).await?;
+        }
+        let _gate = self.project_gate.read().await;
+        self.project(authorized).await?;
+        match write {
+            None => {
+                self.commit_definition(&outcome, Expect::Absent, request.as_ref())
+                    .await?
+            }
+            Some((route, value)) => {
+                let target = Target::New(&outcome.definition);
+                let format = outcome.definition.content.format;
+                let answer = request.as_ref().map(|request| (request, &outcome));
+                let version = self
+                    .write_value(authorized, target, &route, &value, format, answer)
+                    .await?;
+                outcome.version = Some(version);
+            }
+        }
         Ok(outcome)
     }
 
@@ -221,30 +226,34 @@ impl Broker {
             None => put.content,
         };
         content.validate(&put.name, project, &self.vaults)?;
-        let definition = (**existing).clone();
-        let mut outcome = PutDefinitionOutcome {
-            definition,
-            version: None,
-            warnings: Vec::new(),
-        };
+        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project);
         if content == existing.content {
             return Ok(outcome);
         }
         match &put.etag {
-            Some(etag) => check_etag(etag, existing)?,
-            None if put.mask.is_some() => {}
+            Some(etag) => check_etag(etag, existing, "definition.etag")?,
+            None if put
+                .mask
+                .as_ref()
+                .is_some_and(|paths| !is_full_replace(paths)) => {}
             None => {
-                return Err(Error::new(Reason::DefinitionExists).with(Detail::Resource, &put.name));
+                return Err(Error::new(Reason::DefinitionExists)
+                    .with(Detail::Resource, &put.name)
+                    .at("definition.etag"));
             }
         }
         check_interpretation(existing, &content)?;
-        outcome.definition.content = content;
+        let definition = Definition {
+            content,
+            ..outcome.definition
+        };
+        outcome = PutDefinitionOutcome::of(definition, project);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
         if put.is_dry_run {
             return Ok(outcome);
         }
-        self.audit.intent(authorized).await?;
+        self.audit.intent(authorized, Facts::default()).await?;
         self.commit_change(authorized, outcome, stored.revision, request.as_ref())
             .await
     }
@@ -269,7 +278,9 @@ impl Broker {
             if stored.record.generation + 1 != outcome.definition.generation
                 || stored.record.delete_time.is_some()
             {
-                return Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &name));
+                return Err(Error::new(Reason::EtagMismatch)
+                    .with(Detail::Resource, &name)
+                    .at("definition.etag"));
             }
             check_interpretation(&stored.record, &outcome.definition.content)?;
             outcome.definition.places = stored.record.places.clone();
@@ -319,7 +330,7 @@ impl Broker {
     }
 
     /// What a reader of definitions sees: soft-deleted ones too, half-created ones not.
-    fn visible(&self, stored: &Stored<Definition>) -> Result<Definition> {
+    pub(crate) fn visible(&self, stored: &Stored<Definition>) -> Result<Definition> {
         let definition = &stored.record;
         if definition.is_creating() || self.is_gone(definition) {
             return Err(not_found(&definition.name));
@@ -362,8 +373,7 @@ impl Broker {
         Ok(Page::of(scanned, request).filter_map(|stored| {
             let definition = self.visible(&stored).ok()?;
             let content = &definition.content;
-            let is_shown = definition.project_uid == project.uid
-                && (filter.is_showing_deleted || definition.delete_time.is_none())
+            let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
                 && filter.kind.is_none_or(|kind| content.kind == kind)
                 && filter.vault.as_ref().is_none_or(|vault| {
                     content
@@ -374,148 +384,16 @@ impl Broker {
             is_shown.then_some(definition)
         }))
     }
+}
 
-    /// Soft-deletes or purges a definition and returns its last state.
-    ///
-    /// # Errors
-    /// See the RPC `DeleteSecretDefinition`.
-    pub async fn delete_definition(
-        self: &Arc<Self>,
-        call: &Arc<Call>,
-        name: DefinitionName,
-        etag: Option<String>,
-        is_purging: bool,
-    ) -> Result<Definition> {
-        let resource = Resource::Definition(name.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsDelete], resource, None)
-            .await?;
-        self.finish_detached(
-            authorized,
-            |_| Facts::default(),
-            move |broker, authorized| async move {
-                let stored = broker.definition(&authorized).await?;
-                broker
-                    .settle_definition(&context(&authorized), &stored.record)
-                    .await?;
-                let stored = broker.definition(&authorized).await?;
-                if let Some(etag) = &etag {
-                    check_etag(etag, &stored.record)?;
-                }
-                let is_deleted = stored.record.delete_time.is_some();
-                if is_deleted && !is_purging {
-                    return Err(Error::new(Reason::DefinitionDeleted).with(Detail::Resource, &name));
-                }
-                broker.audit.intent(&authorized).await?;
-                let stored = if is_deleted {
-                    stored
-                } else {
-                    let now = broker.clock.now();
-                    broker
-                        .set_deleted(&authorized, |definition| definition.delete_time = Some(now))
-                        .await?
-                };
-                if is_purging {
-                    broker.erase(&authorized, &stored).await?;
-                }
-                Ok((*stored.record).clone())
-            },
-        )
-        .await
-    }
-
-    /// Takes back a soft delete.
-    ///
-    /// # Errors
-    /// See the RPC `UndeleteSecretDefinition`.
-    pub async fn undelete_definition(
-        self: &Arc<Self>,
-        call: &Arc<Call>,
-        name: DefinitionName,
-    ) -> Result<Definition> {
-        let resource = Resource::Definition(name.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsDelete], resource, None)
-            .await?;
-        self.finish_detached(
-            authorized,
-            |_| Facts::default(),
-            |broker, authorized| async move {
-                let stored = broker.definition(&authorized).await?;
-                broker.visible(&stored)?;
-                if stored.record.delete_time.is_none() {
-                    return Ok((*stored.record).clone());
-                }
-                broker.audit.intent(&authorized).await?;
-                let stored = broker
-                    .set_deleted(&authorized, |definition| definition.delete_time = None)
-                    .await?;
-                Ok((*stored.record).clone())
-            },
-        )
-        .await
-    }
-
-    /// Changes a definition's delete time; a value written meanwhile does not stand in the way.
-    async fn set_deleted(
-        &self,
-        authorized: &Authorized,
-        change: impl Fn(&mut Definition) + Send,
-    ) -> Result<Stored<Definition>> {
-        let name = authorized_definition(authorized)?;
-        for _ in 0..ATTEMPTS {
-            let stored = self.definition(authorized).await?;
-            let mut definition = (*stored.record).clone();
-            change(&mut definition);
-            let expect = Expect::Revision(stored.revision);
-            let batch = Batch::new().put(&Definition::record_id(name), &definition, expect);
-            if let Committed::At(revision) = self.records.commit(batch).await? {
-                return Ok(Stored {
-                    revision,
-                    record: Arc::new(definition),
-                });
-            }
-        }
-        Err(Error::new(Reason::Conflict).with(Detail::Resource, name))
-    }
-
-    /// Whether a soft-deleted definition's name is free again.
-    fn is_gone(&self, definition: &Definition) -> bool {
-        definition
-            .delete_time
-            .is_some_and(|deleted| self.clock.now() >= deleted + self.deleted_retention)
-    }
-
-    /// When a soft-deleted definition's name becomes free.
-    pub fn purge_time(&self, definition: &Definition) -> Option<std::time::SystemTime> {
-        definition
-            .delete_time
-            .map(|deleted| deleted + self.deleted_retention)
-    }
-
-    /// Removes a soft-deleted definition with the values that Claviger's own vault holds for it:
-    /// values first, so that a crash in between leaves something to repeat.
-    async fn erase(&self, authorized: &Authorized, stored: &Stored<Definition>) -> Result<()> {
-        let definition = &stored.record;
-        let cx = context(authorized);
-        for place in definition.places.keys() {
-            let address = claviger_backend::Address {
-                owner: definition.uid,
-                secret: place.secret.clone(),
-            };
-            self.vaults.find(&place.vault)?.purge(&cx, &address).await?;
-        }
-        let expect = Expect::Revision(stored.revision);
-        let record_id = Definition::record_id(&definition.name);
-        match self
-            .records
-            .commit(Batch::new().delete::<Definition>(&record_id, expect))
-            .await?
-        {
-            Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => {
-                Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
-            }
+impl PutDefinitionOutcome {
+    fn of(definition: Definition, project: &Project) -> Self {
+        let is_sharing = definition.content.is_sharing(&definition.name, project);
+        let warnings = is_sharing.then_some(Warning::EnvironmentsShareValue);
+        Self {
+            definition,
+            version: None,
+            warnings: warnings.into_iter().collect(),
         }
     }
 }
@@ -536,11 +414,13 @@ impl PutDefinition {
     }
 }
 
-fn check_etag(etag: &str, definition: &Definition) -> Result<()> {
+pub(crate) fn check_etag(etag: &str, definition: &Definition, field: &'static str) -> Result<()> {
     if etag == definition.etag() {
         return Ok(());
     }
-    Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &definition.name))
+    Err(Error::new(Reason::EtagMismatch)
+        .with(Detail::Resource, &definition.name)
+        .at(field))
 }
 
 /// Stored bytes keep the meaning they were stored with.
@@ -559,6 +439,10 @@ fn check_interpretation(existing: &Definition, content: &Content) -> Result<()> 
         field,
         "cannot change once there is a value; register a new definition",
     ))
+}
+
+fn is_full_replace(paths: &[String]) -> bool {
+    paths.iter().any(|path| path == "*")
 }
 
 /// The existing content with the named fields taken from the new one.

@@ -3,12 +3,11 @@
 //! The record holds a keyed hash of the request, never the request: a payload must not be
 //! guessable from the store.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::Authorized;
 use claviger_core::{Error, Reason, Result};
-use claviger_store::{Batch, Committed, Expect, Record};
+use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +64,8 @@ impl Record for Request {
 pub(crate) struct FreshRequest {
     pub(crate) record_id: String,
     mac: [u8; 32],
+    /// Two calls with one id at the same moment: only one of them begins.
+    expect: Expect,
 }
 
 /// What an id says about a request.
@@ -92,7 +93,7 @@ impl FreshRequest {
             answer,
             is_finished,
         };
-        Ok(batch.put(&self.record_id, &request, Expect::Any))
+        Ok(batch.put(&self.record_id, &request, self.expect))
     }
 }
 
@@ -113,40 +114,53 @@ impl Broker {
             return Ok(Replay::Fresh(None));
         };
         let call = authorized.call();
-        let fresh = FreshRequest {
+        let mut fresh = FreshRequest {
             record_id: format!("{}/{}/{id}", call.caller.principal, call.rpc.name),
             mac: self.records.keyring().mac("request", content),
+            expect: Expect::Absent,
         };
         let name = authorized_definition(authorized)?;
-        let mut request = self.find_request(&fresh).await?;
-        if request.as_ref().is_some_and(|request| !request.is_finished) {
+        let mut found = self.find_request(&fresh).await?;
+        if found
+            .as_ref()
+            .is_some_and(|stored| !stored.record.is_finished)
+        {
             if let Some(stored) = self.find_definition(name).await? {
-                self.settle_definition(&context(authorized), &stored.record)
+                let cx = context(authorized);
+                self.settle_definition(&cx, &stored.record, Some(&fresh.record_id))
                     .await?;
             }
-            request = self.find_request(&fresh).await?;
+            found = self.find_request(&fresh).await?;
         }
-        match request {
-            None => Ok(Replay::Fresh(Some(fresh))),
-            Some(request) if request.is_finished => T::deserialize(&request.answer)
-                .map(Replay::Answered)
-                .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error)),
-            Some(_) => Err(in_progress(name)),
+        let Some(Stored {
+            record: request,
+            revision,
+        }) = found
+        else {
+            return Ok(Replay::Fresh(Some(fresh)));
+        };
+        if self.clock.now() >= request.expire_time {
+            fresh.expect = Expect::Revision(revision);
+            return Ok(Replay::Fresh(Some(fresh)));
         }
+        if !request.is_finished {
+            return Err(in_progress(name));
+        }
+        T::deserialize(&request.answer)
+            .map(Replay::Answered)
+            .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error))
     }
 
-    async fn find_request(&self, fresh: &FreshRequest) -> Result<Option<Arc<Request>>> {
-        let now = self.clock.now();
+    async fn find_request(&self, fresh: &FreshRequest) -> Result<Option<Stored<Request>>> {
         let stored = self.records.get::<Request>(&fresh.record_id).await?;
-        let request = stored
-            .map(|stored| stored.record)
-            .filter(|r| now < r.expire_time);
-        match &request {
-            Some(request) if !claviger_seal::equal(&request.mac, &fresh.mac) => {
-                Err(Error::new(Reason::RequestIdReused).at("request_id"))
-            }
-            Some(_) | None => Ok(request),
+        let is_other = stored.as_ref().is_some_and(|stored| {
+            self.clock.now() < stored.record.expire_time
+                && !claviger_seal::equal(&stored.record.mac, &fresh.mac)
+        });
+        if is_other {
+            return Err(Error::new(Reason::RequestIdReused).at("request_id"));
         }
+        Ok(stored)
     }
 
     /// Adds the finished form of a begun request's record to the batch that finishes its write.

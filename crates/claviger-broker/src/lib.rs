@@ -8,6 +8,7 @@ mod access;
 mod catalog;
 mod definition;
 mod definitions;
+mod deletion;
 mod dev;
 mod idempotency;
 mod page;
@@ -27,9 +28,11 @@ use claviger_backend::{CallContext, Vaults};
 use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
 use tokio::runtime::Handle;
+use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
 pub use access::{GrantView, NewGrant};
+pub use claviger_backend::VersionState;
 pub use definition::{Content, Definition, Location};
 pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
@@ -71,6 +74,11 @@ pub struct Broker {
     first_admin: u32,
     runtime: Handle,
     writes: TaskTracker,
+    /// Writes that this process is taking to a vault right now: nobody settles those.
+    writing: writes::Writing,
+    /// Held while a definition is added to a project, and exclusively while an empty project is
+    /// deleted. Enough for one process; replicas will need the store for it.
+    project_gate: RwLock<()>,
 }
 
 impl Broker {
@@ -87,6 +95,8 @@ impl Broker {
             first_admin: parts.first_admin,
             runtime: parts.runtime,
             writes: TaskTracker::new(),
+            writing: writes::Writing::default(),
+            project_gate: RwLock::new(()),
         }
     }
 

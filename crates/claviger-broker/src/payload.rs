@@ -80,9 +80,11 @@ impl Payload {
     }
 }
 
-/// Something that was done to a value but deserves a look.
+/// Something that was done but deserves a look.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Warning {
+    /// Several environments of the project resolve to one value.
+    EnvironmentsShareValue,
     /// White space at its ends is part of it now.
     ValueHasSurroundingSpace,
     /// White space at its ends was removed.
@@ -93,6 +95,7 @@ impl Warning {
     /// The name on the wire.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::EnvironmentsShareValue => "ENVIRONMENTS_SHARE_VALUE",
             Self::ValueHasSurroundingSpace => "VALUE_HAS_SURROUNDING_SPACE",
             Self::ValueTrimmed => "VALUE_TRIMMED",
         }
@@ -101,6 +104,11 @@ impl Warning {
     /// For people.
     pub fn message(self) -> &'static str {
         match self {
+            Self::EnvironmentsShareValue => {
+                "several environments resolve to one location and so share one value; name \
+                 locations under environments to keep them apart, or set environment_fallback \
+                 if it is meant"
+            }
             Self::ValueHasSurroundingSpace => {
                 "the value begins or ends with white space, which was stored as it is"
             }
@@ -110,6 +118,9 @@ impl Warning {
 
     /// The request field it is about.
     pub fn field(self) -> &'static str {
-        "payload"
+        match self {
+            Self::EnvironmentsShareValue => "definition.environments",
+            Self::ValueHasSurroundingSpace | Self::ValueTrimmed => "payload",
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use claviger_access::{Call, Permission, Resolved};
+use claviger_access::{Authorized, Call, Permission, Resolved};
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, List, ProjectName, Reason, Resource, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::check_description;
+use crate::definition::{check_description, check_environment_count};
 use crate::{Broker, Definition, Page, PageRequest, vaults};
 
 /// One environment of a project.
@@ -128,6 +128,11 @@ impl Broker {
             |_| Facts::default(),
             move |broker, authorized| async move {
                 let existing = broker.find_project(&put.name).await?;
+                // The name may stand for another project than the one that was authorised.
+                let found = existing.as_ref().map(|stored| stored.record.uid);
+                if found != authorized.resolved().project {
+                    return Err(conflict(&put.name));
+                }
                 let now = broker.clock.now();
                 let (project, expect) = match existing {
                     None => {
@@ -145,7 +150,7 @@ impl Broker {
                         return Ok((*stored.record).clone());
                     }
                     Some(stored) => {
-                        check_etag(put.etag.as_deref(), &stored.record)?;
+                        check_etag(put.etag.as_deref(), &stored.record, "project.etag")?;
                         let project = Project {
                             content: put.content.clone(),
                             generation: stored.record.generation + 1,
@@ -159,7 +164,7 @@ impl Broker {
                 if put.is_dry_run {
                     return Ok(project);
                 }
-                broker.audit.intent(&authorized).await?;
+                broker.audit.intent(&authorized, Facts::default()).await?;
                 let batch = Batch::new().put(project.name.id().as_str(), &project, expect);
                 match broker.records.commit(batch).await? {
                     Committed::At(_) => Ok(project),
@@ -198,22 +203,39 @@ impl Broker {
         let authorized = self
             .authorize_anywhere(call, Permission::ProjectsGet)
             .await?;
-        let scanned = self
-            .records
-            .scan::<Project>("", request.after.as_deref(), request.size)
-            .await;
-        let result = scanned.map(|scanned| {
-            Page::of(scanned, request).filter_map(|stored| {
-                let resolved = Resolved {
+        let result = self.list_projects_authorized(&authorized, request).await;
+        self.decided(authorized, result).await
+    }
+
+    /// Scans on until the page is full of projects the caller may read: a token must not name
+    /// another one.
+    async fn list_projects_authorized(
+        &self,
+        authorized: &Authorized,
+        request: &PageRequest,
+    ) -> Result<Page<Project>> {
+        let mut visible = Vec::new();
+        let mut after = request.after.clone();
+        loop {
+            let scanned = self
+                .records
+                .scan::<Project>("", after.as_deref(), request.size)
+                .await?;
+            let is_last = scanned.len() < request.size;
+            after = scanned.last().map(|(id, _)| id.clone());
+            for (id, stored) in scanned {
+                let project = Resolved {
                     project: Some(stored.record.uid),
                     definition: None,
                 };
-                authorized
-                    .covers(resolved)
-                    .then(|| (*stored.record).clone())
-            })
-        });
-        self.decided(authorized, result).await
+                if authorized.covers(project) && visible.len() < request.size {
+                    visible.push((id, (*stored.record).clone()));
+                }
+            }
+            if is_last || visible.len() == request.size {
+                return Ok(Page::of(visible, request));
+            }
+        }
     }
 
     /// Deletes an empty project.
@@ -236,12 +258,20 @@ impl Broker {
             |broker, authorized| async move {
                 let stored = broker.project(&authorized).await?;
                 if etag.is_some() {
-                    check_etag(etag.as_deref(), &stored.record)?;
+                    check_etag(etag.as_deref(), &stored.record, "etag")?;
                 }
-                if broker.has_definitions(&stored.record).await? {
+                // No definition is added between the look and the commit.
+                let _gate = broker.project_gate.write().await;
+                let prefix = format!("{}/", name.id());
+                if !broker
+                    .records
+                    .scan::<Definition>(&prefix, None, 1)
+                    .await?
+                    .is_empty()
+                {
                     return Err(Error::new(Reason::ProjectNotEmpty).with(Detail::Resource, &name));
                 }
-                broker.audit.intent(&authorized).await?;
+                broker.audit.intent(&authorized, Facts::default()).await?;
                 let expect = Expect::Revision(stored.revision);
                 let batch = Batch::new().delete::<Project>(name.id().as_str(), expect);
                 match broker.records.commit(batch).await? {
@@ -253,30 +283,9 @@ impl Broker {
         .await
     }
 
-    /// Definitions that an earlier project of this name left behind do not count: nobody sees them.
-    async fn has_definitions(&self, project: &Project) -> Result<bool> {
-        let prefix = format!("{}/", project.name.id());
-        let mut after: Option<String> = None;
-        loop {
-            let page = self
-                .records
-                .scan::<Definition>(&prefix, after.as_deref(), 100)
-                .await?;
-            if page
-                .iter()
-                .any(|(_, stored)| stored.record.project_uid == project.uid)
-            {
-                return Ok(true);
-            }
-            match page.into_iter().next_back() {
-                Some((last, _)) => after = Some(last),
-                None => return Ok(false),
-            }
-        }
-    }
-
     fn check_project(&self, project: &Project) -> Result<()> {
         check_description(&project.content.description, "project.description")?;
+        check_environment_count(project.content.environments.len(), "project.environments")?;
         let environments = project.content.environments.values();
         let vaults = environments
             .filter_map(|environment| environment.default_vault.as_ref())
@@ -295,12 +304,15 @@ impl Broker {
     }
 }
 
-fn check_etag(etag: Option<&str>, project: &Project) -> Result<()> {
-    match etag {
-        Some(etag) if etag == project.etag() => Ok(()),
-        Some(_) => Err(Error::new(Reason::EtagMismatch).with(Detail::Resource, &project.name)),
-        None => Err(Error::new(Reason::ProjectExists).with(Detail::Resource, &project.name)),
-    }
+fn check_etag(etag: Option<&str>, project: &Project, field: &'static str) -> Result<()> {
+    let reason = match etag {
+        Some(etag) if etag == project.etag() => return Ok(()),
+        Some(_) => Reason::EtagMismatch,
+        None => Reason::ProjectExists,
+    };
+    Err(Error::new(reason)
+        .with(Detail::Resource, &project.name)
+        .at(field))
 }
 
 fn conflict(name: &ProjectName) -> Error {

@@ -184,8 +184,12 @@ impl Broker {
             route.vault.capabilities().value_bytes_max,
         )?;
 
-        self.audit.intent(authorized).await?;
         let vault = route.place.vault.clone();
+        let target = Facts {
+            vault: Some(vault.clone()),
+            ..Facts::default()
+        };
+        self.audit.intent(authorized, target).await?;
         let target = Target::Existing {
             if_version: put.if_version.as_ref(),
         };
@@ -279,9 +283,14 @@ impl Broker {
             let definition = definition.live()?;
             let project = broker.project(&authorized).await?.record;
             let route = definition.place_of(environment.as_ref(), &project, &broker.vaults)?;
-            broker.audit.intent(&authorized).await?;
-            let cx = context(&authorized);
             let version = name.version();
+            let target = Facts {
+                vault: Some(route.place.vault.clone()),
+                version: Some(version.clone()),
+                ..Facts::default()
+            };
+            broker.audit.intent(&authorized, target).await?;
+            let cx = context(&authorized);
             let info = route
                 .vault
                 .set_state(&cx, &route.address, version, state)

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use claviger_access::{Authorized, Call, Caller, Permission, Principal};
+use claviger_access::{Authorized, Call, Caller, Directory, Permission, Principal, Scope};
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result, SecretBytes};
 use claviger_seal::{equal, hex, random_bytes, sha256};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::{Deserialize, Serialize};
 
-use crate::access::{PrincipalGrants, about};
+use crate::access::{PrincipalGrants, about, is_covered};
 use crate::definition::check_description;
 use crate::writes::ATTEMPTS;
 use crate::{Broker, NewGrant, Page, PageRequest};
@@ -40,6 +40,8 @@ pub(crate) struct Token {
     create_time: SystemTime,
     expire_time: SystemTime,
     is_revoked: bool,
+    /// Where it was made for: who may give tokens there may revoke it, whatever it got since.
+    scopes: Vec<Scope>,
 }
 
 impl Record for Token {
@@ -140,7 +142,9 @@ impl Broker {
                 let hash = hex(&sha256(token.expose()));
                 let id = id_of(&hash)?;
                 let principal = Principal::Token(id.clone());
-                let grants = broker.first_grants(&principal, &new.grants).await?;
+                let grants = broker
+                    .first_grants(&authorized, &principal, &new.grants)
+                    .await?;
                 let now = broker.clock.now();
                 let record = Token {
                     hash,
@@ -148,8 +152,13 @@ impl Broker {
                     create_time: now,
                     expire_time: now + new.ttl,
                     is_revoked: false,
+                    scopes: grants
+                        .grants
+                        .iter()
+                        .map(|grant| grant.scope.clone())
+                        .collect(),
                 };
-                broker.audit.intent(&authorized).await?;
+                broker.audit.intent(&authorized, about(&id)).await?;
                 let batch = Batch::new().put(id.as_str(), &record, Expect::Absent).put(
                     &PrincipalGrants::record_id(&principal),
                     &grants,
@@ -200,22 +209,18 @@ impl Broker {
         let facts = |view: &TokenView| about(&view.id);
         self.finish_detached(authorized, facts, move |broker, authorized| async move {
             let principal = Principal::Token(id.clone());
+            broker.revocable(&authorized, &id).await?;
+            broker.audit.intent(&authorized, about(&id)).await?;
             for _ in 0..ATTEMPTS {
-                // A token the caller may not revoke looks like one that is not there.
-                let may_revoke = broker.covers_all(&authorized, &principal).await?;
-                let stored = broker.find_token(&id).await?.filter(|_| may_revoke);
-                let stored = stored.ok_or_else(|| Error::new(Reason::TokenNotFound))?;
-                broker.audit.intent(&authorized).await?;
+                let stored = broker.revocable(&authorized, &id).await?;
                 let revoked = Token {
                     is_revoked: true,
                     ..(*stored.record).clone()
                 };
+                let grants = PrincipalGrants::record_id(&principal);
                 let batch = Batch::new()
                     .put(id.as_str(), &revoked, Expect::Revision(stored.revision))
-                    .delete::<PrincipalGrants>(
-                        &PrincipalGrants::record_id(&principal),
-                        Expect::Any,
-                    );
+                    .delete::<PrincipalGrants>(&grants, Expect::Any);
                 if let Committed::At(_) = broker.records.commit(batch).await? {
                     return Ok(revoked.view(id));
                 }
@@ -229,9 +234,22 @@ impl Broker {
         self.records.get::<Token>(id.as_str()).await
     }
 
+    /// The token, if the caller may revoke it: one it may not looks like one that is not there.
+    async fn revocable(&self, authorized: &Authorized, id: &Id) -> Result<Stored<Token>> {
+        let stored = self.find_token(id).await?;
+        stored
+            .filter(|token| {
+                token
+                    .record
+                    .scopes
+                    .iter()
+                    .all(|scope| is_covered(authorized, scope))
+            })
+            .ok_or_else(|| Error::new(Reason::TokenNotFound))
+    }
+
     /// Refuses a token's grant on what the caller may not give tokens for.
     async fn check_covered(&self, authorized: &Authorized, resource: &Resource) -> Result<()> {
-        use claviger_access::Directory;
         if authorized.covers(self.resolve(resource).await?) {
             return Ok(());
         }

@@ -8,7 +8,8 @@
 //! for the write id first: found, it is finished; not found, it is cleared. The payload is never
 //! in Claviger's records.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claviger_access::Authorized;
 use claviger_backend::{Address, CallContext, Write};
@@ -48,6 +49,40 @@ pub(crate) enum Target<'a> {
     },
 }
 
+/// The writes under way in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Writing(Mutex<HashSet<Uid>>);
+
+/// A write under way, until this is dropped.
+struct UnderWay<'a> {
+    writing: &'a Writing,
+    write_id: Uid,
+}
+
+impl Writing {
+    fn enter(&self, write_id: Uid) -> UnderWay<'_> {
+        self.ids().insert(write_id);
+        UnderWay {
+            writing: self,
+            write_id,
+        }
+    }
+
+    fn has(&self, write_id: Uid) -> bool {
+        self.ids().contains(&write_id)
+    }
+
+    fn ids(&self) -> MutexGuard<'_, HashSet<Uid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.writing.ids().remove(&self.write_id);
+    }
+}
+
 /// A write that was begun.
 #[derive(Debug)]
 pub(crate) struct Begun {
@@ -71,8 +106,10 @@ impl Broker {
         format: Format,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
     ) -> Result<Id> {
+        let write_id = Uid::random();
+        let _under_way = self.writing.enter(write_id);
         let begun = self
-            .begin_write(authorized, target, &route.place, request)
+            .begin_write(authorized, write_id, target, &route.place, request)
             .await?;
         let cx = crate::context(authorized);
         let write = Write {
@@ -98,6 +135,7 @@ impl Broker {
     async fn begin_write(
         &self,
         authorized: &Authorized,
+        write_id: Uid,
         target: Target<'_>,
         place: &Place,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
@@ -106,7 +144,7 @@ impl Broker {
         let begun = Begun {
             name: name.clone(),
             place: place.clone(),
-            write_id: Uid::random(),
+            write_id,
             request: request.map(|(fresh, _)| fresh.record_id.clone()),
         };
         let now = self.clock.now();
@@ -162,28 +200,27 @@ impl Broker {
         for _ in 0..ATTEMPTS {
             let pointer = begun.write_id.to_string();
             let mut batch = Batch::new().delete::<PendingPointer>(&pointer, Expect::Any);
-            let stored = self.find_definition(&begun.name).await?.filter(|stored| {
-                stored
-                    .record
-                    .pending(&begun.place)
-                    .is_some_and(|p| p.write_id == begun.write_id)
-            });
-            if let Some(stored) = stored {
-                let mut definition = (*stored.record).clone();
-                let state = definition.places.entry(begun.place.clone()).or_default();
-                let pending = state.pending.take();
-                let expect = Expect::Revision(stored.revision);
-                batch = match version {
-                    Some(version) => {
-                        state.current = Some(version.clone());
-                        batch.put(&record_id, &definition, expect)
-                    }
-                    None if pending.is_some_and(|pending| pending.is_creating) => {
-                        batch.delete::<Definition>(&record_id, expect)
-                    }
-                    None => batch.put(&record_id, &definition, expect),
-                };
-            }
+            let stored = self.find_definition(&begun.name).await?;
+            let pending = stored.as_ref().and_then(|s| s.record.pending(&begun.place));
+            let Some((stored, pending)) = stored
+                .as_ref()
+                .zip(pending.filter(|pending| pending.write_id == begun.write_id))
+            else {
+                let stored = stored.as_ref().map(|stored| &*stored.record);
+                return closed_before(begun, stored, version);
+            };
+            let mut definition = (*stored.record).clone();
+            let state = definition.places.entry(begun.place.clone()).or_default();
+            state.pending = None;
+            let expect = Expect::Revision(stored.revision);
+            batch = match version {
+                Some(version) => {
+                    state.current = Some(version.clone());
+                    batch.put(&record_id, &definition, expect)
+                }
+                None if pending.is_creating => batch.delete::<Definition>(&record_id, expect),
+                None => batch.put(&record_id, &definition, expect),
+            };
             batch = match (version, &begun.request) {
                 (Some(version), request) => {
                     self.finish_request(batch, request.as_deref(), version)
@@ -199,10 +236,10 @@ impl Broker {
         Err(in_progress(&begun.name))
     }
 
-    /// Settles a pending write at a place that is too old to be under way.
+    /// Settles a pending write that nobody is working on any more.
     ///
     /// # Errors
-    /// `WRITE_IN_PROGRESS` if it is not, `VAULT_UNREACHABLE` if the vault cannot be asked.
+    /// `WRITE_IN_PROGRESS` if somebody may be, `VAULT_UNREACHABLE` if the vault cannot be asked.
     pub(crate) async fn settle_place(
         &self,
         cx: &CallContext,
@@ -212,26 +249,40 @@ impl Broker {
         let Some(pending) = definition.pending(place) else {
             return Ok(());
         };
+        if self.writing.has(pending.write_id) {
+            return Err(in_progress(&definition.name));
+        }
+        // Its caller gave up on it, but the vault may still be at it for as long as a call may
+        // take. A start in the future is a clock that was set back.
         let timeout = self.vaults.find(&place.vault)?.timeout();
         let age = self
             .clock
             .now()
             .duration_since(pending.start_time)
-            .unwrap_or_default();
+            .unwrap_or(timeout);
         if age < timeout {
             return Err(in_progress(&definition.name).retry_after(timeout.saturating_sub(age)));
         }
         self.settle(cx, definition, place, pending).await
     }
 
-    /// Settles every pending write at a definition's places, as [`Self::settle_place`].
+    /// Settles the pending writes of a definition that began for a request, or all of them.
+    ///
+    /// # Errors
+    /// As [`Self::settle_place`].
     pub(crate) async fn settle_definition(
         &self,
         cx: &CallContext,
         definition: &Definition,
+        request: Option<&str>,
     ) -> Result<()> {
         for place in definition.places.keys() {
-            self.settle_place(cx, definition, place).await?;
+            let pending = definition.pending(place);
+            let is_meant =
+                pending.is_some_and(|p| request.is_none() || p.request.as_deref() == request);
+            if is_meant {
+                self.settle_place(cx, definition, place).await?;
+            }
         }
         Ok(())
     }
@@ -255,19 +306,29 @@ impl Broker {
                 return Ok(unsettled);
             };
             after = Some(last.clone());
-            for (_, pointer) in page {
+            for (id, pointer) in page {
                 let PendingPointer { name, place } = &*pointer.record;
-                let Some(stored) = self.find_definition(name).await? else {
-                    continue;
+                let stored = self.find_definition(name).await?;
+                let pending = stored.as_ref().and_then(|s| s.record.pending(place));
+                let settled = match (&stored, pending.filter(|p| p.write_id.to_string() == id)) {
+                    (Some(stored), Some(pending)) => {
+                        self.settle(&cx, &stored.record, place, pending).await
+                    }
+                    // What it pointed to is closed already.
+                    _ => self.forget_pointer(&id).await,
                 };
-                let Some(pending) = stored.record.pending(place) else {
-                    continue;
-                };
-                if let Err(error) = self.settle(&cx, &stored.record, place, pending).await {
+                if let Err(error) = settled {
                     tracing::warn!(definition = %name, ?error, "pending write not settled");
                     unsettled += 1;
                 }
             }
+        }
+    }
+
+    async fn forget_pointer(&self, id: &str) -> Result<()> {
+        let batch = Batch::new().delete::<PendingPointer>(id, Expect::Any);
+        match self.records.commit(batch).await? {
+            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
         }
     }
 
@@ -301,6 +362,16 @@ impl Definition {
             .get(place)
             .and_then(|state| state.pending.as_ref())
     }
+}
+
+/// A begun write whose pending mark is gone was settled by somebody else: it counts if that found
+/// the same version.
+fn closed_before(begun: &Begun, stored: Option<&Definition>, version: Option<&Id>) -> Result<()> {
+    let current = stored.and_then(|definition| definition.current(&begun.place));
+    if version.is_none() || version == current {
+        return Ok(());
+    }
+    Err(Error::new(Reason::WriteOutcomeUnknown).with(Detail::Vault, &begun.place.vault))
 }
 
 fn check_free(definition: &Definition, place: &Place) -> Result<()> {

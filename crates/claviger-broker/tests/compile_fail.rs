@@ -7,7 +7,6 @@
 //! * the broker itself with every `let authorized = …;` cut out of its sources.
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::string_slice,
     reason = "helpers of tests fail like tests"
 )]
@@ -62,7 +61,6 @@ impl Scratch {
                 "--message-format",
                 "short",
             ])
-            .args(["--bins", "--lib"])
             .env("CARGO_TARGET_DIR", target)
             .current_dir(self.dir.join("member"))
             .output()

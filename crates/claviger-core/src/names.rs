@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// Several ids or names in a sentence: "a, b" or "none".
+/// Several ids or names in a sentence: "a, b" or "none"; the first ten of more.
 #[derive(Clone, Debug)]
 pub struct List<T>(pub Vec<T>);
 
@@ -88,13 +88,16 @@ impl<T: fmt::Display> fmt::Display for List<T> {
         if self.0.is_empty() {
             return f.write_str("none");
         }
-        for (index, item) in self.0.iter().enumerate() {
+        for (index, item) in self.0.iter().take(10).enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
             }
             item.fmt(f)?;
         }
-        Ok(())
+        match self.0.len().checked_sub(10) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -107,6 +110,12 @@ impl Uid {
     /// A fresh random uid.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4())
+    }
+
+    /// This uid with its second half replaced: for many that only have to differ.
+    pub fn numbered(&self, number: u64) -> Self {
+        let (high, _) = self.0.as_u64_pair();
+        Self(uuid::Uuid::from_u64_pair(high, number))
     }
 
     /// Its first byte: random, for spreading things out.

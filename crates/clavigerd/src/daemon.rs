@@ -1,9 +1,9 @@
 //! The composition root: opens what the configuration names, puts it together, serves, drains.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -15,8 +15,10 @@ use claviger_audit::Audit;
 use claviger_backend::{Backend, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
-use claviger_core::{Clock, Error, Reason, SystemClock};
+use claviger_core::{Clock, Error, SystemClock};
 use claviger_store::{Records, SqliteStore};
+use rustix::fs::Mode;
+use rustix::process::Resource;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +30,9 @@ use crate::root_key;
 
 /// How often records of old requests are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often the store is asked whether it is well; the audit log says so by itself.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the daemon does not run.
 #[derive(Debug)]
@@ -49,12 +54,7 @@ impl Stop {
 
     /// What a part says when it does not open. The daemon's own operator may read the cause.
     fn opening(what: &str, error: &Error) -> Self {
-        let text = format!("{what} does not open: {error:?}");
-        if error.reason() == Reason::IntegrityFailure {
-            Self::Refused(text)
-        } else {
-            Self::Failed(text)
-        }
+        Self::Refused(format!("{what} does not open: {error:?}"))
     }
 }
 
@@ -71,6 +71,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
     runtime.block_on(async {
         let (broker, about) = open(config, runtime.handle()).await?;
         let listeners = listen(config).await?;
+        let own_socket = inode(&config.socket);
         let address = listeners.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         let (routes, health) = claviger_api::routes(Arc::clone(&broker), about)
             .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
@@ -91,8 +92,9 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
 
         ready::announce(config, address);
         tracing::info!(socket = %config.socket.display(), tcp = ?address, "serving");
+        let limits = limits().map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let threads = available_parallelism().map_or(1, usize::from);
-        claviger_api::serve::serve(listeners, routes, Limits::default(), threads, stop)
+        claviger_api::serve::serve(listeners, routes, limits, threads, stop)
             .await
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
 
@@ -100,9 +102,24 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
         helpers.cancel();
         reporting.close();
         reporting.wait().await;
-        fs::remove_file(&config.socket).ok();
+        remove_own_socket(&config.socket, own_socket);
         tracing::info!("drained");
         Ok(())
+    })
+}
+
+/// As many connections as there are descriptors for, with a reserve for files.
+fn limits() -> io::Result<Limits> {
+    let mut files = rustix::process::getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    rustix::process::setrlimit(Resource::Nofile, files)?;
+    let defaults = Limits::default();
+    let most = files.current.map_or(defaults.connections_max, |files| {
+        usize::try_from(files.saturating_sub(256) / 2).unwrap_or(defaults.connections_max)
+    });
+    Ok(Limits {
+        connections_max: most.clamp(16, defaults.connections_max),
+        ..defaults
     })
 }
 
@@ -140,7 +157,7 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
         audit,
         clock,
         deleted_retention: config.deleted_retention,
-        first_admin: rustix::process::geteuid().as_raw(),
+        first_admin: own_uid(),
         runtime: runtime.clone(),
     }));
     let unsettled = broker
@@ -178,6 +195,11 @@ fn make_private_dir(dir: &Path) -> Result<(), Stop> {
         .create(dir)
         .map_err(|error| refused(&format!("cannot be created: {error}")))?;
     let metadata = fs::metadata(dir).map_err(|error| refused(&format!("unreadable: {error}")))?;
+    if metadata.uid() != own_uid() {
+        return Err(refused(
+            "belongs to another user; name a directory of this user's own",
+        ));
+    }
     if metadata.mode() & 0o022 != 0 {
         return Err(refused("others may write here; chmod go-w it"));
     }
@@ -187,23 +209,17 @@ fn make_private_dir(dir: &Path) -> Result<(), Stop> {
 async fn listen(config: &Config) -> Result<Listeners, Stop> {
     let socket = &config.socket;
     let refused = |error: &io::Error| Stop::refused(format!("{}: {error}", socket.display()));
-    if let Some(dir) = socket.parent() {
-        make_private_dir_if_missing(dir)?;
+    if let Some(dir) = socket.parent().filter(|dir| !dir.exists()) {
+        make_private_dir(dir)?;
     }
-    if UnixStream::connect(socket).await.is_ok() {
-        return Err(Stop::refused(format!(
-            "{}: another daemon listens here",
-            socket.display()
-        )));
-    }
-    match fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(&error)),
-        Ok(()) | Err(_) => {}
-    }
-    let unix = UnixListener::bind(socket).map_err(|error| refused(&error))?;
+    remove_stale_socket(socket).await?;
     // Anyone on this host may connect: what a uid may do is decided by its grants, and the
-    // directory can be closed to keep others out altogether.
-    fs::set_permissions(socket, Permissions::from_mode(0o666)).map_err(|error| refused(&error))?;
+    // directory can be closed to keep others out altogether. Through the umask, because the path
+    // may lead elsewhere a moment later.
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o111));
+    let unix = UnixListener::bind(socket);
+    rustix::process::umask(umask);
+    let unix = unix.map_err(|error| refused(&error))?;
     let tcp = match config.tcp {
         None => None,
         Some(address) => Some(
@@ -215,11 +231,40 @@ async fn listen(config: &Config) -> Result<Listeners, Stop> {
     Ok(Listeners { unix, tcp })
 }
 
-fn make_private_dir_if_missing(dir: &Path) -> Result<(), Stop> {
-    match dir.exists() {
-        true => Ok(()),
-        false => make_private_dir(dir),
+/// Makes place for our socket: only a socket of ours that nobody listens on is removed.
+async fn remove_stale_socket(socket: &Path) -> Result<(), Stop> {
+    let refused = |what: &str| Err(Stop::refused(format!("{}: {what}", socket.display())));
+    let metadata = match fs::symlink_metadata(socket) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return refused(&error.to_string()),
+    };
+    if !metadata.file_type().is_socket() || metadata.uid() != own_uid() {
+        return refused("is in the way and not a socket of ours; name another path");
     }
+    match UnixStream::connect(socket).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(socket).or_else(|error| refused(&error.to_string()))
+        }
+        Ok(_) | Err(_) => refused("another daemon listens here"),
+    }
+}
+
+/// Removes the socket unless another daemon has put its own there.
+fn remove_own_socket(socket: &Path, own: Option<(u64, u64)>) {
+    if own.is_some() && inode(socket) == own {
+        // What is left behind is seen to be stale by the next start.
+        fs::remove_file(socket).ok();
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Cancelled at SIGTERM or SIGINT.
@@ -240,14 +285,17 @@ fn stop_signal() -> Result<CancellationToken, Stop> {
     Ok(stop)
 }
 
-/// Keeps the health service true: not serving while the audit log cannot be written.
+/// Keeps the health service true: not serving while the audit log cannot be written or the store
+/// does not answer.
 async fn report_health(broker: Arc<Broker>, health: HealthReporter) {
     let mut audit = broker.audit().watch_health();
+    let mut due = tokio::time::interval(HEALTH_INTERVAL);
     loop {
-        let is_healthy = *audit.borrow_and_update();
-        claviger_api::report_health(&health, is_healthy).await;
-        if audit.changed().await.is_err() {
-            return;
+        audit.mark_unchanged();
+        claviger_api::report_health(&health, broker.is_serving().await).await;
+        tokio::select! {
+            _ = due.tick() => {}
+            Ok(()) = audit.changed() => {}
         }
     }
 }

@@ -91,6 +91,9 @@ fn bench(name: &str, plan: Plan) -> Result {
 }
 
 /// The runtime of every part that talks gRPC: one thread, like one serving thread of the daemon.
+///
+/// Connections are answered for only while it runs. It is dropped before a server is stopped, or
+/// that server would wait for a client that no longer listens.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     Ok(builder.enable_all().build()?)

@@ -1,8 +1,6 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-
 use crate::figures::{figure, median};
 use crate::machine::resident_kib;
 use crate::server::{self, Home, Server, read_name};
@@ -15,10 +13,9 @@ const IDLE: Duration = Duration::from_secs(2);
 /// memory when nobody asks; the floor is the echo server. No core is set aside: nothing runs
 /// beside what is measured.
 pub(crate) fn run(plan: Plan) -> Result {
-    let runtime = runtime()?;
     let home = Home::new()?;
     let first = Server::daemon_in(&home)?;
-    let reply = runtime.block_on(async {
+    let reply = runtime()?.block_on(async {
         let channel = first.connect().await?;
         server::register(&channel, read_name()).await?;
         server::read(&channel).await
@@ -29,8 +26,8 @@ pub(crate) fn run(plan: Plan) -> Result {
     let start_echo = || Server::echo(&reply);
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..plan.starts {
-        ours.push(first_answer_ms(&runtime, start_daemon)?);
-        floor.push(first_answer_ms(&runtime, start_echo)?);
+        ours.push(first_answer_ms(start_daemon)?);
+        floor.push(first_answer_ms(start_echo)?);
     }
     figure("start_claviger", median(ours.iter().copied()), "ms");
     figure("start_echo", median(floor.iter().copied()), "ms");
@@ -41,11 +38,14 @@ pub(crate) fn run(plan: Plan) -> Result {
     Ok(())
 }
 
-fn first_answer_ms(runtime: &Runtime, start: impl Fn() -> Result<Server>) -> Result<f64> {
+fn first_answer_ms(start: impl Fn() -> Result<Server>) -> Result<f64> {
+    let runtime = runtime()?;
     let begin = Instant::now();
     let server = start()?;
     runtime.block_on(async { server::read(&server.connect().await?).await })?;
-    Ok(begin.elapsed().as_secs_f64() * 1e3)
+    let took = begin.elapsed();
+    drop(runtime);
+    Ok(took.as_secs_f64() * 1e3)
 }
 
 fn idle_kib(start: impl Fn() -> Result<Server>) -> Result<f64> {

@@ -28,7 +28,7 @@ fn log_file() -> (TempDir, PathBuf) {
 
 async fn refuse(audit: &Audit) {
     audit
-        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid)
+        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid, 0)
         .await
         .expect("written");
 }
@@ -136,7 +136,10 @@ async fn an_intent_is_synced_before_it_returns() {
     let (audit, sink) = memory_audit();
     let authorized = authorize(&audit, 0).await.expect("allowed");
     sink.disk().steps.clear();
-    audit.intent(&authorized).await.expect("written");
+    audit
+        .intent(&authorized, Facts::default())
+        .await
+        .expect("written");
     assert_eq!(sink.disk().steps, ["append", "sync"]);
     let result = audit.conclude(authorized, Ok(()), facts).await;
     result.expect("written");
@@ -160,7 +163,10 @@ async fn nothing_is_served_while_the_log_is_full_and_the_next_record_recovers() 
         .await
         .expect_err("fails closed");
     assert_eq!(error.reason(), Reason::AuditUnavailable);
-    let error = audit.intent(&other).await.expect_err("fails closed");
+    let error = audit
+        .intent(&other, Facts::default())
+        .await
+        .expect_err("fails closed");
     assert_eq!(error.reason(), Reason::AuditUnavailable);
     assert!(!audit.is_healthy());
     assert!(!*health.borrow_and_update());

@@ -1,0 +1,139 @@
+use std::path::Path;
+
+use claviger_proto::v1;
+use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+/// Calls the daemon as this user does over the Unix socket. Names are ids in `projects/dev`.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to a Unix socket.
+    pub async fn connect(socket: &Path) -> Self {
+        let uri = format!("unix://{}", socket.display());
+        let endpoint = Endpoint::try_from(uri).expect("an absolute path");
+        let channel = endpoint.connect().await.expect("a daemon listens there");
+        Self { channel }
+    }
+
+    /// The connection, for calls that are not here.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Registers a definition with its first value and returns the version.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn create(&self, id: &str, text: &str, request_id: Uuid) -> Result<String, Status> {
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                name: name(id),
+                ..Default::default()
+            }),
+            payload: Some(payload(text)),
+            request_id: request_id.to_string(),
+            ..Default::default()
+        };
+        let mut client = SecretDefinitionServiceClient::new(self.channel());
+        let answer = client.put_secret_definition(request).await?;
+        Ok(answer.into_inner().version)
+    }
+
+    /// Stores a new value and returns its version.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn rotate(&self, id: &str, text: &str, request_id: Uuid) -> Result<String, Status> {
+        let request = v1::PutSecretValueRequest {
+            name: name(id),
+            payload: Some(payload(text)),
+            request_id: request_id.to_string(),
+            ..Default::default()
+        };
+        let mut client = SecretServiceClient::new(self.channel());
+        let answer = client.put_secret_value(request).await?;
+        Ok(answer.into_inner().version)
+    }
+
+    /// Reads a value: its version and text. Without a `version`, the current one.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn read(&self, id: &str, version: &str) -> Result<(String, String), Status> {
+        let request = v1::GetSecretRequest {
+            name: name(id),
+            version: version.to_owned(),
+            ..Default::default()
+        };
+        let mut client = SecretServiceClient::new(self.channel());
+        let answer = client.get_secret(request).await?.into_inner();
+        match answer.value {
+            Some(v1::get_secret_response::Value::Text(text)) => Ok((answer.version, text)),
+            value => panic!("not a text: {value:?}"),
+        }
+    }
+
+    /// The versions of a secret, newest first.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn versions(&self, id: &str) -> Result<Vec<String>, Status> {
+        let request = v1::ListSecretVersionsRequest {
+            parent: name(id),
+            page_size: 1000,
+            ..Default::default()
+        };
+        let mut client = SecretServiceClient::new(self.channel());
+        let answer = client.list_secret_versions(request).await?.into_inner();
+        let versions = answer.versions.into_iter();
+        Ok(versions.map(|version| version.version).collect())
+    }
+
+    /// Makes a token that reads in the project.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn runner_token(&self) -> Result<String, Status> {
+        let request = v1::CreateTokenRequest {
+            grants: vec![v1::TokenGrant {
+                role: v1::Role::Runner.into(),
+                resource: "projects/dev".to_owned(),
+                environment: String::new(),
+            }],
+            ttl: Some(prost_types::Duration {
+                seconds: 3600,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
+        let mut client = AccessServiceClient::new(self.channel());
+        let answer = client.create_token(Request::new(request)).await?;
+        Ok(answer.into_inner().token)
+    }
+}
+
+/// The daemon's own reason for an error, or `None` if it does not come from the daemon.
+pub fn reason(status: &Status) -> Option<String> {
+    let info = status.get_error_details().error_info().cloned()?;
+    Some(info.reason)
+}
+
+fn name(id: &str) -> String {
+    format!("projects/dev/secrets/{id}")
+}
+
+fn payload(text: &str) -> v1::Payload {
+    v1::Payload {
+        value: Some(v1::payload::Value::Text(text.to_owned())),
+        crc32c: None,
+    }
+}

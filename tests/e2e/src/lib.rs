@@ -1,0 +1,21 @@
+//! What the tests of the built daemon share: starting it, ending it, calling it.
+//!
+//! `cargo xtask e2e` builds the daemon, installs its foreign peers and says in environment
+//! variables where they are ([`tools`]). A [`Home`] holds everything a daemon keeps, so that it can
+//! be started again on the same data; a [`Daemon`] is ended with its value. Knows nothing of what a
+//! single test looks at.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "part of the tests: whatever goes wrong here has to end the test"
+)]
+
+mod client;
+mod daemon;
+mod random;
+pub mod tools;
+
+pub use client::{Client, reason};
+pub use daemon::{Daemon, Home};
+pub use random::Random;

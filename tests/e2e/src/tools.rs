@@ -1,0 +1,71 @@
+//! Where the daemon and its peers are, and how hard to try.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The built daemon.
+pub fn clavigerd() -> PathBuf {
+    program("CLAVIGER_TEST_CLAVIGERD")
+}
+
+/// The tool operators use.
+pub fn grpcurl() -> PathBuf {
+    program("CLAVIGER_TEST_GRPCURL")
+}
+
+/// A Python with the gRPC libraries.
+pub fn python() -> PathBuf {
+    program("CLAVIGER_TEST_PYTHON")
+}
+
+/// Shows which programs are executed.
+pub fn strace() -> PathBuf {
+    program("CLAVIGER_TEST_STRACE")
+}
+
+/// How hard the tests that scale should try: 1 is for every commit.
+pub fn volume() -> u64 {
+    number("CLAVIGER_TEST_VOLUME").unwrap_or(1)
+}
+
+/// The seed of a randomised test, if one was chosen to repeat a run.
+pub(crate) fn seed() -> Option<u64> {
+    number("CLAVIGER_TEST_SEED")
+}
+
+/// A search path with the daemon, grpcurl and that Python before everything else.
+pub fn path() -> OsString {
+    let programs = [clavigerd(), grpcurl(), python()];
+    let own = programs
+        .iter()
+        .filter_map(|program| program.parent())
+        .map(Path::to_path_buf);
+    let inherited = variable("PATH").unwrap_or_default();
+    env::join_paths(own.chain(env::split_paths(&inherited))).expect("no colon in a directory")
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().expect("the sources are still there")
+}
+
+fn program(name: &str) -> PathBuf {
+    let path = variable(name).unwrap_or_else(|| {
+        panic!("{name} is not set: these tests are run with `cargo xtask e2e [FILTER]`")
+    });
+    PathBuf::from(path)
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name)?.to_str()?.parse().ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the tests: what is tested, and how hard, is said from outside"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}

@@ -1,0 +1,18 @@
+//! Tests of the built daemon with real peers: one module per promise.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: whatever goes wrong in them has to end the test"
+)]
+
+mod connections;
+mod drain;
+mod integrity;
+mod printed_lines;
+mod python;
+mod readme;
+mod refusals;
+mod restart;
+mod status;
+mod writers;

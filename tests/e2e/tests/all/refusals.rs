@@ -1,0 +1,225 @@
+//! What the daemon refuses to start with: exit code 64, and a message that says what to change.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use claviger_e2e::{Home, tools};
+
+const REFUSED: Option<i32> = Some(64);
+
+fn message(output: &Output) -> String {
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), REFUSED, "{message}");
+    assert!(output.stdout.is_empty(), "it never was ready");
+    // Without the log lines before it.
+    let (_, said) = message.split_once("clavigerd: ").unwrap_or(("", &message));
+    said.to_owned()
+}
+
+/// What the daemon says to these arguments.
+fn refusal(home: &Home, arguments: &[&str]) -> String {
+    message(&home.run(arguments))
+}
+
+fn config(home: &Home, text: &str) -> PathBuf {
+    let path = home.path().join("clavigerd.toml");
+    fs::write(&path, text).expect("a writable home");
+    path
+}
+
+/// What the daemon says to this configuration, with `FILE` in place of the file's path.
+fn config_refusal(text: &str) -> String {
+    let home = Home::new();
+    let path = config(&home, text).display().to_string();
+    let said = refusal(&home, &["--config", &path]);
+    let checked = refusal(&home, &["--config", &path, "--check-config"]);
+    assert_eq!(said, checked, "--check-config says the same");
+    assert!(!home.data_dir().exists() && !home.root_key().exists());
+    said.replace(&path, "FILE")
+}
+
+/// A home with a store in it; no daemon runs.
+fn used_home() -> Home {
+    let home = Home::new();
+    assert_eq!(home.start_dev().stop().code(), Some(0));
+    home
+}
+
+fn entries(dir: &Path) -> usize {
+    fs::read_dir(dir).expect("a directory").count()
+}
+
+#[test]
+fn garbage_is_refused_with_file_line_and_column() {
+    let said = config_refusal("data_dir = \"/srv\"\n]]] rk_live_oops\n");
+    assert!(
+        said.contains("FILE:2: column 1 is not valid TOML"),
+        "{said}"
+    );
+    assert!(!said.contains("rk_live_oops"), "{said}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_each_with_its_line() {
+    let said = config_refusal(
+        "data_dri = \"/srv\"\n\
+         deleted_retention = \"soon\"\n\
+         [listen]\n\
+         tcp = \"0.0.0.0:1\"\n\
+         [vaults.aws]\n\
+         kind = \"aws\"\n\
+         [vaults.managed.settings]\n\
+         region = \"eu\"\n",
+    );
+    for place in [
+        "FILE:1: data_dri: ",
+        "FILE:2: deleted_retention: ",
+        "FILE:4: listen.tcp: ",
+        "FILE:6: vaults.aws.kind: ",
+        "FILE:8: vaults.managed.settings.region: ",
+    ] {
+        assert!(said.contains(place), "{place} in\n{said}");
+    }
+    assert_eq!(said.lines().count(), 6, "one line each:\n{said}");
+}
+
+#[test]
+fn configuration_file_that_is_not_there_is_named() {
+    let home = Home::new();
+    let said = refusal(&home, &["--config", "/nowhere/clavigerd.toml"]);
+    assert!(
+        said.contains("--config: cannot read /nowhere/clavigerd.toml"),
+        "{said}"
+    );
+}
+
+#[test]
+fn listener_that_other_hosts_could_reach_is_refused() {
+    for address in ["0.0.0.0:1", "[::]:1"] {
+        let home = Home::new();
+        let said = refusal(&home, &["--dev", "--listen", address]);
+        assert!(
+            said.contains("--listen: is not a loopback address"),
+            "{said}"
+        );
+        assert_eq!(entries(home.path()), 0, "nothing was made");
+    }
+}
+
+#[test]
+fn wrong_usage_is_a_refusal_too() {
+    let said = refusal(&Home::new(), &["--no-such-option"]);
+    assert!(said.contains("--no-such-option"), "{said}");
+}
+
+#[test]
+fn checking_a_good_configuration_binds_and_makes_nothing() {
+    let home = Home::new();
+    let example = tools::repository().join("deploy/config/clavigerd.toml");
+    let data = home.path().join("data");
+    let text = fs::read_to_string(example).expect("the example");
+    let text = text.replace("/var/lib/claviger", &data.display().to_string());
+    let socket = home.path().join("run/clavigerd.sock");
+    let text = text.replace(
+        "/run/claviger/clavigerd.sock",
+        &socket.display().to_string(),
+    );
+    let path = config(&home, &text).display().to_string();
+    let output = home.run(&["--config", &path, "--check-config"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(entries(home.path()), 1, "only the file itself");
+
+    let daemon = home.start(&mut home.clavigerd(&["--config", &path]));
+    assert_eq!(daemon.socket(), socket, "the same file starts it");
+    assert!(
+        daemon.ready_line().ends_with("tcp=-"),
+        "{}",
+        daemon.ready_line()
+    );
+    assert_eq!(daemon.stop().code(), Some(0));
+}
+
+#[test]
+fn another_root_key_opens_no_store() {
+    let home = used_home();
+    let other = Home::new();
+    assert_eq!(other.start_dev().stop().code(), Some(0));
+    let before = fs::read(home.store()).expect("a store");
+    fs::copy(other.root_key(), home.root_key()).expect("a writable home");
+    let said = refusal(&home, &["--dev"]);
+    assert!(said.contains("the root key is not the one"), "{said}");
+    assert_eq!(
+        fs::read(home.store()).expect("a store"),
+        before,
+        "untouched"
+    );
+}
+
+#[test]
+fn no_new_root_key_is_made_beside_a_store() {
+    let home = used_home();
+    fs::remove_file(home.root_key()).expect("it was made");
+    let said = refusal(&home, &["--dev"]);
+    assert!(
+        said.contains(&home.root_key().display().to_string()),
+        "{said}"
+    );
+    assert!(
+        said.contains("put the key file back from its backup"),
+        "{said}"
+    );
+    assert!(!home.root_key().exists());
+}
+
+#[test]
+fn root_key_that_others_can_read_is_refused() {
+    let home = used_home();
+    fs::set_permissions(home.root_key(), Permissions::from_mode(0o644)).expect("ours");
+    let said = refusal(&home, &["--dev"]);
+    assert!(
+        said.contains(&home.root_key().display().to_string()),
+        "{said}"
+    );
+    assert!(said.contains("chmod 600"), "{said}");
+}
+
+#[test]
+fn data_directory_that_others_can_write_is_refused() {
+    let home = used_home();
+    fs::set_permissions(home.data_dir(), Permissions::from_mode(0o777)).expect("ours");
+    let said = refusal(&home, &["--dev"]);
+    assert!(
+        said.contains(&home.data_dir().display().to_string()),
+        "{said}"
+    );
+    assert!(said.contains("chmod go-w"), "{said}");
+}
+
+#[test]
+fn second_daemon_on_the_same_data_is_refused_and_the_first_serves_on() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let elsewhere = home.path().join("other.sock").display().to_string();
+    let said = refusal(&home, &["--dev", "--socket", &elsewhere]);
+    assert!(
+        said.contains("another process has this store open"),
+        "{said}"
+    );
+    assert_eq!(home.run(&["status"]).status.code(), Some(0));
+    assert_eq!(daemon.stop().code(), Some(0));
+}
+
+#[test]
+fn second_daemon_on_the_same_socket_is_refused_and_the_first_serves_on() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let socket = daemon.socket().display().to_string();
+    let other = Home::new();
+    let said = refusal(&other, &["--dev", "--socket", &socket]);
+    assert!(said.contains("another daemon listens here"), "{said}");
+    let status = home.run(&["status", "--socket", &socket]);
+    assert_eq!(status.status.code(), Some(0));
+    assert_eq!(daemon.stop().code(), Some(0));
+}

@@ -1,0 +1,244 @@
+//! A caller: everything it can ask, and short forms of what most tests ask.
+
+use claviger_proto::v1;
+use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
+use claviger_proto::v1::project_service_client::ProjectServiceClient;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use claviger_proto::v1::vault_service_client::VaultServiceClient;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+use tonic_health::pb::health_client::HealthClient;
+
+/// What a client's calls go through.
+pub type Service = InterceptedService<Channel, Bearer>;
+
+/// Sends a token along, if there is one.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(header) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", header.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// One caller over one connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    bearer: Bearer,
+}
+
+macro_rules! services {
+    ($($name:ident $client:ident;)+) => {
+        $(
+            #[doc = concat!("A `", stringify!($client), "` that calls as this caller.")]
+            pub fn $name(&self) -> $client<Service> {
+                $client::with_interceptor(self.channel.clone(), self.bearer.clone())
+            }
+        )+
+    };
+}
+
+impl Client {
+    /// A caller without a token: on the Unix socket its uid, on TCP nobody.
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            bearer: Bearer(None),
+        }
+    }
+
+    /// The same connection with `authorization: Bearer <token>`.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        self.with_header(&format!("Bearer {token}"))
+    }
+
+    /// The same connection with this `authorization` header.
+    #[must_use]
+    pub fn with_header(&self, header: &str) -> Self {
+        Self {
+            channel: self.channel.clone(),
+            bearer: Bearer(Some(header.parse().expect("a header"))),
+        }
+    }
+
+    services! {
+        access AccessServiceClient;
+        daemon DaemonServiceClient;
+        definitions SecretDefinitionServiceClient;
+        health HealthClient;
+        projects ProjectServiceClient;
+        secrets SecretServiceClient;
+        vaults VaultServiceClient;
+    }
+
+    /// Makes a project, by name, with these environments.
+    pub async fn project(&self, name: &str, environments: &[&str]) -> v1::Project {
+        let environment = |id: &&str| ((*id).to_owned(), v1::Environment::default());
+        let request = v1::PutProjectRequest {
+            project: Some(v1::Project {
+                name: name.to_owned(),
+                environments: environments.iter().map(environment).collect(),
+                ..Default::default()
+            }),
+            validate_only: false,
+        };
+        let reply = self.projects().put_project(request).await;
+        reply
+            .expect("project")
+            .into_inner()
+            .project
+            .expect("echoed")
+    }
+
+    /// Gives a role to a principal.
+    pub async fn grant(&self, principal: &str, role: v1::Role, resource: &str) -> v1::Grant {
+        let request = v1::PutGrantRequest {
+            grant: Some(v1::Grant {
+                principal: principal.to_owned(),
+                role: role.into(),
+                resource: resource.to_owned(),
+                ..Default::default()
+            }),
+        };
+        self.access()
+            .put_grant(request)
+            .await
+            .expect("granted")
+            .into_inner()
+    }
+
+    /// Makes a token for a day with these roles.
+    pub async fn token(&self, grants: &[(v1::Role, &str)]) -> v1::CreateTokenResponse {
+        let grant = |(role, resource): &(v1::Role, &str)| v1::TokenGrant {
+            role: (*role).into(),
+            resource: (*resource).to_owned(),
+            ..Default::default()
+        };
+        let request = v1::CreateTokenRequest {
+            grants: grants.iter().map(grant).collect(),
+            ttl: Some(prost_types::Duration {
+                seconds: 24 * 60 * 60,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
+        self.access()
+            .create_token(request)
+            .await
+            .expect("made")
+            .into_inner()
+    }
+
+    /// Registers an opaque text definition with its first value.
+    pub async fn put(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> Result<v1::PutSecretDefinitionResponse, Status> {
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                name: name.to_owned(),
+                ..Default::default()
+            }),
+            payload: Some(text_payload(text)),
+            ..Default::default()
+        };
+        self.put_definition(request).await
+    }
+
+    /// `PutSecretDefinition`.
+    pub async fn put_definition(
+        &self,
+        request: v1::PutSecretDefinitionRequest,
+    ) -> Result<v1::PutSecretDefinitionResponse, Status> {
+        let reply = self.definitions().put_secret_definition(request).await;
+        reply.map(tonic::Response::into_inner)
+    }
+
+    /// Stores a new text value, where the project declares no environments.
+    pub async fn rotate(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> Result<v1::PutSecretValueResponse, Status> {
+        let request = v1::PutSecretValueRequest {
+            name: name.to_owned(),
+            payload: Some(text_payload(text)),
+            ..Default::default()
+        };
+        self.put_value(request).await
+    }
+
+    /// `PutSecretValue`.
+    pub async fn put_value(
+        &self,
+        request: v1::PutSecretValueRequest,
+    ) -> Result<v1::PutSecretValueResponse, Status> {
+        let reply = self.secrets().put_secret_value(request).await;
+        reply.map(tonic::Response::into_inner)
+    }
+
+    /// Reads the current value, where the project declares no environments.
+    pub async fn get(&self, name: &str) -> Result<v1::GetSecretResponse, Status> {
+        let request = v1::GetSecretRequest {
+            name: name.to_owned(),
+            ..Default::default()
+        };
+        self.get_secret(request).await
+    }
+
+    /// `GetSecret`.
+    pub async fn get_secret(
+        &self,
+        request: v1::GetSecretRequest,
+    ) -> Result<v1::GetSecretResponse, Status> {
+        let reply = self.secrets().get_secret(request).await;
+        reply.map(tonic::Response::into_inner)
+    }
+
+    /// The current value as text.
+    pub async fn text(&self, name: &str) -> String {
+        match self.get(name).await.expect("readable").value {
+            Some(v1::get_secret_response::Value::Text(text)) => text,
+            Some(v1::get_secret_response::Value::Data(_)) | None => panic!("{name} is not text"),
+        }
+    }
+
+    /// A definition as it is.
+    pub async fn definition(&self, name: &str) -> Result<v1::SecretDefinition, Status> {
+        let request = v1::GetSecretDefinitionRequest {
+            name: name.to_owned(),
+        };
+        let reply = self.definitions().get_secret_definition(request).await;
+        reply.map(tonic::Response::into_inner)
+    }
+}
+
+/// A payload for format TEXT.
+pub fn text_payload(text: &str) -> v1::Payload {
+    v1::Payload {
+        value: Some(v1::payload::Value::Text(text.to_owned())),
+        crc32c: None,
+    }
+}
+
+/// A payload for format BINARY.
+pub fn data_payload(data: &[u8]) -> v1::Payload {
+    v1::Payload {
+        value: Some(v1::payload::Value::Data(data.to_vec())),
+        crc32c: None,
+    }
+}

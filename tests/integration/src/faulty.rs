@@ -1,0 +1,301 @@
+//! A vault and a disk of ours that fail on demand. Neither is an emulator of anybody's product.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use claviger_audit::Sink;
+use claviger_backend::{
+    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState,
+};
+use claviger_core::{Error, Id, Reason, Result, SecretBytes, Uid};
+use tokio::sync::watch;
+
+/// What a [`FaultyBackend`] does with a call.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Fault {
+    /// Fails with this reason before anything is done.
+    Fail(Reason),
+    /// Waits until another fault is set, then does as that says.
+    Hang,
+    /// Does all of it, then loses the answer.
+    LoseAnswer,
+    /// Works.
+    #[default]
+    None,
+}
+
+/// Which calls a fault is for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Verb {
+    /// [`Backend::find_write`]: what settling asks.
+    FindWrite,
+    /// [`Backend::read`].
+    Read,
+    /// [`Backend::write`].
+    Write,
+}
+
+/// A vault in memory.
+#[derive(Debug, Default)]
+pub struct FaultyBackend {
+    faults: watch::Sender<HashMap<Verb, Fault>>,
+    entered: watch::Sender<HashMap<Verb, usize>>,
+    secrets: Mutex<HashMap<(Uid, String), Vec<Stored>>>,
+}
+
+struct Stored {
+    write_id: Uid,
+    value: SecretBytes,
+    state: VersionState,
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
+}
+
+impl FaultyBackend {
+    /// An empty vault that works.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on calls of `verb` do this; those that hang do it too.
+    pub fn set(&self, verb: Verb, fault: Fault) {
+        self.faults.send_modify(|faults| {
+            faults.insert(verb, fault);
+        });
+    }
+
+    /// From now on everything works.
+    pub fn heal(&self) {
+        self.faults.send_modify(HashMap::clear);
+    }
+
+    /// How many calls of `verb` have come in.
+    pub fn count(&self, verb: Verb) -> usize {
+        self.entered.borrow().get(&verb).copied().unwrap_or(0)
+    }
+
+    /// Waits until `count` calls of `verb` have come in.
+    pub async fn entered(&self, verb: Verb, count: usize) {
+        let mut entered = self.entered.subscribe();
+        let waited = entered.wait_for(|calls| calls.get(&verb).copied().unwrap_or(0) >= count);
+        waited.await.expect("the sender is ours");
+    }
+
+    /// How many versions it holds of all secrets together.
+    pub fn versions_held(&self) -> usize {
+        self.secrets().values().map(Vec::len).sum()
+    }
+
+    /// Does what the fault of `verb` says; `true` if the answer is to be lost.
+    async fn suffer(&self, verb: Verb) -> Result<bool> {
+        self.entered
+            .send_modify(|calls| *calls.entry(verb).or_default() += 1);
+        let mut faults = self.faults.subscribe();
+        let of = |faults: &HashMap<Verb, Fault>| faults.get(&verb).copied().unwrap_or_default();
+        let fault = faults.wait_for(|faults| of(faults) != Fault::Hang).await;
+        match of(&fault.expect("the sender is ours")) {
+            Fault::Fail(reason) => Err(Error::new(reason)),
+            Fault::Hang | Fault::None => Ok(false),
+            Fault::LoseAnswer => Ok(true),
+        }
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, HashMap<(Uid, String), Vec<Stored>>> {
+        self.secrets.lock().expect("nobody panics in here")
+    }
+}
+
+#[async_trait]
+impl Backend for FaultyBackend {
+    fn kind(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            secret: true,
+            property: false,
+            version: false,
+            latest: false,
+            disable_version: true,
+            destroy_version: true,
+            value_bytes_max: 64 * 1024,
+        }
+    }
+
+    async fn check(&self, _: &CallContext) -> Result<()> {
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: Option<&Id>,
+    ) -> Result<Reading> {
+        self.suffer(Verb::Read).await?;
+        let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
+        let secrets = self.secrets();
+        let stored = secrets
+            .get(&key(address))
+            .and_then(|versions| versions.get(index_of(version)?))
+            .ok_or_else(|| Error::new(Reason::VersionNotFound))?;
+        match stored.state {
+            VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
+            VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
+            VersionState::Enabled => Ok(Reading {
+                version: version.clone(),
+                value: stored.value.duplicate(),
+            }),
+        }
+    }
+
+    async fn write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: Uid,
+        value: &SecretBytes,
+    ) -> Result<Id> {
+        let is_lost = self.suffer(Verb::Write).await?;
+        let mut secrets = self.secrets();
+        let versions = secrets.entry(key(address)).or_default();
+        if versions.last().is_none_or(|last| last.write_id != write_id) {
+            versions.push(Stored {
+                write_id,
+                value: value.duplicate(),
+                state: VersionState::Enabled,
+            });
+        }
+        if is_lost {
+            return Err(Error::new(Reason::WriteOutcomeUnknown));
+        }
+        Ok(version_of(versions.len()))
+    }
+
+    async fn find_write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: Uid,
+    ) -> Result<Option<Id>> {
+        self.suffer(Verb::FindWrite).await?;
+        let secrets = self.secrets();
+        let versions = secrets.get(&key(address)).map_or(&[][..], Vec::as_slice);
+        let is_newest = versions
+            .last()
+            .is_some_and(|last| last.write_id == write_id);
+        Ok(is_newest.then(|| version_of(versions.len())))
+    }
+
+    async fn versions(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        let secrets = self.secrets();
+        let versions = secrets.get(&key(address)).map_or(&[][..], Vec::as_slice);
+        let end = after.and_then(index_of).unwrap_or(versions.len());
+        let older = versions.iter().enumerate().take(end).rev().take(limit);
+        let info = |(index, stored): (usize, &Stored)| VersionInfo {
+            version: version_of(index + 1),
+            state: stored.state,
+            create_time: SystemTime::UNIX_EPOCH,
+        };
+        Ok(older.map(info).collect())
+    }
+
+    async fn set_state(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        let mut secrets = self.secrets();
+        let stored = secrets
+            .get_mut(&key(address))
+            .and_then(|versions| versions.get_mut(index_of(version)?))
+            .ok_or_else(|| Error::new(Reason::VersionNotFound))?;
+        if stored.state == VersionState::Destroyed && state != VersionState::Destroyed {
+            return Err(Error::new(Reason::VersionDestroyed));
+        }
+        stored.state = state;
+        Ok(VersionInfo {
+            version: version.clone(),
+            state,
+            create_time: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    async fn purge(&self, _: &CallContext, address: &Address) -> Result<()> {
+        self.secrets().remove(&key(address));
+        Ok(())
+    }
+}
+
+fn key(address: &Address) -> (Uid, String) {
+    (address.owner, address.secret.clone())
+}
+
+fn version_of(number: usize) -> Id {
+    Id::parse("version", &number.to_string()).expect("digits")
+}
+
+fn index_of(version: &Id) -> Option<usize> {
+    version.as_str().parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// An audit log in memory that can be full.
+#[derive(Clone, Debug, Default)]
+pub struct FaultySink(Arc<Mutex<Disk>>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl FaultySink {
+    /// Whether nothing can be written from now on.
+    pub fn set_full(&self, is_full: bool) {
+        self.disk().is_full = is_full;
+    }
+
+    /// What was written.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.disk().bytes.clone()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().expect("nobody panics in here")
+    }
+}
+
+impl Sink for FaultySink {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        if disk.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        disk.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.disk().is_full {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}

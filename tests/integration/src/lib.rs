@@ -1,0 +1,52 @@
+//! A whole server in this process, and clients that speak gRPC to it.
+//!
+//! [`Server`] is the daemon without its `main`: the embedded store and the audit log in a temporary
+//! directory, the managed vault, faulty vaults on demand, a clock that the test owns, the real
+//! serve loop on a Unix socket and on loopback TCP. [`Client`] calls it; [`reason`] and
+//! [`violation`] say how a call failed. Tests are in `tests/all`, one file per topic.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that cannot go on is a failed test"
+)]
+
+mod client;
+mod faulty;
+mod server;
+
+use tonic::Status;
+use tonic_types::StatusExt;
+
+pub use client::{Bearer, Client, Service, data_payload, text_payload};
+pub use faulty::{Fault, FaultyBackend, FaultySink, Verb};
+pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_uid};
+
+/// The machine-readable cause of a failed call; empty if the answer is not one of ours.
+pub fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    details
+        .error_info()
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+/// The field that a failed call blames, and the remedy.
+pub fn violation(status: &Status) -> Option<(String, String)> {
+    let details = status.get_error_details();
+    let violation = details.bad_request()?.field_violations.first()?;
+    Some((violation.field.clone(), violation.description.clone()))
+}
+
+/// How much randomised tests try: 1, or what `CLAVIGER_TEST_VOLUME` says.
+pub fn volume() -> usize {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one setting of the tests themselves"
+    )]
+    let volume = std::env::var("CLAVIGER_TEST_VOLUME");
+    match volume {
+        Ok(text) => text.parse().expect("CLAVIGER_TEST_VOLUME is a number"),
+        Err(_) => 1,
+    }
+}

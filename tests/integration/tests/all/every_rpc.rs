@@ -1,0 +1,286 @@
+//! Every RPC as one well-formed call on objects that exist, made for this call alone.
+
+use std::fmt::Debug;
+
+use claviger_integration::{Client, PROJECT, text_payload};
+use claviger_proto::v1;
+use prost::Message;
+use tonic::{Response, Status};
+
+/// Calls that one RPC decides differently, beside the RPCs themselves.
+pub(crate) const VARIANTS: [(&str, &str); 2] = [
+    (
+        "SecretDefinitionService/CheckSecretDefinition",
+        "for another principal",
+    ),
+    (
+        "SecretDefinitionService/PutSecretDefinition",
+        "with a payload",
+    ),
+];
+
+/// What came back, whatever its type: how the message prints, and its bytes.
+pub(crate) type Answer = Response<(String, Vec<u8>)>;
+
+pub(crate) fn shown<T: Debug + Message>(
+    result: Result<Response<T>, Status>,
+) -> Result<Answer, Status> {
+    result.map(|response| response.map(|message| (format!("{message:?}"), message.encode_to_vec())))
+}
+
+/// What one call is made of.
+pub(crate) struct Scene {
+    /// Who calls.
+    pub(crate) caller: Client,
+    /// Makes the objects: admin, operator and runner everywhere.
+    pub(crate) keeper: Client,
+    /// Names the objects; not used before.
+    pub(crate) number: u32,
+    /// The values.
+    pub(crate) value: String,
+}
+
+impl Scene {
+    /// Calls a row of the RPC table: `Service/Method`, or one of [`VARIANTS`].
+    pub(crate) async fn call(&self, method: &str, variant: &str) -> Result<Answer, Status> {
+        match method.split_once('/').expect("a service") {
+            ("AccessService", rpc) => Box::pin(self.access(rpc)).await,
+            ("DaemonService", "GetStatus") => {
+                let request = v1::GetStatusRequest {};
+                shown(self.caller.daemon().get_status(request).await)
+            }
+            ("ProjectService", rpc) => Box::pin(self.projects(rpc)).await,
+            ("SecretDefinitionService", rpc) => Box::pin(self.definitions(rpc, variant)).await,
+            ("SecretService", rpc) => Box::pin(self.secrets(rpc)).await,
+            ("VaultService", "CheckVault") => {
+                let name = "vaults/managed".to_owned();
+                let request = v1::CheckVaultRequest { name };
+                shown(self.caller.vaults().check_vault(request).await)
+            }
+            ("VaultService", "ListVaults") => {
+                let request = v1::ListVaultsRequest {};
+                shown(self.caller.vaults().list_vaults(request).await)
+            }
+            _ => panic!("{method} has no call in every_rpc.rs"),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{PROJECT}/secrets/s{}", self.number)
+    }
+
+    /// Somebody without grants.
+    fn somebody(&self) -> String {
+        format!("unix:{}", 1_000_000 + self.number)
+    }
+
+    /// A definition with a value, and the name of that version.
+    async fn stored(&self) -> String {
+        let put = self.keeper.put(&self.name(), &self.value).await;
+        let version = put.expect("registered").version;
+        format!("{}/versions/{version}", self.name())
+    }
+
+    async fn access(&self, rpc: &str) -> Result<Answer, Status> {
+        let mut access = self.caller.access();
+        let runner = v1::Role::Runner;
+        match rpc {
+            "CreateToken" => {
+                let request = v1::CreateTokenRequest {
+                    grants: vec![v1::TokenGrant {
+                        role: runner.into(),
+                        resource: PROJECT.to_owned(),
+                        environment: String::new(),
+                    }],
+                    ttl: Some(prost_types::Duration {
+                        seconds: 3600,
+                        nanos: 0,
+                    }),
+                    description: String::new(),
+                };
+                shown(access.create_token(request).await)
+            }
+            "DeleteGrant" => {
+                let grant = self.keeper.grant(&self.somebody(), runner, PROJECT).await;
+                let request = v1::DeleteGrantRequest { name: grant.name };
+                shown(access.delete_grant(request).await)
+            }
+            "ListGrants" => {
+                let request = v1::ListGrantsRequest::default();
+                shown(access.list_grants(request).await)
+            }
+            "ListTokens" => {
+                let request = v1::ListTokensRequest::default();
+                shown(access.list_tokens(request).await)
+            }
+            "PutGrant" => {
+                let grant = v1::Grant {
+                    principal: self.somebody(),
+                    role: runner.into(),
+                    resource: PROJECT.to_owned(),
+                    ..Default::default()
+                };
+                let request = v1::PutGrantRequest { grant: Some(grant) };
+                shown(access.put_grant(request).await)
+            }
+            "RevokeToken" => {
+                let token = self.keeper.token(&[(runner, PROJECT)]).await;
+                let name = token.info.expect("described").name;
+                let request = v1::RevokeTokenRequest { name };
+                shown(access.revoke_token(request).await)
+            }
+            "WhoAmI" => shown(access.who_am_i(v1::WhoAmIRequest {}).await),
+            _ => panic!("AccessService/{rpc} has no call in every_rpc.rs"),
+        }
+    }
+
+    async fn projects(&self, rpc: &str) -> Result<Answer, Status> {
+        let mut projects = self.caller.projects();
+        let own = format!("projects/p{}", self.number);
+        match rpc {
+            "DeleteProject" => {
+                self.keeper.project(&own, &[]).await;
+                let request = v1::DeleteProjectRequest {
+                    name: own,
+                    etag: String::new(),
+                };
+                shown(projects.delete_project(request).await)
+            }
+            "GetProject" => {
+                let name = PROJECT.to_owned();
+                let request = v1::GetProjectRequest { name };
+                shown(projects.get_project(request).await)
+            }
+            "ListProjects" => {
+                let request = v1::ListProjectsRequest::default();
+                shown(projects.list_projects(request).await)
+            }
+            "PutProject" => {
+                let request = v1::PutProjectRequest {
+                    project: Some(v1::Project {
+                        name: own,
+                        ..Default::default()
+                    }),
+                    validate_only: false,
+                };
+                shown(projects.put_project(request).await)
+            }
+            _ => panic!("ProjectService/{rpc} has no call in every_rpc.rs"),
+        }
+    }
+
+    async fn definitions(&self, rpc: &str, variant: &str) -> Result<Answer, Status> {
+        let mut definitions = self.caller.definitions();
+        let name = self.name();
+        match (rpc, variant) {
+            ("CheckSecretDefinition", "" | "for another principal") => {
+                self.stored().await;
+                let request = v1::CheckSecretDefinitionRequest {
+                    name,
+                    principal: match variant {
+                        "" => String::new(),
+                        _ => self.somebody(),
+                    },
+                    ..Default::default()
+                };
+                shown(definitions.check_secret_definition(request).await)
+            }
+            ("DeleteSecretDefinition", "") => {
+                self.stored().await;
+                let request = v1::DeleteSecretDefinitionRequest {
+                    name,
+                    ..Default::default()
+                };
+                shown(definitions.delete_secret_definition(request).await)
+            }
+            ("GetSecretDefinition", "") => {
+                self.stored().await;
+                let request = v1::GetSecretDefinitionRequest { name };
+                shown(definitions.get_secret_definition(request).await)
+            }
+            ("ListSecretDefinitions", "") => {
+                let request = v1::ListSecretDefinitionsRequest {
+                    parent: PROJECT.to_owned(),
+                    ..Default::default()
+                };
+                shown(definitions.list_secret_definitions(request).await)
+            }
+            ("PutSecretDefinition", "" | "with a payload") => {
+                let request = v1::PutSecretDefinitionRequest {
+                    definition: Some(v1::SecretDefinition {
+                        name,
+                        ..Default::default()
+                    }),
+                    payload: (!variant.is_empty()).then(|| text_payload(&self.value)),
+                    ..Default::default()
+                };
+                shown(definitions.put_secret_definition(request).await)
+            }
+            ("UndeleteSecretDefinition", "") => {
+                self.stored().await;
+                let request = v1::DeleteSecretDefinitionRequest {
+                    name: name.clone(),
+                    ..Default::default()
+                };
+                let mut keeper = self.keeper.definitions();
+                let deleted = keeper.delete_secret_definition(request).await;
+                deleted.expect("deleted");
+                let request = v1::UndeleteSecretDefinitionRequest { name };
+                shown(definitions.undelete_secret_definition(request).await)
+            }
+            _ => panic!("SecretDefinitionService/{rpc} {variant} has no call in every_rpc.rs"),
+        }
+    }
+
+    async fn secrets(&self, rpc: &str) -> Result<Answer, Status> {
+        let mut secrets = self.caller.secrets();
+        let version = self.stored().await;
+        let environment = String::new();
+        match rpc {
+            "DestroySecretVersion" => {
+                let request = v1::DestroySecretVersionRequest {
+                    name: version,
+                    environment,
+                };
+                shown(secrets.destroy_secret_version(request).await)
+            }
+            "DisableSecretVersion" => {
+                let request = v1::DisableSecretVersionRequest {
+                    name: version,
+                    environment,
+                };
+                shown(secrets.disable_secret_version(request).await)
+            }
+            "EnableSecretVersion" => {
+                let request = v1::EnableSecretVersionRequest {
+                    name: version,
+                    environment,
+                };
+                shown(secrets.enable_secret_version(request).await)
+            }
+            "GetSecret" => {
+                let request = v1::GetSecretRequest {
+                    name: self.name(),
+                    ..Default::default()
+                };
+                shown(secrets.get_secret(request).await)
+            }
+            "ListSecretVersions" => {
+                let request = v1::ListSecretVersionsRequest {
+                    parent: self.name(),
+                    ..Default::default()
+                };
+                shown(secrets.list_secret_versions(request).await)
+            }
+            "PutSecretValue" => {
+                let request = v1::PutSecretValueRequest {
+                    name: self.name(),
+                    payload: Some(text_payload(&self.value)),
+                    ..Default::default()
+                };
+                shown(secrets.put_secret_value(request).await)
+            }
+            _ => panic!("SecretService/{rpc} has no call in every_rpc.rs"),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Tests of the whole server, one file per topic.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside the test functions themselves"
+)]
+
+mod access;
+mod audit;
+mod bad_input;
+mod bad_names;
+mod concurrency;
+mod definitions;
+mod environments;
+mod every_rpc;
+mod matrix;
+mod names;
+mod refusals;
+mod support;
+mod table;
+mod tokens;
+mod values;
+mod writes;

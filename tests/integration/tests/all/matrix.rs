@@ -1,0 +1,208 @@
+//! Who may call what, as a table that a person can read: every RPC really called over the wire by
+//! every sort of caller, on objects that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use claviger_api::rpc;
+use claviger_integration::{Client, Options, PROJECT, Server};
+use claviger_proto::v1::{RevokeTokenRequest, Role};
+use tokio::runtime::Handle;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::every_rpc::{Scene, VARIANTS};
+
+const EVERYTHING: [Role; 4] = [Role::Admin, Role::Auditor, Role::Operator, Role::Runner];
+
+const LEGEND: &str = "\
+# Who may call what. Tokens come over TCP; a role's token has the role on `*`.
+#   none         no credentials, over TCP
+#   foreign      a token of another server, which has all roles there
+#   expired, revoked   tokens that had all roles
+#   elsewhere    all roles on another project
+#   hidden       answered as if it did not exist, although it does
+#   first-admin  the daemon's own uid on the socket, which nobody gave anything
+# Made by tests/all/matrix.rs: run it with CLAVIGER_UPDATE_GOLDEN=1 and review the difference.
+";
+
+/// The server, somebody who may make objects, and every caller with the name of its column.
+async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
+    let server = Server::start(Options::default()).await;
+    let other = Server::start(Options::default()).await;
+    let (admin, tcp) = (server.unix(), server.tcp().await);
+    let everywhere = EVERYTHING.map(|role| (role, "*"));
+    let foreign = other.unix().token(&everywhere).await.token;
+    let expired = admin.token(&everywhere).await.token;
+    server.clock.advance(Duration::from_secs(24 * 60 * 60));
+    let revoked = admin.token(&everywhere).await;
+    let name = revoked.info.expect("described").name;
+    let request = RevokeTokenRequest { name };
+    admin.access().revoke_token(request).await.expect("revoked");
+
+    let keeper = tcp.with_token(&admin.token(&everywhere).await.token);
+    keeper.project(PROJECT, &[]).await;
+    keeper.project("projects/elsewhere", &[]).await;
+    let mut callers = vec![
+        ("none", tcp.clone()),
+        ("foreign", tcp.with_token(&foreign)),
+        ("expired", tcp.with_token(&expired)),
+        ("revoked", tcp.with_token(&revoked.token)),
+    ];
+    for (column, role) in [
+        ("runner", Role::Runner),
+        ("operator", Role::Operator),
+        ("auditor", Role::Auditor),
+        ("admin", Role::Admin),
+    ] {
+        let token = admin.token(&[(role, "*")]).await.token;
+        callers.push((column, tcp.with_token(&token)));
+    }
+    let elsewhere = EVERYTHING.map(|role| (role, "projects/elsewhere"));
+    let token = admin.token(&elsewhere).await.token;
+    callers.push(("elsewhere", tcp.with_token(&token)));
+    callers.push(("first-admin", admin));
+    (server, keeper, callers)
+}
+
+/// `Service/Method` of every row of the RPC table, and what some are called with.
+fn rows() -> Vec<(&'static str, &'static str)> {
+    let method = |name: &'static str| name.strip_prefix("claviger.v1.").expect("our package");
+    let plain = rpc::TABLE.iter().map(|rpc| (method(rpc.name), ""));
+    let mut rows: Vec<_> = plain.chain(VARIANTS).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// The header and one line per row.
+async fn matrix() -> Vec<Vec<String>> {
+    let (_server, keeper, callers) = stage().await;
+    let header = callers.iter().map(|(column, _)| (*column).to_owned());
+    let mut matrix = vec![[String::from("# RPC")].into_iter().chain(header).collect()];
+    let mut number = 0;
+    for (method, variant) in rows() {
+        let mut calls = Vec::new();
+        for (column, caller) in &callers {
+            number += 1;
+            let scene = Scene {
+                caller: caller.clone(),
+                keeper: keeper.clone(),
+                number,
+                value: "a value".to_owned(),
+            };
+            let call = async move { scene.call(method, variant).await };
+            calls.push((column, Handle::current().spawn(call)));
+        }
+        let mut line = vec![format!("{method} {variant}").trim_end().to_owned()];
+        for (column, call) in calls {
+            let code = call
+                .await
+                .expect("called")
+                .map_or_else(|s| s.code(), |_| Code::Ok);
+            // The requests are good and their objects exist, so who is allowed succeeds.
+            let cells = [
+                (Code::Ok, "allowed"),
+                (Code::PermissionDenied, "denied"),
+                (Code::NotFound, "hidden"),
+                (Code::Unauthenticated, "unauthenticated"),
+            ];
+            let cell = cells.iter().find(|(known, _)| *known == code);
+            let (_, cell) =
+                cell.unwrap_or_else(|| panic!("{method} {variant} as {column}: {code:?}"));
+            line.push((*cell).to_owned());
+        }
+        matrix.push(line);
+    }
+    matrix
+}
+
+fn text(matrix: &[Vec<String>]) -> String {
+    let mut text = LEGEND.to_owned();
+    for line in matrix {
+        let mut row = format!("{:<68}", line[0]);
+        for cell in &line[1..] {
+            row.push_str(&format!("{cell:<16}"));
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "one variable of the test run")]
+async fn every_caller_may_call_what_the_reviewed_matrix_says() {
+    let matrix = matrix().await;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/rpc_matrix.txt");
+    if std::env::var_os("CLAVIGER_UPDATE_GOLDEN").is_some() {
+        fs::write(&file, text(&matrix)).expect("written");
+    }
+    let golden = fs::read_to_string(&file).expect("golden/rpc_matrix.txt");
+    assert_eq!(text(&matrix), golden, "compare with golden/rpc_matrix.txt");
+
+    // Whatever the golden file says: nobody gets past the door without credentials that hold.
+    for line in &matrix[1..] {
+        for (cell, column) in line.iter().zip(&matrix[0]) {
+            if ["none", "foreign", "expired", "revoked"].contains(&column.as_str()) {
+                assert_eq!(cell, "unauthenticated", "{} as {column}", line[0]);
+            }
+        }
+    }
+}
+
+// Its own connection must be driven while the server stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_reflection_alone_answer_to_nobody() {
+    let server = Server::start(Options::default()).await;
+    let nobody = server.tcp().await;
+    let health = nobody.health().check(HealthCheckRequest::default()).await;
+    health.expect("health is public");
+
+    let uri = format!("http://{}", server.address());
+    let channel = Endpoint::try_from(uri).expect("an address").connect().await;
+    let mut reflection = ServerReflectionClient::new(channel.expect("connects"));
+    let list = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..Default::default()
+    };
+    let replies = reflection
+        .server_reflection_info(tonic::codegen::tokio_stream::once(list))
+        .await;
+    let reply = replies
+        .expect("public")
+        .into_inner()
+        .message()
+        .await
+        .expect("answered");
+    let listed = match reply.expect("one reply").message_response {
+        Some(MessageResponse::ListServicesResponse(listed)) => listed,
+        other => panic!("{other:?}"),
+    };
+    // What is served beside the RPC table, whose every row the matrix shows closed to nobody.
+    let ours: BTreeSet<&str> = rpc::TABLE
+        .iter()
+        .filter_map(|rpc| rpc.name.split_once('/'))
+        .map(|(service, _)| service)
+        .collect();
+    let mut public: Vec<&str> = listed
+        .service
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    public.retain(|service| !ours.contains(service));
+    public.sort_unstable();
+    assert_eq!(
+        public,
+        [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+        ]
+    );
+}
