@@ -23,9 +23,6 @@ const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// no more, because callers reach it before they are known.
 pub(crate) const DECODED_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
-/// Longest a call may take, whatever its client says.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What the services share.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -81,7 +78,7 @@ impl Api {
         F: Future<Output = Result<A>>,
     {
         let call_id = self.call_ids.next();
-        let timeout = client_timeout(&request).map_or(REQUEST_TIMEOUT, |t| t.min(REQUEST_TIMEOUT));
+        let timeout = client_timeout(&request);
         let work = async {
             if request.get_ref().encoded_len() > REQUEST_BYTES_MAX {
                 return Err(
@@ -91,9 +88,13 @@ impl Api {
             let call = self.authenticate(rpc, call_id, &request).await?;
             handler(Arc::clone(&self.broker), call, request.into_inner()).await
         };
-        let result = match tokio::time::timeout(timeout, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(Reason::DeadlineExceeded)),
+        // The serve loop has a deadline for every call; the client's may come first.
+        let result = match timeout {
+            None => work.await,
+            Some(timeout) => match tokio::time::timeout(timeout, work).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(Reason::DeadlineExceeded)),
+            },
         };
         match result {
             Ok(answer) => Ok(Response::new(answer)),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use claviger_core::{Error, Reason, Uid};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -19,11 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::Status;
 use tonic::service::Routes;
 use tower::{ServiceExt, service_fn};
 
-use crate::Peer;
+use crate::{Peer, status_of};
 
 /// What every HTTP/2 client sends first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -38,8 +38,8 @@ pub struct Limits {
     pub streams_max: u32,
     /// How long a client may take to say that it speaks HTTP/2.
     pub handshake: Duration,
-    /// How long a request may take from its first byte to the beginning of its answer; longer than
-    /// the handlers' own deadline.
+    /// How long a call may take from the first byte of its request to the beginning of its answer,
+    /// whatever its client says.
     pub request: Duration,
     /// How long a connection is used before its client is asked to make a new one, and then how
     /// long its last calls may take.
@@ -54,7 +54,7 @@ impl Default for Limits {
             connections_max: 4096,
             streams_max: 128,
             handshake: Duration::from_secs(5),
-            request: Duration::from_secs(40),
+            request: Duration::from_secs(30),
             connection_age: Duration::from_secs(600),
             drain: Duration::from_secs(30),
         }
@@ -281,12 +281,11 @@ async fn serve_connection(
         request.extensions_mut().insert(peer);
         let answer = routes.clone().oneshot(request);
         async move {
-            // The handlers' own deadline begins when the message is there: this one covers a
-            // client that never sends all of it.
             match timeout(limits.request, answer).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    Ok(Status::deadline_exceeded("the request did not arrive in time").into_http())
+                    let error = Error::new(Reason::DeadlineExceeded);
+                    Ok(status_of(&error, Uid::random()).into_http())
                 }
             }
         }
@@ -321,6 +320,6 @@ fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
 
 /// The age give or take a tenth, so that connections made in one second do not end in one.
 fn aged(age: Duration) -> Duration {
-    let random = claviger_core::Uid::random().first_byte();
+    let random = Uid::random().first_byte();
     age.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
 }

@@ -34,8 +34,8 @@ const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// What is kept about a token.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Token {
-    /// SHA-256 of the whole token, in hex.
-    hash: String,
+    /// SHA-256 of the whole token.
+    hash: [u8; 32],
     description: String,
     create_time: SystemTime,
     expire_time: SystemTime,
@@ -95,12 +95,12 @@ impl Broker {
         if !is_well_formed(token.as_bytes()) {
             return Err(Error::new(Reason::TokenInvalid));
         }
-        let hash = hex(&sha256(token.as_bytes()));
+        let hash = sha256(token.as_bytes());
         let id = id_of(&hash)?;
         let stored = self.find_token(&id).await?;
         let token = stored
             .map(|stored| stored.record)
-            .filter(|token| equal(token.hash.as_bytes(), hash.as_bytes()))
+            .filter(|token| equal(&token.hash, &hash))
             .ok_or_else(|| Error::new(Reason::TokenInvalid))?;
         if token.is_revoked {
             return Err(Error::new(Reason::TokenRevoked));
@@ -139,7 +139,7 @@ impl Broker {
                 }
                 new.check()?;
                 let token = generate();
-                let hash = hex(&sha256(token.expose()));
+                let hash = sha256(token.expose());
                 let id = id_of(&hash)?;
                 let principal = Principal::Token(id.clone());
                 let grants = broker
@@ -281,8 +281,9 @@ fn denied(authorized: &Authorized, resource: &Resource) -> Error {
 }
 
 /// The id is the start of the hash, so that a look-up needs no index.
-fn id_of(hash: &str) -> Result<Id> {
-    Id::parse("token", hash.get(..20).unwrap_or_default())
+fn id_of(hash: &[u8; 32]) -> Result<Id> {
+    let (start, _) = hash.split_at(10);
+    Id::parse("token", &hex(start))
 }
 
 fn generate() -> SecretBytes {
