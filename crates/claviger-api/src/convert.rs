@@ -208,9 +208,9 @@ pub(crate) fn payload(wire: v1::Payload) -> Result<Payload> {
 
 pub(crate) fn warnings(warnings: &[Warning]) -> Vec<v1::Warning> {
     let wire = |warning: &Warning| v1::Warning {
-        reason: warning.reason().to_owned(),
-        message: warning.message().to_owned(),
-        field: warning.field().to_owned(),
+        reason: warning.reason.to_string(),
+        message: warning.message.to_string(),
+        field: warning.field.to_string(),
     };
     warnings.iter().map(wire).collect()
 }

@@ -40,6 +40,7 @@ impl SecretDefinitionService for Api {
                         .filter(|paths| !paths.is_empty()),
                     payload: request.payload.map(convert::payload).transpose()?,
                     is_dry_run: request.validate_only,
+                    is_adopting: request.adopt,
                     request_id: RequestId::parse(&request.request_id)?,
                 };
                 let outcome = broker.put_definition(&Arc::new(call), put).await?;

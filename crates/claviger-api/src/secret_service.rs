@@ -53,6 +53,7 @@ impl SecretService for Api {
                     payload: convert::payload(payload)?,
                     if_version: convert::optional_id("if_version", &request.if_version)?,
                     request_id: RequestId::parse(&request.request_id)?,
+                    is_adopting: request.adopt,
                 };
                 let outcome = broker.put_value(&Arc::new(call), put).await?;
                 Ok(v1::PutSecretValueResponse {

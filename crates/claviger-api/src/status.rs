@@ -31,9 +31,12 @@ pub fn code_of(reason: Reason) -> Code {
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::DefinitionDeleted
         | R::EnvironmentUncovered
+        | R::LocationNotAllowed
         | R::ProjectNotEmpty
         | R::SecretDeleted
         | R::SecretNotOwned
+        | R::PropertyRequired
+        | R::ValueNotJson
         | R::ValueNotText
         | R::VaultAccessDenied
         | R::VaultCapabilityMissing
@@ -45,6 +48,7 @@ pub fn code_of(reason: Reason) -> Code {
         R::DefinitionNotFound
         | R::GrantNotFound
         | R::ProjectNotFound
+        | R::PropertyNotFound
         | R::SecretNotFound
         | R::TokenNotFound
         | R::VersionNotFound => Code::NotFound,

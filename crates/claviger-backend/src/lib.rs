@@ -5,6 +5,7 @@
 //! can do is declared in [`Capabilities`] and proved by the suite in `testkit`.
 #![forbid(unsafe_code)]
 
+mod allow;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod vaults;
@@ -15,6 +16,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
+pub use allow::{Allow, NamePattern, Rule};
 pub use vaults::{Vault, Vaults};
 
 /// What a backend may know about the call it works for: not the caller, because a backend that can
@@ -166,6 +168,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `LOCATION_INVALID` with the remedy, for a name that the vault would refuse or misread.
     fn check_name(&self, _secret: &str) -> Result<Option<NameWarning>> {
         Ok(None)
+    }
+
+    /// The name by which rules know a secret that has several, such as the name inside an ARN.
+    fn plain_name<'a>(&self, secret: &'a str) -> &'a str {
+        secret
     }
 
     /// Asks whether the vault answers and takes our credentials.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use claviger_core::{Detail, Error, Id, List, Reason, Result, Uid};
 
 use crate::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
-    VersionState, Write, Written,
+    Address, Allow, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading,
+    VersionInfo, VersionState, Write, Written,
 };
 
 /// All configured vaults, by id.
@@ -45,21 +45,23 @@ impl Vaults {
     }
 }
 
-/// One configured vault: a backend within its deadline.
+/// One configured vault: a backend within its deadline, and who may use which of its names.
 #[derive(Debug)]
 pub struct Vault {
     id: Id,
     backend: Arc<dyn Backend>,
     timeout: Duration,
+    allow: Allow,
 }
 
 impl Vault {
     /// A vault whose every call ends within `timeout`.
-    pub fn new(id: Id, backend: Arc<dyn Backend>, timeout: Duration) -> Self {
+    pub fn new(id: Id, backend: Arc<dyn Backend>, timeout: Duration, allow: Allow) -> Self {
         Self {
             id,
             backend,
             timeout,
+            allow,
         }
     }
 
@@ -90,6 +92,18 @@ impl Vault {
     pub fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
         let checked = self.backend.check_name(secret);
         checked.map_err(|error| error.with(Detail::Vault, &self.id))
+    }
+
+    /// Checks that definitions of this project may point at this secret. A secret's full name
+    /// counts as its plain one.
+    ///
+    /// # Errors
+    /// `LOCATION_NOT_ALLOWED` with the remedy.
+    pub fn check_allowed(&self, project: &Id, secret: &str) -> Result<()> {
+        match self.allow.allows(project, self.backend.plain_name(secret)) {
+            true => Ok(()),
+            false => Err(Error::new(Reason::LocationNotAllowed).with(Detail::Vault, &self.id)),
+        }
     }
 
     /// See [`Backend::check`].
@@ -289,6 +303,7 @@ mod tests {
             Id::from_static("quiet"),
             Arc::new(Silent),
             Duration::from_secs(5),
+            Allow::default(),
         );
         let address = Address {
             owner: Uid::random(),
@@ -341,6 +356,16 @@ mod tests {
                 .expect_err("silent");
             assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_allowed_is_refused_with_the_remedy() {
+        let error = silent().0.check_allowed(&Id::from_static("acme"), "stripe");
+        assert_eq!(
+            error.expect_err("nothing is allowed").to_string(),
+            "this project may not use that name in vault quiet; ask whoever runs the daemon to add \
+             the name to vaults.quiet.allow"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use claviger_backend::{Address, Vault, Vaults};
+use claviger_backend::{Address, NameWarning, Vault, Vaults};
 use claviger_core::{DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid};
 use claviger_store::Record;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,46 @@ pub(crate) struct Route {
     pub(crate) place: Place,
     /// The version to read; `None` asks the vault for its latest.
     pub(crate) version: Option<Id>,
+    /// The key of the document that is meant.
+    pub(crate) property: Option<String>,
+    /// The version that the location names.
+    pub(crate) pin: Option<Id>,
+}
+
+impl Route {
+    /// A way to a place that the project may use.
+    ///
+    /// # Errors
+    /// `LOCATION_NOT_ALLOWED`, `LOCATION_INVALID`, `VAULT_UNKNOWN`.
+    fn new(
+        owner: Uid,
+        location: &Location,
+        place: Place,
+        project: &Project,
+        vaults: &Vaults,
+    ) -> Result<Self> {
+        let vault = Arc::clone(vaults.find(&place.vault)?);
+        // Again at every use: the project's default vault may be another one since the put, and
+        // what a project may use may have been narrowed.
+        check_coordinates(location, "definition.location", &vault)?;
+        vault.check_allowed(project.name.id(), &place.secret)?;
+        let pin = location
+            .version
+            .as_deref()
+            .map(|v| Id::parse("definition.location", v))
+            .transpose()?;
+        Ok(Self {
+            address: Address {
+                owner,
+                secret: place.secret.clone(),
+            },
+            property: location.property.clone(),
+            vault,
+            place,
+            version: None,
+            pin,
+        })
+    }
 }
 
 impl Definition {
@@ -206,6 +246,7 @@ impl Definition {
         let mut route = self.place_of(environment, project, vaults)?;
         route.version = match version {
             Some(version) => Some(version.clone()),
+            None if route.pin.is_some() => route.pin.clone(),
             None if route.vault.capabilities().latest => None,
             None => Some(self.current(&route.place).cloned().ok_or_else(|| {
                 Error::new(Reason::SecretNotFound)
@@ -230,19 +271,7 @@ impl Definition {
         let place = self
             .content
             .place(&self.name, location, environment, project);
-        let vault = Arc::clone(vaults.find(&place.vault)?);
-        // Again, because the project's default vault may be another one since the put.
-        check_coordinates(location, "definition.location", &vault)?;
-        let address = Address {
-            owner: self.uid,
-            secret: place.secret.clone(),
-        };
-        Ok(Route {
-            vault,
-            address,
-            place,
-            version: None,
-        })
+        Route::new(self.uid, location, place, project, vaults)
     }
 
     /// Where the value that comes with a new definition goes.
@@ -250,25 +279,19 @@ impl Definition {
     /// # Errors
     /// `PAYLOAD_NOT_ALLOWED` unless there is exactly one place.
     pub(crate) fn only_route(&self, project: &Project, vaults: &Vaults) -> Result<Route> {
-        let places = self.content.places(&self.name, project);
-        let [place] = places.as_slice() else {
+        let resolutions = self.content.resolutions(&self.name, project);
+        let only = match resolutions.as_slice() {
+            [first, others @ ..] if others.iter().all(|other| other.2 == first.2) => Some(first),
+            _ => None,
+        };
+        let Some((_, location, place)) = only else {
             return Err(Error::new(Reason::PayloadNotAllowed).violation(
                 "payload",
                 "needs a definition that resolves to exactly one location; register it without a \
                  payload, then call PutSecretValue for each environment",
             ));
         };
-        let vault = Arc::clone(vaults.find(&place.vault)?);
-        let address = Address {
-            owner: self.uid,
-            secret: place.secret.clone(),
-        };
-        Ok(Route {
-            vault,
-            address,
-            place: place.clone(),
-            version: None,
-        })
+        Route::new(self.uid, location, place.clone(), project, vaults)
     }
 
     fn location_in(&self, environment: Option<&Id>, project: &Project) -> Result<&Location> {
@@ -300,16 +323,16 @@ impl Content {
         environment: Option<&Id>,
         project: &Project,
     ) -> Place {
-        Place {
-            vault: location
-                .vault
-                .clone()
-                .unwrap_or_else(|| project.vault_for(environment)),
-            secret: location
-                .secret
-                .clone()
-                .unwrap_or_else(|| name.id().to_string()),
-        }
+        let vault = location
+            .vault
+            .clone()
+            .unwrap_or_else(|| project.vault_for(environment));
+        let secret = match &location.secret {
+            Some(secret) => secret.clone(),
+            None if vault.as_str() == crate::vaults::MANAGED => name.id().to_string(),
+            None => derived_name(name),
+        };
+        Place { vault, secret }
     }
 
     /// Whether several environments share one value without saying so.
@@ -371,7 +394,8 @@ impl Content {
         name: &DefinitionName,
         project: &Project,
         vaults: &Vaults,
-    ) -> Result<()> {
+    ) -> Result<Vec<NameWarning>> {
+        let mut warnings = Vec::new();
         check_description(&self.description, "definition.description")?;
         if self.kind == Kind::StripeApiKey && self.format == Format::Binary {
             return Err(Error::new(Reason::FieldInvalid).violation(
@@ -384,14 +408,10 @@ impl Content {
             project.check_environment(Some(environment), "definition.environments")?;
         }
         // The default location too where no environment uses it: a later one may.
-        let default = ("definition.location", &self.location);
-        let unused = (
-            default.0,
-            default.1,
-            self.place(name, default.1, None, project),
-        );
-        for (field, location, place) in self.resolutions(name, project).into_iter().chain([unused])
-        {
+        let default = self.place(name, &self.location, None, project);
+        let is_empty = self.location == Location::default();
+        let unused = (!is_empty).then_some(("definition.location", &self.location, default));
+        for (field, location, place) in self.resolutions(name, project).into_iter().chain(unused) {
             check_lengths(location, field)?;
             let vault_field = match field {
                 "definition.location" => "definition.location.vault",
@@ -401,9 +421,27 @@ impl Content {
                 .find(&place.vault)
                 .map_err(|error| error.at(vault_field))?;
             check_coordinates(location, field, vault)?;
+            vault
+                .check_allowed(project.name.id(), &place.secret)
+                .map_err(|e| e.at(field))?;
+            warnings.extend(vault.check_name(&place.secret).map_err(|e| e.at(field))?);
         }
-        Ok(())
+        warnings.dedup();
+        Ok(warnings)
     }
+}
+
+/// The name that a value of a definition gets in a vault that others use too. The end keeps names
+/// apart that some vaults take for one, because they ignore case.
+fn derived_name(name: &DefinitionName) -> String {
+    let hash = claviger_seal::sha256(name.to_string().as_bytes());
+    let (start, _) = hash.split_at(5);
+    format!(
+        "{}/{}-{}",
+        name.project().id(),
+        name.id(),
+        claviger_seal::hex(start)
+    )
 }
 
 /// Checks a description's length.

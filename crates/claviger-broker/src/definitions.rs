@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
+use claviger_backend::NameWarning;
 use claviger_core::{
     DefinitionName, Detail, Error, Id, Kind, ProjectName, Reason, Resource, Result, Uid,
 };
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::not_found;
 use crate::idempotency::{FreshRequest, Replay};
-use crate::writes::{ATTEMPTS, Target};
+use crate::writes::{ATTEMPTS, NewValue, Target};
 use crate::{
     Broker, Content, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context,
 };
@@ -34,6 +35,8 @@ pub struct PutDefinition {
     pub is_dry_run: bool,
     /// Makes a repeat return the first answer.
     pub request_id: Option<RequestId>,
+    /// Whether the payload may go to a secret that the definition did not create.
+    pub is_adopting: bool,
 }
 
 /// What a put of a definition did.
@@ -147,7 +150,7 @@ impl Broker {
         put: PutDefinition,
         request: Option<FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
-        put.content.validate(&put.name, project, &self.vaults)?;
+        let names = put.content.validate(&put.name, project, &self.vaults)?;
         if put.etag.is_some() || put.mask.is_some() {
             return Err(not_found(&put.name));
         }
@@ -163,7 +166,7 @@ impl Broker {
             is_purging: false,
             places: std::collections::BTreeMap::new(),
         };
-        let mut outcome = PutDefinitionOutcome::of(definition, project);
+        let mut outcome = PutDefinitionOutcome::of(definition, project, &names);
         let write = match put.payload {
             None => None,
             Some(payload) => {
@@ -194,11 +197,15 @@ impl Broker {
                     .await?
             }
             Some((route, value)) => {
+                let value = NewValue {
+                    bytes: &value,
+                    format: outcome.definition.content.format,
+                    is_adopting: put.is_adopting,
+                };
                 let target = Target::New(&outcome.definition);
-                let format = outcome.definition.content.format;
                 let answer = request.as_ref().map(|request| (request, &outcome));
                 let version = self
-                    .write_value(authorized, target, &route, &value, format, answer)
+                    .store(authorized, target, &route, value, answer)
                     .await?;
                 outcome.version = Some(version);
             }
@@ -225,8 +232,8 @@ impl Broker {
             Some(paths) => masked(&existing.content, &put.content, paths)?,
             None => put.content,
         };
-        content.validate(&put.name, project, &self.vaults)?;
-        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project);
+        let names = content.validate(&put.name, project, &self.vaults)?;
+        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project, &names);
         if content == existing.content {
             return Ok(outcome);
         }
@@ -247,7 +254,7 @@ impl Broker {
             content,
             ..outcome.definition
         };
-        outcome = PutDefinitionOutcome::of(definition, project);
+        outcome = PutDefinitionOutcome::of(definition, project, &names);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
         if put.is_dry_run {
@@ -387,13 +394,14 @@ impl Broker {
 }
 
 impl PutDefinitionOutcome {
-    fn of(definition: Definition, project: &Project) -> Self {
+    fn of(definition: Definition, project: &Project, names: &[NameWarning]) -> Self {
         let is_sharing = definition.content.is_sharing(&definition.name, project);
-        let warnings = is_sharing.then_some(Warning::EnvironmentsShareValue);
+        let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
+        let names = names.iter().map(|warning| Warning::from(*warning));
         Self {
             definition,
             version: None,
-            warnings: warnings.into_iter().collect(),
+            warnings: sharing.into_iter().chain(names).collect(),
         }
     }
 }
@@ -409,6 +417,7 @@ impl PutDefinition {
             &self.mask,
             format,
             self.is_dry_run,
+            self.is_adopting,
         );
         serde_json::to_vec(&shape).map_err(|error| Error::new(Reason::Internal).caused_by(error))
     }

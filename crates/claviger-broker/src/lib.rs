@@ -10,6 +10,7 @@ mod definition;
 mod definitions;
 mod deletion;
 mod dev;
+mod document;
 mod idempotency;
 mod page;
 mod payload;

@@ -1,7 +1,9 @@
 //! A value on its way in.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use claviger_backend::NameWarning;
 use claviger_core::{Detail, Error, Format, Kind, Reason, Result, SecretBytes, Trimmed};
 
 use serde::{Deserialize, Serialize};
@@ -70,9 +72,9 @@ impl Payload {
             .admit(self.value, field)
             .map_err(|error| error.with(Detail::Kind, kind))?;
         let warning = match (trimmed, kind) {
-            (Trimmed::Yes, _) => Some(Warning::ValueTrimmed),
+            (Trimmed::Yes, _) => Some(Warning::VALUE_TRIMMED),
             (Trimmed::No, Kind::Password) if has_surrounding_space => {
-                Some(Warning::ValueHasSurroundingSpace)
+                Some(Warning::VALUE_HAS_SURROUNDING_SPACE)
             }
             (Trimmed::No, _) => None,
         };
@@ -80,47 +82,53 @@ impl Payload {
     }
 }
 
-/// Something that was done but deserves a look.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Warning {
-    /// Several environments of the project resolve to one value.
-    EnvironmentsShareValue,
-    /// White space at its ends is part of it now.
-    ValueHasSurroundingSpace,
-    /// White space at its ends was removed.
-    ValueTrimmed,
+/// Something that was done but deserves a look. All of it is written in the code.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Warning {
+    /// Machine-readable.
+    pub reason: Cow<'static, str>,
+    /// For people.
+    pub message: Cow<'static, str>,
+    /// The request field it is about.
+    pub field: Cow<'static, str>,
 }
 
 impl Warning {
-    /// The name on the wire.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::EnvironmentsShareValue => "ENVIRONMENTS_SHARE_VALUE",
-            Self::ValueHasSurroundingSpace => "VALUE_HAS_SURROUNDING_SPACE",
-            Self::ValueTrimmed => "VALUE_TRIMMED",
+    pub(crate) const fn new(
+        reason: &'static str,
+        message: &'static str,
+        field: &'static str,
+    ) -> Self {
+        Self {
+            reason: Cow::Borrowed(reason),
+            message: Cow::Borrowed(message),
+            field: Cow::Borrowed(field),
         }
     }
 
-    /// For people.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::EnvironmentsShareValue => {
-                "several environments resolve to one location and so share one value; name \
-                 locations under environments to keep them apart, or set environment_fallback \
-                 if it is meant"
-            }
-            Self::ValueHasSurroundingSpace => {
-                "the value begins or ends with white space, which was stored as it is"
-            }
-            Self::ValueTrimmed => "white space around the value was removed before it was stored",
-        }
-    }
+    /// Several environments of a project resolve to one value.
+    pub(crate) const ENVIRONMENTS_SHARE_VALUE: Self = Self::new(
+        "ENVIRONMENTS_SHARE_VALUE",
+        "several environments resolve to one location and so share one value; name locations \
+         under environments to keep them apart, or set environment_fallback if it is meant",
+        "definition.environments",
+    );
 
-    /// The request field it is about.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::EnvironmentsShareValue => "definition.environments",
-            Self::ValueHasSurroundingSpace | Self::ValueTrimmed => "payload",
-        }
+    const VALUE_HAS_SURROUNDING_SPACE: Self = Self::new(
+        "VALUE_HAS_SURROUNDING_SPACE",
+        "the value begins or ends with white space, which was stored as it is",
+        "payload",
+    );
+
+    const VALUE_TRIMMED: Self = Self::new(
+        "VALUE_TRIMMED",
+        "white space around the value was removed before it was stored",
+        "payload",
+    );
+}
+
+impl From<NameWarning> for Warning {
+    fn from(NameWarning { reason, message }: NameWarning) -> Self {
+        Self::new(reason, message, "definition.location")
     }
 }

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::{VersionInfo, VersionState};
+use claviger_backend::{Reading, VersionInfo, VersionState};
 use claviger_core::{
     DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::idempotency::Replay;
-use crate::vaults::check_format;
-use crate::writes::Target;
-use crate::{Broker, Page, PageRequest, Payload, RequestId, Warning, context};
+use crate::definition::Route;
+use crate::document;
+use crate::idempotency::{FreshRequest, Replay};
+use crate::writes::{Fence, NewValue, Target, version_mismatch};
+use crate::{Broker, Definition, Page, PageRequest, Payload, RequestId, Warning, context};
+
+/// How often an overwritten change of somebody else is put back before giving up.
+const MERGE_ATTEMPTS: usize = 3;
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -60,6 +64,8 @@ pub struct PutValue {
     pub if_version: Option<Id>,
     /// Makes a repeat return the first answer.
     pub request_id: Option<RequestId>,
+    /// Whether a secret may be written that the definition did not create.
+    pub is_adopting: bool,
 }
 
 /// What a put of a value did.
@@ -110,25 +116,46 @@ impl Broker {
         let environment = get.environment.as_ref();
         let route = definition.route(environment, get.version.as_ref(), &project, &self.vaults)?;
 
-        let cx = context(authorized);
-        let reading = route
-            .vault
-            .read(&cx, &route.address, route.version.as_ref())
-            .await;
-        let reading = reading.map_err(|error| about(error, &get.name, route.version.as_ref()))?;
+        let reading = self.read_route(authorized, &route).await;
+        let named = |error| about(error, &get.name, route.version.as_ref());
+        let reading = reading.map_err(named)?;
         let format = definition.content.format;
-        check_format(format, reading.value.expose())
-            .map_err(|error| error.with(Detail::Resource, &get.name))?;
+        let value = present(reading.value, format, &route).map_err(named)?;
 
         // Revoked or deleted while the vault was asked.
         authorized.still_valid(self).await?;
         let vault = route.place.vault;
         Ok(Served {
             version: reading.version,
-            value: reading.value,
+            value,
             format,
             vault,
         })
+    }
+
+    /// Asks the vault. External ones are asked on the vaults' own runtime, where their connections
+    /// live; the managed one answers from memory.
+    pub(crate) async fn read_route(
+        &self,
+        authorized: &Authorized,
+        route: &Route,
+    ) -> Result<Reading> {
+        let cx = context(authorized);
+        if !route.vault.capabilities().latest {
+            return route
+                .vault
+                .read(&cx, &route.address, route.version.as_ref())
+                .await;
+        }
+        let route = route.clone();
+        let read = self.runtime.spawn(async move {
+            route
+                .vault
+                .read(&cx, &route.address, route.version.as_ref())
+                .await
+        });
+        read.await
+            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?
     }
 
     /// Stores a new value.
@@ -162,9 +189,14 @@ impl Broker {
         put: PutValue,
     ) -> Result<PutValueOutcome> {
         let name = &put.name;
-        let shape =
-            serde_json::to_vec(&(name, &put.environment, &put.if_version, put.payload.format))
-                .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
+        let shape = serde_json::to_vec(&(
+            name,
+            &put.environment,
+            &put.if_version,
+            put.payload.format,
+            put.is_adopting,
+        ))
+        .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
         let parts: [&[u8]; 2] = [&shape, put.payload.value.expose()];
         let request = match self.replay(authorized, put.request_id, &parts).await? {
             Replay::Answered(outcome) => return Ok(outcome),
@@ -190,20 +222,133 @@ impl Broker {
             ..Facts::default()
         };
         self.audit.intent(authorized, target).await?;
-        let target = Target::Existing {
-            if_version: put.if_version.as_ref(),
+        let fence = self
+            .fence(authorized, definition, &route, put.if_version.as_ref())
+            .await?;
+        let value = NewValue {
+            bytes: &value,
+            format,
+            is_adopting: put.is_adopting,
         };
         // The version is filled in when the write is finished.
         let answer = serde_json::json!({ "vault": vault, "warnings": warnings });
         let request = request.as_ref().map(|request| (request, &answer));
+        let target = Target::Existing(fence);
         let version = self
-            .write_value(authorized, target, &route, &value, format, request)
+            .store(authorized, target, &route, value, request)
             .await?;
         Ok(PutValueOutcome {
             version,
             vault,
             warnings,
         })
+    }
+
+    /// What has to hold for our own record when a write with `if_version` begins. A vault that
+    /// others write to as well is asked for its latest version: a rotation in its console counts.
+    async fn fence(
+        &self,
+        authorized: &Authorized,
+        definition: &Definition,
+        route: &Route,
+        if_version: Option<&Id>,
+    ) -> Result<Fence> {
+        let Some(wanted) = if_version else {
+            return Ok(Fence::None);
+        };
+        if !route.vault.capabilities().latest {
+            return Ok(Fence::Current(Some(wanted.clone())));
+        }
+        let cx = context(authorized);
+        let latest = route.vault.read(&cx, &route.address, None).await;
+        let latest = latest
+            .map_err(|error| about(error, &definition.name, None))?
+            .version;
+        match latest == *wanted {
+            true => Ok(Fence::Current(definition.current(&route.place).cloned())),
+            false => Err(version_mismatch(&definition.name)),
+        }
+    }
+
+    /// Takes a value to its place: whole, or as one property of the document there.
+    pub(crate) async fn store(
+        &self,
+        authorized: &Authorized,
+        target: Target<'_>,
+        route: &Route,
+        value: NewValue<'_>,
+        request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
+    ) -> Result<Id> {
+        if route.pin.is_some() {
+            return Err(Error::new(Reason::LocationInvalid)
+                .with(Detail::Vault, route.vault.id())
+                .violation(
+                    "definition.location",
+                    "pins a version, so no new one can be written; leave `version` out",
+                ));
+        }
+        match &route.property {
+            None => self
+                .write_value(authorized, target, route, value, request)
+                .await
+                .map(|w| w.version),
+            Some(property) => {
+                self.store_property(authorized, target, route, property, value, request)
+                    .await
+            }
+        }
+    }
+
+    /// Changes one property and keeps its siblings. The vault cannot compare and write in one step:
+    /// what the write replaced tells whether somebody else's change was overwritten, and then it is
+    /// put back, with ours on top.
+    async fn store_property(
+        &self,
+        authorized: &Authorized,
+        target: Target<'_>,
+        route: &Route,
+        property: &str,
+        value: NewValue<'_>,
+        request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
+    ) -> Result<Id> {
+        if property.starts_with('/') {
+            return Err(Error::new(Reason::LocationInvalid)
+                .with(Detail::Vault, route.vault.id())
+                .violation("definition.location", "has a pointer as property, which is read-only; name a top-level key to write it"));
+        }
+        let cx = context(authorized);
+        let read =
+            async |version: Option<&Id>| match route.vault.read(&cx, &route.address, version).await
+            {
+                Ok(reading) => Ok(Some(reading)),
+                Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
+                Err(error) => Err(error),
+            };
+        let (mut target, mut request) = (target, request);
+        let mut base = read(None).await?;
+        let mut expected = base.as_ref().map(|reading| reading.version.clone());
+        for _ in 0..MERGE_ATTEMPTS {
+            let merged =
+                document::merge(base.as_ref().map(|base| &base.value), property, value.bytes)?;
+            let write = NewValue {
+                bytes: &merged,
+                ..value
+            };
+            let written = self
+                .write_value(authorized, target, route, write, request.take())
+                .await?;
+            if written.replaced == expected {
+                return Ok(written.version);
+            }
+            // Not known what was overwritten: the caller has to look.
+            let Some(replaced) = written.replaced else {
+                break;
+            };
+            base = read(Some(&replaced)).await?;
+            expected = Some(written.version.clone());
+            target = Target::Existing(Fence::Current(expected.clone()));
+        }
+        Err(Error::new(Reason::ValueChanged).with(Detail::Resource, authorized.resource()))
     }
 
     /// Lists versions, newest first.
@@ -300,6 +445,24 @@ impl Broker {
             Ok(SecretVersion { info, is_current })
         })
         .await
+    }
+}
+
+/// What a reader gets of a vault's value: the property, in the definition's format.
+///
+/// # Errors
+/// `PROPERTY_*`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
+pub(crate) fn present(value: SecretBytes, format: Format, route: &Route) -> Result<SecretBytes> {
+    let has_properties = route.vault.capabilities().property && format == Format::Text;
+    let value = match has_properties {
+        true => document::extract(value, route.property.as_deref())?,
+        false => value,
+    };
+    match format {
+        Format::Text if std::str::from_utf8(value.expose()).is_err() => {
+            Err(Error::new(Reason::ValueNotText))
+        }
+        Format::Binary | Format::Text => Ok(value),
     }
 }
 

@@ -11,6 +11,7 @@ use claviger_core::{
 };
 
 use crate::definition::Route;
+use crate::secrets::present;
 use crate::{Broker, context};
 
 /// Id and kind of Claviger's own vault, which is always there.
@@ -176,15 +177,10 @@ impl Broker {
         route: &Route,
         format: Format,
     ) -> (Result<Id>, Option<Check>) {
-        let cx = context(authorized);
-        match route
-            .vault
-            .read(&cx, &route.address, route.version.as_ref())
-            .await
-        {
+        match self.read_route(authorized, route).await {
             Ok(reading) => (
                 Ok(reading.version),
-                Some(check_format(format, reading.value.expose())),
+                Some(present(reading.value, format, route).map(drop)),
             ),
             Err(error) => (Err(error), None),
         }
@@ -252,18 +248,6 @@ impl Broker {
     /// Whether calls can be served at all: for the health service, which knows no caller.
     pub async fn is_serving(&self) -> bool {
         self.audit.is_healthy() && self.records.health().await.is_ok()
-    }
-}
-
-/// Checks stored bytes against the definition's format.
-///
-/// # Errors
-/// `VALUE_NOT_TEXT`.
-pub(crate) fn check_format(format: Format, value: &[u8]) -> Check {
-    match format {
-        Format::Binary => Ok(()),
-        Format::Text if std::str::from_utf8(value).is_ok() => Ok(()),
-        Format::Text => Err(Error::new(Reason::ValueNotText)),
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claviger_access::Authorized;
-use claviger_backend::{Address, CallContext, Write};
+use claviger_backend::{Address, CallContext, Write, Written};
 use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
@@ -38,15 +38,30 @@ impl Record for PendingPointer {
     const KIND: &'static str = "pending/";
 }
 
+/// What our own record of the current version has to be when a write begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Fence {
+    /// Anything.
+    None,
+    /// This version, or none at all.
+    Current(Option<Id>),
+}
+
+/// A value on its way to a vault.
+#[derive(Clone, Copy)]
+pub(crate) struct NewValue<'a> {
+    pub(crate) bytes: &'a SecretBytes,
+    pub(crate) format: Format,
+    /// Whether a secret that the definition did not create may be written.
+    pub(crate) is_adopting: bool,
+}
+
 /// What a write is to change, besides the value.
 pub(crate) enum Target<'a> {
     /// A definition that does not exist yet.
     New(&'a Definition),
-    /// The value of an existing one, if this is its current version.
-    Existing {
-        /// The version the caller wants to replace.
-        if_version: Option<&'a Id>,
-    },
+    /// The value of an existing one.
+    Existing(Fence),
 }
 
 /// The writes under way in this process.
@@ -102,10 +117,9 @@ impl Broker {
         authorized: &Authorized,
         target: Target<'_>,
         route: &Route,
-        value: &SecretBytes,
-        format: Format,
+        value: NewValue<'_>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
-    ) -> Result<Id> {
+    ) -> Result<Written> {
         let write_id = Uid::random();
         let _under_way = self.writing.enter(write_id);
         let begun = self
@@ -114,14 +128,14 @@ impl Broker {
         let cx = crate::context(authorized);
         let write = Write {
             write_id: begun.write_id,
-            value,
-            format,
-            adopt: false,
+            value: value.bytes,
+            format: value.format,
+            adopt: value.is_adopting,
         };
         match route.vault.write(&cx, &route.address, &write).await {
             Ok(written) => {
                 self.finish_write(&begun, &written.version).await?;
-                Ok(written.version)
+                Ok(written)
             }
             Err(error) => {
                 if error.reason() != Reason::WriteOutcomeUnknown {
@@ -157,11 +171,11 @@ impl Broker {
         for _ in 0..ATTEMPTS {
             let (mut definition, expect, is_creating) = match &target {
                 Target::New(definition) => ((*definition).clone(), Expect::Absent, true),
-                Target::Existing { if_version } => {
+                Target::Existing(fence) => {
                     let stored = self.definition(authorized).await?;
                     let definition = stored.record.live()?.clone();
                     check_free(&definition, place)?;
-                    check_version(&definition, place, *if_version)?;
+                    check_fence(&definition, place, fence)?;
                     (definition, Expect::Revision(stored.revision), false)
                 }
             };
@@ -381,17 +395,19 @@ fn check_free(definition: &Definition, place: &Place) -> Result<()> {
     }
 }
 
-/// # Errors
-/// `VERSION_MISMATCH`.
-fn check_version(definition: &Definition, place: &Place, if_version: Option<&Id>) -> Result<()> {
-    match if_version {
-        Some(wanted) if definition.current(place) != Some(wanted) => {
-            Err(Error::new(Reason::VersionMismatch)
-                .with(Detail::Resource, &definition.name)
-                .at("if_version"))
+fn check_fence(definition: &Definition, place: &Place, fence: &Fence) -> Result<()> {
+    match fence {
+        Fence::Current(wanted) if definition.current(place) != wanted.as_ref() => {
+            Err(version_mismatch(&definition.name))
         }
-        Some(_) | None => Ok(()),
+        Fence::Current(_) | Fence::None => Ok(()),
     }
+}
+
+pub(crate) fn version_mismatch(name: &DefinitionName) -> Error {
+    Error::new(Reason::VersionMismatch)
+        .with(Detail::Resource, name)
+        .at("if_version")
 }
 
 pub(crate) fn in_progress(name: &DefinitionName) -> Error {

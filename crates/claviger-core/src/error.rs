@@ -104,6 +104,9 @@ reasons! {
     Internal "INTERNAL" "internal error; the log has the cause under this call id";
     /// A location names a coordinate that its vault does not have.
     LocationInvalid "LOCATION_INVALID" "the location does not fit vault {vault}";
+    /// The project is not allowed that name of the vault.
+    LocationNotAllowed "LOCATION_NOT_ALLOWED"
+        "this project may not use that name in vault {vault}; ask whoever runs the daemon to add the name to vaults.{vault}.allow";
     /// A name breaks the rule for names.
     NameInvalid "NAME_INVALID" "a name is not valid";
     /// The payload's CRC-32C is not that of its bytes.
@@ -123,6 +126,12 @@ reasons! {
         "{resource} still has definitions (soft-deleted ones count); purge them first";
     /// No such project.
     ProjectNotFound "PROJECT_NOT_FOUND" "{resource} does not exist; create it with PutProject";
+    /// A JSON document has no such property.
+    PropertyNotFound "PROPERTY_NOT_FOUND"
+        "the document that {resource} points at has no such property; see location.property";
+    /// A JSON document has several properties, and none is named.
+    PropertyRequired "PROPERTY_REQUIRED"
+        "{resource} points at a JSON document without exactly one key; name one in location.property";
     /// A request id is used again with other content.
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
@@ -151,6 +160,8 @@ reasons! {
         "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call";
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind}";
+    /// A property is asked of a value that is no JSON object.
+    ValueNotJson "VALUE_NOT_JSON" "{resource} names a property, but the value is no JSON object; leave location.property out";
     /// A TEXT definition's stored value is not UTF-8.
     ValueNotText "VALUE_NOT_TEXT" "the value of {resource} is not UTF-8; register the definition with format BINARY";
     /// Another sort of credential than the definition's kind.

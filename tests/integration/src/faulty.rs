@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use claviger_audit::Sink;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState,
+    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
 };
 use claviger_core::{Error, Id, Reason, Result, SecretBytes, Uid};
 use tokio::sync::watch;
@@ -125,6 +125,7 @@ impl Backend for FaultyBackend {
             property: false,
             version: false,
             latest: false,
+            list: false,
             disable_version: true,
             destroy_version: true,
             value_bytes_max: 64 * 1024,
@@ -162,23 +163,31 @@ impl Backend for FaultyBackend {
         &self,
         _: &CallContext,
         address: &Address,
-        write_id: Uid,
-        value: &SecretBytes,
-    ) -> Result<Id> {
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        if write.value.len() > self.capabilities().value_bytes_max {
+            return Err(Error::new(Reason::PayloadTooLarge));
+        }
         let is_lost = self.suffer(Verb::Write).await?;
         let mut secrets = self.secrets();
         let versions = secrets.entry(key(address)).or_default();
-        if versions.last().is_none_or(|last| last.write_id != write_id) {
+        if versions
+            .last()
+            .is_none_or(|last| last.write_id != write.write_id)
+        {
             versions.push(Stored {
-                write_id,
-                value: value.duplicate(),
+                write_id: write.write_id,
+                value: write.value.duplicate(),
                 state: VersionState::Enabled,
             });
         }
         if is_lost {
             return Err(Error::new(Reason::WriteOutcomeUnknown));
         }
-        Ok(version_of(versions.len()))
+        Ok(Written {
+            version: version_of(versions.len()),
+            replaced: None,
+        })
     }
 
     async fn find_write(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, bind_loopback};
 use claviger_audit::Audit;
-use claviger_backend::{Backend, Vault, Vaults};
+use claviger_backend::{Allow, Backend, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Id, ManualClock};
@@ -330,10 +330,16 @@ impl Start {
             Id::from_static(Managed::KIND),
             Arc::new(managed),
             Duration::from_secs(10),
+            Allow::everything(),
         );
         let faulty = self.options.vaults.iter().map(|vault| {
             let backend: Arc<dyn Backend> = Arc::<FaultyBackend>::clone(&vault.backend);
-            Vault::new(Id::from_static(vault.id), backend, vault.timeout)
+            Vault::new(
+                Id::from_static(vault.id),
+                backend,
+                vault.timeout,
+                Allow::everything(),
+            )
         });
         Vaults::new(faulty.chain([managed]))
     }

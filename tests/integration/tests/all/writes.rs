@@ -60,7 +60,7 @@ fn unknown<T: std::fmt::Debug>(result: Result<T, Status>) {
 #[tokio::test]
 async fn the_faulty_vault_keeps_the_contract_that_every_vault_keeps() {
     let vault: Arc<FaultyBackend> = FaultyBackend::new();
-    claviger_backend::testkit::conformance(vault).await;
+    claviger_backend::testkit::conformance(vault, None).await;
 }
 
 #[tokio::test]
