@@ -294,6 +294,10 @@ impl Backend for Aws {
         Ok(SecretName::parse(secret)?.warning(self.client.region()))
     }
 
+    fn plain_name<'a>(&self, secret: &'a str) -> &'a str {
+        SecretName::parse(secret).map_or(secret, SecretName::plain)
+    }
+
     async fn check(&self, _: &CallContext) -> Result<()> {
         let listed = self.client.reads().list_secrets().max_results(1);
         match listed.send().await.map_err(|error| self.failure(&error)) {

@@ -62,6 +62,16 @@ impl<'a> SecretName<'a> {
         self.region
     }
 
+    /// Its plain name, that of an ARN included: without the hyphen and six characters that AWS
+    /// added.
+    pub(crate) fn plain(self) -> &'a str {
+        if self.region.is_none() {
+            return self.text;
+        }
+        let name = self.text.rsplit(':').next().unwrap_or(self.text);
+        name.rsplit_once('-').map_or(name, |(plain, _)| plain)
+    }
+
     /// What may not be meant, in a vault of this region.
     pub(crate) fn warning(self, vault_region: &str) -> Option<NameWarning> {
         match self.region {
@@ -135,6 +145,18 @@ mod tests {
         assert_eq!(warning(ARN), None);
         let region = SecretName::parse(ARN).expect("valid").region();
         assert_eq!(region, Some("eu-west-1"));
+    }
+
+    #[test]
+    fn the_plain_name_is_the_one_inside_an_arn() {
+        for (text, plain) in [
+            (ARN, "prod/stripe"),
+            ("prod/stripe", "prod/stripe"),
+            ("prod-stripe", "prod-stripe"),
+        ] {
+            let name = SecretName::parse(text).expect("valid");
+            assert_eq!(name.plain(), plain, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
+use claviger_backend::Allow;
+use claviger_backend_aws::{Aws, AwsSettings};
 use claviger_core::Id;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -61,6 +63,8 @@ pub(crate) struct Config {
 pub(crate) struct VaultConfig {
     /// How long one call to it may take.
     pub(crate) timeout: Duration,
+    /// Who may point at what in it.
+    pub(crate) allow: Allow,
     /// What only its backend understands.
     pub(crate) settings: VaultSettings,
 }
@@ -76,15 +80,50 @@ pub(crate) struct VaultKind {
 /// The settings of one vault, by kind.
 #[derive(Debug)]
 pub(crate) enum VaultSettings {
+    /// AWS Secrets Manager.
+    Aws(AwsSettings),
     /// Claviger's own vault has none.
     Managed,
 }
 
 /// The kinds of vault that this build has. A new backend is one more line.
-pub(crate) const VAULT_KINDS: &[VaultKind] = &[VaultKind {
-    name: "managed",
-    read_settings: |_| VaultSettings::Managed,
-}];
+pub(crate) const VAULT_KINDS: &[VaultKind] = &[
+    VaultKind {
+        name: Aws::KIND,
+        read_settings: read_aws,
+    },
+    VaultKind {
+        name: "managed",
+        read_settings: |_| VaultSettings::Managed,
+    },
+];
+
+fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
+    let region = settings.text("region");
+    if !settings.has("region") {
+        settings.missing(
+            "region",
+            "name the one the secrets are in, eu-central-1 for example",
+        );
+    }
+    let has_region = region.is_some();
+    let aws = AwsSettings {
+        region: region.unwrap_or_default(),
+        endpoint_url: settings.text("endpoint_url"),
+        profile: settings.text("profile"),
+        role_arn: settings.text("role_arn"),
+        external_id: settings.text("external_id"),
+        kms_key_id: settings.text("kms_key_id"),
+        tags: settings.map("tags"),
+    };
+    for problem in aws.problems() {
+        // Reported already.
+        if problem.key != "region" || has_region {
+            settings.wrong(problem.key, problem.remedy);
+        }
+    }
+    VaultSettings::Aws(aws)
+}
 
 impl Config {
     /// Puts the configuration together. With `--ephemeral` the caller brings the directory that

@@ -13,6 +13,7 @@ use claviger_api::serve::{Limits, Listeners, bind_loopback};
 use claviger_api::{About, HealthReporter};
 use claviger_audit::Audit;
 use claviger_backend::{Backend, Vault, Vaults};
+use claviger_backend_aws::Aws;
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Error, SystemClock};
@@ -152,7 +153,7 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
         root_key: custody.to_string(),
     };
     let broker = Arc::new(Broker::new(Parts {
-        vaults: vaults(config, &records, &clock),
+        vaults: vaults(config, &records, &clock).await,
         records,
         audit,
         clock,
@@ -176,15 +177,22 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
     Ok((broker, about))
 }
 
-fn vaults(config: &Config, records: &Arc<Records>, clock: &Arc<dyn Clock>) -> Vaults {
-    Vaults::new(config.vaults.iter().map(|(id, vault)| {
-        let backend: Arc<dyn Backend> = match vault.settings {
-            VaultSettings::Managed => {
-                Arc::new(Managed::new(Arc::clone(records), Arc::clone(clock)))
+/// Asks no vault anything: the daemon starts whether they answer or not.
+async fn vaults(config: &Config, records: &Arc<Records>, clock: &Arc<dyn Clock>) -> Vaults {
+    let mut vaults = Vec::new();
+    for (id, vault) in &config.vaults {
+        let clock = Arc::clone(clock);
+        let backend: Arc<dyn Backend> = match &vault.settings {
+            VaultSettings::Aws(settings) => {
+                let store_id = records.keyring().store_id();
+                Arc::new(Aws::new(settings, store_id, vault.timeout, clock).await)
             }
+            VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
         };
-        Vault::new(id.clone(), backend, vault.timeout)
-    }))
+        let allow = vault.allow.clone();
+        vaults.push(Vault::new(id.clone(), backend, vault.timeout, allow));
+    }
+    Vaults::new(vaults)
 }
 
 fn make_private_dir(dir: &Path) -> Result<(), Stop> {

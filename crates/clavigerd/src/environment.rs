@@ -1,7 +1,7 @@
 //! The one place that reads environment variables.
 //!
-//! Nothing secret comes in this way: other processes of the same user can read a process's
-//! environment.
+//! Nothing secret of Claviger's comes in this way: other processes of the same user can read a
+//! process's environment. What the SDK of a vault looks for there is its own affair.
 
 use std::path::PathBuf;
 

@@ -13,9 +13,11 @@
 
 mod client;
 mod daemon;
+mod moto;
 mod random;
 pub mod tools;
 
 pub use client::{Client, reason};
 pub use daemon::{Daemon, Home};
+pub use moto::{Moto, REGION};
 pub use random::Random;

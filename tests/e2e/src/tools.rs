@@ -14,6 +14,11 @@ pub fn grpcurl() -> PathBuf {
     program("CLAVIGER_TEST_GRPCURL")
 }
 
+/// The emulator of AWS.
+pub fn moto() -> PathBuf {
+    program("CLAVIGER_TEST_MOTO")
+}
+
 /// A Python with the gRPC libraries.
 pub fn python() -> PathBuf {
     program("CLAVIGER_TEST_PYTHON")

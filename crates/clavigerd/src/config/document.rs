@@ -4,6 +4,7 @@
 //! secret pasted into the wrong place must not end up in a log. The TOML library's own texts quote
 //! the document, so they are not used.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -159,7 +160,10 @@ impl<'a> Table<'a> {
     /// Reads the table under `key` as if it were empty when it is not there.
     pub(crate) fn table<R>(&mut self, key: &str, read: impl FnOnce(&mut Table<'_>) -> R) -> R {
         let found = self.find(key);
-        let mut place = Place::outside(self.key_path(key));
+        let mut place = Place {
+            key: self.key_path(key),
+            line: self.place.line,
+        };
         let mut entries = None;
         if let Some((at, value)) = found {
             entries = value.as_table();
@@ -219,6 +223,69 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The tables listed under `key`, read one by one. `None` if there is no list.
+    pub(crate) fn tables<R>(
+        &mut self,
+        key: &str,
+        mut read: impl FnMut(&mut Table<'_>) -> R,
+    ) -> Option<Vec<R>> {
+        let items = self.list(key, "list tables: [{ … }, { … }]")?;
+        let tables = items.into_iter().filter_map(|(place, value)| {
+            let Some(entries) = value.as_table() else {
+                let message = format!("is of type {}; write a table", value.type_str());
+                self.problems.add(place, message);
+                return None;
+            };
+            let table = Table {
+                text: self.text,
+                entries: Some(entries),
+                place,
+                known: Vec::new(),
+                problems: self.problems,
+            };
+            Some(table.read(&mut read))
+        });
+        Some(tables.collect())
+    }
+
+    /// The texts listed under `key`, as far as `parse` takes them. `None` if there is no list.
+    pub(crate) fn texts<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Option<Vec<T>> {
+        let items = self.list(key, "list texts: [\"…\", \"…\"]")?;
+        let texts = items.into_iter().filter_map(|(place, value)| {
+            let wrong = match value.as_str().map(&parse) {
+                Some(Ok(text)) => return Some(text),
+                Some(Err(message)) => message.to_owned(),
+                None => format!("is of type {}; write text in quotes", value.type_str()),
+            };
+            self.problems.add(place, wrong);
+            None
+        });
+        Some(texts.collect())
+    }
+
+    /// The table of texts under `key`, where any key is one.
+    pub(crate) fn map(&mut self, key: &str) -> BTreeMap<String, String> {
+        self.table(key, |table| {
+            let keys = table.entries.into_iter().flatten();
+            let keys: Vec<String> = keys.map(|(name, _)| name.get_ref().to_string()).collect();
+            let texts = keys.into_iter().filter_map(|key| {
+                let text = table.text(&key)?;
+                Some((key, text))
+            });
+            texts.collect()
+        })
+    }
+
+    /// The text under `key`, whatever it is.
+    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
+        let given = self.parsed(key, |text| Ok::<_, String>(text.to_owned()));
+        given.map(|given| given.value)
+    }
+
     /// The duration under `key`, or `default`.
     pub(crate) fn duration(
         &mut self,
@@ -270,6 +337,18 @@ impl<'a> Table<'a> {
         self.problems.add(place, format!("is missing; {remedy}"));
     }
 
+    /// Adds what is wrong with `key`, at its place if it has one.
+    pub(crate) fn wrong(&mut self, key: &str, remedy: &'static str) {
+        let place = match self.find(key) {
+            Some((place, _)) => place,
+            None => Place {
+                key: self.key_path(key),
+                line: self.place.line,
+            },
+        };
+        self.problems.add(place, remedy);
+    }
+
     /// Takes whatever is under `key` for right.
     pub(crate) fn skip(&mut self, key: &str) {
         self.known.push(key.to_owned());
@@ -311,6 +390,24 @@ impl<'a> Table<'a> {
         self.known.push(key.to_owned());
         let (name, value) = self.entries?.get_key_value(key)?;
         Some((self.place_of(key, name.span().start), value.get_ref()))
+    }
+
+    /// What is listed under `key`, each with its place.
+    fn list(&mut self, key: &str, remedy: &'static str) -> Option<Vec<(Place, &'a DeValue<'a>)>> {
+        let (place, value) = self.find(key)?;
+        let Some(items) = value.as_array() else {
+            let message = format!("is of type {}; {remedy}", value.type_str());
+            self.problems.add(place, message);
+            return None;
+        };
+        let items = items.iter().enumerate().map(|(index, item)| {
+            let place = Place {
+                key: format!("{}[{index}]", place.key),
+                line: Some(line(self.text, item.span().start)),
+            };
+            (place, item.get_ref())
+        });
+        Some(items.collect())
     }
 
     fn place_of(&self, key: &str, start: usize) -> Place {

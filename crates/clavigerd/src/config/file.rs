@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use claviger_backend::{Allow, NamePattern, Rule};
 use claviger_core::{Id, List};
 use tracing_subscriber::filter::Targets;
 
@@ -110,12 +111,42 @@ fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<Vau
     let timeout = vault.duration("timeout", allowed, VAULT_TIMEOUT_DEFAULT);
     let Some(kind) = read_kind(vault, id, kinds) else {
         vault.skip("settings");
+        vault.skip("allow");
         return None;
+    };
+    let allow = match kind.name {
+        // Reached only through the definitions that its values belong to.
+        MANAGED => Allow::everything(),
+        _ => read_allow(vault),
     };
     Some(VaultConfig {
         timeout,
+        allow,
         settings: vault.table("settings", kind.read_settings),
     })
+}
+
+fn read_allow(vault: &mut Table<'_>) -> Allow {
+    if !vault.has("allow") {
+        let remedy = "without it no definition can point at this vault: write \
+            allow = [{ project = \"acme\", names = [\"acme/*\"] }]";
+        vault.missing("allow", remedy);
+    }
+    let rules = vault.tables("allow", |rule| {
+        if !rule.has("project") {
+            rule.missing("project", "write the id of one, or \"any-project\"");
+        }
+        if !rule.has("names") {
+            rule.missing("names", "list names, or \"acme/*\" for all under acme/");
+        }
+        let project = rule.parsed("project", Rule::parse_project);
+        let names = rule.texts("names", NamePattern::parse);
+        Some(Rule {
+            project: project?.value,
+            names: names?,
+        })
+    });
+    Allow::new(rules.into_iter().flatten().flatten().collect())
 }
 
 fn read_kind<'k>(vault: &mut Table<'_>, id: &Id, kinds: &'k [VaultKind]) -> Option<&'k VaultKind> {

@@ -6,6 +6,7 @@
     reason = "helpers of tests: whatever goes wrong in them has to end the test"
 )]
 
+mod aws;
 mod connections;
 mod drain;
 mod integrity;
