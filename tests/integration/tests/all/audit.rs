@@ -354,7 +354,10 @@ async fn while_the_log_cannot_be_written_nothing_leaves_and_nothing_changes() {
     let status = client.daemon().get_status(v1::GetStatusRequest {}).await;
     let parts = status.unwrap().into_inner().parts;
     let audit = parts.iter().find(|part| part.name == "audit").unwrap();
-    assert_eq!((audit.ok, audit.reason.as_str()), (false, "AUDIT_UNAVAILABLE"));
+    assert_eq!(
+        (audit.ok, audit.reason.as_str()),
+        (false, "AUDIT_UNAVAILABLE")
+    );
 
     sink.set_full(false);
     // By itself: no call is needed.
