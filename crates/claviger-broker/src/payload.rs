@@ -105,9 +105,9 @@ impl Warning {
     pub fn message(self) -> &'static str {
         match self {
             Self::EnvironmentsShareValue => {
-                "several environments resolve to one location and so share one value; name \
-                 locations under environments to keep them apart, or set environment_fallback \
-                 if it is meant"
+                "several environments resolve to one location and so share one value; give them \
+                 locations in different vaults to keep them apart, or set environment_fallback if \
+                 it is meant"
             }
             Self::ValueHasSurroundingSpace => {
                 "the value begins or ends with white space, which was stored as it is"

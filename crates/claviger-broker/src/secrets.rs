@@ -11,10 +11,11 @@ use claviger_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::definition::Route;
 use crate::idempotency::Replay;
 use crate::vaults::check_format;
 use crate::writes::Target;
-use crate::{Broker, Page, PageRequest, Payload, RequestId, Warning, context};
+use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context};
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -103,6 +104,8 @@ impl Broker {
             .await
     }
 
+    /// From the proof to the value: what is registered, where it leads, the vault, the format, and
+    /// whether the caller may still have it.
     async fn read(&self, authorized: &Authorized, get: &GetSecret) -> Result<Served> {
         let definition = self.definition(authorized).await?.record;
         let definition = definition.live()?;
@@ -175,6 +178,7 @@ impl Broker {
         let definition = definition.live()?;
         let project = self.project(authorized).await?.record;
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
+        check_shared(authorized, definition, &project, &route)?;
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
         let (value, warnings) = put.payload.admit(
@@ -282,6 +286,7 @@ impl Broker {
             let definition = definition.live()?;
             let project = broker.project(&authorized).await?.record;
             let route = definition.place_of(environment.as_ref(), &project, &broker.vaults)?;
+            check_shared(&authorized, definition, &project, &route)?;
             let version = name.version();
             let target = Facts {
                 vault: Some(route.place.vault.clone()),
@@ -299,6 +304,22 @@ impl Broker {
             Ok(SecretVersion { info, is_current })
         })
         .await
+    }
+}
+
+/// A change at a place that several environments share needs the permission in all of them: else a
+/// grant on `dev` could rotate what `prod` reads.
+fn check_shared(
+    authorized: &Authorized,
+    definition: &Definition,
+    project: &Project,
+    route: &Route,
+) -> Result<()> {
+    let content = &definition.content;
+    let mut environments = content.environments_at(&definition.name, project, &route.place);
+    match environments.find(|environment| !authorized.allows_in(environment)) {
+        None => Ok(()),
+        Some(environment) => Err(authorized.denied_in(environment)),
     }
 }
 

@@ -117,7 +117,12 @@ impl Broker {
             .await
         {
             Ok(version) => {
-                self.finish_write(&begun, &version).await?;
+                // The vault has the value: whatever fails now, the next settling makes it current.
+                self.finish_write(&begun, &version).await.map_err(|error| {
+                    Error::new(Reason::WriteOutcomeUnknown)
+                        .with(Detail::Vault, route.vault.id())
+                        .caused_by(error)
+                })?;
                 Ok(version)
             }
             Err(error) => {

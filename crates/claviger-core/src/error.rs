@@ -127,7 +127,7 @@ reasons! {
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
     /// The request message is longer than allowed.
-    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes";
+    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; a value may have 65536, so shorten the rest";
     /// The definition has no value yet.
     SecretNotFound "SECRET_NOT_FOUND" "{resource} has no value in vault {vault}; store one with PutSecretValue";
     /// The embedded store does not answer.
