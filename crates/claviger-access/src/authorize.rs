@@ -269,6 +269,24 @@ impl Authorized {
         .is_some()
     }
 
+    /// Whether the same grants allow the same permission in another environment too: for changes
+    /// that several environments see.
+    pub fn allows_in(&self, environment: &Id) -> bool {
+        let asked = self.asked();
+        let question = asked.question(self.permission, self.on.resolved);
+        let question = Question {
+            environment: Some(environment),
+            ..question
+        };
+        evaluate(&self.grants, &question).is_some()
+    }
+
+    /// The denial of the same permission in another environment.
+    pub fn denied_in(&self, environment: &Id) -> Error {
+        let denial = self.on.denial(&self.call, self.permission);
+        denial.with(Detail::Environments, environment)
+    }
+
     /// Asks again after a wait, because a revocation must not lose a race against a slow vault.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// The decoder's own limit: so far above that [`REQUEST_BYTES_MAX`] is the error that is seen, and
 /// no more, because callers reach it before they are known.
-pub(crate) const DECODED_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
+pub(crate) const DECODED_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
 
 /// What the services share.
 #[derive(Clone, Debug)]

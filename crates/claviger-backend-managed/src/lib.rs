@@ -166,7 +166,9 @@ impl Backend for Managed {
             )
             .put(&version_id(address, number), &version, Expect::Absent)
             .put_secret(&value_key(address, number), write.value, Expect::Absent);
-        match self.records.commit(batch).await? {
+        // A commit that failed may still have been done.
+        let unknown = |error| Error::new(Reason::WriteOutcomeUnknown).caused_by(error);
+        match self.records.commit(batch).await.map_err(unknown)? {
             Committed::At(_) => written(number),
             Committed::Conflict { .. } => Err(Error::new(Reason::WriteInProgress)),
         }

@@ -145,6 +145,12 @@ impl Broker {
             |view: &GrantView| about(&view.grant.id),
             |broker, authorized| async move {
                 let scope = broker.scope_of(&authorized, &new).await?;
+                if new.purpose.is_some() && new.role != Role::Runner {
+                    return Err(Error::new(Reason::FieldInvalid).violation(
+                        "grant.purpose",
+                        "goes with RUNNER: only GetSecret states one",
+                    ));
+                }
                 if new.expire_time.is_some_and(|end| end <= broker.clock.now()) {
                     return Err(Error::new(Reason::FieldInvalid).violation(
                         "grant.expire_time",

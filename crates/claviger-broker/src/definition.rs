@@ -335,6 +335,26 @@ impl Content {
         Place { vault, secret }
     }
 
+    /// The environments that resolve to a place.
+    pub(crate) fn environments_at<'a>(
+        &'a self,
+        name: &'a DefinitionName,
+        project: &'a Project,
+        place: &'a Place,
+    ) -> impl Iterator<Item = &'a Id> {
+        project
+            .content
+            .environments
+            .keys()
+            .filter(move |environment| {
+                let location = match self.environments.get(*environment) {
+                    Some(location) => Some(location),
+                    None => self.covers_all().then_some(&self.location),
+                };
+                location.is_some_and(|l| self.place(name, l, Some(environment), project) == *place)
+            })
+    }
+
     /// Whether several environments share one value without saying so.
     pub(crate) fn is_sharing(&self, name: &DefinitionName, project: &Project) -> bool {
         let resolved = self.resolutions(name, project).len();

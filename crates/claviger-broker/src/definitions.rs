@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::not_found;
 use crate::idempotency::{FreshRequest, Replay};
-use crate::writes::{ATTEMPTS, NewValue, Target};
+use crate::writes::{ATTEMPTS, NewValue, Target, in_progress};
 use crate::{
     Broker, Content, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context,
 };
@@ -235,6 +235,8 @@ impl Broker {
         let names = content.validate(&put.name, project, &self.vaults)?;
         let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project, &names);
         if content == existing.content {
+            self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
+                .await?;
             return Ok(outcome);
         }
         match &put.etag {
@@ -263,6 +265,22 @@ impl Broker {
         self.audit.intent(authorized, Facts::default()).await?;
         self.commit_change(authorized, outcome, stored.revision, request.as_ref())
             .await
+    }
+
+    /// Keeps the answer of a request that changed nothing, so that its id stays its own.
+    async fn remember(
+        &self,
+        request: Option<&FreshRequest>,
+        outcome: &PutDefinitionOutcome,
+    ) -> Result<()> {
+        let Some(request) = request else {
+            return Ok(());
+        };
+        let batch = request.record(Batch::new(), outcome, true, self.clock.now())?;
+        match self.records.commit(batch).await? {
+            Committed::At(_) => Ok(()),
+            Committed::Conflict { .. } => Err(in_progress(&outcome.definition.name)),
+        }
     }
 
     /// Commits a changed definition; a value written meanwhile does not stand in the way.

@@ -1,6 +1,6 @@
 //! The use cases, one file per resource. Nobody else sees both a caller and a vault.
 //!
-//! Start with `secrets.rs` (a read in numbered steps), then `writes.rs` (how a write survives a
+//! Start with `secrets.rs` (how a read goes), then `writes.rs` (how a write survives a
 //! crash between two systems). Knows no transport: the API parses, calls and formats.
 #![forbid(unsafe_code)]
 

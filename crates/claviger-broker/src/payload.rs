@@ -109,8 +109,9 @@ impl Warning {
     /// Several environments of a project resolve to one value.
     pub(crate) const ENVIRONMENTS_SHARE_VALUE: Self = Self::new(
         "ENVIRONMENTS_SHARE_VALUE",
-        "several environments resolve to one location and so share one value; name locations \
-         under environments to keep them apart, or set environment_fallback if it is meant",
+        "several environments resolve to one location and so share one value; give them \
+         locations in different vaults to keep them apart, or set environment_fallback if it is \
+         meant",
         "definition.environments",
     );
 

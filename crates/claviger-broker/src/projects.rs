@@ -100,6 +100,14 @@ impl Project {
                 .with(Detail::Environments, names())
                 .at(field)),
             Some(environment) if declared.contains_key(environment) => Ok(()),
+            Some(_) if declared.is_empty() => Err(Error::new(Reason::EnvironmentUnknown)
+                .with(Detail::Resource, &self.name)
+                .with(Detail::NearMisses, "none")
+                .with(Detail::Environments, "none")
+                .violation(
+                    field,
+                    "names an environment, but the project declares none; leave it out",
+                )),
             Some(environment) => Err(Error::new(Reason::EnvironmentUnknown)
                 .with(Detail::Resource, &self.name)
                 .with(Detail::NearMisses, environment.near_misses(declared.keys()))

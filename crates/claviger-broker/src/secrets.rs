@@ -15,7 +15,7 @@ use crate::definition::Route;
 use crate::document;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
-use crate::{Broker, Definition, Page, PageRequest, Payload, RequestId, Warning, context};
+use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context};
 
 /// How often an overwritten change of somebody else is put back before giving up.
 const MERGE_ATTEMPTS: usize = 3;
@@ -109,6 +109,8 @@ impl Broker {
             .await
     }
 
+    /// From the proof to the value: what is registered, where it leads, the vault, the format, and
+    /// whether the caller may still have it.
     async fn read(&self, authorized: &Authorized, get: &GetSecret) -> Result<Served> {
         let definition = self.definition(authorized).await?.record;
         let definition = definition.live()?;
@@ -207,6 +209,7 @@ impl Broker {
         let definition = definition.live()?;
         let project = self.project(authorized).await?.record;
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
+        check_shared(authorized, definition, &project, &route)?;
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
         let format = definition.content.format;
@@ -428,6 +431,7 @@ impl Broker {
             let definition = definition.live()?;
             let project = broker.project(&authorized).await?.record;
             let route = definition.place_of(environment.as_ref(), &project, &broker.vaults)?;
+            check_shared(&authorized, definition, &project, &route)?;
             let version = name.version();
             let target = Facts {
                 vault: Some(route.place.vault.clone()),
@@ -463,6 +467,22 @@ pub(crate) fn present(value: SecretBytes, format: Format, route: &Route) -> Resu
             Err(Error::new(Reason::ValueNotText))
         }
         Format::Binary | Format::Text => Ok(value),
+    }
+}
+
+/// A change at a place that several environments share needs the permission in all of them: else a
+/// grant on `dev` could rotate what `prod` reads.
+fn check_shared(
+    authorized: &Authorized,
+    definition: &Definition,
+    project: &Project,
+    route: &Route,
+) -> Result<()> {
+    let content = &definition.content;
+    let mut environments = content.environments_at(&definition.name, project, &route.place);
+    match environments.find(|environment| !authorized.allows_in(environment)) {
+        None => Ok(()),
+        Some(environment) => Err(authorized.denied_in(environment)),
     }
 }
 

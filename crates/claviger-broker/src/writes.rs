@@ -134,7 +134,14 @@ impl Broker {
         };
         match route.vault.write(&cx, &route.address, &write).await {
             Ok(written) => {
-                self.finish_write(&begun, &written.version).await?;
+                // The vault has the value: whatever fails now, the next settling makes it current.
+                self.finish_write(&begun, &written.version)
+                    .await
+                    .map_err(|error| {
+                        Error::new(Reason::WriteOutcomeUnknown)
+                            .with(Detail::Vault, route.vault.id())
+                            .caused_by(error)
+                    })?;
                 Ok(written)
             }
             Err(error) => {

@@ -136,7 +136,7 @@ reasons! {
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
     /// The request message is longer than allowed.
-    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes";
+    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; a value may have 65536, so shorten the rest";
     /// Deleted in the vault; only who deleted it there can bring it back.
     SecretDeleted "SECRET_DELETED"
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";

@@ -95,6 +95,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn health(&self) -> Result<()>;
 }
 
+/// Why a store is not opened although it could be read: trying again does not help.
+#[derive(Debug)]
+pub struct OpenRefused(pub(crate) String);
+
+impl fmt::Display for OpenRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OpenRefused {}
+
 /// Every engine refuses such a commit alike, so that "as expected" has one meaning.
 fn refuse_repeated_keys(changes: &[Change]) -> Result<()> {
     let mut seen = HashSet::with_capacity(changes.len());

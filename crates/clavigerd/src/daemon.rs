@@ -1,5 +1,6 @@
 //! The composition root: opens what the configuration names, puts it together, serves, drains.
 
+use std::error::Error as _;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -16,8 +17,8 @@ use claviger_backend::{Backend, Vault, Vaults};
 use claviger_backend_aws::Aws;
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
-use claviger_core::{Clock, Error, SystemClock};
-use claviger_store::{Records, SqliteStore};
+use claviger_core::{Clock, Error, Reason, SystemClock};
+use claviger_store::{OpenRefused, Records, SqliteStore};
 use rustix::fs::Mode;
 use rustix::process::Resource;
 use tokio::net::{UnixListener, UnixStream};
@@ -55,7 +56,18 @@ impl Stop {
 
     /// What a part says when it does not open. The daemon's own operator may read the cause.
     fn opening(what: &str, error: &Error) -> Self {
-        Self::Refused(format!("{what} does not open: {error:?}"))
+        let cause = error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        let text = format!("{what} does not open: {cause}");
+        let is_refused = error.reason() == Reason::IntegrityFailure
+            || error
+                .source()
+                .is_some_and(|cause| cause.is::<OpenRefused>());
+        match is_refused {
+            true => Self::Refused(text),
+            false => Self::Failed(text),
+        }
     }
 }
 
@@ -92,7 +104,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
         );
 
         ready::announce(config, address);
-        tracing::info!(socket = %config.socket.display(), tcp = ?address, "serving");
+        let tcp = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+        tracing::info!(socket = %config.socket.display(), tcp, "serving");
         let limits = limits().map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let threads = available_parallelism().map_or(1, usize::from);
         claviger_api::serve::serve(listeners, routes, limits, threads, stop)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use claviger_core::Result;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::unavailable;
+use crate::{OpenRefused, unavailable};
 
 /// "CLAV", so that no other program's file is taken for a store.
 const APPLICATION_ID: i64 = 0x434c_4156;
@@ -37,7 +37,9 @@ pub(super) fn lock(path: &Path) -> Result<File> {
         .map_err(unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unavailable("another process has this store open")),
+        Err(TryLockError::WouldBlock) => Err(refused(
+            "another clavigerd has this store open; stop it, or name another directory",
+        )),
         Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
 }
@@ -57,8 +59,8 @@ pub(super) fn writer(path: &Path) -> Result<(Connection, i64)> {
     };
     let (mode, revision) = set_up(&connection).map_err(sqlite)?;
     if mode != "wal" {
-        return Err(unavailable(
-            "the file system does not support a write-ahead log",
+        return Err(refused(
+            "the file system does not support a write-ahead log; use a local one",
         ));
     }
     Ok((connection, revision))
@@ -122,11 +124,11 @@ fn prepare_schema(connection: &mut Connection) -> Result<()> {
     let version = number("user_version").map_err(sqlite)?;
     match (application, version, tables) {
         (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(()),
-        (APPLICATION_ID, _, _) => Err(unavailable(format!(
+        (APPLICATION_ID, _, _) => Err(refused(format!(
             "the store has schema version {version}, this program knows {SCHEMA_VERSION}"
         ))),
         (0, 0, 0) => create_schema(transaction).map_err(sqlite),
-        _ => Err(unavailable("the file is a database of another program")),
+        _ => Err(refused("the file is a database of another program")),
     }
 }
 
@@ -135,6 +137,10 @@ fn create_schema(transaction: Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.execute_batch(SCHEMA)?;
     transaction.commit()
+}
+
+fn refused(text: impl Into<String>) -> claviger_core::Error {
+    unavailable(OpenRefused(text.into()))
 }
 
 fn sqlite(error: rusqlite::Error) -> claviger_core::Error {

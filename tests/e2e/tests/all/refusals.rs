@@ -1,7 +1,8 @@
 //! What the daemon refuses to start with: exit code 64, and a message that says what to change.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -222,4 +223,80 @@ fn second_daemon_on_the_same_socket_is_refused_and_the_first_serves_on() {
     let status = home.run(&["status", "--socket", &socket]);
     assert_eq!(status.status.code(), Some(0));
     assert_eq!(daemon.stop().code(), Some(0));
+}
+
+/// A socket that nobody listens on any more.
+fn leave_socket(path: &Path) {
+    drop(UnixListener::bind(path).expect("a free path"));
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+#[test]
+fn what_is_no_socket_of_ours_is_not_removed_from_the_socket_s_path() {
+    let home = Home::new();
+    let file = home.path().join("notes.txt");
+    fs::write(&file, "kept").expect("a writable home");
+    let directory = home.path().join("directory");
+    fs::create_dir(&directory).expect("a writable home");
+    let stale = home.path().join("stale.sock");
+    leave_socket(&stale);
+    let mut in_the_way = vec![file.clone(), directory];
+    for (link, target) in [("to-file", &file), ("to-socket", &stale)] {
+        let link = home.path().join(link);
+        symlink(target, &link).expect("a writable home");
+        in_the_way.push(link);
+    }
+    let foreign = home.path().join("foreign.sock");
+    leave_socket(&foreign);
+    // Only root can give a socket away; for others it is one of our own.
+    if chown(&foreign, Some(65_534), None).is_ok() {
+        in_the_way.push(foreign.clone());
+    }
+    for path in in_the_way {
+        let before = fs::symlink_metadata(&path)
+            .expect("it was made")
+            .file_type();
+        let path_text = path.display().to_string();
+        let said = refusal(&home, &["--dev", "--socket", &path_text]);
+        assert!(said.contains(&path_text), "{said}");
+        assert!(said.contains("in the way"), "{said}");
+        let after = fs::symlink_metadata(&path).map(|metadata| metadata.file_type());
+        assert_eq!(after.ok(), Some(before), "{path_text}");
+    }
+    assert_eq!(fs::read_to_string(&file).expect("not removed"), "kept");
+    assert!(is_socket(&stale) && is_socket(&foreign));
+}
+
+#[test]
+fn stale_socket_of_ours_is_replaced() {
+    let home = Home::new();
+    let socket = home.path().join("stale.sock");
+    leave_socket(&socket);
+    let path = socket.display().to_string();
+    for is_killed in [true, false] {
+        assert!(is_socket(&socket), "left behind");
+        let daemon = home.start(&mut home.clavigerd(&["--dev", "--socket", &path]));
+        let status = home.run(&["status", "--socket", &path]);
+        assert_eq!(status.status.code(), Some(0), "{status:?}");
+        if is_killed {
+            daemon.kill();
+        } else {
+            assert_eq!(daemon.stop().code(), Some(0));
+        }
+    }
+    assert!(!socket.exists(), "a drain takes its socket along");
+}
+
+#[test]
+fn socket_that_another_daemon_put_in_place_of_ours_stays() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let socket = daemon.socket();
+    fs::remove_file(&socket).expect("ours");
+    let _other = UnixListener::bind(&socket).expect("a free path");
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert!(is_socket(&socket), "not ours to remove");
 }

@@ -141,7 +141,7 @@ async fn an_unknown_environment_is_answered_with_near_misses() {
             named,
             unknown,
             "environment",
-            "declared: none",
+            "leave it out",
         ),
     ];
     refused(&client, cases).await;

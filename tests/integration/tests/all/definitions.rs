@@ -39,6 +39,24 @@ async fn putting_what_is_already_there_is_ok_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_id_of_a_put_that_changed_nothing_is_used_up_too() {
+    let (_server, client) = Server::prepared(Options::default()).await;
+    let name = secret("noop");
+    let with_id = |description: &str| v1::PutSecretDefinitionRequest {
+        request_id: "6b0f9f6e-58f5-4b7a-9a55-0d6c8f5d7a10".to_owned(),
+        ..described(&name, description)
+    };
+    client
+        .put_definition(described(&name, "same"))
+        .await
+        .unwrap();
+    let first = client.put_definition(with_id("same")).await.unwrap();
+    assert_eq!(client.put_definition(with_id("same")).await.unwrap(), first);
+    let other = client.put_definition(with_id("other")).await;
+    fails(other, Code::InvalidArgument, "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
 async fn a_mask_changes_only_the_fields_it_names() {
     let (_server, client) = Server::prepared(Options::default()).await;
     let name = secret("masked");

@@ -113,6 +113,50 @@ async fn environments_that_resolve_to_one_place_share_its_value() {
 }
 
 #[tokio::test]
+async fn a_change_of_a_shared_value_needs_the_permission_in_every_environment_that_reads_it() {
+    let (server, client) = staged().await;
+    let name = secret("shared");
+    let put = v1::PutSecretDefinitionRequest {
+        payload: Some(text_payload("one")),
+        ..defining(&name)
+    };
+    client.put_definition(put).await.expect("one place");
+    let operator = |environments: &[&str]| v1::CreateTokenRequest {
+        grants: environments
+            .iter()
+            .map(|environment| v1::TokenGrant {
+                role: v1::Role::Operator.into(),
+                resource: name.rsplit_once("/secrets/").unwrap().0.to_owned(),
+                environment: (*environment).to_owned(),
+            })
+            .collect(),
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    for (environments, is_allowed) in [(&["dev"][..], false), (&["dev", "prod"][..], true)] {
+        let made = client.access().create_token(operator(environments)).await;
+        let token = made.unwrap().into_inner().token;
+        let holder = server.tcp().await.with_token(&token);
+        let rotation = v1::PutSecretValueRequest {
+            name: name.clone(),
+            environment: "dev".to_owned(),
+            payload: Some(text_payload("two")),
+            ..Default::default()
+        };
+        let rotated = holder.put_value(rotation).await;
+        if is_allowed {
+            rotated.expect("allowed in both");
+        } else {
+            fails(rotated, Code::PermissionDenied, "ACCESS_DENIED");
+            assert_eq!(read_in(&client, &name, "prod").await.0, "one");
+        }
+    }
+}
+
+#[tokio::test]
 async fn overrides_keep_environments_apart() {
     let (_server, client) = staged().await;
     let name = secret("split");

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod attacks;
 mod audit;
 mod bad_input;
 mod bad_names;
