@@ -359,7 +359,7 @@ fn a_second_opening_is_refused_while_the_first_lasts() {
     let directory = directory();
     let path = directory.path().join("store.db");
     let first = SqliteStore::open(&path).expect("opens");
-    assert!(refusal(SqliteStore::open(&path)).contains("another process"));
+    assert!(refusal(SqliteStore::open(&path)).contains("another clavigerd"));
     drop(first);
     SqliteStore::open(&path).expect("opens");
 }
