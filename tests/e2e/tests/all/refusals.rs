@@ -205,7 +205,7 @@ fn second_daemon_on_the_same_data_is_refused_and_the_first_serves_on() {
     let elsewhere = home.path().join("other.sock").display().to_string();
     let said = refusal(&home, &["--dev", "--socket", &elsewhere]);
     assert!(
-        said.contains("another process has this store open"),
+        said.contains("another clavigerd has this store open"),
         "{said}"
     );
     assert_eq!(home.run(&["status"]).status.code(), Some(0));
