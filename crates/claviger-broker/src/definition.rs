@@ -299,9 +299,8 @@ impl Definition {
         let Some(environment) = environment else {
             return Ok(&self.content.location);
         };
-        match self.content.environments.get(environment) {
-            Some(location) => Ok(location),
-            None if self.content.covers_all() => Ok(&self.content.location),
+        match self.content.location_for(environment) {
+            Some((_, location)) => Ok(location),
             None => {
                 Err(Error::new(Reason::EnvironmentUncovered).with(Detail::Resource, &self.name))
             }
@@ -313,6 +312,17 @@ impl Content {
     /// Whether environments without an override use the default location.
     fn covers_all(&self) -> bool {
         self.environments.is_empty() || self.environment_fallback
+    }
+
+    /// The location that an environment uses, with the request field it came from; a typo must never
+    /// fetch the default's value, so the default counts only where that is said.
+    fn location_for(&self, environment: &Id) -> Option<(&'static str, &Location)> {
+        match self.environments.get(environment) {
+            Some(location) => Some(("definition.environments", location)),
+            None => self
+                .covers_all()
+                .then_some(("definition.location", &self.location)),
+        }
     }
 
     /// Fills a location's gaps from the defaults.
@@ -347,11 +357,10 @@ impl Content {
             .environments
             .keys()
             .filter(move |environment| {
-                let location = match self.environments.get(*environment) {
-                    Some(location) => Some(location),
-                    None => self.covers_all().then_some(&self.location),
-                };
-                location.is_some_and(|l| self.place(name, l, Some(environment), project) == *place)
+                let location = self.location_for(environment);
+                location.is_some_and(|(_, location)| {
+                    self.place(name, location, Some(environment), project) == *place
+                })
             })
     }
 
@@ -379,22 +388,14 @@ impl Content {
         name: &DefinitionName,
         project: &Project,
     ) -> Vec<(&'static str, &Location, Place)> {
-        let default = "definition.location";
         if project.content.environments.is_empty() {
-            return vec![(
-                default,
-                &self.location,
-                self.place(name, &self.location, None, project),
-            )];
+            let place = self.place(name, &self.location, None, project);
+            return vec![("definition.location", &self.location, place)];
         }
-        let in_environment = |environment| match self.environments.get(environment) {
-            Some(location) => Some(("definition.environments", location)),
-            None => self.covers_all().then_some((default, &self.location)),
-        };
         let environments = project.content.environments.keys();
         environments
             .filter_map(|environment| {
-                let (field, location) = in_environment(environment)?;
+                let (field, location) = self.location_for(environment)?;
                 Some((
                     field,
                     location,
