@@ -150,6 +150,7 @@ fn test(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_MOTO",
             tools::python_program(cx, "moto_server")?,
         )
+        .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .arg("--")
         .args(&cx.extra);
     run_tests(cx, &mut command)

@@ -58,6 +58,17 @@ const MOTO: &[&str] = &[
     "xmltodict==1.0.4",
 ];
 
+/// The vendor's client of Azure Key Vault, with what it imports beyond the lists above.
+const KEY_VAULT_CLIENT: &[&str] = &[
+    "azure-core==1.41.0",
+    "azure-identity==1.27.0",
+    "azure-keyvault-secrets==4.12.0",
+    "isodate==0.7.2",
+    "msal==1.39.0",
+    "msal-extensions==1.3.1",
+    "pyjwt==2.15.1",
+];
+
 /// Installs everything.
 pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", python_program(cx, "moto_server")?.display());
@@ -85,7 +96,7 @@ pub(crate) fn grpcurl(cx: &Context) -> Result<PathBuf> {
 /// `moto_server`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
-    let pins = format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}{MOTO:?}");
+    let pins = format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}{MOTO:?}{KEY_VAULT_CLIENT:?}");
     installed_once(&venv.join("stamp"), &pins, || make_venv(cx, &venv))?;
     Ok(venv.join("bin").join(name))
 }
@@ -102,7 +113,10 @@ fn make_venv(cx: &Context, venv: &Path) -> Result {
     };
     let programs = cx.root().join("crates/xtask/python-tools.txt");
     run(pip().arg("--require-hashes").arg("-r").arg(programs))?;
-    run(pip().args(PYTHON_LIBRARIES).args(MOTO))
+    run(pip()
+        .args(PYTHON_LIBRARIES)
+        .args(MOTO)
+        .args(KEY_VAULT_CLIENT))
 }
 
 /// `strace`, installed from Debian if the machine has none.
