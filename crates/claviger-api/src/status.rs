@@ -36,8 +36,10 @@ pub fn code_of(reason: Reason) -> Code {
         | R::SecretDeleted
         | R::SecretNotOwned
         | R::PropertyRequired
+        | R::ValueExpired
         | R::ValueNotJson
         | R::ValueNotText
+        | R::ValueNotYetValid
         | R::VaultAccessDenied
         | R::VaultCapabilityMissing
         | R::VaultCredentialsRejected

@@ -194,6 +194,7 @@ impl Aws {
             Ok(created) => Ok(Written {
                 version: stored_version(created.version_id(), Reason::WriteOutcomeUnknown)?,
                 replaced: None,
+                recovered: false,
             }),
             Err(failure) => Err(self.write_error(name, failure).await),
         }
@@ -231,7 +232,11 @@ impl Aws {
             Ok(put) => {
                 let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
                 let replaced = self.replaced(name, &version).await;
-                Ok(Written { version, replaced })
+                Ok(Written {
+                    version,
+                    replaced,
+                    recovered: false,
+                })
             }
             Err(failure) => Err(self.write_error(name, failure).await),
         }

@@ -279,6 +279,7 @@ fn written(number: u64) -> Result<Written> {
     Ok(Written {
         version: id_of(number)?,
         replaced: None,
+        recovered: false,
     })
 }
 

@@ -91,6 +91,8 @@ pub struct Written {
     /// The version that was the latest just before. `None` if there was none, if the vault does not
     /// say, or if the newest write is another one by now.
     pub replaced: Option<Id>,
+    /// Whether the secret was deleted in the vault and had to be brought back first.
+    pub recovered: bool,
 }
 
 /// A secret of a vault, without its value.
@@ -175,6 +177,19 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         secret
     }
 
+    /// The name that a secret gets which a definition does not name: it tells the definition, and
+    /// `hash` keeps names apart that the vault takes for one, because it ignores case or has fewer
+    /// characters.
+    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        format!("{project}/{id}-{hash}")
+    }
+
+    /// Which credentials the vault is called with, for people: their kind and whose they are, and
+    /// nothing secret. Empty where there are none.
+    fn credentials(&self) -> String {
+        String::new()
+    }
+
     /// Asks whether the vault answers and takes our credentials.
     ///
     /// # Errors
@@ -185,8 +200,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
-    /// `VERSION_DESTROYED`, `INTEGRITY_FAILURE`, and the three refusals: `VAULT_UNREACHABLE`,
-    /// `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
+    /// `VERSION_DESTROYED`, `VALUE_EXPIRED`, `VALUE_NOT_YET_VALID`, `INTEGRITY_FAILURE`, and the
+    /// three refusals: `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
     async fn read(
         &self,
         cx: &CallContext,
@@ -196,12 +211,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Stores a value as a new version. A repeat with the same `write_id` answers the same version
     /// and stores nothing. A vault that others use too creates a secret that is not there, marks it
-    /// as the definition's, and touches nothing but the value and that mark.
+    /// as the definition's, and touches nothing but the value and that mark. A secret that is
+    /// deleted there is refused, or brought back and said so.
     ///
     /// # Errors
     /// `SECRET_NOT_OWNED` without `adopt`, `SECRET_DELETED`, `WRITE_IN_PROGRESS` if another writer
-    /// came in between, `WRITE_OUTCOME_UNKNOWN` if the answer was lost, and the three refusals if
-    /// nothing was stored.
+    /// came in between or the secret is still coming back, `WRITE_OUTCOME_UNKNOWN` if the answer was
+    /// lost, and the three refusals if nothing was stored.
     async fn write(
         &self,
         cx: &CallContext,
@@ -251,8 +267,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::disable_version`] or
-    /// [`Capabilities::destroy_version`] is set; `VERSION_NOT_FOUND`, `VERSION_DESTROYED`, and the
-    /// three refusals.
+    /// [`Capabilities::destroy_version`] is set; `VERSION_NOT_FOUND`, `VERSION_DESTROYED`,
+    /// `SECRET_NOT_OWNED`, and the three refusals.
     async fn set_state(
         &self,
         cx: &CallContext,

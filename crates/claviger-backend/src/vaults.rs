@@ -94,6 +94,16 @@ impl Vault {
         checked.map_err(|error| error.with(Detail::Vault, &self.id))
     }
 
+    /// See [`Backend::derived_name`].
+    pub fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        self.backend.derived_name(project, id, hash)
+    }
+
+    /// See [`Backend::credentials`].
+    pub fn credentials(&self) -> String {
+        self.backend.credentials()
+    }
+
     /// Checks that definitions of this project may point at this secret. A secret's full name
     /// counts as its plain one.
     ///

@@ -158,12 +158,18 @@ reasons! {
     /// Somebody else changed the document in the vault while a property of it was written.
     ValueChanged "VALUE_CHANGED"
         "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call";
+    /// The vault has marked the value as expired.
+    ValueExpired "VALUE_EXPIRED"
+        "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind}";
     /// A property is asked of a value that is no JSON object.
     ValueNotJson "VALUE_NOT_JSON" "{resource} names a property, but the value is no JSON object; leave location.property out";
     /// A TEXT definition's stored value is not UTF-8.
     ValueNotText "VALUE_NOT_TEXT" "the value of {resource} is not UTF-8; register the definition with format BINARY";
+    /// The vault has marked the value as not valid before a date to come.
+    ValueNotYetValid "VALUE_NOT_YET_VALID"
+        "the value of {resource} is not valid yet in vault {vault}; wait for its activation date, or change the date there";
     /// Another sort of credential than the definition's kind.
     ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind}";
     /// The vault knows who Claviger is and refuses it this secret or the key it is encrypted with.

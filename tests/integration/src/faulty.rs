@@ -187,6 +187,7 @@ impl Backend for FaultyBackend {
         Ok(Written {
             version: version_of(versions.len()),
             replaced: None,
+            recovered: false,
         })
     }
 

@@ -68,6 +68,9 @@ impl Backend for Flipped {
     fn capabilities(&self) -> Capabilities {
         self.claimed
     }
+    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        self.backend.derived_name(project, id, hash)
+    }
     async fn check(&self, cx: &CallContext) -> Result<()> {
         self.backend.check(cx).await
     }

@@ -55,7 +55,7 @@ impl Suite {
         self.what_another_definition_created_is_foreign().await;
         self.what_the_console_stores_is_served_and_said_to_be_replaced(console)
             .await;
-        self.deleted_secret_is_neither_absent_nor_writable(console)
+        self.deleted_secret_is_not_absent_and_written_only_if_brought_back(console)
             .await;
     }
 
@@ -127,7 +127,10 @@ impl Suite {
         }
     }
 
-    async fn deleted_secret_is_neither_absent_nor_writable(&self, console: &dyn Console) {
+    async fn deleted_secret_is_not_absent_and_written_only_if_brought_back(
+        &self,
+        console: &dyn Console,
+    ) {
         let address = self.fresh();
         let version = self.write(&address, "one").await;
         console.delete(&address.secret).await;
@@ -135,13 +138,26 @@ impl Suite {
             self.read_fails(&address, version, Reason::SecretDeleted)
                 .await;
         }
-        for adopt in [false, true] {
-            let refused = self.put(&address, Uid::random(), CANARY.as_bytes(), adopt);
-            let refused = refused.await.expect_err("a deleted secret is written");
-            assert_eq!(refused.reason(), Reason::SecretDeleted);
-        }
         if self.backend.capabilities().list {
             assert_eq!(self.is_listed_as_ours(&address.secret).await, None);
+        }
+        let other = Address {
+            owner: Uid::random(),
+            secret: address.secret.clone(),
+        };
+        let refused = self.put(&other, Uid::random(), CANARY.as_bytes(), false);
+        refused.await.expect_err("another's secret is written");
+        for adopt in [false, true] {
+            let put = self.put(&address, Uid::random(), CANARY.as_bytes(), adopt);
+            match put.await {
+                Ok(written) => {
+                    assert_eq!(written.recovered, !adopt, "brought back once");
+                    assert_eq!(self.read(&address, None).await.expect("back"), "");
+                    let old = self.read(&address, Some(&version)).await;
+                    assert_eq!(old.expect("what was deleted is back too"), "one");
+                }
+                Err(refused) => assert_eq!(refused.reason(), Reason::SecretDeleted),
+            }
         }
     }
 }
