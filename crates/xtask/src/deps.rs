@@ -24,6 +24,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["claviger-backend", "claviger-core"],
     ),
     (
+        "claviger-backend-azure",
+        &["claviger-backend", "claviger-core"],
+    ),
+    (
         "claviger-backend-managed",
         &["claviger-backend", "claviger-core", "claviger-store"],
     ),
@@ -60,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-audit",
             "claviger-backend",
             "claviger-backend-aws",
+            "claviger-backend-azure",
             "claviger-backend-managed",
             "claviger-broker",
             "claviger-core",
@@ -75,9 +80,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Dependencies that must not spread, with the crates that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("aws-config", &["claviger-backend-aws"]),
-    ("aws-lc-rs", &["claviger-seal"]),
+    ("aws-lc-rs", &["claviger-backend-azure", "claviger-seal"]),
     ("aws-sdk-secretsmanager", &["claviger-backend-aws"]),
+    ("azure_core", &["claviger-backend-azure"]),
+    ("azure_identity", &["claviger-backend-azure"]),
+    (
+        "azure_security_keyvault_secrets",
+        &["claviger-backend-azure"],
+    ),
     ("libc", &["claviger-mem"]),
+    ("reqwest", &["claviger-backend-azure"]),
     ("rusqlite", &["claviger-store"]),
     ("tonic", &["claviger-api", "claviger-proto", "clavigerd"]),
     ("tonic-health", &["claviger-api"]),

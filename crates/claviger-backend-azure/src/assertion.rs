@@ -1,0 +1,219 @@
+//! How an application with a certificate proves to Entra who it is: a short-lived JWT of our own,
+//! signed with the certificate's key. RSA only, because Entra takes nothing else.
+//!
+//! The SDK's credential for this needs OpenSSL, which Claviger does not have.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
+use azure_core::base64::encode_url_safe;
+use azure_core::http::ClientMethodOptions;
+use azure_identity::ClientAssertion;
+use claviger_core::{Clock, SecretBytes, Uid};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
+
+use crate::error::LoginFailure;
+use crate::files::{self, FileProblem};
+
+/// How long an assertion is good for.
+const LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// How far Entra's clock may be behind ours.
+const SKEW: Duration = Duration::from_secs(2 * 60);
+
+const NO_KEY: &str = "names a file without a private key; put the RSA key of the certificate into \
+                      it, as PEM and not encrypted";
+const NOT_RSA: &str =
+    "names a file whose private key is not RSA of 2048 bits or more, and Entra takes no other";
+const NO_CERTIFICATE: &str = "names a file without a certificate; put it beside its key, as PEM";
+const OTHER_CERTIFICATE: &str =
+    "names a file whose certificates are of other keys than the private key in it";
+
+/// A key, and the certificate that Entra knows it by.
+pub(crate) struct Signer {
+    key: RsaKeyPair,
+    /// Base64 of the certificate's SHA-256.
+    thumbprint: String,
+}
+
+impl Signer {
+    /// Takes the private key, and of the certificates the key's own.
+    pub(crate) fn from_pem(pem: &SecretBytes) -> Result<Self, FileProblem> {
+        let key = PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|_| NO_KEY)?;
+        let pair = match &key {
+            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
+            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
+            PrivateKeyDer::Sec1(_) | _ => return Err(NOT_RSA.into()),
+        };
+        let key = pair.map_err(|_| NOT_RSA)?;
+        let certificates = CertificateDer::pem_slice_iter(pem.expose());
+        let certificates: Vec<CertificateDer<'_>> = certificates
+            .collect::<Result<_, _>>()
+            .map_err(|_| NO_CERTIFICATE)?;
+        if certificates.is_empty() {
+            return Err(NO_CERTIFICATE.into());
+        }
+        // A certificate holds its public key as it is.
+        let public = key.public_key().as_ref();
+        let is_own = |der: &&CertificateDer<'_>| {
+            let mut parts = der.as_ref().windows(public.len());
+            parts.any(|part| part == public)
+        };
+        let own = certificates.iter().find(is_own).ok_or(OTHER_CERTIFICATE)?;
+        let thumbprint = encode_url_safe(digest(&SHA256, own));
+        Ok(Self { key, thumbprint })
+    }
+
+    /// An assertion that `client_id` is who asks at `audience`, good from `now`.
+    fn sign(&self, client_id: &str, audience: &str, now: Duration) -> Option<String> {
+        let header = json!({"alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint});
+        let claims = json!({
+            "aud": audience,
+            "exp": (now + LIFETIME).as_secs(),
+            "iat": now.as_secs(),
+            "iss": client_id,
+            "jti": Uid::random().to_string(),
+            "nbf": now.saturating_sub(SKEW).as_secs(),
+            "sub": client_id,
+        });
+        let header = encode_url_safe(header.to_string());
+        let signed = format!("{header}.{}", encode_url_safe(claims.to_string()));
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        let random = SystemRandom::new();
+        self.key
+            .sign(&RSA_PSS_SHA256, &random, signed.as_bytes(), &mut signature)
+            .ok()?;
+        Some(format!("{signed}.{}", encode_url_safe(signature)))
+    }
+}
+
+/// Reads the file and signs whenever Entra is asked.
+pub(crate) struct CertificateAssertion {
+    pub(crate) file: PathBuf,
+    pub(crate) client_id: String,
+    /// Where the assertion will be sent.
+    pub(crate) audience: String,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl ClientAssertion for CertificateAssertion {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let file = self.file.clone();
+        let pem = files::in_background(move || files::read_private(&file)).await?;
+        let signer = Signer::from_pem(&pem).map_err(LoginFailure::from)?;
+        let now = self.clock.now().duration_since(UNIX_EPOCH);
+        let signed = signer.sign(&self.client_id, &self.audience, now.unwrap_or_default());
+        signed.ok_or_else(|| LoginFailure::from(FileProblem::from(NOT_RSA)).into())
+    }
+}
+
+impl fmt::Debug for CertificateAssertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAssertion")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+    use azure_core::base64::decode_url_safe;
+    use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn rsa() -> KeyPair {
+        KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key")
+    }
+
+    fn certificate(key: &KeyPair) -> rcgen::Certificate {
+        let params = CertificateParams::default();
+        params.self_signed(key).expect("a certificate")
+    }
+
+    fn signer(pem: &str) -> Result<Signer, FileProblem> {
+        Signer::from_pem(&SecretBytes::new(pem.into()))
+    }
+
+    fn json(part: &str) -> Value {
+        serde_json::from_slice(&decode_url_safe(part).expect("base64")).expect("JSON")
+    }
+
+    #[test]
+    fn assertion_is_signed_short_lived_and_names_the_certificate_of_its_key() {
+        let (key, other) = (rsa(), rsa());
+        let own = certificate(&key);
+        let pem = format!(
+            "{}{}{}",
+            certificate(&other).pem(),
+            key.serialize_pem(),
+            own.pem()
+        );
+        let signer = signer(&pem).expect("usable");
+        let sign = || {
+            let now = Duration::from_secs(1_795_348_800);
+            signer
+                .sign("app", "https://login/token", now)
+                .expect("signed")
+        };
+        let assertion = sign();
+        let (signed, signature) = assertion.rsplit_once('.').expect("three parts");
+        let signature = decode_url_safe(signature).expect("base64");
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key.public_key_raw())
+            .verify(signed.as_bytes(), &signature)
+            .expect("signed with the key");
+        let (header, claims) = signed.split_once('.').expect("two parts");
+        let thumbprint = encode_url_safe(digest(&SHA256, own.der()));
+        assert_eq!(
+            json(header),
+            json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint})
+        );
+        let mut claims = json(claims);
+        let id = claims["jti"].take();
+        assert_eq!(
+            claims,
+            json!({
+                "aud": "https://login/token",
+                "exp": 1_795_349_100,
+                "iat": 1_795_348_800,
+                "iss": "app",
+                "jti": null,
+                "nbf": 1_795_348_680,
+                "sub": "app",
+            })
+        );
+        assert_ne!(
+            json(sign().split('.').nth(1).expect("claims"))["jti"],
+            id,
+            "an assertion is used once"
+        );
+    }
+
+    #[test]
+    fn key_and_certificate_have_to_belong_together() {
+        let (key, other) = (rsa(), rsa());
+        for (pem, word) in [
+            (certificate(&key).pem(), "private key"),
+            (key.serialize_pem(), "without a certificate"),
+            (
+                format!("{}{}", key.serialize_pem(), certificate(&other).pem()),
+                "other keys",
+            ),
+            ("canary".to_owned(), "private key"),
+        ] {
+            let problem = signer(&pem).err().expect("unusable");
+            assert!(problem.remedy.contains(word), "{problem:?}");
+        }
+    }
+}

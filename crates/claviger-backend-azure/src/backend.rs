@@ -1,0 +1,290 @@
+//! The contract of `claviger-backend`, kept with Azure Key Vault.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_backend::{
+    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
+};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
+
+use crate::AzureSettings;
+use crate::client::Client;
+use crate::error::Failure;
+use crate::name::{self, SecretName, check_version};
+use crate::shapes::{self, TAG_STORE, VALUE_BYTES_MAX, Version, has_tag, time};
+use crate::write::{check_managed, stored_by};
+
+/// The backend of kind `azure`.
+pub struct Azure {
+    client: Client,
+    credentials: String,
+    store_id: String,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl Azure {
+    /// The kind, as in the configuration.
+    pub const KIND: &'static str = "azure";
+
+    /// A vault that marks what it creates with `store_id`. Asks nobody: the settings are those that
+    /// [`AzureSettings::problems`] finds nothing wrong with, and Azure may be down. `timeout` is how
+    /// long a call may take, of which a write waits half at most for a deleted secret to come back.
+    ///
+    /// # Errors
+    /// `INTERNAL` for settings with problems, or a machine without certificates to trust.
+    pub fn new(
+        settings: &AzureSettings,
+        store_id: Uid,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let client = Client::new(settings, None, timeout, Arc::clone(&clock))?;
+        Ok(Self::over(client, settings, store_id, timeout, clock))
+    }
+
+    /// As [`Self::new`], with a transport of the test's own, for the vault and for logins.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[cfg(feature = "testkit")]
+    pub fn with_transport(
+        settings: &AzureSettings,
+        http: Arc<dyn azure_core::http::HttpClient>,
+        store_id: Uid,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let client = Client::new(settings, Some(http), timeout, Arc::clone(&clock))?;
+        Ok(Self::over(client, settings, store_id, timeout, clock))
+    }
+
+    fn over(
+        client: Client,
+        settings: &AzureSettings,
+        store_id: Uid,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let credential = settings.credential.as_ref();
+        Self {
+            client,
+            credentials: credential.map(ToString::to_string).unwrap_or_default(),
+            store_id: store_id.to_string(),
+            timeout,
+            clock,
+        }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// How long a write waits in all for a deleted secret.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout / 2
+    }
+
+    /// Says what a 404 means. Asks only then, and a reader who may not see more gets the answer that
+    /// is true in any case.
+    async fn absent(&self, name: SecretName<'_>, failure: Failure, is_pinned: bool) -> Error {
+        let is_deleted = match self.client.deleted(name).await {
+            Ok(_) => true,
+            Err(failure) => failure.is_disabled(),
+        };
+        let reason = match is_deleted {
+            true => Reason::SecretDeleted,
+            false if is_pinned => match self.client.versions(name).await {
+                Ok(versions) if versions.is_empty() => Reason::SecretNotFound,
+                Ok(_) | Err(_) => Reason::VersionNotFound,
+            },
+            false => Reason::SecretNotFound,
+        };
+        Error::new(reason).caused_by(failure)
+    }
+
+    async fn all_versions(&self, address: &Address) -> Result<Vec<Version>> {
+        let name = SecretName::parse(&address.secret)?;
+        let versions = self.client.versions(name).await;
+        versions.map_err(Failure::into_read_error)
+    }
+}
+
+#[async_trait]
+impl Backend for Azure {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            secret: true,
+            property: true,
+            version: true,
+            latest: true,
+            list: true,
+            disable_version: true,
+            destroy_version: false,
+            value_bytes_max: VALUE_BYTES_MAX,
+        }
+    }
+
+    fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
+        SecretName::parse(secret).map(|_| None)
+    }
+
+    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        name::derived(project, id, hash)
+    }
+
+    fn credentials(&self) -> String {
+        self.credentials.clone()
+    }
+
+    async fn check(&self, _: &CallContext) -> Result<()> {
+        match self.client.ask().await {
+            Ok(()) => Ok(()),
+            // Who may only read single secrets has credentials that Azure takes.
+            Err(failure) if failure.is_denied() => Ok(()),
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
+    async fn read(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: Option<&Id>,
+    ) -> Result<Reading> {
+        let name = SecretName::parse(&address.secret)?;
+        let version = version.map(check_version).transpose()?;
+        match self.client.get(name, version).await {
+            Ok(secret) => shapes::reading(secret, self.clock.now()),
+            Err(failure) if failure.is_absent() => {
+                Err(self.absent(name, failure, version.is_some()).await)
+            }
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
+    async fn write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        self.store(address, write).await
+    }
+
+    async fn find_write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: Uid,
+    ) -> Result<Option<Id>> {
+        let versions = self.all_versions(address).await?;
+        Ok(stored_by(&versions, write_id).map(|version| version.id.clone()))
+    }
+
+    async fn list(
+        &self,
+        _: &CallContext,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        // No promise of an order, so all pages are looked at; only `limit` names are kept.
+        let mut first = BTreeMap::new();
+        let listed = self.client.list(|secret| {
+            let Some(name) = shapes::secret_name(secret.id.as_deref()) else {
+                return;
+            };
+            if after.is_some_and(|after| name <= after) {
+                return;
+            }
+            let attributes = secret.attributes.unwrap_or_default();
+            let tags = secret.tags.unwrap_or_default();
+            let listed = ListedSecret {
+                name: name.to_owned(),
+                is_ours: has_tag(&tags, TAG_STORE, &self.store_id),
+                change_time: time(attributes.updated.or(attributes.created)),
+            };
+            first.insert(name.to_owned(), listed);
+            if first.len() > limit {
+                first.pop_last();
+            }
+        });
+        let listed = listed.await;
+        listed.map_err(Failure::into_read_error)?;
+        Ok(first.into_values().collect())
+    }
+
+    async fn versions(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        let versions = self.all_versions(address).await?;
+        let mut infos: Vec<VersionInfo> = versions.iter().map(|version| version.info()).collect();
+        if let Some(after) = after {
+            let position = infos.iter().position(|info| info.version == *after);
+            infos.drain(..position.map_or(infos.len(), |position| position + 1));
+        }
+        infos.truncate(limit);
+        Ok(infos)
+    }
+
+    async fn set_state(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        let is_enabled = match state {
+            VersionState::Destroyed => {
+                return Err(Error::new(Reason::VaultCapabilityMissing)
+                    .with(Detail::Capability, "destroy a version"));
+            }
+            VersionState::Disabled => false,
+            VersionState::Enabled => true,
+        };
+        let name = SecretName::parse(&address.secret)?;
+        let id = check_version(version)?;
+        let versions = self.all_versions(address).await?;
+        let found = versions.iter().find(|one| one.id == *version);
+        let found = found.ok_or_else(|| Error::new(Reason::VersionNotFound))?;
+        check_managed(found.is_managed)?;
+        if !self.owns(&versions, None, address.owner) {
+            return Err(Error::new(Reason::SecretNotOwned));
+        }
+        let enabled = self.client.enable(name, id, is_enabled).await;
+        enabled.map_err(Failure::into_read_error)?;
+        Ok(VersionInfo {
+            state,
+            ..found.info()
+        })
+    }
+
+    async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Azure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Azure")
+            .field("vault", &self.client.url())
+            .finish_non_exhaustive()
+    }
+}

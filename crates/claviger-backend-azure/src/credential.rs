@@ -1,0 +1,155 @@
+//! From the settings' credential to a token of Entra.
+//!
+//! Tokens are remembered by the client of the vault; here every request is a fresh one, so that a
+//! token that the vault refuses is not handed out again, and a file that was replaced counts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::http::ClientOptions;
+use azure_identity::{
+    AzureCliCredential, ClientAssertionCredential, ClientAssertionCredentialOptions,
+    ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
+};
+use claviger_core::Clock;
+
+use crate::Credential;
+use crate::assertion::CertificateAssertion;
+use crate::error::LoginFailure;
+use crate::files::{self, FileProblem};
+
+/// Asks Entra, each time anew.
+pub(crate) struct FreshTokens {
+    pub(crate) credential: Credential,
+    pub(crate) options: ClientOptions,
+    pub(crate) login_host: &'static str,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl FreshTokens {
+    /// The SDK's credential, set up without asking anybody but the disk.
+    async fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
+        let client_options = self.options.clone();
+        Ok(match &self.credential {
+            Credential::AzureCli => AzureCliCredential::new(None)?,
+            Credential::ClientCertificate {
+                tenant_id,
+                client_id,
+                certificate_file,
+            } => {
+                let host = self.login_host;
+                let assertion = CertificateAssertion {
+                    file: certificate_file.clone(),
+                    client_id: client_id.clone(),
+                    audience: format!("https://{host}/{tenant_id}/oauth2/v2.0/token"),
+                    clock: Arc::clone(&self.clock),
+                };
+                let options = ClientAssertionCredentialOptions { client_options };
+                ClientAssertionCredential::new(
+                    tenant_id.clone(),
+                    client_id.clone(),
+                    assertion,
+                    Some(options),
+                )?
+            }
+            Credential::ClientSecret {
+                tenant_id,
+                client_id,
+                secret_file,
+            } => {
+                let file = secret_file.clone();
+                let secret = files::in_background(move || files::read_private(&file)).await?;
+                let secret = String::from_utf8(secret.into_exposed())
+                    .map_err(|_| LoginFailure::from(FileProblem::from(files::NOT_TEXT)))?;
+                let options = ClientSecretCredentialOptions { client_options };
+                let secret = Secret::new(secret);
+                ClientSecretCredential::new(tenant_id, client_id.clone(), secret, Some(options))?
+            }
+            Credential::ManagedIdentity { client_id } => {
+                let options = ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                    client_options,
+                };
+                ManagedIdentityCredential::new(Some(options))?
+            }
+            Credential::WorkloadIdentity {
+                tenant_id,
+                client_id,
+                token_file,
+            } => {
+                let options = WorkloadIdentityCredentialOptions {
+                    credential_options: ClientAssertionCredentialOptions { client_options },
+                    client_id: client_id.clone(),
+                    tenant_id: tenant_id.clone(),
+                    token_file_path: token_file.clone(),
+                };
+                WorkloadIdentityCredential::new(Some(options))?
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl TokenCredential for FreshTokens {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let token = match self.credential().await {
+            Ok(credential) => credential.get_token(scopes, options).await,
+            Err(error) => Err(error),
+        };
+        token.map_err(|error| LoginFailure::of(error, &self.credential).into())
+    }
+}
+
+impl fmt::Debug for FreshTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FreshTokens")
+            .field("credential", &self.credential)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The credential in a few words, for people.
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AzureCli => f.write_str("Azure CLI, whoever is logged in there"),
+            Self::ClientCertificate {
+                tenant_id,
+                client_id,
+                ..
+            } => write!(
+                f,
+                "certificate of application {client_id} in tenant {tenant_id}"
+            ),
+            Self::ClientSecret {
+                tenant_id,
+                client_id,
+                ..
+            } => write!(
+                f,
+                "client secret of application {client_id} in tenant {tenant_id}"
+            ),
+            Self::ManagedIdentity { client_id: None } => {
+                f.write_str("managed identity of this machine")
+            }
+            Self::ManagedIdentity {
+                client_id: Some(client_id),
+            } => write!(f, "managed identity {client_id}"),
+            Self::WorkloadIdentity {
+                client_id: None, ..
+            } => f.write_str("workload identity of this pod"),
+            Self::WorkloadIdentity {
+                client_id: Some(client_id),
+                ..
+            } => write!(f, "workload identity {client_id}"),
+        }
+    }
+}

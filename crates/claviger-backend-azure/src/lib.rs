@@ -1,0 +1,27 @@
+//! The vault of kind `azure`: secrets of Azure Key Vault.
+//!
+//! Names and versions are checked before every call, because the SDK puts them raw into the path.
+//! Credentials are those that the settings name, never guessed. Writes add a version and touch
+//! nothing else but tags of ours on it, which say which definition of which store it belongs to;
+//! tags and content type of others are carried over. A deleted secret is brought back before it is
+//! written; nothing is ever purged.
+//!
+//! `backend` keeps the contract, `write` is its one long story, `client` the connection,
+//! `credential` and `assertion` who Claviger is to Entra, `error` the one table from what Azure
+//! answers to a reason. Properties of a document are the broker's work; rotation, expiry dates,
+//! roles and deletion stay the portal's.
+#![forbid(unsafe_code)]
+
+mod assertion;
+mod backend;
+mod client;
+mod credential;
+mod error;
+mod files;
+mod name;
+mod settings;
+mod shapes;
+mod write;
+
+pub use backend::Azure;
+pub use settings::{AzureSettings, Credential, SettingsProblem};

@@ -1,0 +1,56 @@
+//! What the environment says about proxy, certificates and identity. It cannot be changed inside a
+//! process, so the test runs itself once more.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_backend::Backend as _;
+use claviger_backend_azure::{Azure, AzureSettings, Credential};
+use claviger_core::{SystemClock, Uid};
+
+use crate::support::{Cloud, cx, file};
+
+#[tokio::test]
+async fn proxy_and_certificates_of_the_environment_count_for_azure() {
+    let cloud = Cloud::start();
+    let vault = cloud.fake.vault("environment");
+    let certificates = file(cloud.fake.ca_pem());
+    let (endpoint, header) = cloud.fake.managed_identity_endpoint();
+    let child = |certificates: &Path| {
+        let mut child = Command::new(std::env::current_exe().expect("a test"));
+        let child = child
+            .args(["--ignored", "--exact", "environment::inner"])
+            .env("HTTPS_PROXY", cloud.fake.proxy_url())
+            // What the machine's identity service must not be reached through.
+            .env("HTTP_PROXY", "http://127.0.0.1:1")
+            .env("SSL_CERT_FILE", certificates)
+            .env("IDENTITY_ENDPOINT", &endpoint)
+            .env("IDENTITY_HEADER", &header)
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy");
+        child.output().expect("ran")
+    };
+    let outcome = child(certificates.path());
+    assert!(outcome.status.success(), "{outcome:?}");
+    assert!(vault.requests().iter().any(|seen| seen.has_bearer));
+    let before = vault.requests().len();
+    let other = Cloud::start();
+    let outcome = child(file(other.fake.ca_pem()).path());
+    assert!(!outcome.status.success(), "any certificate is trusted");
+    assert_eq!(vault.requests().len(), before);
+}
+
+#[tokio::test]
+#[ignore = "run by the test above"]
+async fn inner() {
+    let settings = AzureSettings {
+        vault_url: "https://environment.vault.azure.net/".to_owned(),
+        credential: Some(Credential::ManagedIdentity { client_id: None }),
+    };
+    assert_eq!(settings.problems(), []);
+    let (timeout, clock) = (Duration::from_secs(60), Arc::new(SystemClock));
+    let azure = Azure::new(&settings, Uid::random(), timeout, clock).expect("set up");
+    azure.check(&cx()).await.expect("well");
+}

@@ -1,0 +1,114 @@
+//! A vault of the fake's, and the console beside it.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_backend::testkit::Console;
+use claviger_backend::{Address, Backend, CallContext, Write, Written};
+use claviger_backend_azure::{Azure, AzureSettings, Credential};
+use claviger_core::{Format, Id, Result, SecretBytes, SystemClock, Uid};
+use claviger_keyvault_fake::{Fake, VaultHandle};
+use tempfile::NamedTempFile;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the environment's proxy and certificate variables do for the daemon.
+fn through(fake: &Fake) -> reqwest::Client {
+    let certificate = reqwest::Certificate::from_pem(fake.ca_pem().as_bytes());
+    reqwest::Client::builder()
+        .proxy(reqwest::Proxy::all(fake.proxy_url()).expect("a proxy"))
+        .tls_certs_only([certificate.expect("a certificate")])
+        .build()
+        .expect("a client")
+}
+
+pub(crate) fn file(content: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), content).expect("written");
+    file
+}
+
+pub(crate) fn with_credential(fake: &Fake, vault: &str, credential: Credential) -> Azure {
+    let settings = AzureSettings {
+        vault_url: fake.vault(vault).url(),
+        credential: Some(credential),
+    };
+    assert_eq!(settings.problems(), []);
+    assert_eq!(settings.file_problems(), []);
+    let (http, clock) = (Arc::new(through(fake)), Arc::new(SystemClock));
+    Azure::with_transport(&settings, http, Uid::random(), TIMEOUT, clock).expect("set up")
+}
+
+/// The service, and what its clients log in with.
+pub(crate) struct Cloud {
+    pub(crate) fake: Fake,
+    secret_file: NamedTempFile,
+}
+
+impl Cloud {
+    pub(crate) fn start() -> Self {
+        // It drives a runtime of its own, which cannot be inside another.
+        let fake = thread::spawn(Fake::start).join().expect("started");
+        let secret_file = file(fake.client_secret());
+        Self { fake, secret_file }
+    }
+
+    pub(crate) fn azure(&self, vault: &str) -> Azure {
+        let credential = Credential::ClientSecret {
+            tenant_id: self.fake.tenant().to_owned(),
+            client_id: self.fake.client_id().to_owned(),
+            secret_file: self.secret_file.path().to_path_buf(),
+        };
+        with_credential(&self.fake, vault, credential)
+    }
+}
+
+pub(crate) fn cx() -> CallContext {
+    CallContext {
+        call_id: Uid::random(),
+    }
+}
+
+pub(crate) fn address(secret: &str) -> Address {
+    Address {
+        owner: Uid::random(),
+        secret: secret.to_owned(),
+    }
+}
+
+pub(crate) async fn put(
+    azure: &Azure,
+    address: &Address,
+    text: &str,
+    adopt: bool,
+) -> Result<Written> {
+    let value = SecretBytes::new(text.into());
+    let write = Write {
+        write_id: Uid::random(),
+        value: &value,
+        format: Format::Text,
+        adopt,
+    };
+    azure.write(&cx(), address, &write).await
+}
+
+pub(crate) async fn read(azure: &Azure, address: &Address, version: Option<&Id>) -> Result<String> {
+    let reading = azure.read(&cx(), address, version).await?;
+    Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
+}
+
+/// Acts in Azure past Claviger.
+pub(crate) struct AzureConsole(pub(crate) VaultHandle);
+
+#[async_trait]
+impl Console for AzureConsole {
+    async fn put(&self, secret: &str, text: &str) {
+        self.0.set(secret, text, &[]);
+    }
+
+    async fn delete(&self, secret: &str) {
+        self.0.delete(secret);
+    }
+}
