@@ -114,6 +114,7 @@ async fn vault_that_is_not_there_is_unreachable() {
 
 #[tokio::test]
 async fn link_to_another_origin_is_not_followed() {
+    let last = || Reply::json(200, listed(&[]));
     for link in [
         "https://evil.example/secrets?api-version=7.3",
         "https://other.vault.azure.net/secrets",
@@ -125,8 +126,8 @@ async fn link_to_another_origin_is_not_followed() {
     ] {
         let page = format!(r#"{{"value":[],"nextLink":"{link}"}}"#);
         let stub = Stub::new(vec![
-            ("GET /secrets", vec![Reply::json(200, page.clone())]),
-            (VERSIONS, vec![Reply::json(200, page)]),
+            ("GET /secrets", vec![Reply::json(200, page.clone()), last()]),
+            (VERSIONS, vec![Reply::json(200, page), last()]),
         ]);
         let azure = azure(&stub, LONG);
         let listed = azure.list(&cx(), None, 10).await;
@@ -190,6 +191,30 @@ async fn write_waits_for_a_deleted_secret_to_come_back() {
         assert_eq!(written.replaced, Some(version()));
         assert_eq!((stub.count(RECOVER), stub.count(PUT)), (2, 2));
         assert!(stub.body().contains(VALUE), "the value is sent");
+    }
+}
+
+/// Key Vault takes no condition, so what came in between is seen only afterwards.
+#[tokio::test]
+async fn what_was_replaced_is_told_only_if_nobody_else_wrote() {
+    let new = "fedcba9876543210fedcba9876543210";
+    let foreign = bundle("11111111111111111111111111111111", "");
+    let (old, stored) = (bundle(VERSION, ""), bundle(new, ""));
+    for (after, replaced) in [
+        (vec![old.clone(), stored.clone()], Some(version())),
+        (vec![old.clone(), foreign, stored.clone()], None),
+    ] {
+        let before = listed(std::slice::from_ref(&old));
+        let stub = Stub::new(vec![
+            (
+                VERSIONS,
+                vec![Reply::json(200, before), Reply::json(200, listed(&after))],
+            ),
+            (GET, vec![Reply::json(200, old.clone())]),
+            (PUT, vec![Reply::json(200, stored.clone())]),
+        ]);
+        let written = write(&azure(&stub, LONG), Uid::random()).await;
+        assert_eq!(written.expect("written").replaced, replaced);
     }
 }
 
