@@ -44,6 +44,9 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 65_536;
 
+/// AWS's quota of GetSecretValue and DescribeSecret together, per account and region.
+const CALLS_PER_SECOND: u32 = 10_000;
+
 /// Most entries AWS gives per page.
 const PAGE: i32 = 100;
 
@@ -290,6 +293,10 @@ impl Backend for Aws {
         }
     }
 
+    fn calls_per_second(&self) -> Option<u32> {
+        Some(CALLS_PER_SECOND)
+    }
+
     fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
         Ok(SecretName::parse(secret)?.warning(self.client.region()))
     }
@@ -386,6 +393,7 @@ impl Backend for Aws {
     async fn list(
         &self,
         _: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
@@ -397,7 +405,7 @@ impl Backend for Aws {
             let page = page.map_err(|error| self.failure(&error).into_read_error())?;
             for secret in page.secret_list() {
                 let Some(name) = secret.name() else { continue };
-                if after.is_some_and(|after| name <= after) {
+                if after.is_some_and(|after| name <= after) || !is_wanted(name) {
                     continue;
                 }
                 let listed = ListedSecret {

@@ -98,10 +98,11 @@ impl Backend for Flipped {
     async fn list(
         &self,
         cx: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        self.backend.list(cx, after, limit).await
+        self.backend.list(cx, is_wanted, after, limit).await
     }
     async fn versions(
         &self,

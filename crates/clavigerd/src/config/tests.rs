@@ -220,7 +220,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!((config.tcp, config.is_dev), (None, false));
     let [(id, vault)] = Vec::from_iter(config.vaults).try_into().unwrap();
     assert_eq!(id.as_str(), "managed");
-    assert_eq!(vault.timeout, Duration::from_secs(5));
+    assert_eq!(vault.limits.timeout, Duration::from_secs(5));
 
     case.environment.xdg_state_home = Some(case.path("state"));
     case.environment.xdg_config_home = Some(case.path("config"));
@@ -255,7 +255,7 @@ vaults.eu = { kind = "cloud", allow = [], timeout = "250ms", settings.region = "
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.log_filter.default_level(), Some(LevelFilter::WARN));
     let eu = &config.vaults[&Id::from_static("eu")];
-    assert_eq!(eu.timeout, Duration::from_millis(250));
+    assert_eq!(eu.limits.timeout, Duration::from_millis(250));
     assert!(config.vaults.contains_key(&Id::from_static("managed")));
 
     case.environment.log_filter = Some("debug".to_owned());
@@ -442,8 +442,8 @@ fn the_example_is_right_as_it_is_and_with_every_default_written_out() {
     assert_eq!(shipped.audit_file, whole.audit_file);
     let managed = Id::from_static("managed");
     assert_eq!(
-        shipped.vaults[&managed].timeout,
-        whole.vaults[&managed].timeout
+        shipped.vaults[&managed].limits,
+        whole.vaults[&managed].limits
     );
 }
 
