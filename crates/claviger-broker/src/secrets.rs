@@ -135,8 +135,7 @@ impl Broker {
         })
     }
 
-    /// Asks the vault. External ones are asked on the vaults' own runtime, where their connections
-    /// live; the managed one answers from memory.
+    /// Asks the vault: the managed one, which answers from memory, at once.
     pub(crate) async fn read_route(
         &self,
         authorized: &Authorized,
@@ -144,20 +143,15 @@ impl Broker {
     ) -> Result<Reading> {
         let cx = context(authorized);
         if !route.vault.capabilities().latest {
-            return route
-                .vault
-                .read(&cx, &route.address, route.version.as_ref())
-                .await;
+            let version = route.version.as_ref();
+            return route.vault.read(&cx, &route.address, version).await;
         }
         let route = route.clone();
-        let read = self.runtime.spawn(async move {
-            route
-                .vault
-                .read(&cx, &route.address, route.version.as_ref())
-                .await
-        });
-        read.await
-            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?
+        self.ask_vault(async move {
+            let version = route.version.as_ref();
+            route.vault.read(&cx, &route.address, version).await
+        })
+        .await
     }
 
     /// Stores a new value.
@@ -327,7 +321,9 @@ impl Broker {
                 Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
                 Err(error) => Err(error),
             };
-        let (mut target, mut request) = (target, request);
+        let mut target = target;
+        let again = request.map(|(fresh, answer)| (fresh.again(), answer));
+        let mut request = request;
         let mut base = read(None).await?;
         let mut expected = base.as_ref().map(|reading| reading.version.clone());
         for _ in 0..MERGE_ATTEMPTS {
@@ -338,11 +334,12 @@ impl Broker {
                 ..value
             };
             let written = self
-                .write_value(authorized, target, route, write, request.take())
+                .write_value(authorized, target, route, write, request)
                 .await?;
             if written.replaced == expected {
                 return Ok(written.version);
             }
+            request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
             // Not known what was overwritten: the caller has to look.
             let Some(replaced) = written.replaced else {
                 break;
@@ -350,6 +347,10 @@ impl Broker {
             base = read(Some(&replaced)).await?;
             expected = Some(written.version.clone());
             target = Target::Existing(Fence::Current(expected.clone()));
+        }
+        // Else a repeat would be told that all is well.
+        if let Some((fresh, _)) = &again {
+            self.forget_request(fresh).await?;
         }
         Err(Error::new(Reason::ValueChanged).with(Detail::Resource, authorized.resource()))
     }
@@ -391,15 +392,18 @@ impl Broker {
             .map(|token| Id::parse("page_token", token))
             .transpose()?;
         let cx = context(authorized);
-        let versions = route
-            .vault
-            .versions(&cx, &route.address, after.as_ref(), request.size)
+        let current = definition.current(&route.place).cloned();
+        let size = request.size;
+        let versions = self
+            .ask_vault(async move {
+                let (vault, address) = (route.vault, route.address);
+                vault.versions(&cx, &address, after.as_ref(), size).await
+            })
             .await?;
-        let current = definition.current(&route.place);
         let versions = versions
             .into_iter()
             .map(|info| {
-                let is_current = Some(&info.version) == current;
+                let is_current = Some(&info.version) == current.as_ref();
                 (info.version.to_string(), SecretVersion { info, is_current })
             })
             .collect();

@@ -18,8 +18,10 @@ use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{Pending, Place, Route};
+use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
-use crate::{Broker, Definition, vaults};
+use crate::upkeep::own_context;
+use crate::{Broker, Definition};
 
 /// How often a change of a record is tried again when another one came in between.
 pub(crate) const ATTEMPTS: usize = 8;
@@ -125,6 +127,7 @@ impl Broker {
         let begun = self
             .begin_write(authorized, write_id, target, &route.place, request)
             .await?;
+        failpoints::reach(AFTER_PENDING);
         let cx = crate::context(authorized);
         let write = Write {
             write_id: begun.write_id,
@@ -132,7 +135,9 @@ impl Broker {
             format: value.format,
             adopt: value.is_adopting,
         };
-        match route.vault.write(&cx, &route.address, &write).await {
+        let written = route.vault.write(&cx, &route.address, &write).await;
+        failpoints::reach(AFTER_VAULT);
+        match written {
             Ok(written) => {
                 // The vault has the value: whatever fails now, the next settling makes it current.
                 self.finish_write(&begun, &written.version)
@@ -250,6 +255,7 @@ impl Broker {
                 (None, Some(request)) => batch.delete::<Request>(request, Expect::Any),
                 (None, None) => batch,
             };
+            failpoints::reach(BEFORE_CURRENT);
             if let Committed::At(_) = self.records.commit(batch).await? {
                 return Ok(());
             }
@@ -315,7 +321,7 @@ impl Broker {
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
     pub async fn settle_all(&self) -> Result<usize> {
-        let cx = vaults::own_context();
+        let cx = own_context();
         let mut unsettled = 0;
         let mut after: Option<String> = None;
         loop {
