@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Context, Result, deps, docs, run, tools};
+use crate::{Context, Result, deps, docs, new_backend, policies, run, tools};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {
@@ -49,6 +49,16 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("clippy", "no warning anywhere", clippy).lint(),
     Step::new("doc", "the documentation builds without warning", doc),
     Step::new("check-docs", "files that prose names exist", docs::check),
+    Step::new(
+        "check-policies",
+        "cloud policies allow the calls made",
+        policies::check,
+    ),
+    Step::new(
+        "check-new-backend",
+        "a new backend compiles and is red",
+        new_backend::check,
+    ),
     Step::new("test", "unit and integration tests", test).with_arguments(),
     Step::new("build", "the daemon in release mode", build),
     Step::new("e2e", "tests of the built daemon", e2e).with_arguments(),
@@ -91,7 +101,7 @@ fn run_steps(cx: &mut Context, steps: impl Iterator<Item = &'static Step>) -> Re
     }
     println!();
     for (name, duration) in took {
-        println!("{name:<12}{:>8.1} s", duration.as_secs_f64());
+        println!("{name:<18}{:>8.1} s", duration.as_secs_f64());
     }
     outcome
 }

@@ -1,6 +1,8 @@
 //! The conformance suite against moto, and what only AWS has: labels, tags, keys, ARNs.
 
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod moto;
 
 #[cfg(test)]
