@@ -20,7 +20,8 @@ const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * DAY.as_secs());
 const RETENTION_MAX: Duration = Duration::from_secs(3650 * DAY.as_secs());
 const VAULT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const VAULT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
-const VAULT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Less than a call to the daemon may take.
+const VAULT_TIMEOUT_MAX: Duration = Duration::from_secs(25);
 
 const CONCURRENT_CALLS_MAX: u32 = 1024;
 const CALLS_PER_SECOND_MAX: u32 = 100_000;

@@ -126,10 +126,10 @@ c.toml:11: root_key.files: is not a key; did you mean file? (keys here: file)
 c.toml:14: log.format: is not a log format; write \"text\" or \"json\"
 c.toml:15: log.filter: is not a log filter; write a level (off, error, warn, info, debug or trace), then module=level pairs, all with commas between: warn,claviger_broker=debug
 c.toml:18: audit.file: is not an absolute path; write it out, `~` and variables are not expanded
-c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 1m
+c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 25s
 c.toml:23: vaults.managed.settings.canary-value: is not a key (keys here: none)
 c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, cloud, managed
-c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, kind, settings, timeout)
+c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, kind, settings, timeout)
 c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, cloud, managed
 c.toml:32: vaults.cloud.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
 c.toml:34: vaults.cloud.settings.tags.x: is not a key (keys here: owner)
