@@ -76,13 +76,21 @@ pub fn routes(
     Ok((routes.prepare(), reporter))
 }
 
-/// What the admin listener serves, to who needs no credentials: health, one name per vault.
+/// What the admin listener serves, to who needs no credentials: health, one name per vault, each
+/// unknown until it is reported.
 ///
 /// # Errors
 /// As [`routes`].
-pub fn admin_routes() -> Result<(Routes, HealthReporter), Box<dyn std::error::Error + Send + Sync>>
-{
+pub async fn admin_routes(
+    broker: &Broker,
+) -> Result<(Routes, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
     let (reporter, health) = tonic_health::server::health_reporter();
+    for vault in broker.vault_names() {
+        let unknown = tonic_health::ServingStatus::Unknown;
+        reporter
+            .set_service_status(vault.to_string(), unknown)
+            .await;
+    }
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;

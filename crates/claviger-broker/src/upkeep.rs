@@ -14,6 +14,12 @@ use crate::{Broker, Check, Definition};
 const PAGE: usize = 500;
 
 impl Broker {
+    /// The configured vaults.
+    pub fn vault_names(&self) -> impl Iterator<Item = VaultName> {
+        let vaults = self.vaults.iter();
+        vaults.map(|vault| VaultName::new(vault.id().clone()))
+    }
+
     /// Asks all vaults at once whether they are well, so that one that hangs holds up no other.
     pub async fn vault_health(&self) -> Vec<(VaultName, Check)> {
         self.check_vaults(own_context()).await

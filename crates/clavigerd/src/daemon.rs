@@ -89,7 +89,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
 
         let admin = bind("listen.admin", config.admin).await?;
         let admin_address = admin.as_ref().and_then(|tcp| tcp.local_addr().ok());
-        let (admin_routes, vault_health) = claviger_api::admin_routes()
+        let (admin_routes, vault_health) = claviger_api::admin_routes(&broker)
+            .await
             .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
 
         let stop = stop_signal()?;
