@@ -11,14 +11,17 @@ use claviger_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::authorized_definition;
 use crate::definition::Route;
 use crate::document;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
 use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context};
 
-/// How often an overwritten change of somebody else is put back before giving up.
-const MERGE_ATTEMPTS: usize = 3;
+/// How often a merge is written before giving up: one that overwrote a change is repeated with that
+/// change in it. No more, because a change that comes between the two builds on the first, which
+/// lacked the other change: merging on would lose that one.
+const MERGE_ATTEMPTS: usize = 2;
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -119,7 +122,7 @@ impl Broker {
         let route = definition.route(environment, get.version.as_ref(), &project, &self.vaults)?;
 
         let reading = self.read_route(authorized, &route).await;
-        let named = |error| about(error, &get.name, route.version.as_ref());
+        let named = |error| about(error, &get.name, route.version.as_deref());
         let reading = reading.map_err(named)?;
         let format = definition.content.format;
         let value = present(reading.value, format, &route).map_err(named)?;
@@ -143,12 +146,12 @@ impl Broker {
     ) -> Result<Reading> {
         let cx = context(authorized);
         if !route.vault.capabilities().latest {
-            let version = route.version.as_ref();
+            let version = route.version.as_deref();
             return route.vault.read(&cx, &route.address, version).await;
         }
         let route = route.clone();
         self.ask_vault(async move {
-            let version = route.version.as_ref();
+            let version = route.version.as_deref();
             route.vault.read(&cx, &route.address, version).await
         })
         .await
@@ -262,7 +265,10 @@ impl Broker {
             .map_err(|error| about(error, &definition.name, None))?
             .version;
         match latest == *wanted {
-            true => Ok(Fence::Current(definition.current(&route.place).cloned())),
+            true => Ok(Fence::Latest {
+                latest,
+                current: definition.current(&route.place).cloned(),
+            }),
             false => Err(version_mismatch(&definition.name)),
         }
     }
@@ -314,17 +320,24 @@ impl Broker {
                 .violation("definition.location", "has a pointer as property, which is read-only; name a top-level key to write it"));
         }
         let cx = context(authorized);
-        let read =
-            async |version: Option<&Id>| match route.vault.read(&cx, &route.address, version).await
-            {
-                Ok(reading) => Ok(Some(reading)),
-                Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
-                Err(error) => Err(error),
-            };
+        let read = async |version: Option<&str>| match route
+            .vault
+            .read(&cx, &route.address, version)
+            .await
+        {
+            Ok(reading) => Ok(Some(reading)),
+            Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
+            Err(error) => Err(error),
+        };
         let mut target = target;
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));
         let mut request = request;
         let mut base = read(None).await?;
+        if let (Target::Existing(Fence::Latest { latest, .. }), Some(base)) = (&target, &base)
+            && base.version != *latest
+        {
+            return Err(version_mismatch(authorized_definition(authorized)?));
+        }
         let mut expected = base.as_ref().map(|reading| reading.version.clone());
         for _ in 0..MERGE_ATTEMPTS {
             let merged =
@@ -344,7 +357,7 @@ impl Broker {
             let Some(replaced) = written.replaced else {
                 break;
             };
-            base = read(Some(&replaced)).await?;
+            base = read(Some(replaced.as_str())).await?;
             expected = Some(written.version.clone());
             target = Target::Existing(Fence::Current(expected.clone()));
         }
@@ -448,7 +461,7 @@ impl Broker {
                 .vault
                 .set_state(&cx, &route.address, version, state)
                 .await;
-            let info = info.map_err(|e| about(e, name.definition(), Some(version)))?;
+            let info = info.map_err(|e| about(e, name.definition(), Some(version.as_str())))?;
             let is_current = Some(&info.version) == definition.current(&route.place);
             Ok(SecretVersion { info, is_current })
         })
@@ -491,12 +504,9 @@ fn check_shared(
 }
 
 /// Names in an error what the vault, which knows no names, could not.
-fn about(error: Error, name: &DefinitionName, version: Option<&Id>) -> Error {
-    match version {
-        Some(version) => error.with(
-            Detail::Resource,
-            VersionName::new(name.clone(), version.clone()),
-        ),
+fn about(error: Error, name: &DefinitionName, version: Option<&str>) -> Error {
+    match version.and_then(|version| Id::parse("version", version).ok()) {
+        Some(version) => error.with(Detail::Resource, VersionName::new(name.clone(), version)),
         None => error.with(Detail::Resource, name),
     }
 }
