@@ -188,7 +188,23 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`.
     async fn check(&self, cx: &CallContext) -> Result<()>;
 
-    /// Reads a version; `None` is the latest, and asked only where [`Capabilities::latest`] is set.
+    /// Judges what a location pins without asking the vault; what it takes is what
+    /// [`read`](Self::read) understands.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` with the remedy.
+    fn check_version(&self, version: &str) -> Result<()> {
+        match Id::parse("version", version) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(Reason::LocationInvalid).violation(
+                "location.version",
+                "pins something that is no version; see ListSecretVersions",
+            )),
+        }
+    }
+
+    /// Reads a version, or what else the vault knows one by; `None` is the latest, and asked only
+    /// where [`Capabilities::latest`] is set.
     ///
     /// # Errors
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
@@ -198,7 +214,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading>;
 
     /// Stores a value as a new version. A repeat with the same `write_id` answers the same version

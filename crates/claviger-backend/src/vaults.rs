@@ -99,6 +99,15 @@ impl Vault {
         checked.map_err(|error| error.with(Detail::Vault, &self.id))
     }
 
+    /// See [`Backend::check_version`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_version(&self, version: &str) -> Result<()> {
+        let checked = self.backend.check_version(version);
+        checked.map_err(|error| error.with(Detail::Vault, &self.id))
+    }
+
     /// Checks that definitions of this project may point at this secret. A secret's full name
     /// counts as its plain one.
     ///
@@ -128,7 +137,7 @@ impl Vault {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.within(
             Reason::VaultUnreachable,
@@ -280,7 +289,7 @@ mod tests {
         async fn check(&self, _: &CallContext) -> Result<()> {
             std::future::pending().await
         }
-        async fn read(&self, _: &CallContext, _: &Address, _: Option<&Id>) -> Result<Reading> {
+        async fn read(&self, _: &CallContext, _: &Address, _: Option<&str>) -> Result<Reading> {
             std::future::pending().await
         }
         async fn write(&self, _: &CallContext, _: &Address, _: &Write<'_>) -> Result<Written> {

@@ -297,10 +297,11 @@ impl Error {
         self
     }
 
-    /// Names the request field; the remedy is the reason's own text.
+    /// Names the request field; the remedy stays, or is the reason's own text.
     #[must_use]
     pub fn at(mut self, field: &'static str) -> Self {
-        let description = self.message();
+        let known = self.0.violation.take().map(|known| known.description);
+        let description = known.unwrap_or_else(|| self.message());
         self.0.violation = Some(FieldViolation { field, description });
         self
     }

@@ -1,6 +1,8 @@
 //! The steps of `cargo xtask ci`. A new check is one more row of [`STEPS`].
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -169,6 +171,16 @@ fn build(cx: &mut Context) -> Result {
     run(&mut cx.cargo(&["build", "--release", "-p", "clavigerd"]))
 }
 
+/// The daemon that tests can kill in the middle of a write, out of the way of the one that ships.
+fn build_with_failpoints(cx: &Context) -> Result<PathBuf> {
+    let scope = ["build", "--release", "-p", "clavigerd"];
+    run(cx.cargo(&scope).args(["--features", "failpoints"]))?;
+    let program = cx.target().join("tools/clavigerd-failpoints");
+    fs::create_dir_all(cx.target().join("tools"))?;
+    fs::copy(cx.target().join("release/clavigerd"), &program)?;
+    Ok(program)
+}
+
 /// Tells the tests by environment variables where the daemon and its peers are. Run by itself it
 /// builds the daemon first, so that nobody tests yesterday's.
 fn e2e(cx: &mut Context) -> Result {
@@ -176,6 +188,7 @@ fn e2e(cx: &mut Context) -> Result {
         println!("no package {E2E}: nothing to run");
         return Ok(());
     }
+    let failing = build_with_failpoints(cx)?;
     build(cx)?;
     let mut command = cx.cargo(&["test", "-p", E2E, "--no-fail-fast", "--"]);
     command
@@ -184,6 +197,7 @@ fn e2e(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_CLAVIGERD",
             cx.target().join("release/clavigerd"),
         )
+        .env("CLAVIGER_TEST_FAILPOINTS", failing)
         .env("CLAVIGER_TEST_GRPCURL", tools::grpcurl(cx)?)
         .env(
             "CLAVIGER_TEST_MOTO",

@@ -150,20 +150,21 @@ impl Backend for FaultyBackend {
         &self,
         _: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.suffer(Verb::Read).await?;
         let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
+        let version = Id::parse("version", version)?;
         let secrets = self.secrets();
         let stored = secrets
             .get(&key(address))
-            .and_then(|versions| versions.get(index_of(version)?))
+            .and_then(|versions| versions.get(index_of(&version)?))
             .ok_or_else(|| Error::new(Reason::VersionNotFound))?;
         match stored.state {
             VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
             VersionState::Enabled => Ok(Reading {
-                version: version.clone(),
+                version,
                 value: stored.value.duplicate(),
             }),
         }

@@ -117,7 +117,7 @@ impl Backend for Own {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.aws.read(cx, &self.at(address), version).await
     }

@@ -75,7 +75,7 @@ impl Backend for Flipped {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.backend.read(cx, address, version).await
     }

@@ -57,7 +57,7 @@ impl Backend for Newkind {
         Err(Failure::NotWritten("check").into_error())
     }
 
-    async fn read(&self, _: &CallContext, _: &Address, _: Option<&Id>) -> Result<Reading> {
+    async fn read(&self, _: &CallContext, _: &Address, _: Option<&str>) -> Result<Reading> {
         Err(Failure::NotWritten("read").into_error())
     }
 

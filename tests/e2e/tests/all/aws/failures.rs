@@ -165,7 +165,7 @@ fn play(request: &AwsRequest) -> AwsReply {
 
 /// Two vaults at one place: one that gives up at once, and one that takes its time.
 fn config(url: &str) -> String {
-    let patient = vault(VAULT, url, ("dev", &["acme/*"]), "timeout = \"60s\"");
+    let patient = vault(VAULT, url, ("dev", &["acme/*"]), "timeout = \"25s\"");
     let hasty = vault(
         "aws-hasty",
         url,

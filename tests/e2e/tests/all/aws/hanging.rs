@@ -57,7 +57,7 @@ async fn vault_that_hangs_slows_no_other_and_leaves_nothing_open() {
         VAULT,
         &stub.url(),
         ("dev", &["acme/*"]),
-        "timeout = \"60s\"",
+        "timeout = \"25s\"",
     );
     let daemon = start_with(&home, &config);
     let control = Client::connect(&daemon.socket()).await;
