@@ -144,10 +144,12 @@ async fn names_taken_back_are_out_of_reach_of_what_was_registered_before() {
         let read = of_b.get_in(name, "prod").await.expect("allowed so far");
         assert_eq!(text_of(read), "value of acme/stripe");
     }
+    assert_eq!(of_b.browse("projects/b").await, ["acme/stripe", "b/own"]);
     daemon.stop();
 
     let daemon = start_with(&home, &config(&stub.url(), &["b/*"]));
     let of_b = Caller::with_token(&daemon, &token).await;
+    assert_eq!(of_b.browse("projects/b").await, ["b/own"]);
     stub.take_asked();
     for name in &names {
         let refused = of_b.get_in(name, "prod").await;

@@ -298,6 +298,32 @@ async fn edit_in_the_console_between_read_and_put_is_kept_or_reported() {
 }
 
 #[tokio::test]
+async fn a_repeat_of_a_merge_gets_its_last_version_and_of_one_that_gave_up_a_new_one() {
+    let (home, moto) = (Home::new(), Moto::start());
+    let (stub, edits, _daemon, client) = contended(&home, &moto).await;
+    let request_id = Uuid::new_v4();
+    edits.plan(&[(PUT, "k1")]);
+    let merged = client.rotate("contended", "mine", request_id).await;
+    let merged = merged.expect("merged again");
+    let current = moto.console().current(SECRET).0;
+    assert_eq!(merged, current, "the version with both changes");
+    stub.take_asked();
+    let repeated = client.rotate("contended", "mine", request_id).await;
+    assert_eq!(repeated.expect("answered before"), current);
+    assert!(stub.take_asked().is_empty(), "answered without AWS");
+
+    let request_id = Uuid::new_v4();
+    edits.plan(&[(PUT, "k2"), (PUT, "k3")]);
+    let gave_up = client.rotate("contended", "late", request_id).await;
+    assert_refused(gave_up, "VALUE_CHANGED");
+    let before = moto.console().current(SECRET).0;
+    let repeated = client.rotate("contended", "late", request_id).await;
+    let repeated = repeated.expect("nobody interferes");
+    assert_ne!(repeated, before, "the repeat is a new attempt");
+    assert_eq!(moto.console().current(SECRET).0, repeated);
+}
+
+#[tokio::test]
 async fn if_version_holds_for_the_document_that_a_property_is_merged_into() {
     let (home, moto) = (Home::new(), Moto::start());
     let (_stub, edits, daemon, client) = contended(&home, &moto).await;

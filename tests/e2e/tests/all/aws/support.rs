@@ -8,6 +8,7 @@ use claviger_proto::v1::access_service_client::AccessServiceClient;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use claviger_proto::v1::vault_service_client::VaultServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -237,6 +238,19 @@ impl Caller {
         });
         let mut secrets = SecretServiceClient::new(self.channel.clone());
         Ok(secrets.get_secret(request).await?.into_inner())
+    }
+
+    /// The names that can be picked from the vault for a project.
+    pub(super) async fn browse(&self, project: &str) -> Vec<String> {
+        let request = self.request(v1::ListVaultSecretsRequest {
+            parent: format!("vaults/{VAULT}"),
+            project: project.to_owned(),
+            ..Default::default()
+        });
+        let mut vaults = VaultServiceClient::new(self.channel.clone());
+        let listed = vaults.list_vault_secrets(request).await.expect("listed");
+        let secrets = listed.into_inner().secrets.into_iter();
+        secrets.map(|secret| secret.secret).collect()
     }
 
     /// The text of an unpinned read.
