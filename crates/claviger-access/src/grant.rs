@@ -55,6 +55,8 @@ permissions! {
     TokensGet "tokens.get",
     /// Create and revoke tokens.
     TokensPut "tokens.put",
+    /// See the names of the secrets in a vault that a project may point at.
+    VaultsBrowse "vaults.browse",
     /// List and check vaults.
     VaultsGet "vaults.get",
     /// Enable, disable and destroy versions.
@@ -130,6 +132,7 @@ impl Role {
                 P::ProjectsGet,
                 P::ProjectsPut,
                 P::SecretsPut,
+                P::VaultsBrowse,
                 P::VaultsGet,
                 P::VersionsChange,
                 P::VersionsList,

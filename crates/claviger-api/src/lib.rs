@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use claviger_broker::Broker;
+use claviger_core::VaultName;
 use claviger_proto::v1;
 use tonic::service::Routes;
 
@@ -75,12 +76,45 @@ pub fn routes(
     Ok((routes.prepare(), reporter))
 }
 
-/// Tells the health service whether calls are served.
-pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
-    let status = match is_serving {
+/// What the admin listener serves, to who needs no credentials: health, one name per vault, each
+/// unknown until it is reported.
+///
+/// # Errors
+/// As [`routes`].
+pub async fn admin_routes(
+    broker: &Broker,
+) -> Result<(Routes, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for vault in broker.vault_names() {
+        let unknown = tonic_health::ServingStatus::Unknown;
+        reporter
+            .set_service_status(vault.to_string(), unknown)
+            .await;
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let routes = Routes::new(health).add_service(reflection);
+    Ok((routes.prepare(), reporter))
+}
+
+/// Tells the admin listener's health service whether a vault is well.
+pub async fn report_vault(reporter: &HealthReporter, vault: &VaultName, is_well: bool) {
+    reporter
+        .set_service_status(vault.to_string(), serving(is_well))
+        .await;
+}
+
+fn serving(is_well: bool) -> tonic_health::ServingStatus {
+    match is_well {
         true => tonic_health::ServingStatus::Serving,
         false => tonic_health::ServingStatus::NotServing,
-    };
+    }
+}
+
+/// Tells the health service whether calls are served.
+pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
+    let status = serving(is_serving);
     let services: BTreeSet<&str> = rpc::TABLE
         .iter()
         .filter_map(|rpc| rpc.name.split_once('/'))

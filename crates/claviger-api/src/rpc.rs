@@ -63,4 +63,5 @@ rpcs! {
     PUT_SECRET_VALUE "SecretService/PutSecretValue" [SecretsPut] AUDITED REQUEST_ID;
     CHECK_VAULT "VaultService/CheckVault" [VaultsGet] AUDITED PLAIN;
     LIST_VAULTS "VaultService/ListVaults" [VaultsGet] AUDITED PLAIN;
+    LIST_VAULT_SECRETS "VaultService/ListVaultSecrets" [VaultsBrowse] AUDITED PLAIN;
 }

@@ -65,7 +65,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Listeners {
     /// The Unix socket.
-    pub unix: UnixListener,
+    pub unix: Option<UnixListener>,
     /// Loopback TCP.
     pub tcp: Option<TcpListener>,
 }
@@ -139,16 +139,14 @@ async fn accept(
     limits: Limits,
     stop: &CancellationToken,
 ) {
-    let unix = hand_over(Listener::Unix(listeners.unix), queues, limits);
-    let both = async {
-        match listeners.tcp {
-            Some(tcp) => {
-                tokio::join!(unix, hand_over(Listener::Tcp(tcp), queues, limits));
-            }
-            None => unix.await,
-        }
+    let hand_over = async |listener: Option<Listener>| match listener {
+        Some(listener) => hand_over(listener, queues, limits).await,
+        None => {}
     };
-    stop.run_until_cancelled(both).await;
+    let unix = hand_over(listeners.unix.map(Listener::Unix));
+    let tcp = hand_over(listeners.tcp.map(Listener::Tcp));
+    stop.run_until_cancelled(async { tokio::join!(unix, tcp) })
+        .await;
 }
 
 async fn hand_over(listener: Listener, queues: &[mpsc::UnboundedSender<Accepted>], limits: Limits) {

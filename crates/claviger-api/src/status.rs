@@ -18,7 +18,9 @@ pub fn code_of(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::AccessDenied => Code::PermissionDenied,
-        R::AuditUnavailable | R::StoreUnavailable | R::VaultUnreachable => Code::Unavailable,
+        R::AuditUnavailable | R::Overloaded | R::StoreUnavailable | R::VaultUnreachable => {
+            Code::Unavailable
+        }
         R::Cancelled => Code::Cancelled,
         R::Conflict
         | R::EtagMismatch

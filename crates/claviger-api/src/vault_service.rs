@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use claviger_broker::VaultView;
-use claviger_core::VaultName;
+use claviger_broker::{ListedSecret, PageRequest, VaultView};
+use claviger_core::{ProjectName, VaultName};
 use claviger_proto::v1::{self, vault_service_server::VaultService};
 use tonic::{Request, Response, Status};
 
+use crate::convert;
 use crate::handler::Api;
 use crate::rpc;
 
@@ -45,6 +46,37 @@ impl VaultService for Api {
         })
         .await
     }
+
+    async fn list_vault_secrets(
+        &self,
+        request: Request<v1::ListVaultSecretsRequest>,
+    ) -> Result<Response<v1::ListVaultSecretsResponse>, Status> {
+        self.handle(
+            &rpc::LIST_VAULT_SECRETS,
+            request,
+            async |broker, call, request| {
+                let vault = VaultName::parse("parent", &request.parent)?;
+                let project = ProjectName::parse("project", &request.project)?;
+                let page = PageRequest::parse_of_vault(request.page_size, &request.page_token)?;
+                let page = broker
+                    .list_vault_secrets(&Arc::new(call), &vault, project, &page)
+                    .await?;
+                Ok(v1::ListVaultSecretsResponse {
+                    secrets: page.items.into_iter().map(wire_secret).collect(),
+                    next_page_token: page.next.unwrap_or_default(),
+                })
+            },
+        )
+        .await
+    }
+}
+
+fn wire_secret(secret: ListedSecret) -> v1::VaultSecret {
+    v1::VaultSecret {
+        secret: secret.name,
+        ours: secret.is_ours,
+        change_time: secret.change_time.and_then(convert::timestamp),
+    }
 }
 
 fn wire(vault: &VaultView) -> v1::Vault {
@@ -59,6 +91,7 @@ fn wire(vault: &VaultView) -> v1::Vault {
             disable_version: able.disable_version,
             destroy_version: able.destroy_version,
             value_bytes_max: i64::try_from(able.value_bytes_max).unwrap_or(i64::MAX),
+            list: able.list,
         }),
     }
 }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
 use claviger_backend::{
     Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
@@ -23,7 +24,7 @@ use crate::client::Client;
 use crate::error::Failure;
 use crate::name::SecretName;
 use crate::shapes::{
-    Content, has_tag, is_version_id, labelled, reading, stored_version, tag, time, version_info,
+    Content, has_tag, labelled, may_be_version_id, reading, stored_version, tag, time, version_info,
 };
 
 /// What the names of our own tags begin with.
@@ -44,12 +45,24 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 65_536;
 
+/// AWS's quota of GetSecretValue and DescribeSecret together, per account and region.
+const CALLS_PER_SECOND: u32 = 10_000;
+
+/// Longest staging label, in characters.
+const LABEL_CHARS_MAX: usize = 256;
+
 /// Most entries AWS gives per page.
 const PAGE: i32 = 100;
 
 const NOT_FOUND: &str = "ResourceNotFoundException";
 const WRONG_STATE: &str = "InvalidRequestException";
 const DENIED: &str = "AccessDeniedException";
+
+/// Which version of a secret.
+enum Selector<'a> {
+    Label(&'a str),
+    Version(&'a str),
+}
 
 /// The backend of kind `aws`.
 pub struct Aws {
@@ -111,12 +124,27 @@ impl Aws {
         Failure::of(error, self.clock.now())
     }
 
+    async fn get(
+        &self,
+        name: SecretName<'_>,
+        selector: Selector<'_>,
+    ) -> Result<GetSecretValueOutput, Failure> {
+        let get = self.client.reads_of(name).get_secret_value();
+        let get = get.secret_id(name.as_str());
+        let get = match selector {
+            Selector::Label(label) => get.version_stage(label),
+            Selector::Version(version) => get.version_id(version),
+        };
+        get.send().await.map_err(|error| self.failure(&error))
+    }
+
     /// What AWS says of a secret besides its value; also of one scheduled for deletion.
     async fn describe(&self, name: SecretName<'_>) -> Result<Option<DescribeSecretOutput>> {
         let sdk = self.client.reads_of(name);
         let described = sdk.describe_secret().secret_id(name.as_str()).send().await;
         match described.map_err(|error| self.failure(&error)) {
-            Ok(described) => Ok(Some(described)),
+            // AWS completes what it takes for a partial ARN.
+            Ok(described) => Ok(Some(described).filter(|found| name.is_of(found.arn()))),
             Err(failure) if failure.has_code(NOT_FOUND) => Ok(None),
             Err(failure) => Err(failure.into_read_error()),
         }
@@ -295,8 +323,24 @@ impl Backend for Aws {
         }
     }
 
+    fn calls_per_second(&self) -> Option<u32> {
+        Some(CALLS_PER_SECOND)
+    }
+
     fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
         Ok(SecretName::parse(secret)?.warning(self.client.region()))
+    }
+
+    fn check_version(&self, version: &str) -> Result<()> {
+        let is_label = (1..=LABEL_CHARS_MAX).contains(&version.chars().count())
+            && !version.contains(char::is_control);
+        match is_label {
+            true => Ok(()),
+            false => Err(Error::new(Reason::LocationInvalid).violation(
+                "location.version",
+                "is neither the id of a version nor a staging label, which has 1 to 256 characters",
+            )),
+        }
     }
 
     fn plain_name<'a>(&self, secret: &'a str) -> &'a str {
@@ -317,20 +361,25 @@ impl Backend for Aws {
         &self,
         _: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         let name = SecretName::parse(&address.secret)?;
-        let read = self
-            .client
-            .reads_of(name)
-            .get_secret_value()
-            .secret_id(name.as_str());
-        let read = match version.map(Id::as_str) {
-            None => read.version_stage(CURRENT),
-            Some(version) if is_version_id(version) => read.version_id(version),
-            Some(label) => read.version_stage(label),
+        let by_id = version.filter(|version| may_be_version_id(version));
+        let label = version.unwrap_or(CURRENT);
+        let read = match by_id {
+            Some(version) => match self.get(name, Selector::Version(version)).await {
+                // A label may be as long as the id of a version.
+                Err(failure) if failure.has_code(NOT_FOUND) => {
+                    let labelled = self.get(name, Selector::Label(label)).await;
+                    labelled.map_err(|_| failure)
+                }
+                read => read,
+            },
+            None => self.get(name, Selector::Label(label)).await,
         };
-        match read.send().await.map_err(|error| self.failure(&error)) {
+        match read {
+            // AWS completes what it takes for a partial ARN.
+            Ok(found) if !name.is_of(found.arn()) => Err(Error::new(Reason::SecretNotFound)),
             Ok(found) => reading(found),
             Err(failure) => Err(self.read_error(name, failure, version.is_some()).await),
         }
@@ -391,6 +440,7 @@ impl Backend for Aws {
     async fn list(
         &self,
         _: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
@@ -402,7 +452,7 @@ impl Backend for Aws {
             let page = page.map_err(|error| self.failure(&error).into_read_error())?;
             for secret in page.secret_list() {
                 let Some(name) = secret.name() else { continue };
-                if after.is_some_and(|after| name <= after) {
+                if after.is_some_and(|after| name <= after) || !is_wanted(name) {
                     continue;
                 }
                 let listed = ListedSecret {

@@ -57,6 +57,11 @@ impl<'a> SecretName<'a> {
         self.text
     }
 
+    /// Whether this is the ARN of the secret that AWS found by it; a plain name is always right.
+    pub(crate) fn is_of(self, arn: Option<&str>) -> bool {
+        self.region.is_none() || arn == Some(self.text)
+    }
+
     /// The region of an ARN.
     pub(crate) fn region(self) -> Option<&'a str> {
         self.region

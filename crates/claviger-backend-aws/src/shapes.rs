@@ -34,7 +34,7 @@ impl Content {
 }
 
 /// AWS's ids of versions have 32 to 64 characters; anything else that is pinned is a label.
-pub(crate) fn is_version_id(version: &str) -> bool {
+pub(crate) fn may_be_version_id(version: &str) -> bool {
     (32..=64).contains(&version.len())
 }
 

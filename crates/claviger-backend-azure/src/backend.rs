@@ -19,6 +19,9 @@ use crate::name::{self, SecretName, check_version};
 use crate::shapes::{self, TAG_STORE, VALUE_BYTES_MAX, Version, has_tag, time};
 use crate::write::{check_managed, stored_by};
 
+/// Azure's quota of transactions on secrets, 4,000 in ten seconds, per vault and region.
+const CALLS_PER_SECOND: u32 = 400;
+
 /// The backend of kind `azure`.
 pub struct Azure {
     client: Client,
@@ -138,8 +141,22 @@ impl Backend for Azure {
         }
     }
 
+    fn calls_per_second(&self) -> Option<u32> {
+        Some(CALLS_PER_SECOND)
+    }
+
     fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
         SecretName::parse(secret).map(|_| None)
+    }
+
+    fn check_version(&self, version: &str) -> Result<()> {
+        match check_version(version) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(Reason::LocationInvalid).violation(
+                "location.version",
+                "is no version of Key Vault's; they have 32 characters of 0-9 a-f",
+            )),
+        }
     }
 
     fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
@@ -163,7 +180,7 @@ impl Backend for Azure {
         &self,
         _: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         let name = SecretName::parse(&address.secret)?;
         let version = version.map(check_version).transpose()?;
@@ -198,6 +215,7 @@ impl Backend for Azure {
     async fn list(
         &self,
         _: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
@@ -207,7 +225,7 @@ impl Backend for Azure {
             let Some(name) = shapes::secret_name(secret.id.as_deref()) else {
                 return;
             };
-            if after.is_some_and(|after| name <= after) {
+            if after.is_some_and(|after| name <= after) || !is_wanted(name) {
                 return;
             }
             let attributes = secret.attributes.unwrap_or_default();
@@ -260,7 +278,7 @@ impl Backend for Azure {
             VersionState::Enabled => true,
         };
         let name = SecretName::parse(&address.secret)?;
-        let id = check_version(version)?;
+        let id = check_version(version.as_str())?;
         let versions = self.all_versions(address).await?;
         let found = versions.iter().find(|one| one.id == *version);
         let found = found.ok_or_else(|| Error::new(Reason::VersionNotFound))?;

@@ -113,10 +113,11 @@ impl Backend for Managed {
         &self,
         _: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
-        let (number, stored) = self.version(address, version).await?;
+        let version = Id::parse("version", version)?;
+        let (number, stored) = self.version(address, &version).await?;
         match stored.record.state {
             VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
@@ -124,10 +125,7 @@ impl Backend for Managed {
                 let value = self.records.secret(&value_key(address, number)).await?;
                 // Destroyed between the two reads.
                 let value = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
-                Ok(Reading {
-                    version: version.clone(),
-                    value,
-                })
+                Ok(Reading { version, value })
             }
         }
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod allow;
+mod limits;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod vaults;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 pub use allow::{Allow, NamePattern, Rule};
+pub use limits::{CONCURRENT_CALLS_DEFAULT, Limits};
 pub use vaults::{Vault, Vaults};
 
 /// What a backend may know about the call it works for: not the caller, because a backend that can
@@ -164,6 +166,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What this vault can do; never changes.
     fn capabilities(&self) -> Capabilities;
 
+    /// How many calls per second the vault's provider lets an account make, where it says.
+    fn calls_per_second(&self) -> Option<u32> {
+        None
+    }
+
     /// Judges the name of a secret without asking the vault.
     ///
     /// # Errors
@@ -196,7 +203,23 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`.
     async fn check(&self, cx: &CallContext) -> Result<()>;
 
-    /// Reads a version; `None` is the latest, and asked only where [`Capabilities::latest`] is set.
+    /// Judges what a location pins without asking the vault; what it takes is what
+    /// [`read`](Self::read) understands.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` with the remedy.
+    fn check_version(&self, version: &str) -> Result<()> {
+        match Id::parse("version", version) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(Reason::LocationInvalid).violation(
+                "location.version",
+                "pins something that is no version; see ListSecretVersions",
+            )),
+        }
+    }
+
+    /// Reads a version, or what else the vault knows one by; `None` is the latest, and asked only
+    /// where [`Capabilities::latest`] is set.
     ///
     /// # Errors
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
@@ -206,7 +229,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading>;
 
     /// Stores a value as a new version. A repeat with the same `write_id` answers the same version
@@ -237,14 +260,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         write_id: Uid,
     ) -> Result<Option<Id>>;
 
-    /// Up to `limit` of the vault's secrets, sorted by name, starting after `after`; none is left
-    /// out but those scheduled for deletion.
+    /// Up to `limit` of the vault's secrets that `is_wanted`, sorted by name, starting after
+    /// `after`; none is left out but those scheduled for deletion.
     ///
     /// # Errors
     /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::list`] is set; the three refusals.
     async fn list(
         &self,
         _cx: &CallContext,
+        _is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         _after: Option<&str>,
         _limit: usize,
     ) -> Result<Vec<ListedSecret>> {

@@ -137,7 +137,8 @@ impl Suite {
     }
 
     async fn read_bytes(&self, address: &Address, version: Option<&Id>) -> Result<Vec<u8>> {
-        let result = self.backend.read(&self.cx, address, version).await;
+        let asked = version.map(Id::as_str);
+        let result = self.backend.read(&self.cx, address, asked).await;
         let shown = format!("{result:?}");
         assert!(
             !shown.contains(CANARY),

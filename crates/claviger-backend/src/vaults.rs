@@ -1,4 +1,4 @@
-//! The configured vaults, and the deadline around every call to one.
+//! The configured vaults, and the layers around every call to one: deadline, limits, allow list.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use claviger_core::{Detail, Error, Id, List, Reason, Result, Uid};
 
+use tokio::time::{Instant, timeout_at};
+
+use crate::limits::Gate;
 use crate::{
-    Address, Allow, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading,
+    Address, Allow, Backend, CallContext, Capabilities, Limits, ListedSecret, NameWarning, Reading,
     VersionInfo, VersionState, Write, Written,
 };
 
@@ -45,22 +48,24 @@ impl Vaults {
     }
 }
 
-/// One configured vault: a backend within its deadline, and who may use which of its names.
+/// One configured vault: a backend within its limits, and who may use which of its names.
 #[derive(Debug)]
 pub struct Vault {
     id: Id,
     backend: Arc<dyn Backend>,
     timeout: Duration,
+    gate: Gate,
     allow: Allow,
 }
 
 impl Vault {
-    /// A vault whose every call ends within `timeout`.
-    pub fn new(id: Id, backend: Arc<dyn Backend>, timeout: Duration, allow: Allow) -> Self {
+    /// A vault whose every call keeps within the limits.
+    pub fn new(id: Id, backend: Arc<dyn Backend>, limits: &Limits, allow: Allow) -> Self {
         Self {
             id,
+            timeout: limits.timeout,
+            gate: Gate::new(limits, backend.calls_per_second()),
             backend,
-            timeout,
             allow,
         }
     }
@@ -104,6 +109,15 @@ impl Vault {
         self.backend.credentials()
     }
 
+    /// See [`Backend::check_version`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_version(&self, version: &str) -> Result<()> {
+        let checked = self.backend.check_version(version);
+        checked.map_err(|error| error.with(Detail::Vault, &self.id))
+    }
+
     /// Checks that definitions of this project may point at this secret. A secret's full name
     /// counts as its plain one.
     ///
@@ -133,7 +147,7 @@ impl Vault {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.within(
             Reason::VaultUnreachable,
@@ -170,17 +184,19 @@ impl Vault {
         self.within(Reason::VaultUnreachable, find).await
     }
 
-    /// See [`Backend::list`].
+    /// See [`Backend::list`]; only of secrets that definitions of this project may point at.
     ///
     /// # Errors
     /// As there.
     pub async fn list(
         &self,
         cx: &CallContext,
+        project: &Id,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        let list = self.backend.list(cx, after, limit);
+        let is_allowed = |name: &str| self.allow.allows(project, name);
+        let list = self.backend.list(cx, &is_allowed, after, limit);
         self.within(Reason::VaultUnreachable, list).await
     }
 
@@ -235,13 +251,20 @@ impl Vault {
             .await
     }
 
-    /// Runs a call within the deadline and names the vault in its error.
+    /// Runs a call within the limits and names the vault in its error. Only a call that reached the
+    /// vault can be `late`.
     async fn within<T>(&self, late: Reason, call: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(result) => result,
-            Err(elapsed) => Err(Error::new(late).caused_by(elapsed)),
-        }
-        .map_err(|error| error.with(Detail::Vault, &self.id))
+        let deadline = Instant::now() + self.timeout;
+        let result = async {
+            let _place = self.gate.enter(deadline).await?;
+            match timeout_at(deadline, call).await {
+                Ok(result) => result,
+                Err(elapsed) => Err(Error::new(late).caused_by(elapsed)),
+            }
+        };
+        result
+            .await
+            .map_err(|error| error.with(Detail::Vault, &self.id))
     }
 }
 
@@ -276,7 +299,7 @@ mod tests {
         async fn check(&self, _: &CallContext) -> Result<()> {
             std::future::pending().await
         }
-        async fn read(&self, _: &CallContext, _: &Address, _: Option<&Id>) -> Result<Reading> {
+        async fn read(&self, _: &CallContext, _: &Address, _: Option<&str>) -> Result<Reading> {
             std::future::pending().await
         }
         async fn write(&self, _: &CallContext, _: &Address, _: &Write<'_>) -> Result<Written> {
@@ -312,7 +335,7 @@ mod tests {
         let vault = Vault::new(
             Id::from_static("quiet"),
             Arc::new(Silent),
-            Duration::from_secs(5),
+            &Limits::timeout(Duration::from_secs(5)),
             Allow::default(),
         );
         let address = Address {

@@ -137,11 +137,11 @@ pub(crate) struct Route {
     pub(crate) address: Address,
     pub(crate) place: Place,
     /// The version to read; `None` asks the vault for its latest.
-    pub(crate) version: Option<Id>,
+    pub(crate) version: Option<String>,
     /// The key of the document that is meant.
     pub(crate) property: Option<String>,
     /// The version that the location names.
-    pub(crate) pin: Option<Id>,
+    pub(crate) pin: Option<String>,
 }
 
 impl Route {
@@ -161,21 +161,16 @@ impl Route {
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;
         vault.check_allowed(project.name.id(), &place.secret)?;
-        let pin = location
-            .version
-            .as_deref()
-            .map(|v| Id::parse("definition.location", v))
-            .transpose()?;
         Ok(Self {
             address: Address {
                 owner,
                 secret: place.secret.clone(),
             },
             property: location.property.clone(),
+            pin: location.version.clone(),
             vault,
             place,
             version: None,
-            pin,
         })
     }
 }
@@ -245,14 +240,17 @@ impl Definition {
     ) -> Result<Route> {
         let mut route = self.place_of(environment, project, vaults)?;
         route.version = match version {
-            Some(version) => Some(version.clone()),
+            Some(version) => Some(version.to_string()),
             None if route.pin.is_some() => route.pin.clone(),
             None if route.vault.capabilities().latest => None,
-            None => Some(self.current(&route.place).cloned().ok_or_else(|| {
-                Error::new(Reason::SecretNotFound)
-                    .with(Detail::Resource, &self.name)
-                    .with(Detail::Vault, &route.place.vault)
-            })?),
+            None => {
+                let current = self.current(&route.place).ok_or_else(|| {
+                    Error::new(Reason::SecretNotFound)
+                        .with(Detail::Resource, &self.name)
+                        .with(Detail::Vault, &route.place.vault)
+                })?;
+                Some(current.to_string())
+            }
         };
         Ok(route)
     }
@@ -442,10 +440,11 @@ impl Content {
                 .find(&place.vault)
                 .map_err(|error| error.at(vault_field))?;
             check_coordinates(location, field, vault)?;
+            // First: a name that cannot be is not one to be allowed.
+            warnings.extend(vault.check_name(&place.secret).map_err(|e| e.at(field))?);
             vault
                 .check_allowed(project.name.id(), &place.secret)
                 .map_err(|e| e.at(field))?;
-            warnings.extend(vault.check_name(&place.secret).map_err(|e| e.at(field))?);
         }
         warnings.dedup();
         Ok(warnings)
@@ -511,12 +510,13 @@ fn check_coordinates(location: &Location, field: &'static str, vault: &Vault) ->
             "names a property, but values of this vault have none; leave `property` out",
         );
     }
-    if location.version.is_some() && !able.version {
-        return refuse(
+    match &location.version {
+        Some(_) if !able.version => refuse(
             "pins a version, which this vault cannot; leave `version` out and name it in GetSecret",
-        );
+        ),
+        Some(version) => vault.check_version(version).map_err(|e| e.at(field)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(crate) fn not_found(name: &DefinitionName) -> Error {

@@ -77,6 +77,14 @@ pub(crate) enum Replay<T> {
 }
 
 impl FreshRequest {
+    /// The same request where its own record is in place by now.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            expect: Expect::Any,
+            ..self.clone()
+        }
+    }
+
     /// Adds the record of this request to the batch that begins or finishes it.
     pub(crate) fn record(
         &self,
@@ -187,6 +195,14 @@ impl Broker {
             is_finished: true,
         };
         Ok(batch.put(record_id, &request, Expect::Any))
+    }
+
+    /// Makes the next call with this id a new one.
+    pub(crate) async fn forget_request(&self, fresh: &FreshRequest) -> Result<()> {
+        let batch = Batch::new().delete::<Request>(&fresh.record_id, Expect::Any);
+        match self.records.commit(batch).await? {
+            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
+        }
     }
 
     /// Removes the records whose time is over.

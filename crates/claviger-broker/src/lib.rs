@@ -11,12 +11,14 @@ mod definitions;
 mod deletion;
 mod dev;
 mod document;
+mod failpoints;
 mod idempotency;
 mod page;
 mod payload;
 mod projects;
 mod secrets;
 mod tokens;
+mod upkeep;
 mod vaults;
 mod writes;
 
@@ -33,7 +35,7 @@ use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
 pub use access::{GrantView, NewGrant};
-pub use claviger_backend::VersionState;
+pub use claviger_backend::{ListedSecret, VersionState};
 pub use definition::{Content, Definition, Location};
 pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
@@ -139,6 +141,15 @@ impl Broker {
         self.audit
             .conclude(authorized, result, |_| Facts::default())
             .await
+    }
+
+    /// Runs a call to a vault on the vaults' own runtime, where their connections live.
+    async fn ask_vault<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let asked = self.runtime.spawn(call).await;
+        asked.map_err(|error| Error::new(Reason::Internal).caused_by(error))?
     }
 
     /// Runs a change to its end and writes its last record, even if the caller leaves meanwhile.

@@ -22,6 +22,29 @@ impl PageRequest {
     /// # Errors
     /// `FIELD_INVALID` for a negative size or a token that no listing gave out.
     pub fn parse(size: i32, token: &str) -> Result<Self> {
+        let is_token_byte = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'(' | b')' | b'-' | b'/')
+        };
+        Self::of(
+            size,
+            token,
+            token.len() <= 300 && token.bytes().all(is_token_byte),
+        )
+    }
+
+    /// As [`Self::parse`], of a listing whose keys are the names that a vault has.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_of_vault(size: i32, token: &str) -> Result<Self> {
+        Self::of(
+            size,
+            token,
+            token.len() <= 2048 && !token.contains(char::is_control),
+        )
+    }
+
+    fn of(size: i32, token: &str, is_token: bool) -> Result<Self> {
         let size = match usize::try_from(size) {
             Ok(0) => SIZE_DEFAULT,
             Ok(size) => size.min(SIZE_MAX),
@@ -30,10 +53,7 @@ impl PageRequest {
                     .violation("page_size", "is negative; use 1 to 1000, or 0 for 100"));
             }
         };
-        let is_token_byte = |byte: u8| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'(' | b')' | b'-' | b'/')
-        };
-        if token.len() > 300 || !token.bytes().all(is_token_byte) {
+        if !is_token {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 "page_token",
                 "is not a token of this listing; start again without it",

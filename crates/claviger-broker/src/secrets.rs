@@ -11,14 +11,17 @@ use claviger_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::authorized_definition;
 use crate::definition::Route;
 use crate::document;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
 use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context};
 
-/// How often an overwritten change of somebody else is put back before giving up.
-const MERGE_ATTEMPTS: usize = 3;
+/// How often a merge is written before giving up: one that overwrote a change is repeated with that
+/// change in it. No more, because a change that comes between the two builds on the first, which
+/// lacked the other change: merging on would lose that one.
+const MERGE_ATTEMPTS: usize = 2;
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -119,7 +122,7 @@ impl Broker {
         let route = definition.route(environment, get.version.as_ref(), &project, &self.vaults)?;
 
         let reading = self.read_route(authorized, &route).await;
-        let named = |error| about(error, &get.name, route.version.as_ref());
+        let named = |error| about(error, &get.name, route.version.as_deref());
         let reading = reading.map_err(named)?;
         let format = definition.content.format;
         let value = present(reading.value, format, &route).map_err(named)?;
@@ -135,8 +138,7 @@ impl Broker {
         })
     }
 
-    /// Asks the vault. External ones are asked on the vaults' own runtime, where their connections
-    /// live; the managed one answers from memory.
+    /// Asks the vault: the managed one, which answers from memory, at once.
     pub(crate) async fn read_route(
         &self,
         authorized: &Authorized,
@@ -144,20 +146,15 @@ impl Broker {
     ) -> Result<Reading> {
         let cx = context(authorized);
         if !route.vault.capabilities().latest {
-            return route
-                .vault
-                .read(&cx, &route.address, route.version.as_ref())
-                .await;
+            let version = route.version.as_deref();
+            return route.vault.read(&cx, &route.address, version).await;
         }
         let route = route.clone();
-        let read = self.runtime.spawn(async move {
-            route
-                .vault
-                .read(&cx, &route.address, route.version.as_ref())
-                .await
-        });
-        read.await
-            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?
+        self.ask_vault(async move {
+            let version = route.version.as_deref();
+            route.vault.read(&cx, &route.address, version).await
+        })
+        .await
     }
 
     /// Stores a new value.
@@ -268,7 +265,10 @@ impl Broker {
             .map_err(|error| about(error, &definition.name, None))?
             .version;
         match latest == *wanted {
-            true => Ok(Fence::Current(definition.current(&route.place).cloned())),
+            true => Ok(Fence::Latest {
+                latest,
+                current: definition.current(&route.place).cloned(),
+            }),
             false => Err(version_mismatch(&definition.name)),
         }
     }
@@ -320,15 +320,24 @@ impl Broker {
                 .violation("definition.location", "has a pointer as property, which is read-only; name a top-level key to write it"));
         }
         let cx = context(authorized);
-        let read =
-            async |version: Option<&Id>| match route.vault.read(&cx, &route.address, version).await
-            {
-                Ok(reading) => Ok(Some(reading)),
-                Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
-                Err(error) => Err(error),
-            };
-        let (mut target, mut request) = (target, request);
+        let read = async |version: Option<&str>| match route
+            .vault
+            .read(&cx, &route.address, version)
+            .await
+        {
+            Ok(reading) => Ok(Some(reading)),
+            Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        let mut target = target;
+        let again = request.map(|(fresh, answer)| (fresh.again(), answer));
+        let mut request = request;
         let mut base = read(None).await?;
+        if let (Target::Existing(Fence::Latest { latest, .. }), Some(base)) = (&target, &base)
+            && base.version != *latest
+        {
+            return Err(version_mismatch(authorized_definition(authorized)?));
+        }
         let mut expected = base.as_ref().map(|reading| reading.version.clone());
         for _ in 0..MERGE_ATTEMPTS {
             let merged =
@@ -338,18 +347,23 @@ impl Broker {
                 ..value
             };
             let written = self
-                .write_value(authorized, target, route, write, request.take())
+                .write_value(authorized, target, route, write, request)
                 .await?;
             if written.replaced == expected {
                 return Ok(written.version);
             }
+            request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
             // Not known what was overwritten: the caller has to look.
             let Some(replaced) = written.replaced else {
                 break;
             };
-            base = read(Some(&replaced)).await?;
+            base = read(Some(replaced.as_str())).await?;
             expected = Some(written.version.clone());
             target = Target::Existing(Fence::Current(expected.clone()));
+        }
+        // Else a repeat would be told that all is well.
+        if let Some((fresh, _)) = &again {
+            self.forget_request(fresh).await?;
         }
         Err(Error::new(Reason::ValueChanged).with(Detail::Resource, authorized.resource()))
     }
@@ -391,15 +405,18 @@ impl Broker {
             .map(|token| Id::parse("page_token", token))
             .transpose()?;
         let cx = context(authorized);
-        let versions = route
-            .vault
-            .versions(&cx, &route.address, after.as_ref(), request.size)
+        let current = definition.current(&route.place).cloned();
+        let size = request.size;
+        let versions = self
+            .ask_vault(async move {
+                let (vault, address) = (route.vault, route.address);
+                vault.versions(&cx, &address, after.as_ref(), size).await
+            })
             .await?;
-        let current = definition.current(&route.place);
         let versions = versions
             .into_iter()
             .map(|info| {
-                let is_current = Some(&info.version) == current;
+                let is_current = Some(&info.version) == current.as_ref();
                 (info.version.to_string(), SecretVersion { info, is_current })
             })
             .collect();
@@ -444,7 +461,7 @@ impl Broker {
                 .vault
                 .set_state(&cx, &route.address, version, state)
                 .await;
-            let info = info.map_err(|e| about(e, name.definition(), Some(version)))?;
+            let info = info.map_err(|e| about(e, name.definition(), Some(version.as_str())))?;
             let is_current = Some(&info.version) == definition.current(&route.place);
             Ok(SecretVersion { info, is_current })
         })
@@ -487,12 +504,9 @@ fn check_shared(
 }
 
 /// Names in an error what the vault, which knows no names, could not.
-fn about(error: Error, name: &DefinitionName, version: Option<&Id>) -> Error {
-    match version {
-        Some(version) => error.with(
-            Detail::Resource,
-            VersionName::new(name.clone(), version.clone()),
-        ),
+fn about(error: Error, name: &DefinitionName, version: Option<&str>) -> Error {
+    match version.and_then(|version| Id::parse("version", version).ok()) {
+        Some(version) => error.with(Detail::Resource, VersionName::new(name.clone(), version)),
         None => error.with(Detail::Resource, name),
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use claviger_access::{Authorized, Directory};
 use claviger_access::{Call, Permission, Principal, Question, evaluate};
 use claviger_audit::Facts;
-use claviger_backend::{CallContext, Capabilities, Vault};
+use claviger_backend::{Capabilities, ListedSecret, Vault};
 use claviger_core::{
-    DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, VaultName,
+    DefinitionName, Detail, Error, Format, Id, ProjectName, Reason, Resource, Result, VaultName,
 };
 
 use crate::definition::Route;
 use crate::secrets::present;
-use crate::{Broker, context};
+use crate::{Broker, Page, PageRequest, context};
 
 /// Id and kind of Claviger's own vault, which is always there.
 pub(crate) const MANAGED: &str = "managed";
@@ -95,10 +95,10 @@ impl Broker {
     ) -> Result<(VaultView, Check)> {
         let authorized = self.authorize_anywhere(call, Permission::VaultsGet).await?;
         let result = match self.vaults.find(name.id()) {
-            Ok(vault) => Ok((
-                VaultView::of(vault),
-                vault.check(&context(&authorized)).await,
-            )),
+            Ok(vault) => {
+                let check = self.ask_whether_well(vault, context(&authorized)).await;
+                Ok((VaultView::of(vault), check))
+            }
             Err(error) => Err(error.at("name")),
         };
         let facts = Facts {
@@ -106,6 +106,45 @@ impl Broker {
             ..Facts::default()
         };
         self.audit.conclude(authorized, result, |_| facts).await
+    }
+
+    /// Lists the secrets of a vault that definitions of a project may point at.
+    ///
+    /// # Errors
+    /// See the RPC `ListVaultSecrets`.
+    pub async fn list_vault_secrets(
+        &self,
+        call: &Arc<Call>,
+        vault: &VaultName,
+        project: ProjectName,
+        request: &PageRequest,
+    ) -> Result<Page<ListedSecret>> {
+        let resource = Resource::Project(project);
+        let permissions = &[Permission::VaultsBrowse];
+        let authorized = self.authorize(call, permissions, resource, None).await?;
+        let result = self.browse(&authorized, vault, request).await;
+        let facts = Facts {
+            vault: Some(vault.id().clone()),
+            ..Facts::default()
+        };
+        self.audit.conclude(authorized, result, |_| facts).await
+    }
+
+    async fn browse(
+        &self,
+        authorized: &Authorized,
+        vault: &VaultName,
+        request: &PageRequest,
+    ) -> Result<Page<ListedSecret>> {
+        let project = self.project(authorized).await?.record.name.id().clone();
+        let found = self.vaults.find(vault.id());
+        let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
+        let (cx, after, size) = (context(authorized), request.after.clone(), request.size);
+        let listed =
+            self.ask_vault(async move { vault.list(&cx, &project, after.as_deref(), size).await });
+        let keyed = listed.await?.into_iter();
+        let keyed = keyed.map(|secret| (secret.name.clone(), secret)).collect();
+        Ok(Page::of(keyed, request))
     }
 
     /// Says where a definition leads and whether a read would work.
@@ -237,23 +276,16 @@ impl Broker {
                 check: audit,
             },
         ];
-        for vault in self.vaults.iter() {
-            let name = VaultName::new(vault.id().clone()).to_string();
-            let check = vault.check(&cx).await;
-            parts.push(PartStatus { name, check });
-        }
+        let vaults = self.check_vaults(cx).await.into_iter();
+        parts.extend(vaults.map(|(name, check)| PartStatus {
+            name: name.to_string(),
+            check,
+        }));
         Ok(parts)
     }
 
     /// Whether calls can be served at all: for the health service, which knows no caller.
     pub async fn is_serving(&self) -> bool {
         self.audit.is_healthy() && self.records.health().await.is_ok()
-    }
-}
-
-/// The context of calls that the daemon makes on its own.
-pub(crate) fn own_context() -> CallContext {
-    CallContext {
-        call_id: claviger_core::Uid::random(),
     }
 }

@@ -18,8 +18,10 @@ use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{Pending, Place, Route};
+use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
-use crate::{Broker, Definition, vaults};
+use crate::upkeep::own_context;
+use crate::{Broker, Definition};
 
 /// How often a change of a record is tried again when another one came in between.
 pub(crate) const ATTEMPTS: usize = 8;
@@ -45,6 +47,13 @@ pub(crate) enum Fence {
     None,
     /// This version, or none at all.
     Current(Option<Id>),
+    /// What it was when the vault, which others write to as well, had `latest`.
+    Latest {
+        /// The vault's own latest version.
+        latest: Id,
+        /// Our record then.
+        current: Option<Id>,
+    },
 }
 
 /// A value on its way to a vault.
@@ -125,6 +134,7 @@ impl Broker {
         let begun = self
             .begin_write(authorized, write_id, target, &route.place, request)
             .await?;
+        failpoints::reach(AFTER_PENDING);
         let cx = crate::context(authorized);
         let write = Write {
             write_id: begun.write_id,
@@ -132,7 +142,9 @@ impl Broker {
             format: value.format,
             adopt: value.is_adopting,
         };
-        match route.vault.write(&cx, &route.address, &write).await {
+        let written = route.vault.write(&cx, &route.address, &write).await;
+        failpoints::reach(AFTER_VAULT);
+        match written {
             Ok(written) => {
                 // The vault has the value: whatever fails now, the next settling makes it current.
                 self.finish_write(&begun, &written.version)
@@ -250,6 +262,7 @@ impl Broker {
                 (None, Some(request)) => batch.delete::<Request>(request, Expect::Any),
                 (None, None) => batch,
             };
+            failpoints::reach(BEFORE_CURRENT);
             if let Committed::At(_) = self.records.commit(batch).await? {
                 return Ok(());
             }
@@ -315,8 +328,10 @@ impl Broker {
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
     pub async fn settle_all(&self) -> Result<usize> {
-        let cx = vaults::own_context();
+        let cx = own_context();
         let mut unsettled = 0;
+        // Asked once: a start is not to wait for each write of a vault that hangs.
+        let mut silent: HashSet<Id> = HashSet::new();
         let mut after: Option<String> = None;
         loop {
             let page = self
@@ -332,6 +347,10 @@ impl Broker {
                 let stored = self.find_definition(name).await?;
                 let pending = stored.as_ref().and_then(|s| s.record.pending(place));
                 let settled = match (&stored, pending.filter(|p| p.write_id.to_string() == id)) {
+                    (Some(_), Some(_)) if silent.contains(&place.vault) => {
+                        unsettled += 1;
+                        continue;
+                    }
                     (Some(stored), Some(pending)) => {
                         self.settle(&cx, &stored.record, place, pending).await
                     }
@@ -341,6 +360,9 @@ impl Broker {
                 if let Err(error) = settled {
                     tracing::warn!(definition = %name, ?error, "pending write not settled");
                     unsettled += 1;
+                    if error.reason() == Reason::VaultUnreachable {
+                        silent.insert(place.vault.clone());
+                    }
                 }
             }
         }
@@ -403,11 +425,16 @@ fn check_free(definition: &Definition, place: &Place) -> Result<()> {
 }
 
 fn check_fence(definition: &Definition, place: &Place, fence: &Fence) -> Result<()> {
-    match fence {
-        Fence::Current(wanted) if definition.current(place) != wanted.as_ref() => {
-            Err(version_mismatch(&definition.name))
-        }
-        Fence::Current(_) | Fence::None => Ok(()),
+    let wanted = match fence {
+        Fence::None => return Ok(()),
+        Fence::Current(wanted)
+        | Fence::Latest {
+            current: wanted, ..
+        } => wanted,
+    };
+    match definition.current(place) == wanted.as_ref() {
+        true => Ok(()),
+        false => Err(version_mismatch(&definition.name)),
     }
 }
 

@@ -109,6 +109,9 @@ reasons! {
         "this project may not use that name in vault {vault}; ask whoever runs the daemon to add the name to vaults.{vault}.allow";
     /// A name breaks the rule for names.
     NameInvalid "NAME_INVALID" "a name is not valid";
+    /// More calls wait for a vault than its limits let through in time.
+    Overloaded "OVERLOADED"
+        "too many calls wait for vault {vault}; try again in a moment, or raise vaults.{vault}.concurrent_calls or calls_per_second";
     /// The payload's CRC-32C is not that of its bytes.
     PayloadCrcMismatch "PAYLOAD_CRC_MISMATCH" "the payload's bytes do not match its crc32c; send it again";
     /// The payload has no bytes.
@@ -300,10 +303,11 @@ impl Error {
         self
     }
 
-    /// Names the request field; the remedy is the reason's own text.
+    /// Names the request field; the remedy stays, or is the reason's own text.
     #[must_use]
     pub fn at(mut self, field: &'static str) -> Self {
-        let description = self.message();
+        let known = self.0.violation.take().map(|known| known.description);
+        let description = known.unwrap_or_else(|| self.message());
         self.0.violation = Some(FieldViolation { field, description });
         self
     }

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
-use claviger_backend::Allow;
+use claviger_backend::{Allow, Limits};
 use claviger_backend_aws::{Aws, AwsSettings};
 use claviger_core::Id;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) socket: PathBuf,
     /// A loopback address, if one is listened on.
     pub(crate) tcp: Option<SocketAddr>,
+    /// The loopback address of the admin listener, if there is one.
+    pub(crate) admin: Option<SocketAddr>,
     /// Where the root key comes from.
     pub(crate) root_key: RootKeySource,
     /// How log lines look.
@@ -61,8 +63,8 @@ pub(crate) struct Config {
 /// One configured vault.
 #[derive(Debug)]
 pub(crate) struct VaultConfig {
-    /// How long one call to it may take.
-    pub(crate) timeout: Duration,
+    /// How long a call to it may take, and how many there may be.
+    pub(crate) limits: Limits,
     /// Who may point at what in it.
     pub(crate) allow: Allow,
     /// What only its backend understands.
@@ -175,6 +177,7 @@ impl Config {
                     deleted_retention: file.deleted_retention,
                     socket,
                     tcp,
+                    admin: file.admin.map(|given| given.value),
                     root_key,
                     log_format: file.log_format,
                     log_filter,

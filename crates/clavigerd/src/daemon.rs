@@ -4,14 +4,14 @@ use std::error::Error as _;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
-use claviger_api::serve::{Limits, Listeners, bind_loopback};
-use claviger_api::{About, HealthReporter};
+use claviger_api::About;
+use claviger_api::serve::{Limits, Listeners, bind_loopback, serve};
 use claviger_audit::Audit;
 use claviger_backend::{Backend, Vault, Vaults};
 use claviger_backend_aws::Aws;
@@ -21,7 +21,7 @@ use claviger_core::{Clock, Error, Reason, SystemClock};
 use claviger_store::{OpenRefused, Records, SqliteStore};
 use rustix::fs::Mode;
 use rustix::process::Resource;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,12 +29,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, VaultSettings};
 use crate::ready;
 use crate::root_key;
+use crate::upkeep::Upkeep;
 
-/// How often records of old requests are removed.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
-
-/// How often the store is asked whether it is well; the audit log says so by itself.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// Connections on the admin listener: probes, not clients.
+const ADMIN_CONNECTIONS_MAX: usize = 16;
 
 /// Why the daemon does not run.
 #[derive(Debug)]
@@ -89,33 +87,34 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
         let (routes, health) = claviger_api::routes(Arc::clone(&broker), about)
             .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
 
-        let stop = stop_signal()?;
-        let helpers = CancellationToken::new();
-        let reporting = tokio_util::task::TaskTracker::new();
-        reporting.spawn(
-            helpers
-                .clone()
-                .run_until_cancelled_owned(report_health(Arc::clone(&broker), health)),
-        );
-        reporting.spawn(
-            helpers
-                .clone()
-                .run_until_cancelled_owned(sweep(Arc::clone(&broker))),
-        );
+        let admin = bind("listen.admin", config.admin).await?;
+        let admin_address = admin.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let (admin_routes, vault_health) = claviger_api::admin_routes(&broker)
+            .await
+            .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
 
-        ready::announce(config, address);
+        let stop = stop_signal()?;
+        let upkeep = Upkeep::start(&broker, health, vault_health);
+        ready::announce(config, address, admin_address);
         let tcp = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         tracing::info!(socket = %config.socket.display(), tcp, "serving");
         let limits = limits().map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let threads = available_parallelism().map_or(1, usize::from);
-        claviger_api::serve::serve(listeners, routes, limits, threads, stop)
-            .await
+        let serving = serve(listeners, routes, limits, threads, stop.clone());
+        let admin = Listeners {
+            unix: None,
+            tcp: admin,
+        };
+        let admin_limits = Limits {
+            connections_max: ADMIN_CONNECTIONS_MAX,
+            ..limits
+        };
+        let serving_admin = serve(admin, admin_routes, admin_limits, 1, stop);
+        tokio::try_join!(serving, serving_admin)
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
 
         broker.drain().await;
-        helpers.cancel();
-        reporting.close();
-        reporting.wait().await;
+        upkeep.stop().await;
         remove_own_socket(&config.socket, own_socket);
         tracing::info!("drained");
         Ok(())
@@ -198,12 +197,12 @@ async fn vaults(config: &Config, records: &Arc<Records>, clock: &Arc<dyn Clock>)
         let backend: Arc<dyn Backend> = match &vault.settings {
             VaultSettings::Aws(settings) => {
                 let store_id = records.keyring().store_id();
-                Arc::new(Aws::new(settings, store_id, vault.timeout, clock).await)
+                Arc::new(Aws::new(settings, store_id, vault.limits.timeout, clock).await)
             }
             VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
         };
         let allow = vault.allow.clone();
-        vaults.push(Vault::new(id.clone(), backend, vault.timeout, allow));
+        vaults.push(Vault::new(id.clone(), backend, &vault.limits, allow));
     }
     Vaults::new(vaults)
 }
@@ -241,15 +240,17 @@ async fn listen(config: &Config) -> Result<Listeners, Stop> {
     let unix = UnixListener::bind(socket);
     rustix::process::umask(umask);
     let unix = unix.map_err(|error| refused(&error))?;
-    let tcp = match config.tcp {
-        None => None,
-        Some(address) => Some(
-            bind_loopback(address)
-                .await
-                .map_err(|error| Stop::refused(format!("listen.tcp {address}: {error}")))?,
-        ),
-    };
+    let tcp = bind("listen.tcp", config.tcp).await?;
+    let unix = Some(unix);
     Ok(Listeners { unix, tcp })
+}
+
+async fn bind(key: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Stop> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let refused = |error| Stop::refused(format!("{key} {address}: {error}"));
+    bind_loopback(address).await.map_err(refused).map(Some)
 }
 
 /// Makes place for our socket: only a socket of ours that nobody listens on is removed.
@@ -304,29 +305,4 @@ fn stop_signal() -> Result<CancellationToken, Stop> {
         stopped.cancel();
     });
     Ok(stop)
-}
-
-/// Keeps the health service true: not serving while the audit log cannot be written or the store
-/// does not answer.
-async fn report_health(broker: Arc<Broker>, health: HealthReporter) {
-    let mut audit = broker.audit().watch_health();
-    let mut due = tokio::time::interval(HEALTH_INTERVAL);
-    loop {
-        audit.mark_unchanged();
-        claviger_api::report_health(&health, broker.is_serving().await).await;
-        tokio::select! {
-            _ = due.tick() => {}
-            Ok(()) = audit.changed() => {}
-        }
-    }
-}
-
-async fn sweep(broker: Arc<Broker>) {
-    let mut due = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        due.tick().await;
-        if let Err(error) = broker.sweep_requests().await {
-            tracing::warn!(?error, "records of old requests not removed");
-        }
-    }
 }

@@ -12,6 +12,7 @@ mod logging;
 mod query;
 mod ready;
 mod root_key;
+mod upkeep;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

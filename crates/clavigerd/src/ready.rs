@@ -7,10 +7,11 @@ use crate::config::Config;
 
 /// Prints the ready line and, with `--dev`, lines to copy into bash. Values go through standard
 /// input: nothing secret is in an argument or in the history.
-pub(crate) fn announce(config: &Config, tcp: Option<SocketAddr>) {
+pub(crate) fn announce(config: &Config, tcp: Option<SocketAddr>, admin: Option<SocketAddr>) {
     let socket = config.socket.display().to_string();
     let address = tcp.map_or_else(|| "-".to_owned(), |address| address.to_string());
-    let mut text = format!("clavigerd ready unix={socket} tcp={address}\n");
+    let admin = admin.map_or_else(String::new, |admin| format!(" admin={admin}"));
+    let mut text = format!("clavigerd ready unix={socket} tcp={address}{admin}\n");
     if config.is_dev {
         text.push_str(&unix_lines(&quoted(&socket)));
         if let Some(address) = tcp {

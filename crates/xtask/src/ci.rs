@@ -1,10 +1,12 @@
 //! The steps of `cargo xtask ci`. A new check is one more row of [`STEPS`].
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Context, Result, deps, docs, run, tools};
+use crate::{Context, Result, deps, docs, new_backend, policies, run, tools};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {
@@ -49,6 +51,16 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("clippy", "no warning anywhere", clippy).lint(),
     Step::new("doc", "the documentation builds without warning", doc),
     Step::new("check-docs", "files that prose names exist", docs::check),
+    Step::new(
+        "check-policies",
+        "cloud policies allow the calls made",
+        policies::check,
+    ),
+    Step::new(
+        "check-new-backend",
+        "a new backend compiles and is red",
+        new_backend::check,
+    ),
     Step::new("test", "unit and integration tests", test).with_arguments(),
     Step::new("build", "the daemon in release mode", build),
     Step::new("e2e", "tests of the built daemon", e2e).with_arguments(),
@@ -91,7 +103,7 @@ fn run_steps(cx: &mut Context, steps: impl Iterator<Item = &'static Step>) -> Re
     }
     println!();
     for (name, duration) in took {
-        println!("{name:<12}{:>8.1} s", duration.as_secs_f64());
+        println!("{name:<18}{:>8.1} s", duration.as_secs_f64());
     }
     outcome
 }
@@ -160,6 +172,16 @@ fn build(cx: &mut Context) -> Result {
     run(&mut cx.cargo(&["build", "--release", "-p", "clavigerd"]))
 }
 
+/// The daemon that tests can kill in the middle of a write, out of the way of the one that ships.
+fn build_with_failpoints(cx: &Context) -> Result<PathBuf> {
+    let scope = ["build", "--release", "-p", "clavigerd"];
+    run(cx.cargo(&scope).args(["--features", "failpoints"]))?;
+    let program = cx.target().join("tools/clavigerd-failpoints");
+    fs::create_dir_all(cx.target().join("tools"))?;
+    fs::copy(cx.target().join("release/clavigerd"), &program)?;
+    Ok(program)
+}
+
 /// Tells the tests by environment variables where the daemon and its peers are. Run by itself it
 /// builds the daemon first, so that nobody tests yesterday's.
 fn e2e(cx: &mut Context) -> Result {
@@ -167,6 +189,7 @@ fn e2e(cx: &mut Context) -> Result {
         println!("no package {E2E}: nothing to run");
         return Ok(());
     }
+    let failing = build_with_failpoints(cx)?;
     build(cx)?;
     let mut command = cx.cargo(&["test", "-p", E2E, "--no-fail-fast", "--"]);
     command
@@ -175,6 +198,7 @@ fn e2e(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_CLAVIGERD",
             cx.target().join("release/clavigerd"),
         )
+        .env("CLAVIGER_TEST_FAILPOINTS", failing)
         .env("CLAVIGER_TEST_GRPCURL", tools::grpcurl(cx)?)
         .env(
             "CLAVIGER_TEST_MOTO",

@@ -1,8 +1,8 @@
 //! Developer commands: `cargo xtask` lists them, `cargo xtask ci` is what every commit must pass.
 //!
 //! Runs other programs and reads the tree; knows nothing of what the daemon does. [`ci`] has the
-//! list of steps, [`tools`] installs what they need, [`deps`] and [`docs`] are the checks written
-//! here.
+//! list of steps, [`tools`] installs what they need, [`deps`], [`docs`], [`policies`] and
+//! [`new_backend`] are the checks written here.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -13,6 +13,8 @@
 mod ci;
 mod deps;
 mod docs;
+mod new_backend;
+mod policies;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -88,19 +90,21 @@ fn bench(cx: &mut Context) -> Result {
 fn usage() -> String {
     let steps = ci::STEPS
         .iter()
-        .map(|step| format!("  {:<12}{}\n", step.name, step.about))
+        .map(|step| format!("  {:<20}{}\n", step.name, step.about))
         .collect::<String>();
     format!(
         "usage: cargo xtask COMMAND\n\n  \
-         ci          all steps below, in this order, stopping at the first failure\n  \
-         lint        the quick ones: fmt, check-deps, buf, deny, clippy\n  \
-         bench NAME  run one benchmark in release mode\n\nsteps:\n{steps}"
+         ci                  all steps below, in this order, stopping at the first failure\n  \
+         lint                the quick ones: fmt, check-deps, buf, deny, clippy\n  \
+         bench NAME          run one benchmark in release mode\n  \
+         new-backend NAME    make the crate of a new kind of vault\n\nsteps:\n{steps}"
     )
 }
 
 fn dispatch(command: &str, extra: Vec<String>) -> Result<ExitCode> {
     let step = ci::STEPS.iter().find(|step| step.name == command);
-    let takes_arguments = command == "bench" || step.is_some_and(|step| step.takes_arguments);
+    let takes_arguments = ["bench", "new-backend"].contains(&command)
+        || step.is_some_and(|step| step.takes_arguments);
     if !takes_arguments && !extra.is_empty() {
         return Err(format!("{command} takes no arguments\n\n{}", usage()).into());
     }
@@ -109,6 +113,7 @@ fn dispatch(command: &str, extra: Vec<String>) -> Result<ExitCode> {
         ("ci", _) => return Ok(ci::run_all(&mut cx)),
         ("lint", _) => ci::run_lints(&mut cx)?,
         ("bench", _) => bench(&mut cx)?,
+        ("new-backend", _) => new_backend::command(&mut cx)?,
         (_, Some(step)) => (step.run)(&mut cx)?,
         (_, None) => return Err(format!("no command {command}\n\n{}", usage()).into()),
     }

@@ -58,7 +58,12 @@ impl Home {
 
     /// The daemon's program, to be run with these arguments.
     pub fn clavigerd(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(tools::clavigerd());
+        self.program(tools::clavigerd(), arguments)
+    }
+
+    /// Another build of it.
+    pub fn program(&self, program: PathBuf, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
@@ -132,6 +137,11 @@ impl Daemon {
     /// The TCP address that line names.
     pub fn tcp(&self) -> SocketAddr {
         self.word("tcp=").parse().expect("an address")
+    }
+
+    /// The address of the admin listener that it names if there is one.
+    pub fn admin(&self) -> SocketAddr {
+        self.word("admin=").parse().expect("an address")
     }
 
     fn word(&self, key: &str) -> &str {

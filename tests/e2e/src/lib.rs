@@ -11,13 +11,15 @@
     reason = "part of the tests: whatever goes wrong here has to end the test"
 )]
 
+mod aws_stub;
 mod client;
 mod daemon;
 mod moto;
 mod random;
 pub mod tools;
 
+pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
 pub use client::{Client, reason};
 pub use daemon::{Daemon, Home};
-pub use moto::{Moto, REGION};
+pub use moto::{Console, Moto, REGION};
 pub use random::Random;

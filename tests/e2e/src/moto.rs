@@ -1,11 +1,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::aws_stub::{AwsReply, AwsRequest};
 use crate::tools;
 
 /// Region of every secret in the emulator.
@@ -15,9 +15,13 @@ pub const REGION: &str = "eu-central-1";
 #[derive(Debug)]
 pub struct Moto {
     process: Child,
+    console: Console,
+}
+
+/// Calls Secrets Manager as an administrator does past Claviger.
+#[derive(Clone, Debug)]
+pub struct Console {
     address: String,
-    log: Receiver<String>,
-    marks: usize,
 }
 
 impl Moto {
@@ -36,28 +40,45 @@ impl Moto {
             .map_while(Result::ok)
             .find_map(|line| Some(line.split_once("Running on http://")?.1.trim().to_owned()))
             .expect("moto says where it listens");
-        let (sender, log) = mpsc::channel();
-        // Reads on when nobody listens, so that moto never blocks on a full pipe.
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                sender.send(line).ok();
-            }
-        });
+        // Its log is not looked at, but moto must never block on a full pipe.
+        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Self {
             process,
-            address,
-            log,
-            marks: 0,
+            console: Console { address },
         }
     }
 
     /// What goes into `endpoint_url`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.console.address)
     }
 
-    /// Calls Secrets Manager as an administrator does past Claviger.
+    /// For use beside this value, in another thread for example.
+    pub fn console(&self) -> Console {
+        self.console.clone()
+    }
+
+    /// See [`Console::call`].
     pub fn call(&self, action: &str, request: &Value) -> Value {
+        self.console.call(action, request)
+    }
+
+    /// See [`Console::value`].
+    pub fn value(&self, secret: &str) -> String {
+        self.console.value(secret)
+    }
+}
+
+impl Console {
+    /// Makes a call that succeeds.
+    pub fn call(&self, action: &str, request: &Value) -> Value {
+        let (status, body) = self.answer(action, request);
+        assert_eq!(status, 200, "{action}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Makes a call and returns status and body.
+    pub fn answer(&self, action: &str, request: &Value) -> (u16, String) {
         let body = request.to_string();
         let answer = self.send(&format!(
             "POST / HTTP/1.1\r\n\
@@ -72,27 +93,42 @@ impl Moto {
             body.len(),
         ));
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.starts_with("HTTP/1.1 200"), "{action}: {answer}");
-        serde_json::from_str(body).expect("JSON")
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
+    /// Answers a call that came to the stub.
+    pub fn play(&self, request: &AwsRequest) -> AwsReply {
+        let (status, body) = self.answer(&request.operation, &request.body);
+        AwsReply::Answer(status, String::new(), body)
     }
 
     /// The current value of a secret.
     pub fn value(&self, secret: &str) -> String {
-        let found = self.call("GetSecretValue", &json!({ "SecretId": secret }));
-        let text = found.get("SecretString").and_then(Value::as_str);
-        text.expect("a text").to_owned()
+        let (_, value) = self.current(secret);
+        value
     }
 
-    /// How many calls to a service moto answered since this was asked last.
-    pub fn calls(&mut self) -> usize {
-        self.marks += 1;
-        let mark = format!("/moto-api/?mark={} ", self.marks);
-        let address = &self.address;
-        self.send(&format!(
-            "GET {mark}HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        ));
-        let lines = self.log.iter().take_while(|line| !line.contains(&mark));
-        lines.filter(|line| line.contains("\"POST / ")).count()
+    /// The current version of a secret and its value.
+    pub fn current(&self, secret: &str) -> (String, String) {
+        // Without the label moto gives the newest, which need not be the current one.
+        let request = json!({ "SecretId": secret, "VersionStage": "AWSCURRENT" });
+        let found = self.call("GetSecretValue", &request);
+        let text = |key: &str| found.get(key).and_then(Value::as_str).map(str::to_owned);
+        (
+            text("VersionId").expect("a version"),
+            text("SecretString").expect("a text"),
+        )
+    }
+
+    /// Stores a value as somebody does in the console, and returns its version.
+    pub fn put(&self, secret: &str, text: &str) -> String {
+        let token = uuid::Uuid::new_v4();
+        let request =
+            json!({ "SecretId": secret, "SecretString": text, "ClientRequestToken": token });
+        let put = self.call("PutSecretValue", &request);
+        let version = put.get("VersionId").and_then(Value::as_str);
+        version.expect("a version").to_owned()
     }
 
     fn send(&self, request: &str) -> String {

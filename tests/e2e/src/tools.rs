@@ -9,6 +9,11 @@ pub fn clavigerd() -> PathBuf {
     program("CLAVIGER_TEST_CLAVIGERD")
 }
 
+/// The daemon with failpoints, which nothing that ships has.
+pub fn failing_clavigerd() -> PathBuf {
+    program("CLAVIGER_TEST_FAILPOINTS")
+}
+
 /// The tool operators use.
 pub fn grpcurl() -> PathBuf {
     program("CLAVIGER_TEST_GRPCURL")

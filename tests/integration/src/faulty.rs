@@ -1,6 +1,6 @@
 //! A vault and a disk of ours that fail on demand. Neither is an emulator of anybody's product.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use claviger_audit::Sink;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
+    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
+    Write, Written,
 };
 use claviger_core::{Error, Id, Reason, Result, SecretBytes, Uid};
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ pub enum Fault {
 pub enum Verb {
     /// [`Backend::find_write`]: what settling asks.
     FindWrite,
+    /// [`Backend::list`].
+    List,
     /// [`Backend::read`].
     Read,
     /// [`Backend::write`].
@@ -45,6 +48,7 @@ pub struct FaultyBackend {
     faults: watch::Sender<HashMap<Verb, Fault>>,
     entered: watch::Sender<HashMap<Verb, usize>>,
     secrets: Mutex<HashMap<(Uid, String), Vec<Stored>>>,
+    foreign: Mutex<BTreeSet<String>>,
 }
 
 struct Stored {
@@ -70,6 +74,12 @@ impl FaultyBackend {
         self.faults.send_modify(|faults| {
             faults.insert(verb, fault);
         });
+    }
+
+    /// Has secrets of these names that Claviger did not make.
+    pub fn add_foreign(&self, names: &[&str]) {
+        let mut foreign = self.foreign.lock().expect("nobody panics in here");
+        foreign.extend(names.iter().map(|&name| name.to_owned()));
     }
 
     /// From now on everything works.
@@ -125,7 +135,7 @@ impl Backend for FaultyBackend {
             property: false,
             version: false,
             latest: false,
-            list: false,
+            list: true,
             disable_version: true,
             destroy_version: true,
             value_bytes_max: 64 * 1024,
@@ -140,20 +150,21 @@ impl Backend for FaultyBackend {
         &self,
         _: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.suffer(Verb::Read).await?;
         let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
+        let version = Id::parse("version", version)?;
         let secrets = self.secrets();
         let stored = secrets
             .get(&key(address))
-            .and_then(|versions| versions.get(index_of(version)?))
+            .and_then(|versions| versions.get(index_of(&version)?))
             .ok_or_else(|| Error::new(Reason::VersionNotFound))?;
         match stored.state {
             VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
             VersionState::Enabled => Ok(Reading {
-                version: version.clone(),
+                version,
                 value: stored.value.duplicate(),
             }),
         }
@@ -204,6 +215,30 @@ impl Backend for FaultyBackend {
             .last()
             .is_some_and(|last| last.write_id == write_id);
         Ok(is_newest.then(|| version_of(versions.len())))
+    }
+
+    async fn list(
+        &self,
+        _: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        self.suffer(Verb::List).await?;
+        let foreign = self.foreign.lock().expect("nobody panics in here").clone();
+        let foreign = foreign.into_iter().map(|name| (name, false));
+        let mut names: BTreeMap<String, bool> = foreign.collect();
+        let ours = self.secrets();
+        names.extend(ours.keys().map(|(_, name)| (name.clone(), true)));
+        let wanted = names
+            .into_iter()
+            .filter(|(name, _)| is_wanted(name) && after.is_none_or(|after| name.as_str() > after));
+        let listed = |(name, is_ours)| ListedSecret {
+            name,
+            is_ours,
+            change_time: None,
+        };
+        Ok(wanted.take(limit).map(listed).collect())
     }
 
     async fn versions(

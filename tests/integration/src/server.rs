@@ -9,7 +9,7 @@ use std::time::Duration;
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, bind_loopback};
 use claviger_audit::Audit;
-use claviger_backend::{Allow, Backend, Vault, Vaults};
+use claviger_backend::{Allow, Backend, Limits as VaultLimits, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Id, ManualClock};
@@ -45,8 +45,10 @@ pub struct FaultyVault {
     pub id: &'static str,
     /// Outlives restarts, as a cloud would.
     pub backend: Arc<FaultyBackend>,
-    /// How long a call may take; a pending write older than this is settled.
-    pub timeout: Duration,
+    /// How long a call may take, and how many; a pending write older than that is settled.
+    pub limits: VaultLimits,
+    /// Who may point at what in it.
+    pub allow: Allow,
 }
 
 /// What a server is made of.
@@ -80,7 +82,8 @@ impl Options {
         let vault = FaultyVault {
             id: "faulty",
             backend: Arc::clone(backend),
-            timeout: Duration::from_secs(10),
+            limits: VaultLimits::timeout(Duration::from_secs(10)),
+            allow: Allow::everything(),
         };
         Self {
             vaults: vec![vault],
@@ -289,7 +292,7 @@ impl Start {
         fs::remove_file(&socket).ok();
         let tcp = bind_loopback(([127, 0, 0, 1], 0).into()).await;
         let listeners = Listeners {
-            unix: UnixListener::bind(&socket).expect("a socket"),
+            unix: Some(UnixListener::bind(&socket).expect("a socket")),
             tcp: Some(tcp.expect("a port")),
         };
         let tcp = listeners.tcp.as_ref().expect("set").local_addr();
@@ -329,7 +332,7 @@ impl Start {
         let managed = Vault::new(
             Id::from_static(Managed::KIND),
             Arc::new(managed),
-            Duration::from_secs(10),
+            &VaultLimits::timeout(Duration::from_secs(10)),
             Allow::everything(),
         );
         let faulty = self.options.vaults.iter().map(|vault| {
@@ -337,8 +340,8 @@ impl Start {
             Vault::new(
                 Id::from_static(vault.id),
                 backend,
-                vault.timeout,
-                Allow::everything(),
+                &vault.limits,
+                vault.allow.clone(),
             )
         });
         Vaults::new(faulty.chain([managed]))

@@ -53,7 +53,7 @@ mod support {
     }
 
     pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {
-        let error = aws.read(&cx(), &address(), version).await;
+        let error = aws.read(&cx(), &address(), version.map(Id::as_str)).await;
         safe(error.expect_err("the read fails"))
     }
 

@@ -95,7 +95,7 @@ pub(crate) async fn put(
 }
 
 pub(crate) async fn read(azure: &Azure, address: &Address, version: Option<&Id>) -> Result<String> {
-    let reading = azure.read(&cx(), address, version).await?;
+    let reading = azure.read(&cx(), address, version.map(Id::as_str)).await?;
     Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
 }
 

@@ -367,7 +367,7 @@ async fn names_and_versions_that_would_lead_elsewhere_are_never_sent() {
     }
     for version in ["latest", "0123456789ABCDEF0123456789ABCDEF", "()"] {
         let version = Id::parse("version", version).expect("an id");
-        let error = azure.read(&cx(), &address(), Some(&version)).await;
+        let error = azure.read(&cx(), &address(), Some(version.as_str())).await;
         assert_eq!(error.expect_err("none").reason(), Reason::VersionNotFound);
         let set = switch(&azure, &version, VersionState::Enabled).await;
         assert_eq!(set.expect_err("none").reason(), Reason::VersionNotFound);

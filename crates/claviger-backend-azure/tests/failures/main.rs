@@ -65,7 +65,7 @@ mod support {
     /// Within its deadline, as in the daemon.
     pub(crate) fn vault(azure: Azure, timeout: Duration) -> Vault {
         let id = Id::from_static("acme");
-        Vault::new(id, Arc::new(azure), timeout, Allow::everything())
+        Vault::new(id, Arc::new(azure), &claviger_backend::Limits::timeout(timeout), Allow::everything())
     }
 
     pub(crate) fn cx() -> CallContext {
@@ -86,7 +86,7 @@ mod support {
     }
 
     pub(crate) async fn read_fails(azure: &Azure, version: Option<&Id>) -> Error {
-        let error = azure.read(&cx(), &address(), version).await;
+        let error = azure.read(&cx(), &address(), version.map(Id::as_str)).await;
         safe(error.expect_err("the read fails"))
     }
 

@@ -130,7 +130,7 @@ async fn link_to_another_origin_is_not_followed() {
             (VERSIONS, vec![Reply::json(200, page), last()]),
         ]);
         let azure = azure(&stub, LONG);
-        let listed = azure.list(&cx(), None, 10).await;
+        let listed = azure.list(&cx(), &|_| true, None, 10).await;
         let error = safe(listed.expect_err(link));
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{link}");
         let versions = azure.versions(&cx(), &address(), None, 10).await;
@@ -150,7 +150,7 @@ async fn pages_go_on_with_the_port_in_the_link_and_may_be_empty() {
     let two = r#"{"value":[{"id":"https://acme.vault.azure.net/secrets/a-two"}],"nextLink":null}"#;
     let pages = [one, empty, two].map(|page| Reply::json(200, page));
     let stub = Stub::new(vec![("GET /secrets", pages.to_vec())]);
-    let listed = azure(&stub, LONG).list(&cx(), None, 10).await;
+    let listed = azure(&stub, LONG).list(&cx(), &|_| true, None, 10).await;
     let names: Vec<String> = listed
         .expect("listed")
         .into_iter()

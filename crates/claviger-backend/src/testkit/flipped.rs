@@ -78,7 +78,7 @@ impl Backend for Flipped {
         &self,
         cx: &CallContext,
         address: &Address,
-        version: Option<&Id>,
+        version: Option<&str>,
     ) -> Result<Reading> {
         self.backend.read(cx, address, version).await
     }
@@ -101,10 +101,11 @@ impl Backend for Flipped {
     async fn list(
         &self,
         cx: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        self.backend.list(cx, after, limit).await
+        self.backend.list(cx, is_wanted, after, limit).await
     }
     async fn versions(
         &self,

@@ -8,9 +8,12 @@ use crate::{Address, ListedSecret};
 /// Longest listing the suite reads.
 const LISTED_MAX: usize = 10_000;
 
+/// Every name is wanted.
+const ANY: fn(&str) -> bool = |_| true;
+
 impl Suite {
     pub(super) async fn listing_works_as_declared(&self) {
-        let before = self.backend.list(&self.cx, None, LISTED_MAX).await;
+        let before = self.backend.list(&self.cx, &ANY, None, LISTED_MAX).await;
         if !self.backend.capabilities().list {
             let error = before.expect_err("listing works although it is not declared");
             assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
@@ -25,7 +28,7 @@ impl Suite {
         }
         expected.sort();
         for page_size in [1, 5, LISTED_MAX] {
-            let listed = self.listed_in_pages(page_size).await;
+            let listed = self.listed_in_pages(page_size, ANY).await;
             assert!(
                 listed.iter().all(|secret| secret.is_ours),
                 "a secret of ours is listed as foreign"
@@ -33,13 +36,28 @@ impl Suite {
             let names: Vec<String> = listed.into_iter().map(|secret| secret.name).collect();
             assert_eq!(names, expected, "secrets are missing or not sorted");
         }
+        let last = expected.pop().unwrap_or_default();
+        let listed = self.listed_in_pages(1, |name| name == last).await;
+        let names: Vec<String> = listed.into_iter().map(|secret| secret.name).collect();
+        assert_eq!(
+            names,
+            [last],
+            "a page holds what is not wanted, or less than it could"
+        );
     }
 
-    async fn listed_in_pages(&self, page_size: usize) -> Vec<ListedSecret> {
+    async fn listed_in_pages(
+        &self,
+        page_size: usize,
+        is_wanted: impl Fn(&str) -> bool + Sync,
+    ) -> Vec<ListedSecret> {
         let mut listed: Vec<ListedSecret> = Vec::new();
         loop {
             let after = listed.last().map(|secret| secret.name.as_str());
-            let page = self.backend.list(&self.cx, after, page_size).await;
+            let page = self
+                .backend
+                .list(&self.cx, &is_wanted, after, page_size)
+                .await;
             let page = page.expect("listed");
             assert!(page.len() <= page_size, "a page is longer than asked");
             if page.is_empty() {
@@ -60,7 +78,7 @@ impl Suite {
     }
 
     async fn is_listed_as_ours(&self, name: &str) -> Option<bool> {
-        let listed = self.backend.list(&self.cx, None, LISTED_MAX).await;
+        let listed = self.backend.list(&self.cx, &ANY, None, LISTED_MAX).await;
         let mut listed = listed.expect("listed").into_iter();
         let found = listed.find(|secret| secret.name == name);
         found.map(|secret| secret.is_ours)

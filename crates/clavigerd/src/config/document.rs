@@ -308,6 +308,22 @@ impl<'a> Table<'a> {
         given.map_or(default, |given| given.value)
     }
 
+    /// The whole number under `key`.
+    pub(crate) fn number(&mut self, key: &str, allowed: RangeInclusive<u32>) -> Option<u32> {
+        let (place, value) = self.find(key)?;
+        let number = value.as_integer().and_then(|number| {
+            let digits = number.as_str().replace('_', "");
+            u32::from_str_radix(&digits, number.radix()).ok()
+        });
+        let number = number.filter(|number| allowed.contains(number));
+        if number.is_none() {
+            let (from, to) = (allowed.start(), allowed.end());
+            let remedy = format!("is not a whole number from {from} to {to}");
+            self.problems.add(place, remedy);
+        }
+        number
+    }
+
     /// The absolute path under `key`.
     pub(crate) fn path(&mut self, key: &str) -> Option<Given<PathBuf>> {
         self.parsed(key, |text| {

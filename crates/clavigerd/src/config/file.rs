@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use claviger_backend::{Allow, NamePattern, Rule};
+use claviger_backend::{Allow, CONCURRENT_CALLS_DEFAULT, Limits, NamePattern, Rule};
 use claviger_core::{Id, List};
 use tracing_subscriber::filter::Targets;
 
@@ -20,7 +20,11 @@ const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * DAY.as_secs());
 const RETENTION_MAX: Duration = Duration::from_secs(3650 * DAY.as_secs());
 const VAULT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const VAULT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
-const VAULT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Less than a call to the daemon may take.
+const VAULT_TIMEOUT_MAX: Duration = Duration::from_secs(25);
+
+const CONCURRENT_CALLS_MAX: u32 = 1024;
+const CALLS_PER_SECOND_MAX: u32 = 100_000;
 
 /// Id and kind of Claviger's own vault, which is there whether the file mentions it or not.
 const MANAGED: &str = "managed";
@@ -31,6 +35,7 @@ pub(super) struct ConfigFile {
     pub(super) deleted_retention: Duration,
     pub(super) socket: Option<Given<PathBuf>>,
     pub(super) tcp: Option<Given<SocketAddr>>,
+    pub(super) admin: Option<Given<SocketAddr>>,
     pub(super) root_key_file: Option<Given<PathBuf>>,
     pub(super) log_format: LogFormat,
     pub(super) log_filter: Option<Given<Targets>>,
@@ -44,8 +49,13 @@ impl ConfigFile {
         let data_dir = root.path("data_dir");
         let allowed = Duration::from_secs(1)..=RETENTION_MAX;
         let deleted_retention = root.duration("deleted_retention", allowed, RETENTION_DEFAULT);
-        let (socket, tcp) = root.table("listen", |listen| {
-            (listen.path("socket"), listen.parsed("tcp", parse_loopback))
+        let (socket, tcp, admin) = root.table("listen", |listen| {
+            let tcp = listen.parsed("tcp", parse_loopback);
+            (
+                listen.path("socket"),
+                tcp,
+                listen.parsed("admin", parse_loopback),
+            )
         });
         let root_key_file = root.table("root_key", |root_key| root_key.path("file"));
         let (log_format, log_filter) = root.table("log", |log| {
@@ -57,6 +67,7 @@ impl ConfigFile {
             deleted_retention,
             socket,
             tcp,
+            admin,
             root_key_file,
             log_format: log_format.map_or_else(LogFormat::default, |given| given.value),
             log_filter,
@@ -110,20 +121,31 @@ fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<Vau
     let allowed = VAULT_TIMEOUT_MIN..=VAULT_TIMEOUT_MAX;
     let timeout = vault.duration("timeout", allowed, VAULT_TIMEOUT_DEFAULT);
     let Some(kind) = read_kind(vault, id, kinds) else {
-        vault.skip("settings");
-        vault.skip("allow");
+        for key in ["settings", "allow", "concurrent_calls", "calls_per_second"] {
+            vault.skip(key);
+        }
         return None;
     };
-    let allow = match kind.name {
-        // Reached only through the definitions that its values belong to.
-        MANAGED => Allow::everything(),
-        _ => read_allow(vault),
+    let (allow, limits) = match kind.name {
+        // Reached only through the definitions that its values belong to, and no other system.
+        MANAGED => (Allow::everything(), Limits::timeout(timeout)),
+        _ => (read_allow(vault), read_limits(vault, timeout)),
     };
     Some(VaultConfig {
-        timeout,
+        limits,
         allow,
         settings: vault.table("settings", kind.read_settings),
     })
+}
+
+fn read_limits(vault: &mut Table<'_>, timeout: Duration) -> Limits {
+    let concurrent = vault.number("concurrent_calls", 1..=CONCURRENT_CALLS_MAX);
+    let concurrent = concurrent.and_then(|calls| usize::try_from(calls).ok());
+    Limits {
+        timeout,
+        concurrent_calls: Some(concurrent.unwrap_or(CONCURRENT_CALLS_DEFAULT)),
+        calls_per_second: vault.number("calls_per_second", 1..=CALLS_PER_SECOND_MAX),
+    }
 }
 
 fn read_allow(vault: &mut Table<'_>) -> Allow {

@@ -126,10 +126,10 @@ c.toml:11: root_key.files: is not a key; did you mean file? (keys here: file)
 c.toml:14: log.format: is not a log format; write \"text\" or \"json\"
 c.toml:15: log.filter: is not a log filter; write a level (off, error, warn, info, debug or trace), then module=level pairs, all with commas between: warn,claviger_broker=debug
 c.toml:18: audit.file: is not an absolute path; write it out, `~` and variables are not expanded
-c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 1m
+c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 25s
 c.toml:23: vaults.managed.settings.canary-value: is not a key (keys here: none)
 c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, cloud, managed
-c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, kind, settings, timeout)
+c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, kind, settings, timeout)
 c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, cloud, managed
 c.toml:32: vaults.cloud.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
 c.toml:34: vaults.cloud.settings.tags.x: is not a key (keys here: owner)
@@ -220,7 +220,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!((config.tcp, config.is_dev), (None, false));
     let [(id, vault)] = Vec::from_iter(config.vaults).try_into().unwrap();
     assert_eq!(id.as_str(), "managed");
-    assert_eq!(vault.timeout, Duration::from_secs(5));
+    assert_eq!(vault.limits.timeout, Duration::from_secs(5));
 
     case.environment.xdg_state_home = Some(case.path("state"));
     case.environment.xdg_config_home = Some(case.path("config"));
@@ -255,7 +255,7 @@ vaults.eu = { kind = "cloud", allow = [], timeout = "250ms", settings.region = "
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.log_filter.default_level(), Some(LevelFilter::WARN));
     let eu = &config.vaults[&Id::from_static("eu")];
-    assert_eq!(eu.timeout, Duration::from_millis(250));
+    assert_eq!(eu.limits.timeout, Duration::from_millis(250));
     assert!(config.vaults.contains_key(&Id::from_static("managed")));
 
     case.environment.log_filter = Some("debug".to_owned());
@@ -442,8 +442,8 @@ fn the_example_is_right_as_it_is_and_with_every_default_written_out() {
     assert_eq!(shipped.audit_file, whole.audit_file);
     let managed = Id::from_static("managed");
     assert_eq!(
-        shipped.vaults[&managed].timeout,
-        whole.vaults[&managed].timeout
+        shipped.vaults[&managed].limits,
+        whole.vaults[&managed].limits
     );
 }
 

@@ -8,6 +8,7 @@
 
 mod aws;
 mod connections;
+mod crashes;
 mod drain;
 mod integrity;
 mod printed_lines;
@@ -16,4 +17,5 @@ mod readme;
 mod refusals;
 mod restart;
 mod status;
+mod upkeep;
 mod writers;

@@ -25,7 +25,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 async fn patient() -> (Server, Client, Arc<FaultyBackend>) {
     let vault = FaultyBackend::new();
     let mut options = Options::with_faulty(&vault);
-    options.vaults[0].timeout = HOUR / 2;
+    options.vaults[0].limits.timeout = HOUR / 2;
     let (server, client) = Server::prepared(options).await;
     (server, client, vault)
 }

@@ -61,6 +61,14 @@ impl Scene {
                 let request = v1::ListVaultsRequest {};
                 shown(self.caller.vaults().list_vaults(request).await)
             }
+            ("VaultService", "ListVaultSecrets") => {
+                let request = v1::ListVaultSecretsRequest {
+                    parent: "vaults/faulty".to_owned(),
+                    project: PROJECT.to_owned(),
+                    ..Default::default()
+                };
+                shown(self.caller.vaults().list_vault_secrets(request).await)
+            }
             _ => panic!("{method} has no call in every_rpc.rs"),
         }
     }

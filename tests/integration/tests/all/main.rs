@@ -24,4 +24,5 @@ mod support;
 mod table;
 mod tokens;
 mod values;
+mod vaults;
 mod writes;

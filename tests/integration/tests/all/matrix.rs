@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use claviger_api::rpc;
-use claviger_integration::{Client, Options, PROJECT, Server};
+use claviger_integration::{Client, FaultyBackend, Options, PROJECT, Server};
 use claviger_proto::v1::{RevokeTokenRequest, Role};
 use tokio::runtime::Handle;
 use tonic::Code;
@@ -35,7 +35,7 @@ const LEGEND: &str = "\
 
 /// The server, somebody who may make objects, and every caller with the name of its column.
 async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
-    let server = Server::start(Options::default()).await;
+    let server = Server::start(Options::with_faulty(&FaultyBackend::new())).await;
     let other = Server::start(Options::default()).await;
     let (admin, tcp) = (server.unix(), server.tcp().await);
     let everywhere = EVERYTHING.map(|role| (role, "*"));

@@ -224,7 +224,7 @@ async fn a_second_writer_is_told_while_a_write_is_under_way() {
 async fn a_vault_that_hangs_is_left_with_an_unknown_outcome() {
     let vault = FaultyBackend::new();
     let mut options = Options::with_faulty(&vault);
-    options.vaults[0].timeout = Duration::from_millis(20);
+    options.vaults[0].limits.timeout = Duration::from_millis(20);
     let (server, client) = Server::prepared(options).await;
     let name = secret("hanging");
     client

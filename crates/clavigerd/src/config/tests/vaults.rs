@@ -15,6 +15,13 @@ fn the_vault_and_the_kind_managed_belong_together() {
 }
 
 #[test]
+fn the_managed_vault_has_no_limits_to_set() {
+    let wrong = problems("[vaults.managed]\nconcurrent_calls = 5");
+    let expected = "c.toml:2: vaults.managed.concurrent_calls: is not a key";
+    assert!(wrong.starts_with(expected), "{wrong}");
+}
+
+#[test]
 fn everything_wrong_with_an_aws_vault_is_named_at_once() {
     let text = r#"
 [vaults.aws-eu]
@@ -36,6 +43,8 @@ secret_access_key = "canary"
 
 [vaults.aws-us]
 kind = "aws"
+concurrent_calls = 0
+calls_per_second = "many"
 settings = { external_id = "canary" }
 "#;
     let expected = "\
@@ -54,8 +63,10 @@ c.toml:16: vaults.aws-eu.settings.tags.team: is of type integer; write text in q
 c.toml:16: vaults.aws-eu.settings.tags: have a key that is empty, longer than 128 or begins with aws: or claviger:, or a value longer than 256 characters
 c.toml:17: vaults.aws-eu.settings.secret_access_key: is not a key (keys here: endpoint_url, external_id, kms_key_id, profile, region, role_arn, tags)
 c.toml:19: vaults.aws-us.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
-c.toml:21: vaults.aws-us.settings.region: is missing; name the one the secrets are in, eu-central-1 for example
-c.toml:21: vaults.aws-us.settings.external_id: goes with role_arn, which is missing; add role_arn or drop external_id";
+c.toml:21: vaults.aws-us.concurrent_calls: is not a whole number from 1 to 1024
+c.toml:22: vaults.aws-us.calls_per_second: is not a whole number from 1 to 100000
+c.toml:23: vaults.aws-us.settings.region: is missing; name the one the secrets are in, eu-central-1 for example
+c.toml:23: vaults.aws-us.settings.external_id: goes with role_arn, which is missing; add role_arn or drop external_id";
     assert_eq!(problems(text), expected);
 }
 
@@ -65,6 +76,8 @@ fn an_aws_vault_lets_those_in_that_its_rules_name() {
 [vaults.aws-eu]
 kind = "aws"
 timeout = "2s"
+concurrent_calls = 8
+calls_per_second = 1_000
 [[vaults.aws-eu.allow]]
 project = "acme"
 names = ["acme/*"]
@@ -82,11 +95,19 @@ tags.team = "data"
     };
     assert_eq!(settings.region, "eu-central-1");
     assert_eq!(settings.tags["team"], "data");
-    assert_eq!(vault.timeout, Duration::from_secs(2));
+    assert_eq!(
+        vault.limits,
+        Limits {
+            timeout: Duration::from_secs(2),
+            concurrent_calls: Some(8),
+            calls_per_second: Some(1_000),
+        }
+    );
     let (acme, other) = (Id::from_static("acme"), Id::from_static("other"));
     assert!(vault.allow.allows(&acme, "acme/stripe"));
     assert!(!vault.allow.allows(&other, "acme/stripe"));
     assert!(vault.allow.allows(&other, "shared/stripe"));
     let managed = &config.vaults[&Id::from_static("managed")];
+    assert_eq!(managed.limits, Limits::timeout(Duration::from_secs(5)));
     assert!(managed.allow.allows(&other, "anything"));
 }

@@ -1,0 +1,161 @@
+//! How many calls a vault gets from this process, at a time and per second.
+//!
+//! A vault that hangs holds a bounded number of calls; one that is asked too often is not asked
+//! more, because a provider that throttles us throttles everybody else who uses the account.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use claviger_core::{Error, Reason, Result, Uid};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Calls at a time where the configuration does not say.
+pub const CONCURRENT_CALLS_DEFAULT: usize = 64;
+
+/// The part of a provider's published quota that one process takes where the configuration does
+/// not say: a fifth.
+const SHARE_OF_QUOTA: u32 = 5;
+
+/// Bounds of the calls to one vault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// How long a call may take, waiting included.
+    pub timeout: Duration,
+    /// Calls at a time; `None` for a vault that is no other system.
+    pub concurrent_calls: Option<usize>,
+    /// Calls per second; `None` takes a share of what the backend's provider allows.
+    pub calls_per_second: Option<u32>,
+}
+
+impl Limits {
+    /// Nothing but a deadline.
+    pub fn timeout(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            concurrent_calls: None,
+            calls_per_second: None,
+        }
+    }
+}
+
+/// Lets calls to one vault pass as its limits allow.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    places: Option<Semaphore>,
+    budget: Option<Budget>,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: &Limits, quota: Option<u32>) -> Self {
+        let share = quota.map(|calls| calls / SHARE_OF_QUOTA);
+        Self {
+            places: limits.concurrent_calls.map(Semaphore::new),
+            budget: limits.calls_per_second.or(share).map(Budget::new),
+        }
+    }
+
+    /// Waits for its turn; what it returns is held as long as the call takes.
+    ///
+    /// # Errors
+    /// `OVERLOADED` if the turn does not come before the deadline; the vault was not asked.
+    pub(crate) async fn enter(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>> {
+        let place = match &self.places {
+            None => None,
+            // Never closed.
+            Some(places) => match timeout_at(deadline, places.acquire()).await {
+                Ok(place) => place.ok(),
+                Err(_) => return Err(overloaded()),
+            },
+        };
+        if let Some(budget) = &self.budget {
+            match budget.reserve(Instant::now(), deadline) {
+                Some(turn) => sleep_until(turn).await,
+                None => return Err(overloaded()),
+            }
+        }
+        Ok(place)
+    }
+}
+
+/// So many calls per second, as many of them at once as one second has.
+#[derive(Debug)]
+struct Budget {
+    interval: Duration,
+    burst: Duration,
+    /// When the next call would be due if calls came evenly.
+    due: Mutex<Option<Instant>>,
+}
+
+impl Budget {
+    fn new(calls_per_second: u32) -> Self {
+        let interval = Duration::from_secs(1) / calls_per_second.max(1);
+        Self {
+            interval,
+            burst: Duration::from_secs(1).saturating_sub(interval),
+            due: Mutex::new(None),
+        }
+    }
+
+    /// The time at which a call may go, unless that is after the deadline.
+    fn reserve(&self, now: Instant, deadline: Instant) -> Option<Instant> {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let even = due.unwrap_or(now).max(now);
+        let turn = even
+            .checked_sub(self.burst)
+            .map_or(now, |turn| turn.max(now));
+        if turn > deadline {
+            return None;
+        }
+        *due = Some(even + self.interval);
+        Some(turn)
+    }
+}
+
+/// With a delay that differs from caller to caller, so that they do not come back in one moment.
+fn overloaded() -> Error {
+    let jitter = f64::from(Uid::random().first_byte()) / 255.0;
+    Error::new(Reason::Overloaded).retry_after(Duration::from_secs(1).mul_f64(1.0 + jitter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_has_as_many_calls_as_the_budget() {
+        let budget = Budget::new(10);
+        let now = Instant::now();
+        let far = now + Duration::from_secs(60);
+        let turns: Vec<_> = (0..30).filter_map(|_| budget.reserve(now, far)).collect();
+        let within = |seconds| {
+            let until = now + Duration::from_secs(seconds);
+            turns.iter().filter(|turn| **turn < until).count()
+        };
+        // A burst of one second's calls, then an even ten a second.
+        assert_eq!((turns.len(), within(1), within(2)), (30, 19, 29));
+        assert_eq!(turns.iter().filter(|turn| **turn == now).count(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_budget_does_not_grow() {
+        let budget = Budget::new(10);
+        let later = Instant::now() + Duration::from_secs(3600);
+        let far = later + Duration::from_secs(60);
+        budget.reserve(Instant::now(), far);
+        let at_once = (0..30).filter(|_| budget.reserve(later, far) == Some(later));
+        assert_eq!(at_once.count(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_after_the_deadline_is_refused_and_costs_nothing() {
+        let budget = Budget::new(1);
+        let now = Instant::now();
+        assert_eq!(budget.reserve(now, now), Some(now));
+        for _ in 0..100 {
+            assert_eq!(budget.reserve(now, now), None);
+        }
+        let next = now + Duration::from_secs(1);
+        assert_eq!(budget.reserve(next, next), Some(next));
+    }
+}

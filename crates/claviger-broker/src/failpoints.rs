@@ -1,0 +1,28 @@
+//! Where a test can kill the process in the middle of a write. Compiled in with the feature
+//! `failpoints` only, which nothing that ships has.
+
+/// After `pending` is committed, before the vault is asked.
+pub(crate) const AFTER_PENDING: &str = "after-pending";
+
+/// After the vault's answer, before anything is made of it.
+pub(crate) const AFTER_VAULT: &str = "after-vault";
+
+/// With everything ready to commit `current`.
+pub(crate) const BEFORE_CURRENT: &str = "before-current";
+
+/// Kills the process as `kill -9` does if `CLAVIGER_FAILPOINT` names this point.
+#[cfg(feature = "failpoints")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no configuration of the daemon: it is not there in what ships"
+)]
+pub(crate) fn reach(point: &str) {
+    if std::env::var("CLAVIGER_FAILPOINT").is_ok_and(|name| name == point) {
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+            .ok();
+    }
+}
+
+/// Does nothing in what ships.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn reach(_point: &str) {}

@@ -1,0 +1,90 @@
+//! What the daemon asks on its own, without a caller: whether the vaults are well, and which
+//! definitions lead nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use claviger_backend::{CallContext, Vault};
+use claviger_core::{DefinitionName, Id, Result, Uid, VaultName};
+use tokio::task::JoinSet;
+
+use crate::{Broker, Check, Definition};
+
+/// Definitions looked at per page.
+const PAGE: usize = 500;
+
+impl Broker {
+    /// The configured vaults.
+    pub fn vault_names(&self) -> impl Iterator<Item = VaultName> {
+        let vaults = self.vaults.iter();
+        vaults.map(|vault| VaultName::new(vault.id().clone()))
+    }
+
+    /// Asks all vaults at once whether they are well, so that one that hangs holds up no other.
+    pub async fn vault_health(&self) -> Vec<(VaultName, Check)> {
+        self.check_vaults(own_context()).await
+    }
+
+    pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<(VaultName, Check)> {
+        let mut checks = JoinSet::new();
+        for vault in self.vaults.iter().map(Arc::clone) {
+            checks.spawn_on(
+                async move {
+                    let check = vault.check(&cx).await;
+                    (VaultName::new(vault.id().clone()), check)
+                },
+                &self.runtime,
+            );
+        }
+        let mut checks = checks.join_all().await;
+        checks.sort_by(|(one, _), (other, _)| one.id().cmp(other.id()));
+        checks
+    }
+
+    pub(crate) async fn ask_whether_well(&self, vault: &Arc<Vault>, cx: CallContext) -> Check {
+        let vault = Arc::clone(vault);
+        self.ask_vault(async move { vault.check(&cx).await }).await
+    }
+
+    /// The definitions whose vault is not configured any more, by the vault they lead to.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub async fn orphans(&self) -> Result<BTreeMap<Id, Vec<DefinitionName>>> {
+        let mut orphans: BTreeMap<Id, Vec<DefinitionName>> = BTreeMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .records
+                .scan::<Definition>("", after.as_deref(), PAGE)
+                .await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(orphans);
+            };
+            after = Some(last.clone());
+            for (_, stored) in page {
+                let definition = &stored.record;
+                let project = self.find_project(definition.name.project()).await?;
+                let Some(project) = project.filter(|_| definition.live().is_ok()) else {
+                    continue;
+                };
+                let places = definition.content.places(&definition.name, &project.record);
+                let vaults: BTreeSet<Id> = places.into_iter().map(|place| place.vault).collect();
+                for vault in vaults {
+                    if self.vaults.find(&vault).is_ok() {
+                        continue;
+                    }
+                    let orphans = orphans.entry(vault).or_default();
+                    orphans.push(definition.name.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The context of calls that the daemon makes on its own.
+pub(crate) fn own_context() -> CallContext {
+    CallContext {
+        call_id: Uid::random(),
+    }
+}

@@ -1,0 +1,117 @@
+//! What the daemon does beside serving: keeps the health services true, says what is wrong with
+//! vaults and definitions, and removes what is too old.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_api::HealthReporter;
+use claviger_broker::Broker;
+use claviger_core::{List, VaultName};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often records of old requests are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often the store is asked whether it is well; the audit log says so by itself.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the vaults are asked whether they are well.
+const VAULT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The tasks under way.
+pub(crate) struct Upkeep {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Upkeep {
+    /// Starts them all; none keeps the daemon from serving.
+    pub(crate) fn start(
+        broker: &Arc<Broker>,
+        health: HealthReporter,
+        vault_health: HealthReporter,
+    ) -> Self {
+        let upkeep = Self {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        upkeep.spawn(report_health(Arc::clone(broker), health));
+        upkeep.spawn(watch_vaults(Arc::clone(broker), vault_health));
+        upkeep.spawn(name_orphans(Arc::clone(broker)));
+        upkeep.spawn(sweep(Arc::clone(broker)));
+        upkeep
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(task));
+    }
+
+    /// Ends them all.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Keeps the health service true: not serving while the audit log cannot be written or the store
+/// does not answer.
+async fn report_health(broker: Arc<Broker>, health: HealthReporter) {
+    let mut audit = broker.audit().watch_health();
+    let mut due = tokio::time::interval(HEALTH_INTERVAL);
+    loop {
+        audit.mark_unchanged();
+        claviger_api::report_health(&health, broker.is_serving().await).await;
+        tokio::select! {
+            _ = due.tick() => {}
+            Ok(()) = audit.changed() => {}
+        }
+    }
+}
+
+/// Keeps the health of each vault true and logs when it changes.
+async fn watch_vaults(broker: Arc<Broker>, health: HealthReporter) {
+    let mut were_well: BTreeMap<VaultName, bool> = BTreeMap::new();
+    let mut due = tokio::time::interval(VAULT_INTERVAL);
+    loop {
+        due.tick().await;
+        for (vault, check) in broker.vault_health().await {
+            let is_well = check.is_ok();
+            claviger_api::report_vault(&health, &vault, is_well).await;
+            let was_well = were_well.insert(vault.clone(), is_well);
+            match check {
+                Err(error) if was_well != Some(false) => {
+                    tracing::warn!(%vault, ?error, "vault not well");
+                }
+                Ok(()) if was_well == Some(false) => tracing::info!(%vault, "vault well again"),
+                Err(_) | Ok(()) => {}
+            }
+        }
+    }
+}
+
+/// Says once which definitions lead to a vault that is not configured any more.
+async fn name_orphans(broker: Arc<Broker>) {
+    match broker.orphans().await {
+        Ok(orphans) => {
+            for (vault, definitions) in orphans {
+                let definitions = List(definitions);
+                tracing::warn!(%vault, %definitions, "not configured, but definitions lead there");
+            }
+        }
+        Err(error) => tracing::warn!(?error, "definitions not looked through"),
+    }
+}
+
+async fn sweep(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        due.tick().await;
+        if let Err(error) = broker.sweep_requests().await {
+            tracing::warn!(?error, "records of old requests not removed");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+
+/// The settings of one vault of kind `newkind`. Holds no credentials.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NewkindSettings {
+    /// Where the vault answers.
+    pub endpoint_url: String,
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SettingsProblem {
+    /// The key under `settings`.
+    pub key: &'static str,
+    /// What is wrong and the remedy.
+    pub remedy: &'static str,
+}
+
+impl NewkindSettings {
+    /// Everything that is wrong, found without asking anybody.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let checks = [(
+            "endpoint_url",
+            !self.endpoint_url.starts_with("https://"),
+            "is not https://HOST[:PORT]",
+        )];
+        let wrong = checks.into_iter().filter(|(_, is_wrong, _)| *is_wrong);
+        wrong
+            .map(|(key, _, remedy)| SettingsProblem { key, remedy })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(endpoint_url: &str) -> Vec<&'static str> {
+        let settings = NewkindSettings {
+            endpoint_url: endpoint_url.to_owned(),
+        };
+        let problems = settings.problems().into_iter();
+        problems.map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn secrets_travel_encrypted_only() {
+        assert_eq!(keys("https://vault.example"), [""; 0]);
+        assert_eq!(keys("http://vault.example"), ["endpoint_url"]);
+        assert_eq!(keys(""), ["endpoint_url"]);
+    }
+}

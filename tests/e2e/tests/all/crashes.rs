@@ -1,0 +1,224 @@
+//! Kill -9 in the middle of a put, at each place where a crash hurts, with AWS (moto) and the
+//! managed vault.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+
+use claviger_e2e::{Client, Daemon, Home, Moto, REGION, tools};
+use claviger_proto::v1;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use serde_json::{Value, json};
+use tonic::Status;
+use uuid::Uuid;
+
+/// Where the daemon is killed, and whether the vault has the value by then.
+const FAILPOINTS: &[(&str, bool)] = &[
+    ("after-pending", false),
+    ("after-vault", true),
+    ("before-current", true),
+];
+
+const SECRET: &str = "acme/stripe";
+
+/// A daemon that can be killed in the middle of a write, and the vault it writes to.
+struct Scene {
+    home: Home,
+    moto: Option<Moto>,
+}
+
+impl Scene {
+    fn managed() -> Self {
+        Self {
+            home: Home::new(),
+            moto: None,
+        }
+    }
+
+    fn aws() -> Self {
+        let scene = Self {
+            home: Home::new(),
+            moto: Some(Moto::start()),
+        };
+        let url = scene.moto.as_ref().map(Moto::url).unwrap_or_default();
+        let config = format!(
+            "[vaults.aws-eu]\n\
+             kind = \"aws\"\n\
+             allow = [{{ project = \"dev\", names = [\"acme/*\"] }}]\n\
+             settings = {{ region = \"{REGION}\", endpoint_url = \"{url}\" }}\n"
+        );
+        fs::write(scene.config(), config).expect("a writable home");
+        scene
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.home.path().join("clavigerd.toml")
+    }
+
+    fn command(&self, program: Command) -> Command {
+        let mut command = program;
+        if self.moto.is_some() {
+            command.arg("--config").arg(self.config());
+        }
+        command
+            .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        command
+    }
+
+    /// Starts the daemon that ships.
+    async fn start(&self) -> (Daemon, Client) {
+        let mut command = self.command(self.home.clavigerd(&["--dev"]));
+        self.connect(&mut command).await
+    }
+
+    /// Starts one that is killed at `failpoint`.
+    async fn start_failing(&self, failpoint: &str) -> (Daemon, Client) {
+        let program = self.home.program(tools::failing_clavigerd(), &["--dev"]);
+        let mut command = self.command(program);
+        self.connect(command.env("CLAVIGER_FAILPOINT", failpoint))
+            .await
+    }
+
+    async fn connect(&self, command: &mut Command) -> (Daemon, Client) {
+        let daemon = self.home.start(command);
+        let client = Client::connect(&daemon.socket()).await;
+        (daemon, client)
+    }
+
+    async fn register(&self, client: &Client, request_id: Uuid) -> Result<String, Status> {
+        let location = self.moto.as_ref().map(|_| v1::Location {
+            vault: "aws-eu".to_owned(),
+            secret: SECRET.to_owned(),
+            ..Default::default()
+        });
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                name: "projects/dev/secrets/stripe".to_owned(),
+                location,
+                ..Default::default()
+            }),
+            payload: Some(v1::Payload {
+                value: Some(v1::payload::Value::Text("one".to_owned())),
+                crc32c: None,
+            }),
+            request_id: request_id.to_string(),
+            ..Default::default()
+        };
+        let mut service = SecretDefinitionServiceClient::new(client.channel());
+        let answer = service.put_secret_definition(request).await?;
+        Ok(answer.into_inner().version)
+    }
+
+    /// Every version there is in the vault, whoever made it; `None` of an absent secret.
+    async fn versions(&self, client: &Client) -> Vec<String> {
+        let Some(moto) = &self.moto else {
+            return client.versions("stripe").await.unwrap_or_default();
+        };
+        let listed = moto.call("ListSecrets", &json!({}));
+        if listed["SecretList"] == json!([]) {
+            return Vec::new();
+        }
+        let all = json!({ "SecretId": SECRET, "IncludeDeprecated": true });
+        let listed = moto.call("ListSecretVersionIds", &all);
+        let versions = listed["Versions"].as_array().expect("a list");
+        let id = |version: &Value| version["VersionId"].as_str().expect("text").to_owned();
+        versions.iter().map(id).collect()
+    }
+
+    /// Waits for the end of a daemon that has killed itself.
+    fn died(daemon: Daemon) {
+        assert_eq!(daemon.wait().signal(), Some(9), "it was to be killed");
+    }
+}
+
+async fn rotate_through_a_crash(scene: &Scene, failpoint: &str, is_stored: bool, repeats: bool) {
+    let (daemon, client) = scene.start().await;
+    let registered = scene.register(&client, Uuid::new_v4()).await;
+    let first = registered.expect("registered");
+    daemon.stop();
+
+    let (daemon, client) = scene.start_failing(failpoint).await;
+    let request_id = Uuid::new_v4();
+    let cut = client.rotate("stripe", "two", request_id).await;
+    cut.expect_err("the daemon died");
+    Scene::died(daemon);
+
+    let (daemon, client) = scene.start().await;
+    if repeats {
+        let repeated = client.rotate("stripe", "two", request_id).await;
+        let second = repeated.expect("a repeat is taken");
+        assert_eq!(scene.versions(&client).await.len(), 2, "{failpoint}");
+        let read = client.read("stripe", "").await.expect("read");
+        assert_eq!(read, (second.clone(), "two".to_owned()), "{failpoint}");
+        let again = client.rotate("stripe", "two", request_id).await;
+        assert_eq!(again.expect("answered before"), second);
+    }
+    let expected = if is_stored || repeats { "two" } else { "one" };
+    let (version, text) = client.read("stripe", "").await.expect("read");
+    assert_eq!(text, expected, "{failpoint}");
+    assert_eq!(version == first, expected == "one", "{failpoint}");
+    let held = if expected == "two" { 2 } else { 1 };
+    assert_eq!(scene.versions(&client).await.len(), held, "{failpoint}");
+    // Nothing is left in the way of the next writer.
+    let next = client.rotate("stripe", "three", Uuid::new_v4()).await;
+    next.expect("the place is free");
+    assert_eq!(client.read("stripe", "").await.expect("read").1, "three");
+    daemon.stop();
+}
+
+async fn register_through_a_crash(scene: &Scene, failpoint: &str, is_stored: bool, repeats: bool) {
+    let (daemon, client) = scene.start_failing(failpoint).await;
+    let request_id = Uuid::new_v4();
+    let cut = scene.register(&client, request_id).await;
+    cut.expect_err("the daemon died");
+    Scene::died(daemon);
+
+    let (daemon, client) = scene.start().await;
+    if repeats {
+        let repeated = scene.register(&client, request_id).await;
+        let version = repeated.expect("a repeat is taken");
+        let read = client.read("stripe", "").await.expect("read");
+        assert_eq!(read, (version, "one".to_owned()), "{failpoint}");
+        assert_eq!(scene.versions(&client).await.len(), 1, "{failpoint}");
+    } else {
+        let read = client.read("stripe", "").await.map(|(_, text)| text);
+        assert_eq!(read.ok().as_deref(), is_stored.then_some("one"));
+        let held = usize::from(is_stored);
+        assert_eq!(scene.versions(&client).await.len(), held, "{failpoint}");
+    }
+    daemon.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_cut_at_any_point_is_done_once_or_not_at_all() {
+    for scene in [Scene::managed, Scene::aws] {
+        for &(failpoint, is_stored) in FAILPOINTS {
+            for repeats in [true, false] {
+                rotate_through_a_crash(&scene(), failpoint, is_stored, repeats).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_cut_at_any_point_is_done_once_or_not_at_all() {
+    for scene in [Scene::managed, Scene::aws] {
+        for &(failpoint, is_stored) in FAILPOINTS {
+            for repeats in [true, false] {
+                register_through_a_crash(&scene(), failpoint, is_stored, repeats).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ships_has_no_failpoints() {
+    let scene = Scene::managed();
+    let mut command = scene.command(scene.home.clavigerd(&["--dev"]));
+    let (_daemon, client) = scene
+        .connect(command.env("CLAVIGER_FAILPOINT", "after-pending"))
+        .await;
+    let registered = scene.register(&client, Uuid::new_v4()).await;
+    registered.expect("nothing kills it");
+}
