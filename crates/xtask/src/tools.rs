@@ -69,6 +69,25 @@ const KEY_VAULT_CLIENT: &[&str] = &[
     "pyjwt==2.15.1",
 ];
 
+/// The emulator of Snowflake: fakesnow without its server, which is ours, and the vendor's client.
+/// Both with what they import beyond the lists above.
+const FAKESNOW: &[&str] = &[
+    "asn1crypto==1.5.1",
+    "duckdb==2.0.0",
+    "fakesnow==0.12.1",
+    "filelock==4.2.11",
+    "packaging==26.3",
+    "platformdirs==4.14.7",
+    "pyarrow==26.0.1",
+    "pyopenssl==26.4.0",
+    "pytz==2026.6",
+    // Not 5: fakesnow imports what that has no more.
+    "snowflake-connector-python==4.8.1",
+    "sortedcontainers==2.4.0",
+    "sqlglot==30.22.0",
+    "tomlkit==0.15.2",
+];
+
 /// Installs everything.
 pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", python_program(cx, "moto_server")?.display());
@@ -96,7 +115,8 @@ pub(crate) fn grpcurl(cx: &Context) -> Result<PathBuf> {
 /// `moto_server`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
-    let pins = format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}{MOTO:?}{KEY_VAULT_CLIENT:?}");
+    let pins =
+        format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}{MOTO:?}{KEY_VAULT_CLIENT:?}{FAKESNOW:?}");
     installed_once(&venv.join("stamp"), &pins, || make_venv(cx, &venv))?;
     Ok(venv.join("bin").join(name))
 }
@@ -116,7 +136,8 @@ fn make_venv(cx: &Context, venv: &Path) -> Result {
     run(pip()
         .args(PYTHON_LIBRARIES)
         .args(MOTO)
-        .args(KEY_VAULT_CLIENT))
+        .args(KEY_VAULT_CLIENT)
+        .args(FAKESNOW))
 }
 
 /// `strace`, installed from Debian if the machine has none.
