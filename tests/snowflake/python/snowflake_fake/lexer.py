@@ -58,6 +58,14 @@ def tokens(sql: str) -> list[Token]:
     return found
 
 
+def spaced(sql: str, words: list[Token]) -> str:
+    """The statement with a space after each `?`: to fakesnow's parser `?::` is a word."""
+    for word in reversed(words):
+        if word.text == "?" and word.kind == "bind":
+            sql = f"{sql[: word.position + 1]} {sql[word.position + 1 :]}"
+    return sql
+
+
 def _value(kind: str, text: str) -> str:
     if kind == "word":
         return text.upper()

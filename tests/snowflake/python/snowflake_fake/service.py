@@ -10,7 +10,7 @@ from .control import Control
 from .faults import Faults
 from .grammar import parse
 from .http1 import Answer, Request
-from .lexer import tokens
+from .lexer import spaced, tokens
 from .login import Logins, Session, session_data
 from .objects import ADMIN, WAREHOUSE, Context, Objects, Result
 from .refusal import Refusal, no_object, no_warehouse
@@ -140,7 +140,7 @@ class Service:
             raise no_warehouse()
         statement = parse(sql, words, positional(bindings), self.takes_binds_in_secrets)
         if statement is None:
-            return session.tables.execute(sql, bindings)
+            return session.tables.execute(spaced(sql, words), bindings)
         cx = Context(
             session.role, session.tables.database, session.tables.schema, session.warehouse
         )

@@ -243,3 +243,13 @@ fn tables_and_schemas_may_bear_the_name_of_a_statement() {
         assert_eq!(outcome.refusal(), None, "{sql}: {}", outcome.message());
     }
 }
+
+#[test]
+fn bind_is_cast_by_two_colons() {
+    let snowflake = Snowflake::start();
+    let wire = Wire::new(&snowflake);
+    let rows = wire
+        .run_with("SELECT '?::' AS A, ?::VARCHAR AS B", &["b"])
+        .rows();
+    assert_eq!(rows, [[Some("?::".to_owned()), Some("b".to_owned())]]);
+}
