@@ -41,6 +41,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ValueExpired
         | R::ValueNotJson
         | R::ValueNotText
+        | R::ValueNotReadable
         | R::ValueNotYetValid
         | R::VaultAccessDenied
         | R::VaultCapabilityMissing

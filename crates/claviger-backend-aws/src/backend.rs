@@ -223,6 +223,7 @@ impl Aws {
                 version: stored_version(created.version_id(), Reason::WriteOutcomeUnknown)?,
                 replaced: None,
                 recovered: false,
+                warnings: Vec::new(),
             }),
             Err(failure) => Err(self.write_error(name, failure).await),
         }
@@ -264,6 +265,7 @@ impl Aws {
                     version,
                     replaced,
                     recovered: false,
+                    warnings: Vec::new(),
                 })
             }
             Err(failure) => Err(self.write_error(name, failure).await),

@@ -96,6 +96,7 @@ impl Azure {
                 version: version.id.clone(),
                 replaced: only_predecessor(&versions, version),
                 recovered: false,
+                warnings: Vec::new(),
             }));
         }
         // Lists do not tell which version is the latest.
@@ -223,6 +224,7 @@ impl Azure {
             version,
             replaced: replaced.map(|model| model.id.clone()),
             recovered: false,
+            warnings: Vec::new(),
         }))
     }
 

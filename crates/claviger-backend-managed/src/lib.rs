@@ -278,6 +278,7 @@ fn written(number: u64) -> Result<Written> {
         version: id_of(number)?,
         replaced: None,
         recovered: false,
+        warnings: Vec::new(),
     })
 }
 

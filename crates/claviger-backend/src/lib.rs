@@ -11,6 +11,7 @@ mod limits;
 pub mod testkit;
 mod vaults;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -95,6 +96,17 @@ pub struct Written {
     pub replaced: Option<Id>,
     /// Whether the secret was deleted in the vault and had to be brought back first.
     pub recovered: bool,
+    /// What was left undone beside it. The value is stored all the same.
+    pub warnings: Vec<WriteWarning>,
+}
+
+/// Something that a write could not do, and that an administrator of the vault can.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WriteWarning {
+    /// Its name on the wire.
+    pub reason: &'static str,
+    /// For people: checked names and text of the code.
+    pub message: String,
 }
 
 /// A secret of a vault, without its value.
@@ -223,8 +235,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
-    /// `VERSION_DESTROYED`, `VALUE_EXPIRED`, `VALUE_NOT_YET_VALID`, `INTEGRITY_FAILURE`, and the
-    /// three refusals: `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
+    /// `VERSION_DESTROYED`, `VALUE_EXPIRED`, `VALUE_NOT_READABLE`, `VALUE_NOT_YET_VALID`,
+    /// `INTEGRITY_FAILURE`, and the three refusals: `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
     async fn read(
         &self,
         cx: &CallContext,
@@ -300,6 +312,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         version: &Id,
         state: VersionState,
     ) -> Result<VersionInfo>;
+
+    /// How many sealed records the vault holds per key-encryption key of Claviger's: a key may go
+    /// when nobody holds any.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn holders(&self, _cx: &CallContext) -> Result<BTreeMap<u32, u64>> {
+        Ok(BTreeMap::new())
+    }
 
     /// Forgets everything this vault holds for a purged definition. A vault that others use too
     /// keeps its secrets and does nothing.

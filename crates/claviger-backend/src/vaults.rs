@@ -242,6 +242,15 @@ impl Vault {
         self.within(Reason::VaultUnreachable, change).await
     }
 
+    /// See [`Backend::holders`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn holders(&self, cx: &CallContext) -> Result<BTreeMap<u32, u64>> {
+        self.within(Reason::VaultUnreachable, self.backend.holders(cx))
+            .await
+    }
+
     /// See [`Backend::purge`].
     ///
     /// # Errors

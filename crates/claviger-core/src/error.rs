@@ -168,6 +168,8 @@ reasons! {
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind}";
     /// A property is asked of a value that is no JSON object.
     ValueNotJson "VALUE_NOT_JSON" "{resource} names a property, but the value is no JSON object; leave location.property out";
+    /// The vault keeps the value and gives it to nobody outside.
+    ValueNotReadable "VALUE_NOT_READABLE" "the value of {resource} cannot be read through vault {vault}: {remedy}";
     /// A TEXT definition's stored value is not UTF-8.
     ValueNotText "VALUE_NOT_TEXT" "the value of {resource} is not UTF-8; register the definition with format BINARY";
     /// The vault has marked the value as not valid before a date to come.

@@ -199,6 +199,7 @@ impl Backend for FaultyBackend {
             version: version_of(versions.len()),
             replaced: None,
             recovered: false,
+            warnings: Vec::new(),
         })
     }
 
