@@ -51,6 +51,11 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
+/// The id of the key-encryption key that a sealed record names, or `None` if it is no record.
+pub fn key_id(sealed: &[u8]) -> Option<u32> {
+    envelope::Envelope::parse(sealed).map(|envelope| envelope.kek_id)
+}
+
 fn hex_digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let digit = |nibble: u8| match nibble {
         0..=9 => b'0' + nibble,
