@@ -32,6 +32,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["claviger-backend", "claviger-core", "claviger-store"],
     ),
     (
+        "claviger-backend-snowflake",
+        &["claviger-backend", "claviger-core", "claviger-seal"],
+    ),
+    (
         "claviger-audit",
         &["claviger-access", "claviger-core", "claviger-seal"],
     ),
@@ -66,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-backend-aws",
             "claviger-backend-azure",
             "claviger-backend-managed",
+            "claviger-backend-snowflake",
             "claviger-broker",
             "claviger-core",
             "claviger-mem",
@@ -90,7 +95,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
     ("libc", &["claviger-mem"]),
     ("reqwest", &["claviger-backend-azure"]),
+    ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
+    ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
     ("tonic", &["claviger-api", "claviger-proto", "clavigerd"]),
     ("tonic-health", &["claviger-api"]),
     ("tonic-prost", &["claviger-api", "claviger-proto"]),

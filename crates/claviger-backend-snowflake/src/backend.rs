@@ -1,0 +1,252 @@
+//! The contract of `claviger-backend`, kept with a Snowflake schema.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_backend::{
+    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
+};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Result};
+use claviger_seal::Keyring;
+
+use crate::objects::Objects;
+use crate::sealed::Sealed;
+use crate::session::Sessions;
+use crate::sql::{self, Place};
+use crate::{SnowflakeSettings, Storage};
+
+/// Longest value, in bytes.
+pub(crate) const VALUE_BYTES_MAX: usize = 65_536;
+
+/// The backend of kind `snowflake`.
+pub struct Snowflake {
+    kept: Kept,
+    account: String,
+    credentials: String,
+}
+
+/// What the values are in the schema.
+enum Kept {
+    Objects(Objects),
+    Sealed(Sealed),
+}
+
+/// What both ways share.
+pub(crate) struct Shared {
+    pub(crate) sessions: Sessions,
+    pub(crate) place: Place,
+    pub(crate) vault: Id,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Snowflake {
+    /// The kind, as in the configuration.
+    pub const KIND: &'static str = "snowflake";
+
+    /// The vault `id`, which marks or seals what it stores with the store's keys. Asks nobody: the
+    /// settings are those that [`SnowflakeSettings::problems`] finds nothing wrong with, and
+    /// Snowflake may be down. `timeout` is how long a call may take.
+    ///
+    /// # Errors
+    /// `INTERNAL` for settings with problems.
+    pub fn new(
+        id: Id,
+        settings: &SnowflakeSettings,
+        keyring: Arc<Keyring>,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let Some(storage) = settings.storage.filter(|_| settings.problems().is_empty()) else {
+            return Err(Error::new(Reason::Internal).caused_by("the settings have problems"));
+        };
+        let shared = Shared {
+            sessions: Sessions::new(settings.clone(), timeout),
+            place: Place::of(settings),
+            vault: id,
+            keyring,
+            clock,
+        };
+        Ok(Self {
+            kept: match storage {
+                Storage::SealedTable => Kept::Sealed(Sealed::new(shared)),
+                Storage::SecretObjects => {
+                    Kept::Objects(Objects::new(shared, settings.grantee.clone()))
+                }
+            },
+            account: settings.account.clone(),
+            credentials: format!("key pair of user {}, role {}", settings.user, settings.role),
+        })
+    }
+}
+
+#[async_trait]
+impl Backend for Snowflake {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let is_sealed = matches!(self.kept, Kept::Sealed(_));
+        Capabilities {
+            secret: true,
+            // Snowflake changes a secret without saying what it was before.
+            property: false,
+            version: false,
+            latest: !is_sealed,
+            list: true,
+            disable_version: is_sealed,
+            destroy_version: is_sealed,
+            value_bytes_max: VALUE_BYTES_MAX,
+        }
+    }
+
+    fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
+        sql::check_name(secret).map(|()| None)
+    }
+
+    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        sql::derived(project, id, hash)
+    }
+
+    fn credentials(&self) -> String {
+        self.credentials.clone()
+    }
+
+    async fn check(&self, _: &CallContext) -> Result<()> {
+        match &self.kept {
+            Kept::Objects(objects) => objects.check().await,
+            Kept::Sealed(sealed) => sealed.check().await,
+        }
+    }
+
+    async fn read(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: Option<&str>,
+    ) -> Result<Reading> {
+        sql::check_name(&address.secret)?;
+        match &self.kept {
+            Kept::Objects(objects) => objects.read(&address.secret, version).await,
+            Kept::Sealed(sealed) => sealed.read(address, version).await,
+        }
+    }
+
+    async fn write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write: &Write<'_>,
+    ) -> Result<Written> {
+        sql::check_name(&address.secret)?;
+        if write.value.len() > VALUE_BYTES_MAX {
+            return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
+        }
+        match &self.kept {
+            Kept::Objects(objects) => objects.write(address, write).await,
+            Kept::Sealed(sealed) => sealed.write(address, write).await,
+        }
+    }
+
+    async fn find_write(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        write_id: claviger_core::Uid,
+    ) -> Result<Option<Id>> {
+        sql::check_name(&address.secret)?;
+        match &self.kept {
+            Kept::Objects(objects) => objects.find_write(&address.secret, write_id).await,
+            Kept::Sealed(sealed) => sealed.find_write(address, write_id).await,
+        }
+    }
+
+    async fn list(
+        &self,
+        _: &CallContext,
+        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        let listed = match &self.kept {
+            Kept::Objects(objects) => objects.list().await?,
+            Kept::Sealed(sealed) => sealed.list().await?,
+        };
+        let mut first = BTreeMap::new();
+        for secret in listed {
+            let is_later = after.is_none_or(|after| secret.name.as_str() > after);
+            if is_later && is_wanted(&secret.name) {
+                first.insert(secret.name.clone(), secret);
+            }
+            if first.len() > limit {
+                first.pop_last();
+            }
+        }
+        Ok(first.into_values().collect())
+    }
+
+    async fn versions(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>> {
+        sql::check_name(&address.secret)?;
+        let mut infos = match &self.kept {
+            Kept::Objects(objects) => objects.versions(&address.secret).await?,
+            Kept::Sealed(sealed) => sealed.versions(address).await?,
+        };
+        if let Some(after) = after {
+            let position = infos.iter().position(|info| info.version == *after);
+            infos.drain(..position.map_or(infos.len(), |position| position + 1));
+        }
+        infos.truncate(limit);
+        Ok(infos)
+    }
+
+    async fn set_state(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo> {
+        sql::check_name(&address.secret)?;
+        let capability = match (&self.kept, state) {
+            (Kept::Sealed(sealed), _) => return sealed.set_state(address, version, state).await,
+            (Kept::Objects(_), VersionState::Destroyed) => "destroy a version",
+            (Kept::Objects(_), VersionState::Disabled | VersionState::Enabled) => {
+                "enable or disable a version"
+            }
+        };
+        Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability))
+    }
+
+    async fn holders(&self, _: &CallContext) -> Result<BTreeMap<u32, u64>> {
+        match &self.kept {
+            Kept::Objects(_) => Ok(BTreeMap::new()),
+            Kept::Sealed(sealed) => sealed.holders().await,
+        }
+    }
+
+    async fn purge(&self, _: &CallContext, address: &Address) -> Result<()> {
+        match &self.kept {
+            Kept::Objects(_) => Ok(()),
+            Kept::Sealed(sealed) => sealed.purge(address).await,
+        }
+    }
+}
+
+impl fmt::Debug for Snowflake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snowflake")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,331 @@
+//! From what Snowflake answers, or does not, to a reason: one table, by code and never by message
+//! text.
+//!
+//! SECURITY: the connector's own texts quote statements, answers and values. Nothing of them leaves
+//! this file but a code, a status and the id of a query.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use claviger_core::{Detail, Error, Reason};
+use snowflake_connector_rs::ErrorKind;
+
+use crate::settings::SettingsProblem;
+use crate::sql::Advice;
+
+/// When to come back to a service that is too busy.
+const COME_BACK: Duration = Duration::from_secs(5);
+
+const CREDENTIALS: &str = "check user, role, account and this machine's clock, that the user has \
+                           the key's public half (DESC USER), and its network policy; \
+                           LOGIN_HISTORY has the cause";
+const UNLISTED: &str =
+    "Snowflake refused the statement; the log has its code and the id of the query";
+
+/// What a code comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    /// A bug of Claviger's own.
+    Bug,
+    /// A privilege is missing, or the object that it would be on.
+    Denied,
+    /// The session is over.
+    Expired,
+    /// There already.
+    Exists,
+    /// Not there, or hidden from the role.
+    Missing,
+    /// Nothing was done; later it may be.
+    Unavailable,
+    /// May have been done.
+    Unknown,
+}
+
+/// Codes with what they come to, and what to write to the log: as Snowflake's own drivers and its
+/// documentation have them. None was recorded from a live account.
+const CODES: &[(&str, Verdict, &str)] = &[
+    ("000603", Verdict::Unknown, "internal error of Snowflake's"),
+    ("000604", Verdict::Unknown, "cancelled"),
+    (
+        "000606",
+        Verdict::Unavailable,
+        "the warehouse is suspended or not usable; \
+         ALTER WAREHOUSE … RESUME (or SET AUTO_RESUME), and GRANT USAGE ON it",
+    ),
+    ("000630", Verdict::Unknown, "statement time-out"),
+    ("001003", Verdict::Bug, "syntax"),
+    ("002002", Verdict::Exists, "exists"),
+    ("002003", Verdict::Missing, "does not exist or hidden"),
+    ("002043", Verdict::Missing, "does not exist or hidden"),
+    ("002140", Verdict::Missing, "no such procedure"),
+    ("002141", Verdict::Missing, "no such procedure"),
+    ("003001", Verdict::Denied, "insufficient privileges"),
+    ("003041", Verdict::Denied, "managed access schema"),
+    (EXPIRED_STATUS, Verdict::Expired, "session not known"),
+    ("390111", Verdict::Expired, "session gone"),
+    ("390112", Verdict::Expired, "session expired"),
+    ("390114", Verdict::Expired, "log-in too old"),
+    ("390505", Verdict::Unavailable, "too many requests"),
+];
+
+/// The code that comes with HTTP 401.
+const EXPIRED_STATUS: &str = "390104";
+
+/// A call that brought no usable answer. Its text is for logs only.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// What the call needs first did not come about, so nothing of it was sent.
+    BeforeSent(Box<Self>),
+    /// Claviger's own fault, or a setting that `problems` should have found.
+    Bug(&'static str),
+    /// The private key cannot be used; nothing was sent.
+    Key(SettingsProblem),
+    /// The request may have arrived, a usable answer did not.
+    Lost(&'static str),
+    /// No connection; nothing was sent.
+    NotSent,
+    /// Snowflake refused the statement.
+    Refused { code: String, query: Option<String> },
+    /// Snowflake refused the log-in, and the connector does not say with which code.
+    Rejected,
+    /// Something refused the request.
+    Status(u16),
+}
+
+impl From<snowflake_connector_rs::Error> for Failure {
+    fn from(error: snowflake_connector_rs::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Auth => Self::Rejected,
+            ErrorKind::BindEncode => Self::Bug("a bind"),
+            ErrorKind::Config => Self::Bug("the connector's configuration"),
+            ErrorKind::Network => network(&error),
+            ErrorKind::Server | ErrorKind::SessionExpired => Self::Refused {
+                code: code(error.snowflake_code().unwrap_or_default()),
+                query: error.query_id().map(code),
+            },
+            ErrorKind::Timeout => Self::Lost("time-out"),
+            ErrorKind::Protocol => Self::Lost("an answer that is not Snowflake's"),
+            ErrorKind::Decode => Self::Lost("an answer of another form"),
+            ErrorKind::Cancelled | ErrorKind::Internal | ErrorKind::Other | _ => {
+                Self::Lost("the connector failed")
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Refused { code, .. } => row(code).map(|(_, verdict, _)| *verdict),
+            Self::Status(401) => Some(Verdict::Expired),
+            Self::Status(500..) | Self::Lost(_) => Some(Verdict::Unknown),
+            Self::BeforeSent(_) | Self::Status(_) | Self::NotSent => Some(Verdict::Unavailable),
+            Self::Bug(_) => Some(Verdict::Bug),
+            Self::Key(_) | Self::Rejected => None,
+        }
+    }
+
+    /// The same of a log-in that came before a statement.
+    pub(crate) fn before_sent(self) -> Self {
+        match self.is_open() {
+            true => Self::BeforeSent(Box::new(self)),
+            false => self,
+        }
+    }
+
+    /// Whether a fresh session may help. The statement was not looked at.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.verdict() == Some(Verdict::Expired)
+    }
+
+    /// Whether there is nothing of that name, as far as the role can see.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.verdict() == Some(Verdict::Missing)
+    }
+
+    /// Whether there is something of that name already.
+    pub(crate) fn is_existing(&self) -> bool {
+        self.verdict() == Some(Verdict::Exists)
+    }
+
+    /// Whether the statement was not understood.
+    pub(crate) fn is_syntax(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "001003")
+    }
+
+    /// Whether a statement may have been executed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.verdict() == Some(Verdict::Unknown)
+    }
+
+    /// What a call that changes nothing comes to. `needed` says which privilege it takes.
+    pub(crate) fn into_read_error(self, needed: &Advice) -> Error {
+        let (reason, remedy) = match (&self, self.verdict()) {
+            (Self::Key(problem), _) => {
+                let error = Error::new(Reason::VaultCredentialsRejected);
+                return error.with(Detail::Remedy, problem.remedy).caused_by(self);
+            }
+            (_, Some(Verdict::Denied | Verdict::Missing)) => {
+                let error = Error::new(Reason::VaultAccessDenied);
+                return error.with(Detail::Remedy, needed).caused_by(self);
+            }
+            (Self::Rejected, _) | (_, Some(Verdict::Expired)) => {
+                (Reason::VaultCredentialsRejected, CREDENTIALS)
+            }
+            (_, Some(Verdict::Bug)) => (Reason::Internal, ""),
+            (_, Some(Verdict::Unavailable | Verdict::Unknown)) => (Reason::VaultUnreachable, ""),
+            (_, Some(Verdict::Exists) | None) => (Reason::VaultAccessDenied, UNLISTED),
+        };
+        let error = match remedy {
+            "" => Error::new(reason),
+            remedy => Error::new(reason).with(Detail::Remedy, remedy),
+        };
+        let error = match self.is_busy() {
+            true => error.retry_after(COME_BACK),
+            false => error,
+        };
+        error.caused_by(self)
+    }
+
+    /// What a call that stores a value comes to: refused only if Snowflake itself said so.
+    pub(crate) fn into_write_error(self, needed: &Advice) -> Error {
+        match self.is_open() {
+            true => Error::new(Reason::WriteOutcomeUnknown).caused_by(self),
+            false => self.into_read_error(needed),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::BeforeSent(cause) => cause.is_busy(),
+            Self::Status(status) => matches!(status, 429 | 503),
+            Self::Refused { code, .. } => code == "390505",
+            Self::Bug(_) | Self::Key(_) | Self::Lost(_) | Self::NotSent | Self::Rejected => false,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BeforeSent(cause) => write!(f, "not logged in: {cause}"),
+            Self::Bug(what) => write!(f, "unusable: {what}"),
+            Self::Key(problem) => write!(f, "{} {}", problem.key, problem.remedy),
+            Self::Lost(what) => write!(f, "no answer: {what}"),
+            Self::NotSent => f.write_str("not sent: no connection"),
+            Self::Refused { code, query } => {
+                write!(f, "Snowflake {code}")?;
+                if let Some((_, _, meaning)) = row(code) {
+                    write!(f, ", {meaning}")?;
+                }
+                match query {
+                    Some(query) => write!(f, ", query {query}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Rejected => f.write_str("the log-in was refused"),
+            Self::Status(status) => write!(f, "HTTP {status}"),
+        }
+    }
+}
+
+impl StdError for Failure {}
+
+fn row(code: &str) -> Option<&'static (&'static str, Verdict, &'static str)> {
+    CODES.iter().find(|(known, ..)| *known == code)
+}
+
+/// The connector has the status in its text only, in front of what was answered.
+fn network(error: &snowflake_connector_rs::Error) -> Failure {
+    let text = error.to_string();
+    let status = text
+        .strip_prefix("HTTP ")
+        .and_then(|rest| rest.split(':').next())
+        .and_then(|status| status.parse().ok());
+    if let Some(status) = status {
+        return Failure::Status(status);
+    }
+    let mut next = StdError::source(error);
+    while let Some(cause) = next {
+        let refused = cause.downcast_ref().map(io::Error::kind);
+        if refused == Some(io::ErrorKind::ConnectionRefused) {
+            return Failure::NotSent;
+        }
+        next = cause.source();
+    }
+    Failure::Lost("the connection broke")
+}
+
+/// Letters, digits and dashes of a code or an id, so that it cannot forge a log line.
+fn code(text: &str) -> String {
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '-';
+    text.chars().filter(is_plain).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str) -> Failure {
+        Failure::Refused {
+            code: code.to_owned(),
+            query: None,
+        }
+    }
+
+    #[test]
+    fn codes_are_listed_once_and_sorted() {
+        assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
+    #[test]
+    fn every_answer_has_its_reason_for_a_read_and_for_a_write() {
+        let denied = Reason::VaultAccessDenied;
+        let rejected = Reason::VaultCredentialsRejected;
+        let unreachable = Reason::VaultUnreachable;
+        let unknown = Reason::WriteOutcomeUnknown;
+        for (failure, read, write) in [
+            (refused("000603"), unreachable, unknown),
+            (refused("000606"), unreachable, unreachable),
+            (refused("000630"), unreachable, unknown),
+            (refused("001003"), Reason::Internal, Reason::Internal),
+            (refused("002003"), denied, denied),
+            (refused("003001"), denied, denied),
+            (refused("390104"), rejected, rejected),
+            (refused("390114"), rejected, rejected),
+            (refused("390505"), unreachable, unreachable),
+            (refused("100357"), denied, denied),
+            (refused(""), denied, denied),
+            (Failure::Rejected, rejected, rejected),
+            (Failure::NotSent, unreachable, unreachable),
+            (Failure::Lost("x"), unreachable, unknown),
+            (Failure::Status(401), rejected, rejected),
+            (Failure::Status(403), unreachable, unreachable),
+            (Failure::Status(429), unreachable, unreachable),
+            (Failure::Status(503), unreachable, unknown),
+            (Failure::Status(503).before_sent(), unreachable, unreachable),
+        ] {
+            let needed = Advice("GRANT X".to_owned());
+            let shown = failure.to_string();
+            let of_read = failure.clone().into_read_error(&needed);
+            assert_eq!(of_read.reason(), read, "{shown}");
+            let has_remedy = matches!(
+                read,
+                Reason::VaultAccessDenied | Reason::VaultCredentialsRejected
+            );
+            assert_eq!(
+                of_read.detail(Detail::Remedy).is_some(),
+                has_remedy,
+                "{shown}"
+            );
+            assert_eq!(failure.into_write_error(&needed).reason(), write, "{shown}");
+        }
+    }
+
+    #[test]
+    fn upstream_text_cannot_forge_a_log_line() {
+        assert_eq!(code("00\r\n1003'; x"), "001003x");
+    }
+}

@@ -1,0 +1,468 @@
+//! `secret_objects`: real `SECRET` objects. Each has one value and no versions; the mark in its
+//! comment names the write that stored it, and changes with it in one statement.
+//!
+//! INVARIANT: a value is created, or set in what is there; never dropped or replaced, because grants
+//! go with the object. What comes after the value, its reader and its grants, never fails a write:
+//! what could not be done is a warning with the statement for the administrator, and is tried again
+//! by the next write.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use claviger_backend::{
+    Address, ListedSecret, Reading, VersionInfo, VersionState, Write, WriteWarning, Written,
+};
+use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
+use claviger_seal::hex;
+
+use crate::backend::Shared;
+use crate::error::Failure;
+use crate::mark::{Comment, Mark};
+use crate::session::{Query, Row};
+use crate::settings::Grantee;
+use crate::sql::{Advice, Ident, Literal};
+
+/// How often a write begins again because the secret came or went in between.
+const ATTEMPTS: usize = 3;
+
+/// Most rows that a SHOW prints, without saying that there are more.
+const SHOWN_MAX: usize = 10_000;
+
+/// How many bytes of a value's digest are kept.
+const MAC_LEN: usize = 16;
+
+/// A schema of secret objects.
+pub(crate) struct Objects {
+    shared: Shared,
+    /// `APPLICATION "X"` or `ROLE "X"`.
+    grantee: Option<String>,
+}
+
+/// A value as Snowflake stores it.
+struct Content {
+    text: SecretBytes,
+    is_base64: bool,
+}
+
+impl Content {
+    fn of(write: &Write<'_>) -> Result<Self> {
+        let bytes = write.value.expose();
+        match write.format {
+            Format::Binary => Ok(Self {
+                text: SecretBytes::new(BASE64_STANDARD.encode(bytes).into_bytes()),
+                is_base64: true,
+            }),
+            Format::Text if std::str::from_utf8(bytes).is_err() => {
+                Err(Error::new(Reason::ValueNotText))
+            }
+            Format::Text => Ok(Self {
+                text: write.value.duplicate(),
+                is_base64: false,
+            }),
+        }
+    }
+}
+
+impl Objects {
+    pub(crate) fn new(shared: Shared, grantee: Option<Grantee>) -> Self {
+        let grantee = grantee.map(|grantee| match grantee {
+            Grantee::Application(name) => format!("APPLICATION {}", Ident(&name)),
+            Grantee::Role(name) => format!("ROLE {}", Ident(&name)),
+        });
+        Self { shared, grantee }
+    }
+
+    pub(crate) async fn check(&self) -> Result<()> {
+        let shown = self.show("LIKE 'CLAVIGER' ").await;
+        shown
+            .map(drop)
+            .map_err(|failure| self.schema_error(failure))
+    }
+
+    pub(crate) async fn read(&self, secret: &str, version: Option<&str>) -> Result<Reading> {
+        let Some(reader) = self.shared.place.reader(secret) else {
+            // Says first whether it is there at all.
+            self.existing(secret).await?;
+            return Err(self.not_readable(secret));
+        };
+        let mut comment = self.existing(secret).await?;
+        loop {
+            let value = self.call(secret, &reader).await?;
+            let reading = self.reading(secret, comment.mark.as_ref(), value)?;
+            // A write between the two statements, or a change past Claviger: the mark tells.
+            if !is_stored_by(comment.mark.as_ref(), &reading) {
+                let again = self.existing(secret).await?;
+                if again.mark != comment.mark {
+                    comment = again;
+                    continue;
+                }
+            }
+            return match version {
+                Some(version) if version != reading.version.as_str() => {
+                    Err(Error::new(Reason::VersionNotFound))
+                }
+                Some(_) | None => Ok(reading),
+            };
+        }
+    }
+
+    pub(crate) async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
+        let secret = address.secret.as_str();
+        let content = Content::of(write)?;
+        let mark = Mark {
+            store: self.shared.keyring.store_id(),
+            definition: address.owner,
+            write: write.write_id,
+            time: self.now(),
+            mac: self.mac(secret, content.text.expose()),
+            base64: content.is_base64,
+        };
+        for _ in 0..ATTEMPTS {
+            let found = self.describe(secret).await?;
+            let stored = match &found {
+                Some(comment) if self.is_by(comment, write.write_id) => Ok(()),
+                Some(comment) => {
+                    self.check_owned(comment, address.owner, write.adopt)?;
+                    self.store("ALTER SECRET", secret, "SET", &content, comment, &mark)
+                        .await
+                }
+                None => {
+                    let comment = Comment::default();
+                    self.store(
+                        "CREATE SECRET",
+                        secret,
+                        "TYPE = GENERIC_STRING",
+                        &content,
+                        &comment,
+                        &mark,
+                    )
+                    .await
+                }
+            };
+            match stored {
+                Ok(()) => return self.written(secret, write.write_id).await,
+                Err(failure)
+                    if failure.is_existing() || found.is_some() && failure.is_missing() => {}
+                Err(failure) if failure.is_open() => {
+                    return match self.find_write(secret, write.write_id).await {
+                        Ok(Some(_)) => self.written(secret, write.write_id).await,
+                        Ok(None) | Err(_) => {
+                            Err(Error::new(Reason::WriteOutcomeUnknown).caused_by(failure))
+                        }
+                    };
+                }
+                Err(failure) => {
+                    let place = &self.shared.place;
+                    let needed = match found {
+                        Some(_) => place.grant("MODIFY", &self.on(secret)),
+                        None => place.grant("CREATE SECRET", &format!("SCHEMA {}", place.schema)),
+                    };
+                    return Err(failure.into_write_error(&needed));
+                }
+            }
+        }
+        Err(Error::new(Reason::WriteInProgress).caused_by("the secret came and went"))
+    }
+
+    pub(crate) async fn find_write(&self, secret: &str, write_id: Uid) -> Result<Option<Id>> {
+        let found = self.describe(secret).await?;
+        let found = found.filter(|comment| self.is_by(comment, write_id));
+        found
+            .map(|_| Id::parse("version", &write_id.to_string()))
+            .transpose()
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<ListedSecret>> {
+        let rows = self.show("").await;
+        let rows = rows.map_err(|failure| self.schema_error(failure))?;
+        if rows.len() >= SHOWN_MAX {
+            return Err(Error::new(Reason::VaultCapabilityMissing).with(
+                Detail::Capability,
+                "list a schema of 10000 secrets or more; Snowflake leaves the rest out",
+            ));
+        }
+        let store = self.shared.keyring.store_id();
+        let listed = rows.iter().filter_map(|row| {
+            let comment = Comment::parse(row.text("comment").unwrap_or_default());
+            Some(ListedSecret {
+                name: row.text("name")?.to_owned(),
+                is_ours: comment
+                    .mark
+                    .as_ref()
+                    .is_some_and(|mark| mark.store == store),
+                change_time: comment.mark.as_ref().and_then(time),
+            })
+        });
+        Ok(listed.collect())
+    }
+
+    /// The one that is there. Without a reader, what others store has no version that could be told.
+    pub(crate) async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>> {
+        let Some(comment) = self.describe(secret).await? else {
+            return Ok(Vec::new());
+        };
+        let version = match self.shared.place.readers {
+            Some(_) => match self.read(secret, None).await {
+                Ok(reading) => Some(reading.version),
+                Err(error) if error.reason() == Reason::SecretNotFound => None,
+                Err(error) => return Err(error),
+            },
+            None => match &comment.mark {
+                Some(mark) => Some(Id::parse("version", &mark.write.to_string())?),
+                None => None,
+            },
+        };
+        let info = |version| VersionInfo {
+            version,
+            state: VersionState::Enabled,
+            create_time: comment
+                .mark
+                .as_ref()
+                .and_then(time)
+                .unwrap_or(SystemTime::UNIX_EPOCH),
+        };
+        Ok(version.map(info).into_iter().collect())
+    }
+
+    /// The comment of a secret that has to be there.
+    async fn existing(&self, secret: &str) -> Result<Comment> {
+        let found = self.describe(secret).await?;
+        found.ok_or_else(|| Error::new(Reason::SecretNotFound))
+    }
+
+    /// What Snowflake says of a secret. It says the same of one that is not there and of a schema
+    /// that is not, so that the schema is looked for then.
+    async fn describe(&self, secret: &str) -> Result<Option<Comment>> {
+        let sql = format!("DESCRIBE SECRET {}", self.shared.place.qualified(secret));
+        match self.shared.sessions.run_text(sql).await {
+            Ok(rows) => {
+                let comment = rows.first().and_then(|row| row.text("comment"));
+                Ok(Some(Comment::parse(comment.unwrap_or_default())))
+            }
+            Err(failure) if failure.is_missing() => self.check().await.map(|()| None),
+            Err(failure) => {
+                let needed = self.shared.place.grant("USAGE", &self.on(secret));
+                Err(failure.into_read_error(&needed))
+            }
+        }
+    }
+
+    async fn show(&self, pattern: &str) -> std::result::Result<Vec<Row>, Failure> {
+        let sql = format!(
+            "SHOW SECRETS {pattern}IN SCHEMA {}",
+            self.shared.place.schema
+        );
+        self.shared.sessions.run_text(sql).await
+    }
+
+    async fn store(
+        &self,
+        verb: &str,
+        secret: &str,
+        with: &str,
+        content: &Content,
+        comment: &Comment,
+        mark: &Mark,
+    ) -> std::result::Result<(), Failure> {
+        let comment = comment.literal(mark).map_err(|_| Failure::Bug("a mark"))?;
+        let name = self.shared.place.qualified(secret);
+        let text = String::from_utf8_lossy(content.text.expose());
+        let statement = |value: &str| {
+            format!("{verb} {name} {with} SECRET_STRING = {value} COMMENT = {comment}")
+        };
+        let sessions = &self.shared.sessions;
+        if sessions.takes_binds.load(Ordering::Relaxed) {
+            let query = Query::new_positional(statement("?")).bind(text.to_string());
+            match sessions.run(query).await {
+                Err(failure) if failure.is_syntax() => {}
+                outcome => return outcome.map(drop),
+            }
+        }
+        // SECURITY: in the statement itself only where Snowflake takes no bind: both are in its
+        // query history, see the README.
+        let outcome = sessions
+            .run_text(statement(&Literal(&text).to_string()))
+            .await;
+        if outcome.is_ok() {
+            sessions.takes_binds.store(false, Ordering::Relaxed);
+        }
+        outcome.map(drop)
+    }
+
+    /// What comes after the value.
+    async fn written(&self, secret: &str, write_id: Uid) -> Result<Written> {
+        let mut warnings = Vec::new();
+        let place = &self.shared.place;
+        if let (Some(readers), Some(reader)) = (&place.readers, place.reader(secret)) {
+            let made = self
+                .shared
+                .sessions
+                .run_text(self.reader_sql(&reader, secret))
+                .await;
+            if made.is_err() {
+                let (role, integration) = (&place.role, &place.integration);
+                warnings.push(WriteWarning {
+                    reason: "READER_MISSING",
+                    message: format!(
+                        "the value is stored, but its reader procedure could not be made, so it \
+                         cannot be read back; as an administrator run GRANT USAGE, CREATE \
+                         PROCEDURE ON SCHEMA {readers} TO ROLE {role}; GRANT USAGE ON INTEGRATION \
+                         {integration} TO ROLE {role}; and store the value again"
+                    ),
+                });
+            }
+        }
+        if let Some(grantee) = &self.grantee {
+            let sql = format!("GRANT USAGE, READ ON {} TO {grantee}", self.on(secret));
+            if self.shared.sessions.run_text(sql.clone()).await.is_err() {
+                warnings.push(WriteWarning {
+                    reason: "GRANT_MISSING",
+                    message: format!(
+                        "the value is stored, but Claviger may not grant it (in a schema with \
+                         managed access only its owner may); as an administrator run {sql}"
+                    ),
+                });
+            }
+        }
+        Ok(Written {
+            version: Id::parse("version", &write_id.to_string())?,
+            replaced: None,
+            recovered: false,
+            warnings,
+        })
+    }
+
+    /// `OR REPLACE` here: a secret that was dropped and made again is another one to its procedure.
+    fn reader_sql(&self, reader: &str, secret: &str) -> String {
+        let name = self.shared.place.qualified(secret);
+        let integration = &self.shared.place.integration;
+        format!(
+            "CREATE OR REPLACE PROCEDURE {reader}() RETURNS VARCHAR LANGUAGE PYTHON \
+             RUNTIME_VERSION = '3.12' PACKAGES = ('snowflake-snowpark-python') HANDLER = 'read' \
+             EXTERNAL_ACCESS_INTEGRATIONS = ({integration}) SECRETS = ('value' = {name}) \
+             EXECUTE AS OWNER AS $$\nimport _snowflake\n\ndef read(session):\n    \
+             return _snowflake.get_generic_secret_string('value')\n$$"
+        )
+    }
+
+    /// The value of a secret, through its reader procedure.
+    async fn call(&self, secret: &str, reader: &str) -> Result<SecretBytes> {
+        let rows = self
+            .shared
+            .sessions
+            .run_text(format!("CALL {reader}()"))
+            .await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(failure) if failure.is_missing() => {
+                let remedy = Advice(format!(
+                    "it has no reader procedure {reader}; store the value once through \
+                     Claviger, or make the procedure as deploy/snowflake/setup.sql shows"
+                ));
+                return Err(Error::new(Reason::ValueNotReadable)
+                    .with(Detail::Remedy, remedy)
+                    .caused_by(failure));
+            }
+            Err(failure) => {
+                let needed = self
+                    .shared
+                    .place
+                    .grant("USAGE", &format!("PROCEDURE {reader}()"));
+                return Err(failure.into_read_error(&needed));
+            }
+        };
+        let value = rows.into_iter().next().and_then(Row::into_text);
+        match value {
+            Some(value) => Ok(SecretBytes::new(value.into_bytes())),
+            None => Err(self
+                .not_readable(secret)
+                .caused_by("the reader procedure returned no text")),
+        }
+    }
+
+    /// The version is the write that the mark names, if it names this value; else the value's own.
+    fn reading(&self, secret: &str, mark: Option<&Mark>, value: SecretBytes) -> Result<Reading> {
+        let mac = self.mac(secret, value.expose());
+        let store = self.shared.keyring.store_id();
+        let Some(mark) = mark.filter(|mark| mark.mac == mac && mark.store == store) else {
+            return Ok(Reading {
+                version: Id::parse("version", &format!("value-{mac}"))?,
+                value,
+            });
+        };
+        let value = match mark.base64 {
+            true => {
+                let decoded = BASE64_STANDARD.decode(value.expose());
+                SecretBytes::new(decoded.map_err(|_| Error::new(Reason::IntegrityFailure))?)
+            }
+            false => value,
+        };
+        Ok(Reading {
+            version: Id::parse("version", &mark.write.to_string())?,
+            value,
+        })
+    }
+
+    fn mac(&self, secret: &str, value: &[u8]) -> String {
+        let parts = [
+            self.shared.vault.as_str().as_bytes(),
+            secret.as_bytes(),
+            value,
+        ];
+        let mac = self.shared.keyring.mac("snowflake secret value", &parts);
+        hex(mac.get(..MAC_LEN).unwrap_or_default())
+    }
+
+    fn is_by(&self, comment: &Comment, write_id: Uid) -> bool {
+        let store = self.shared.keyring.store_id();
+        let mark = comment.mark.as_ref();
+        mark.is_some_and(|mark| mark.store == store && mark.write == write_id)
+    }
+
+    fn check_owned(&self, comment: &Comment, owner: Uid, adopt: bool) -> Result<()> {
+        let store = self.shared.keyring.store_id();
+        let mark = comment.mark.as_ref();
+        let is_own = mark.is_some_and(|mark| mark.store == store && mark.definition == owner);
+        match is_own || adopt {
+            true => Ok(()),
+            false => Err(Error::new(Reason::SecretNotOwned)),
+        }
+    }
+
+    fn not_readable(&self, secret: &str) -> Error {
+        let name = self.shared.place.qualified(secret);
+        Error::new(Reason::ValueNotReadable).with(
+            Detail::Remedy,
+            Advice(format!(
+                "Snowflake gives it to what runs inside only; use it there as {name}, or have \
+                 it read back with reader = \"procedure\" in the vault's settings"
+            )),
+        )
+    }
+
+    fn on(&self, secret: &str) -> String {
+        format!("SECRET {}", self.shared.place.qualified(secret))
+    }
+
+    fn schema_error(&self, failure: Failure) -> Error {
+        let place = &self.shared.place;
+        let on = format!("SCHEMA {}", place.schema);
+        failure.into_read_error(&place.grant("USAGE", &on))
+    }
+
+    fn now(&self) -> u64 {
+        let now = self.shared.clock.now();
+        let now = now.duration_since(SystemTime::UNIX_EPOCH);
+        now.unwrap_or_default().as_secs()
+    }
+}
+
+fn is_stored_by(mark: Option<&Mark>, reading: &Reading) -> bool {
+    mark.is_some_and(|mark| mark.write.to_string() == reading.version.as_str())
+}
+
+fn time(mark: &Mark) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(mark.time))
+}

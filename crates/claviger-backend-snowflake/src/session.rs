@@ -1,0 +1,212 @@
+//! The session that all calls to one vault share: statements side by side in it, none in a
+//! transaction, so that one which waits for a warehouse holds nobody up.
+//!
+//! Nothing is tried twice but a statement whose session was refused, once, in a fresh one. Whoever
+//! finds the session gone waits for one log-in, and shares its outcome.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use snowflake_connector_rs::{
+    AuthConfig, CellValue, Client, ClientConfig, DynamicRow, EndpointConfig, KeyPairConfig,
+    PositionalBinds, QueryConfig, Session, SessionConfig, Statement,
+};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::SnowflakeSettings;
+use crate::error::Failure;
+use crate::files::Key;
+use crate::sql::Ident;
+
+pub(crate) type Answer<T> = Result<T, Failure>;
+
+/// A statement with its binds.
+pub(crate) type Query = Statement<PositionalBinds>;
+
+/// How Snowflake's administrators recognise our statements.
+const QUERY_TAG: &str = "claviger";
+
+/// The shared session, made when it is needed.
+pub(crate) struct Sessions {
+    settings: SnowflakeSettings,
+    /// For one statement, or one log-in.
+    patience: Duration,
+    state: Mutex<State>,
+    /// How many log-ins have come to an end.
+    logins: AtomicU64,
+    /// Whether Snowflake takes the value of a secret as a bind.
+    pub(crate) takes_binds: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    /// How the last log-in failed.
+    failure: Option<Failure>,
+}
+
+impl Sessions {
+    /// Asks nobody. A statement is given half the time of a call, so that a write whose answer does
+    /// not come can be looked for in the other half.
+    pub(crate) fn new(settings: SnowflakeSettings, call_timeout: Duration) -> Self {
+        Self {
+            settings,
+            patience: call_timeout / 2,
+            state: Mutex::default(),
+            logins: AtomicU64::new(0),
+            takes_binds: AtomicBool::new(true),
+        }
+    }
+
+    /// Runs one statement.
+    pub(crate) async fn run(&self, query: Query) -> Answer<Vec<Row>> {
+        let session = self.session(None).await?;
+        match execute(&session, query.clone()).await {
+            Err(failure) if failure.is_expired() => {
+                let session = self.session(Some(&session)).await?;
+                execute(&session, query).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Runs one statement without binds.
+    pub(crate) async fn run_text(&self, sql: String) -> Answer<Vec<Row>> {
+        self.run(Query::new_positional(sql)).await
+    }
+
+    /// The session, another one than `spent`.
+    async fn session(&self, spent: Option<&Arc<Session>>) -> Answer<Arc<Session>> {
+        let seen = self.logins.load(Ordering::SeqCst);
+        let mut state = self.state.lock().await;
+        let is_fresh =
+            |session: &&Arc<Session>| spent.is_none_or(|spent| !Arc::ptr_eq(spent, session));
+        if let Some(session) = state.session.as_ref().filter(is_fresh) {
+            return Ok(Arc::clone(session));
+        }
+        // SECURITY: who waited for a log-in that failed does not try again: fifty wrong ones at once
+        // lock the user.
+        if self.logins.load(Ordering::SeqCst) != seen
+            && let Some(failure) = &state.failure
+        {
+            return Err(failure.clone());
+        }
+        state.session = None;
+        let outcome = timeout(self.patience, self.log_in()).await;
+        let outcome = outcome.unwrap_or(Err(Failure::Lost("log-in time-out")));
+        let outcome = outcome.map_err(Failure::before_sent);
+        self.logins.fetch_add(1, Ordering::SeqCst);
+        state.failure = outcome.as_ref().err().cloned();
+        let session = Arc::new(outcome?);
+        state.session = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    async fn log_in(&self) -> Answer<Session> {
+        let settings = self.settings.clone();
+        // Where waiting for a slow disk, or for a key to be opened, holds nobody up.
+        let key = tokio::task::spawn_blocking(move || Key::read(&settings)).await;
+        let key = key
+            .map_err(|_| Failure::Bug("the private key could not be read"))?
+            .map_err(Failure::Key)?;
+        let client = Client::new(self.config(&key))?;
+        Ok(client.create_session().await?)
+    }
+
+    fn config(&self, key: &Key) -> ClientConfig {
+        let settings = &self.settings;
+        let pem = String::from_utf8_lossy(key.pem.expose()).into_owned();
+        let pair = match &key.password {
+            Some(password) => KeyPairConfig::from_encrypted_pem(pem, password.expose()),
+            None => KeyPairConfig::from_pem(pem),
+        };
+        // A statement that nobody waits for any more ends in Snowflake too.
+        let limit = self.patience.as_secs().max(1);
+        let session = SessionConfig::new()
+            .with_role(log_in_name(&settings.role))
+            .with_database(log_in_name(&settings.database))
+            .with_schema(log_in_name(&settings.schema))
+            .with_session_parameter("QUERY_TAG", json!(QUERY_TAG))
+            .with_session_parameter("STATEMENT_TIMEOUT_IN_SECONDS", json!(limit));
+        let session = match &settings.warehouse {
+            Some(warehouse) => session.with_warehouse(log_in_name(warehouse)),
+            None => session,
+        };
+        let endpoint = settings.url().map(EndpointConfig::custom_base_url);
+        ClientConfig::new(
+            settings.user.as_str(),
+            settings.account.as_str(),
+            AuthConfig::key_pair(pair),
+        )
+        .with_session(session)
+        .with_query(QueryConfig::new().with_query_response_timeout(self.patience))
+        .with_endpoint(endpoint.unwrap_or_default())
+    }
+}
+
+/// A name that Snowflake resolves at a log-in as it does in a statement: what it would change needs
+/// quotes.
+fn log_in_name(name: &str) -> String {
+    let is_plain = |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+    let is_exact =
+        name.bytes().all(is_plain) && !name.starts_with(|first: char| first.is_ascii_digit());
+    match is_exact {
+        true => name.to_owned(),
+        false => Ident(name).to_string(),
+    }
+}
+
+async fn execute(session: &Session, query: Query) -> Answer<Vec<Row>> {
+    let rows = session
+        .query(query)
+        .await?
+        .collect::<Vec<DynamicRow>>()
+        .await?;
+    Ok(rows.into_iter().map(Row).collect())
+}
+
+/// One row of an answer.
+pub(crate) struct Row(DynamicRow);
+
+impl Row {
+    fn value(&self, column: &str) -> Option<&CellValue> {
+        self.0.value(column).ok()
+    }
+
+    /// A text, whole.
+    pub(crate) fn text(&self, column: &str) -> Option<&str> {
+        if let CellValue::String(text) = self.value(column)? {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// The text of the only column.
+    pub(crate) fn into_text(mut self) -> Option<String> {
+        if let CellValue::String(text) = self.0.take_at(0).ok()? {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn number(&self, column: &str) -> Option<i64> {
+        if let CellValue::Integer(number) = self.value(column)? {
+            i64::try_from(*number).ok()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn bytes(&self, column: &str) -> Option<&[u8]> {
+        if let CellValue::Binary(bytes) = self.value(column)? {
+            Some(bytes.as_bytes())
+        } else {
+            None
+        }
+    }
+}

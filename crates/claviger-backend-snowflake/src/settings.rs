@@ -1,0 +1,448 @@
+//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use url::{Host, Url};
+
+use crate::files::Key;
+use crate::sql::name_fault;
+
+/// The schema where none is named.
+const SCHEMA_DEFAULT: &str = "SECRETS";
+
+pub(crate) const KEY_FILE: &str = "private_key_file";
+pub(crate) const PASSWORD_FILE: &str = "private_key_password_file";
+
+const NOT_ABSOLUTE: &str = "is not an absolute path; write the file's whole path";
+const NOT_A_NAME: &str = "is no name that Snowflake knows; write it as SHOW prints it, without \
+                          quotes and in the same case (mostly upper)";
+
+/// The settings of one vault of kind `snowflake`. Holds no secrets: they stay in their files. A text
+/// that has to be there and is not is empty. Names are taken letter for letter, so that `broker` and
+/// `BROKER` are two.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SnowflakeSettings {
+    /// `ORGANIZATION-ACCOUNT`, or a locator such as `xy12345.eu-central-1`.
+    pub account: String,
+    /// Instead of the account's own address: a private link, or an emulator.
+    pub base_url: Option<String>,
+    /// The user that Claviger is.
+    pub user: String,
+    /// Its private key: PKCS#8 PEM, RSA.
+    pub private_key_file: PathBuf,
+    /// Holds the key's password and nothing else; where the key is encrypted.
+    pub private_key_password_file: Option<PathBuf>,
+    /// The role that Claviger takes; never the user's default one.
+    pub role: String,
+    /// Runs what needs computing: every statement of a sealed table, and reader procedures.
+    pub warehouse: Option<String>,
+    /// The database.
+    pub database: String,
+    /// The schema in it.
+    pub schema: String,
+    /// What the values are there. Has to be there.
+    pub storage: Option<Storage>,
+    /// How values of secret objects come back; else they do not.
+    pub reader: Option<Reader>,
+    /// Who may use the secret objects inside Snowflake.
+    pub grantee: Option<Grantee>,
+}
+
+/// What a value is in the schema.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Storage {
+    /// A row that Claviger has encrypted.
+    SealedTable,
+    /// A `SECRET` object.
+    SecretObjects,
+}
+
+/// `reader = "procedure"`: a procedure for each secret, which returns its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reader {
+    /// The schema they are in, of the same database.
+    pub schema: String,
+    /// The external access integration without which Snowflake lets no procedure use a secret.
+    pub integration: String,
+}
+
+/// Who gets `USAGE` and `READ` on what is stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Grantee {
+    /// An application, such as a pipeline runner.
+    Application(String),
+    /// A role.
+    Role(String),
+}
+
+/// A setting that cannot work, or deserves a look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SettingsProblem {
+    /// The key under `settings`.
+    pub key: &'static str,
+    /// What is wrong and the remedy.
+    pub remedy: &'static str,
+}
+
+impl Default for SnowflakeSettings {
+    fn default() -> Self {
+        Self {
+            account: String::new(),
+            base_url: None,
+            user: String::new(),
+            private_key_file: PathBuf::new(),
+            private_key_password_file: None,
+            role: String::new(),
+            warehouse: None,
+            database: String::new(),
+            schema: SCHEMA_DEFAULT.to_owned(),
+            storage: None,
+            reader: None,
+            grantee: None,
+        }
+    }
+}
+
+impl SnowflakeSettings {
+    /// Everything that is wrong, found without asking anybody or opening a file.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let account = match is_account(&self.account) {
+            true => None,
+            false => Some(
+                "is not the identifier of an account; write ORGANIZATION-ACCOUNT, without https:// \
+                 and .snowflakecomputing.com (SELECT CURRENT_ORGANIZATION_NAME() || '-' || \
+                 CURRENT_ACCOUNT_NAME())",
+            ),
+        };
+        let url = self.base_url.as_deref().filter(|url| origin(url).is_none());
+        let needs_warehouse = self.storage == Some(Storage::SealedTable) || self.reader.is_some();
+        let warehouse = match self.warehouse.as_deref() {
+            None if needs_warehouse => Some(
+                "is missing; name a small warehouse, which sealed tables and \
+                 reader procedures need",
+            ),
+            name => name.and_then(wrong_name),
+        };
+        let storage = self.storage.is_none().then_some(
+            "is missing; write secret_objects (real secrets, for runners inside Snowflake) or \
+             sealed_table (rows that Snowflake cannot read)",
+        );
+        let found = [
+            ("account", account),
+            (
+                "base_url",
+                url.map(|_| {
+                    "is not https://HOST or https://HOST:PORT with nothing behind it (http:// only \
+                     for this machine); leave it out to call the account's own address"
+                }),
+            ),
+            (
+                "user",
+                missing_or_wrong(&self.user, "is missing; write the service user's name"),
+            ),
+            (
+                KEY_FILE,
+                wrong_path(
+                    &self.private_key_file,
+                    "is missing; write the path of the user's private key in PKCS#8 PEM",
+                ),
+            ),
+            (
+                PASSWORD_FILE,
+                self.private_key_password_file
+                    .as_deref()
+                    .and_then(|path| wrong_path(path, "is empty; leave it out for a plain key")),
+            ),
+            (
+                "role",
+                missing_or_wrong(
+                    &self.role,
+                    "is missing; write the role that deploy/snowflake/setup.sql makes",
+                ),
+            ),
+            ("warehouse", warehouse),
+            (
+                "database",
+                missing_or_wrong(&self.database, "is missing; write its name"),
+            ),
+            ("schema", wrong_name(&self.schema)),
+            ("storage", storage),
+        ];
+        let found = found
+            .into_iter()
+            .filter_map(|(key, remedy)| Some(problem(key, remedy?)));
+        found.chain(self.object_problems()).collect()
+    }
+
+    /// What is wrong with the files that hold the key; for a daemon that is about to start. They are
+    /// read again at every login, so that they can be replaced.
+    pub fn file_problems(&self) -> Vec<SettingsProblem> {
+        Key::read(self).err().into_iter().collect()
+    }
+
+    /// What works, but may not be meant.
+    pub fn warnings(&self) -> Vec<SettingsProblem> {
+        let is_own =
+            matches!(&self.grantee, Some(Grantee::Application(name)) if *name == self.database);
+        let own = is_own.then_some(problem(
+            "schema",
+            "is in the application's own database, and is dropped with all its secrets when the \
+             application is uninstalled; use a schema of a database of yours",
+        ));
+        own.into_iter().collect()
+    }
+
+    /// What only secret objects have.
+    fn object_problems(&self) -> Vec<SettingsProblem> {
+        let is_sealed = self.storage == Some(Storage::SealedTable);
+        let mut problems = Vec::new();
+        if let Some(reader) = &self.reader {
+            if is_sealed {
+                problems.push(problem(
+                    "reader",
+                    "goes with storage = \"secret_objects\" only; leave it out, Claviger reads a \
+                     sealed table itself",
+                ));
+            }
+            let schema = match reader.schema == self.schema {
+                true => Some(
+                    "is the schema of the secrets; name another one, closed to all but \
+                     Claviger's role",
+                ),
+                false => missing_or_wrong(
+                    &reader.schema,
+                    "is missing; name the schema for the reader procedures",
+                ),
+            };
+            let integration = missing_or_wrong(
+                &reader.integration,
+                "is missing; name the external access integration that \
+                 deploy/snowflake/setup.sql makes",
+            );
+            let found = [
+                ("reader_schema", schema),
+                ("reader_integration", integration),
+            ];
+            problems.extend(
+                found
+                    .into_iter()
+                    .filter_map(|(key, remedy)| Some(problem(key, remedy?))),
+            );
+        }
+        if let Some(grantee) = &self.grantee {
+            let (key, name) = match grantee {
+                Grantee::Application(name) => ("grant_to_application", name),
+                Grantee::Role(name) => ("grant_to_role", name),
+            };
+            let remedy = match is_sealed {
+                true => Some(
+                    "goes with storage = \"secret_objects\" only; leave it out, nobody inside \
+                     Snowflake can use sealed rows",
+                ),
+                false => wrong_name(name),
+            };
+            problems.extend(remedy.map(|remedy| problem(key, remedy)));
+        }
+        problems
+    }
+
+    /// Where to call; `None` for the account's own address.
+    pub(crate) fn url(&self) -> Option<Url> {
+        origin(self.base_url.as_deref()?)
+    }
+}
+
+fn problem(key: &'static str, remedy: &'static str) -> SettingsProblem {
+    SettingsProblem { key, remedy }
+}
+
+fn wrong_name(name: &str) -> Option<&'static str> {
+    name_fault(name).map(|_| NOT_A_NAME)
+}
+
+fn missing_or_wrong(name: &str, missing: &'static str) -> Option<&'static str> {
+    match name {
+        "" => Some(missing),
+        name => wrong_name(name),
+    }
+}
+
+fn wrong_path(path: &Path, missing: &'static str) -> Option<&'static str> {
+    match path.as_os_str().is_empty() {
+        true => Some(missing),
+        false => (!path.is_absolute()).then_some(NOT_ABSOLUTE),
+    }
+}
+
+/// SECURITY: it becomes part of a host name.
+fn is_account(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    text.len() <= 200
+        && text.split('.').all(is_label)
+        && !text.to_ascii_lowercase().contains("snowflakecomputing")
+}
+
+/// The address in a URL that has nothing else, and is encrypted unless it never leaves this machine.
+fn origin(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_local = match url.host()? {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_local;
+    (is_bare && is_safe).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> SnowflakeSettings {
+        SnowflakeSettings {
+            account: "ACME-PROD".to_owned(),
+            user: "CLAVIGER".to_owned(),
+            private_key_file: "/run/key".into(),
+            role: "CLAVIGER".to_owned(),
+            database: "BROKER".to_owned(),
+            storage: Some(Storage::SecretObjects),
+            ..SnowflakeSettings::default()
+        }
+    }
+
+    fn keys(change: impl FnOnce(&mut SnowflakeSettings)) -> Vec<&'static str> {
+        let mut settings = whole();
+        change(&mut settings);
+        settings
+            .problems()
+            .into_iter()
+            .map(|problem| problem.key)
+            .collect()
+    }
+
+    #[test]
+    fn whole_settings_have_no_problems_and_empty_ones_name_what_is_missing() {
+        assert_eq!(whole().problems(), []);
+        assert_eq!(whole().schema, "SECRETS");
+        let problems = SnowflakeSettings::default().problems();
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
+        assert_eq!(
+            keys,
+            ["account", "user", KEY_FILE, "role", "database", "storage"]
+        );
+    }
+
+    #[test]
+    fn account_is_an_identifier_and_nothing_else() {
+        for (account, is_one) in [
+            ("acme-prod", true),
+            ("xy12345.eu-central-1", true),
+            ("acme_inc-prod_1", true),
+            ("", false),
+            ("https://acme", false),
+            ("acme.snowflakecomputing.com", false),
+            ("acme/../x", false),
+            ("acme@evil.example#", false),
+            ("acme:443", false),
+            ("acme..x", false),
+            ("ac me", false),
+        ] {
+            let found = keys(|settings| settings.account = account.to_owned());
+            let expected: &[&str] = if is_one { &[] } else { &["account"] };
+            assert_eq!(found, expected, "{account}");
+        }
+    }
+
+    #[test]
+    fn base_url_is_encrypted_or_of_this_machine() {
+        for (url, is_one) in [
+            ("https://acme.privatelink.snowflakecomputing.com", true),
+            ("https://proxy:8443/", true),
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://localhost:8080", true),
+            ("http://localhost.evil.example", false),
+            ("http://acme.snowflakecomputing.com", false),
+            ("https://acme/x", false),
+            ("https://acme?x", false),
+            ("https://user@acme", false),
+            ("file:///etc/passwd", false),
+            ("acme", false),
+            ("", false),
+        ] {
+            let found = keys(|settings| settings.base_url = Some(url.to_owned()));
+            let expected: &[&str] = if is_one { &[] } else { &["base_url"] };
+            assert_eq!(found, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn half_given_settings_are_named() {
+        let reader = |schema: &str, integration: &str| {
+            Some(Reader {
+                schema: schema.to_owned(),
+                integration: integration.to_owned(),
+            })
+        };
+        assert_eq!(
+            keys(|s| s.private_key_password_file = Some("p".into())),
+            [PASSWORD_FILE]
+        );
+        assert_eq!(
+            keys(|s| {
+                s.private_key_file = PathBuf::new();
+                s.private_key_password_file = Some("/p".into());
+            }),
+            [KEY_FILE]
+        );
+        assert_eq!(
+            keys(|s| s.storage = Some(Storage::SealedTable)),
+            ["warehouse"]
+        );
+        assert_eq!(
+            keys(|s| s.reader = reader("", "")),
+            ["warehouse", "reader_schema", "reader_integration"]
+        );
+        let with_warehouse = |s: &mut SnowflakeSettings| s.warehouse = Some("WH".to_owned());
+        assert_eq!(
+            keys(|s| {
+                with_warehouse(s);
+                s.reader = reader("SECRETS", "EAI");
+            }),
+            ["reader_schema"]
+        );
+        assert_eq!(
+            keys(|s| {
+                with_warehouse(s);
+                s.storage = Some(Storage::SealedTable);
+                s.reader = reader("READERS", "EAI");
+                s.grantee = Some(Grantee::Role("R".to_owned()));
+            }),
+            ["reader", "grant_to_role"]
+        );
+        assert_eq!(
+            keys(|s| s.grantee = Some(Grantee::Application(String::new()))),
+            ["grant_to_application"]
+        );
+    }
+
+    #[test]
+    fn schema_of_the_application_itself_warns() {
+        let mut settings = whole();
+        settings.grantee = Some(Grantee::Application("RUNNER".to_owned()));
+        assert_eq!(settings.warnings(), []);
+        settings.database = "RUNNER".to_owned();
+        let warnings = settings.warnings();
+        assert_eq!(warnings.first().map(|warning| warning.key), Some("schema"));
+    }
+}

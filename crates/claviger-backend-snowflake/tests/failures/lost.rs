@@ -1,0 +1,171 @@
+//! Writes whose answer does not come.
+
+use std::time::Duration;
+
+use claviger_backend::Backend as _;
+use claviger_backend_snowflake::Storage;
+use claviger_core::{Id, Reason, Uid};
+use claviger_snowflake_fake::Fault;
+
+use crate::support::{Account, address, cx, put, put_as, read};
+
+const TABLE: &str = "\"BROKER\".\"SECRETS\".\"CLAVIGER_SEALED\"";
+
+/// A statement is given half of it.
+const SHORT: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn row_that_was_stored_is_found_and_a_repeat_stores_none() {
+    let account = Account::start();
+    let vault = account.vault_with(&account.settings(Storage::SealedTable), SHORT);
+    for (count, fault) in [Fault::CutAfter, Fault::HalfBody, Fault::HangAfter]
+        .into_iter()
+        .enumerate()
+    {
+        let address = address("acme");
+        for text in ["created", "changed"] {
+            let write_id = Uid::random();
+            account.fake.fault("MERGE", 1, fault.clone());
+            let written = put_as(&vault, &address, text, write_id, false).await;
+            let written = written.unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
+            assert_eq!(written.version.as_str(), write_id.to_string());
+            let again = put_as(&vault, &address, text, write_id, false).await;
+            assert_eq!(again.expect("repeated"), written);
+            assert_eq!(
+                account.fake.rows(TABLE, &format!("VERSION = '{write_id}'")),
+                1
+            );
+            let value = read(&vault, &address, Some(&written.version)).await;
+            assert_eq!(value.expect("read"), text);
+        }
+        assert_eq!(account.fake.rows(TABLE, "TRUE"), 2 * (count + 1));
+        account.fake.release();
+    }
+}
+
+#[tokio::test]
+async fn secret_that_was_stored_is_found_and_a_repeat_stores_none() {
+    let account = Account::start();
+    let vault = account.vault_with(&account.readable(), SHORT);
+    for (name, fault) in [
+        ("cut", Fault::CutAfter),
+        ("half", Fault::HalfBody),
+        ("hang", Fault::HangAfter),
+    ] {
+        let address = address(name);
+        for (count, statement) in [(1, "CREATE SECRET"), (2, "ALTER SECRET")] {
+            let write_id = Uid::random();
+            account.fake.fault(statement, 1, fault.clone());
+            let written = put_as(&vault, &address, statement, write_id, false).await;
+            let written = written.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+            let again = put_as(&vault, &address, statement, write_id, false).await;
+            assert_eq!(again.expect("repeated"), written);
+            assert_eq!(account.fake.times_set("SECRETS", name), count, "{name}");
+            assert_eq!(read(&vault, &address, None).await.expect("read"), statement);
+        }
+        account.fake.release();
+    }
+}
+
+#[tokio::test]
+async fn write_that_never_came_is_of_unknown_outcome_and_its_repeat_stores_one() {
+    let account = Account::start();
+    for (settings, statement) in [
+        (account.settings(Storage::SealedTable), "MERGE"),
+        (account.readable(), "CREATE SECRET"),
+    ] {
+        let vault = account.vault(&settings);
+        let address = address("acme");
+        let write_id = Uid::random();
+        account.fake.fault(statement, 1, Fault::CutBefore);
+        let lost = put_as(&vault, &address, "v", write_id, false).await;
+        assert_eq!(
+            lost.expect_err("lost").reason(),
+            Reason::WriteOutcomeUnknown
+        );
+        assert_eq!(
+            vault
+                .find_write(&cx(), &address, write_id)
+                .await
+                .expect("asked"),
+            None
+        );
+        let written = put_as(&vault, &address, "v", write_id, false).await;
+        let version = written.expect("repeated").version;
+        let found = vault.find_write(&cx(), &address, write_id).await;
+        assert_eq!(found.expect("asked"), Some(version.clone()));
+        let versions = vault
+            .versions(&cx(), &address, None, 10)
+            .await
+            .expect("listed");
+        let versions: Vec<Id> = versions.into_iter().map(|info| info.version).collect();
+        assert_eq!(versions, [version]);
+    }
+}
+
+/// Nothing is said to be stored that nobody has seen.
+#[tokio::test]
+async fn write_that_cannot_be_looked_for_is_of_unknown_outcome() {
+    let account = Account::start();
+    let vault = account.vault_with(&account.settings(Storage::SealedTable), SHORT);
+    let address = address("acme");
+    let write_id = Uid::random();
+    account.fake.fault("MERGE", 1, Fault::HangAfter);
+    let writing = put_as(&vault, &address, "v", write_id, false);
+    let (lost, ()) = tokio::join!(writing, async {
+        account.fake.held(1).await;
+        account.fake.fault("SELECT", 1, Fault::CutBefore);
+    });
+    let reason = lost.expect_err("lost").reason();
+    assert_eq!(reason, Reason::WriteOutcomeUnknown);
+    account.fake.release();
+    let again = put_as(&vault, &address, "v", write_id, false).await;
+    assert_eq!(
+        again.expect("repeated").version.as_str(),
+        write_id.to_string()
+    );
+    assert_eq!(
+        account.fake.rows(TABLE, &format!("VERSION = '{write_id}'")),
+        1
+    );
+}
+
+/// A warehouse that starts slowly, or a statement that hangs, is nobody else's.
+#[tokio::test]
+async fn one_hanging_statement_holds_no_other_up() {
+    let account = Account::start();
+    let vault = account.vault(&account.settings(Storage::SealedTable));
+    let address = address("acme");
+    let version = put(&vault, &address, "v").await.expect("written").version;
+    account.fake.fault("SELECT", 1, Fault::Hang);
+    let slow = read(&vault, &address, Some(&version));
+    let others = async {
+        account.fake.held(1).await;
+        for _ in 0..20 {
+            assert_eq!(
+                read(&vault, &address, Some(&version)).await.expect("read"),
+                "v"
+            );
+        }
+        account.fake.release();
+    };
+    let (slow, ()) = tokio::join!(slow, others);
+    assert_eq!(slow.expect("read"), "v");
+}
+
+#[tokio::test]
+async fn statement_that_hangs_is_given_up() {
+    let account = Account::start();
+    let vault = account.vault_with(&account.settings(Storage::SealedTable), SHORT);
+    let address = address("acme");
+    let version = put(&vault, &address, "v").await.expect("written").version;
+    account.fake.fault("SELECT", 1, Fault::Hang);
+    let error = read(&vault, &address, Some(&version))
+        .await
+        .expect_err("hangs");
+    assert_eq!(error.reason(), Reason::VaultUnreachable);
+    assert_eq!(
+        read(&vault, &address, Some(&version)).await.expect("read"),
+        "v"
+    );
+}

@@ -1,0 +1,13 @@
+//! What becomes of every failure of Snowflake, of its log-ins and of the way to it.
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod lost;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,71 @@
+-- What an administrator runs once for a vault of kind `snowflake`. Claviger itself makes none of this and needs no more.
+--
+-- Put your names in (BROKER, SECRETS, READERS, CLAVIGER, CLAVIGER_SVC, CLAVIGER_WH, CLAVIGER_EAI) and leave out the part of the
+-- storage that you do not use. The settings of the vault name the same things, letter for letter: unquoted names are upper case.
+-- Not yet run against a live account.
+
+USE ROLE ACCOUNTADMIN;
+
+-- 1. Who Claviger is: a user for services, with a key and without a password, and a role that nobody else has.
+--      openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes256 -out claviger.p8
+--      openssl rsa -in claviger.p8 -pubout          (its lines without the first and the last, in one)
+CREATE ROLE IF NOT EXISTS CLAVIGER;
+CREATE USER IF NOT EXISTS CLAVIGER_SVC TYPE = SERVICE DEFAULT_ROLE = CLAVIGER RSA_PUBLIC_KEY = 'MIIB…';
+GRANT ROLE CLAVIGER TO USER CLAVIGER_SVC;
+
+-- 2. Where values are. Not the schema of an application: it is dropped with its secrets when the application is uninstalled.
+CREATE DATABASE IF NOT EXISTS BROKER;
+CREATE SCHEMA IF NOT EXISTS BROKER.SECRETS;
+GRANT USAGE ON DATABASE BROKER TO ROLE CLAVIGER;
+GRANT USAGE ON SCHEMA BROKER.SECRETS TO ROLE CLAVIGER;
+
+-- 3. For a sealed table, and for reader procedures: the smallest warehouse, which sleeps when nobody reads.
+CREATE WAREHOUSE IF NOT EXISTS CLAVIGER_WH WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE;
+GRANT USAGE ON WAREHOUSE CLAVIGER_WH TO ROLE CLAVIGER;
+
+-- 4. storage = "sealed_table". Snowflake keeps what a statement overwrote for time travel, so none is kept here: only ciphertext
+--    would be, but `DestroySecretVersion` means it. (Fail-safe keeps it for seven days all the same, for Snowflake's support.)
+--    No keys are declared: Snowflake would not enforce them, and Claviger relies on none.
+CREATE TABLE IF NOT EXISTS "BROKER"."SECRETS"."CLAVIGER_SEALED" (
+    STORE       VARCHAR(36)   NOT NULL, -- which Claviger
+    SECRET      VARCHAR(255)  NOT NULL, -- name of the secret
+    DEFINITION  VARCHAR(36)   NOT NULL, -- whose it is
+    SEQUENCE    NUMBER(18, 0) NOT NULL, -- order of its versions
+    VERSION     VARCHAR(36)   NOT NULL, -- the write that stored it
+    KEY_ID      NUMBER(10, 0),          -- which key of Claviger's opens it; NULL once destroyed
+    SEALED      BINARY,                 -- the value, encrypted; NULL once destroyed
+    CREATED_MS  NUMBER(18, 0) NOT NULL, -- milliseconds since 1970
+    STATE       VARCHAR(9)    NOT NULL, -- ENABLED, DISABLED, DESTROYED
+    IS_NEWEST   BOOLEAN       NOT NULL
+);
+ALTER TABLE "BROKER"."SECRETS"."CLAVIGER_SEALED" SET DATA_RETENTION_TIME_IN_DAYS = 0;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE "BROKER"."SECRETS"."CLAVIGER_SEALED" TO ROLE CLAVIGER;
+
+-- 5. storage = "secret_objects". What Claviger creates it owns. A secret that is there already has to be given to it:
+--      GRANT USAGE, READ, MODIFY ON SECRET BROKER.SECRETS."NAME" TO ROLE CLAVIGER;
+GRANT CREATE SECRET ON SCHEMA BROKER.SECRETS TO ROLE CLAVIGER;
+-- Values that are stored may be in the query history, as binds: keep everybody from reading those.
+ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;
+-- Who uses them inside, as `grant_to_application` or `grant_to_role` names it, has to reach the schema:
+--      GRANT USAGE ON DATABASE BROKER TO APPLICATION MATILLION_DATA_PRODUCTIVITY_CLOUD;
+--      GRANT USAGE ON SCHEMA BROKER.SECRETS TO APPLICATION MATILLION_DATA_PRODUCTIVITY_CLOUD;
+
+-- 6. reader = "procedure". Whoever may use a reader procedure can read its secret: nobody but Claviger's role uses this schema.
+--    Snowflake lets a procedure use a secret only with an external access integration; this one leads nowhere.
+CREATE SCHEMA IF NOT EXISTS BROKER.READERS;
+GRANT USAGE, CREATE PROCEDURE ON SCHEMA BROKER.READERS TO ROLE CLAVIGER;
+CREATE NETWORK RULE IF NOT EXISTS BROKER.READERS.NOWHERE MODE = EGRESS TYPE = HOST_PORT VALUE_LIST = ('nowhere.invalid:443');
+CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS CLAVIGER_EAI ALLOWED_NETWORK_RULES = (BROKER.READERS.NOWHERE)
+    ALLOWED_AUTHENTICATION_SECRETS = (ALL) ENABLED = TRUE;
+GRANT USAGE ON INTEGRATION CLAVIGER_EAI TO ROLE CLAVIGER;
+-- Claviger makes the procedure of a secret when it stores a value. For one that it has never written, an administrator does, with
+-- the secret's own name, and grants it:
+--      CREATE OR REPLACE PROCEDURE BROKER.READERS."NAME"() RETURNS VARCHAR LANGUAGE PYTHON RUNTIME_VERSION = '3.12'
+--          PACKAGES = ('snowflake-snowpark-python') HANDLER = 'read' EXTERNAL_ACCESS_INTEGRATIONS = (CLAVIGER_EAI)
+--          SECRETS = ('value' = BROKER.SECRETS."NAME") EXECUTE AS OWNER AS $$
+--      import _snowflake
+--
+--      def read(session):
+--          return _snowflake.get_generic_secret_string('value')
+--      $$;
+--      GRANT USAGE ON PROCEDURE BROKER.READERS."NAME"() TO ROLE CLAVIGER;
