@@ -43,6 +43,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ValueNotText
         | R::ValueNotYetValid
         | R::VaultAccessDenied
+        | R::VaultAmbiguous
         | R::VaultCapabilityMissing
         | R::VaultCredentialsRejected
         | R::VaultUnknown

@@ -42,6 +42,23 @@ impl Vaults {
         })
     }
 
+    /// The one vault that is marked as default, of those that a project may use.
+    ///
+    /// # Errors
+    /// `VAULT_UNKNOWN` if there is none, `VAULT_AMBIGUOUS` naming them if there are several.
+    pub fn marked_default(&self, project: &Id) -> Result<&Arc<Vault>> {
+        let marked = |vault: &&Arc<Vault>| vault.is_default && vault.allow.names(project);
+        let marked: Vec<_> = self.0.values().filter(marked).collect();
+        let ids = || List(marked.iter().map(|vault| vault.id.clone()).collect());
+        match marked.as_slice() {
+            [only] => Ok(only),
+            [] => Err(Error::new(Reason::VaultUnknown)
+                .with(Detail::Vault, "[Default] that this project may use")
+                .with(Detail::Vaults, List(self.0.keys().cloned().collect()))),
+            _ => Err(Error::new(Reason::VaultAmbiguous).with(Detail::Vaults, ids())),
+        }
+    }
+
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.0.values()
@@ -56,6 +73,7 @@ pub struct Vault {
     timeout: Duration,
     gate: Gate,
     allow: Allow,
+    is_default: bool,
 }
 
 impl Vault {
@@ -67,7 +85,15 @@ impl Vault {
             gate: Gate::new(limits, backend.calls_per_second()),
             backend,
             allow,
+            is_default: false,
         }
+    }
+
+    /// The same vault, marked as default: `[Default]` in a location stands for it.
+    #[must_use]
+    pub fn marked_default(mut self) -> Self {
+        self.is_default = true;
+        self
     }
 
     /// Its id in the configuration.

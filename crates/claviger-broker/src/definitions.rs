@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::NameWarning;
+use claviger_backend::{NameWarning, Vaults};
 use claviger_core::{
     DefinitionName, Detail, Error, Id, Kind, ProjectName, Reason, Resource, Result, Uid,
 };
@@ -166,7 +166,7 @@ impl Broker {
             is_purging: false,
             places: std::collections::BTreeMap::new(),
         };
-        let mut outcome = PutDefinitionOutcome::of(definition, project, &names);
+        let mut outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         let write = match put.payload {
             None => None,
             Some(payload) => {
@@ -233,7 +233,7 @@ impl Broker {
             None => put.content,
         };
         let names = content.validate(&put.name, project, &self.vaults)?;
-        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project, &names);
+        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), (project, &self.vaults), &names);
         if content == existing.content {
             self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
                 .await?;
@@ -256,7 +256,7 @@ impl Broker {
             content,
             ..outcome.definition
         };
-        outcome = PutDefinitionOutcome::of(definition, project, &names);
+        outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
         if put.is_dry_run {
@@ -401,10 +401,8 @@ impl Broker {
             let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
                 && filter.kind.is_none_or(|kind| content.kind == kind)
                 && filter.vault.as_ref().is_none_or(|vault| {
-                    content
-                        .places(&definition.name, &project)
-                        .iter()
-                        .any(|p| p.vault == *vault)
+                    let places = content.places(definition.defaults(&project, &self.vaults));
+                    places.iter().any(|place| place.vault == *vault)
                 });
             is_shown.then_some(definition)
         }))
@@ -412,8 +410,12 @@ impl Broker {
 }
 
 impl PutDefinitionOutcome {
-    fn of(definition: Definition, project: &Project, names: &[NameWarning]) -> Self {
-        let is_sharing = definition.content.is_sharing(&definition.name, project);
+    fn of(
+        definition: Definition,
+        (project, vaults): (&Project, &Vaults),
+        names: &[NameWarning],
+    ) -> Self {
+        let is_sharing = definition.content.is_sharing(definition.defaults(project, vaults));
         let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
         let names = names.iter().map(|warning| Warning::from(*warning));
         Self {

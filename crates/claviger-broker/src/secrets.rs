@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::{Reading, VersionInfo, VersionState};
+use claviger_backend::{Vaults, Reading, VersionInfo, VersionState};
 use claviger_core::{
     DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
 };
@@ -206,7 +206,7 @@ impl Broker {
         let definition = definition.live()?;
         let project = self.project(authorized).await?.record;
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
-        check_shared(authorized, definition, &project, &route)?;
+        check_shared(authorized, definition, &project, &self.vaults, &route)?;
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
         let format = definition.content.format;
@@ -448,7 +448,7 @@ impl Broker {
             let definition = definition.live()?;
             let project = broker.project(&authorized).await?.record;
             let route = definition.place_of(environment.as_ref(), &project, &broker.vaults)?;
-            check_shared(&authorized, definition, &project, &route)?;
+            check_shared(&authorized, definition, &project, &broker.vaults, &route)?;
             let version = name.version();
             let target = Facts {
                 vault: Some(route.place.vault.clone()),
@@ -493,10 +493,12 @@ fn check_shared(
     authorized: &Authorized,
     definition: &Definition,
     project: &Project,
+    vaults: &Vaults,
     route: &Route,
 ) -> Result<()> {
+    let defaults = definition.defaults(project, vaults);
     let content = &definition.content;
-    let mut environments = content.environments_at(&definition.name, project, &route.place);
+    let mut environments = content.environments_at(defaults, &route.place);
     match environments.find(|environment| !authorized.allows_in(environment)) {
         None => Ok(()),
         Some(environment) => Err(authorized.denied_in(environment)),

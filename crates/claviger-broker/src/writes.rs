@@ -17,7 +17,8 @@ use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, S
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Pending, Place, Route};
+use crate::definition::{Pending, Route};
+use crate::place::Place;
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
 use crate::upkeep::own_context;

@@ -177,6 +177,9 @@ reasons! {
     ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind}";
     /// The vault knows who Claviger is and refuses it this secret or the key it is encrypted with.
     VaultAccessDenied "VAULT_ACCESS_DENIED" "vault {vault} refuses this to Claviger: {remedy}";
+    /// `[Default]` could be several vaults.
+    VaultAmbiguous "VAULT_AMBIGUOUS"
+        "[Default] could be any of these vaults: {vaults}; name one of them in location.vault";
     /// The vault cannot do this.
     VaultCapabilityMissing "VAULT_CAPABILITY_MISSING" "vault {vault} cannot do this: {capability}";
     /// The vault does not take Claviger's own credentials.
