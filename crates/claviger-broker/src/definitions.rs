@@ -201,6 +201,7 @@ impl Broker {
                     bytes: &value,
                     format: outcome.definition.content.format,
                     is_adopting: put.is_adopting,
+                    base: None,
                 };
                 let target = Target::New(&outcome.definition);
                 let answer = request.as_ref().map(|request| (request, &outcome));

@@ -12,7 +12,7 @@ use claviger_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::authorized_definition;
-use crate::definition::Route;
+use crate::definition::{Base, Route};
 use crate::document;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
@@ -229,6 +229,7 @@ impl Broker {
             bytes: &value,
             format,
             is_adopting: put.is_adopting,
+            base: None,
         };
         // The version is filled in when the write is finished.
         let answer = serde_json::json!({ "vault": vault, "warnings": warnings });
@@ -338,18 +339,20 @@ impl Broker {
         {
             return Err(version_mismatch(authorized_definition(authorized)?));
         }
-        let mut expected = base.as_ref().map(|reading| reading.version.clone());
+        let mut expected = Base(base.as_ref().map(|reading| reading.version.clone()));
         for _ in 0..MERGE_ATTEMPTS {
             let merged =
                 document::merge(base.as_ref().map(|base| &base.value), property, value.bytes)?;
+            check_length(&merged, route)?;
             let write = NewValue {
                 bytes: &merged,
+                base: Some(&expected),
                 ..value
             };
             let written = self
                 .write_value(authorized, target, route, write, request)
                 .await?;
-            if written.replaced == expected {
+            if written.replaced == expected.0 {
                 return Ok(written.version);
             }
             request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
@@ -358,14 +361,16 @@ impl Broker {
                 break;
             };
             base = read(Some(replaced.as_str())).await?;
-            expected = Some(written.version.clone());
-            target = Target::Existing(Fence::Current(expected.clone()));
+            expected = Base(Some(written.version));
+            target = Target::Existing(Fence::Current(expected.0.clone()));
         }
         // Else a repeat would be told that all is well.
         if let Some((fresh, _)) = &again {
             self.forget_request(fresh).await?;
         }
-        Err(Error::new(Reason::ValueChanged).with(Detail::Resource, authorized.resource()))
+        Err(Error::new(Reason::ValueChanged)
+            .with(Detail::Resource, authorized.resource())
+            .with(Detail::Vault, route.vault.id()))
     }
 
     /// Lists versions, newest first.
@@ -485,6 +490,20 @@ pub(crate) fn present(value: SecretBytes, format: Format, route: &Route) -> Resu
         }
         Format::Binary | Format::Text => Ok(value),
     }
+}
+
+fn check_length(merged: &SecretBytes, route: &Route) -> Result<()> {
+    let limit = route.vault.capabilities().value_bytes_max;
+    if merged.len() <= limit {
+        return Ok(());
+    }
+    Err(Error::new(Reason::PayloadTooLarge)
+        .with(Detail::Limit, limit)
+        .violation(
+            "payload",
+            "makes the whole document in the vault longer than the vault takes; shorten it or \
+             another property",
+        ))
 }
 
 /// A change at a place that several environments share needs the permission in all of them: else a

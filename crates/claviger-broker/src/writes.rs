@@ -17,7 +17,7 @@ use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, S
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Pending, Place, Route};
+use crate::definition::{Base, Pending, Place, Route};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
 use crate::upkeep::own_context;
@@ -63,6 +63,35 @@ pub(crate) struct NewValue<'a> {
     pub(crate) format: Format,
     /// Whether a secret that the definition did not create may be written.
     pub(crate) is_adopting: bool,
+    /// What it was merged into, if it is a document with one property changed.
+    pub(crate) base: Option<&'a Base>,
+}
+
+/// What became of a begun write.
+#[derive(Clone, Copy)]
+enum Outcome<'a> {
+    /// Nothing was stored.
+    Nothing,
+    /// This version was, but what it was merged into was not the latest any more.
+    Overwrote(&'a Id),
+    /// This version was.
+    Stored(&'a Id),
+}
+
+impl<'a> Outcome<'a> {
+    fn of(version: &'a Id, base: Option<&Base>, replaced: Option<&Id>) -> Self {
+        match base {
+            Some(base) if base.0.as_ref() != replaced => Self::Overwrote(version),
+            Some(_) | None => Self::Stored(version),
+        }
+    }
+
+    fn version(self) -> Option<&'a Id> {
+        match self {
+            Self::Nothing => None,
+            Self::Overwrote(version) | Self::Stored(version) => Some(version),
+        }
+    }
 }
 
 /// What a write is to change, besides the value.
@@ -132,7 +161,7 @@ impl Broker {
         let write_id = Uid::random();
         let _under_way = self.writing.enter(write_id);
         let begun = self
-            .begin_write(authorized, write_id, target, &route.place, request)
+            .begin_write(authorized, write_id, target, route, value.base, request)
             .await?;
         failpoints::reach(AFTER_PENDING);
         let cx = crate::context(authorized);
@@ -147,7 +176,8 @@ impl Broker {
         match written {
             Ok(written) => {
                 // The vault has the value: whatever fails now, the next settling makes it current.
-                self.finish_write(&begun, &written.version)
+                let (version, replaced) = (&written.version, written.replaced.as_ref());
+                self.close_write(&begun, Outcome::of(version, value.base, replaced))
                     .await
                     .map_err(|error| {
                         Error::new(Reason::WriteOutcomeUnknown)
@@ -158,9 +188,9 @@ impl Broker {
             }
             Err(error) => {
                 if error.reason() != Reason::WriteOutcomeUnknown {
-                    self.clear_write(&begun).await?;
+                    self.close_write(&begun, Outcome::Nothing).await?;
                 }
-                Err(error)
+                Err(error.with(Detail::Resource, &begun.name))
             }
         }
     }
@@ -170,9 +200,11 @@ impl Broker {
         authorized: &Authorized,
         write_id: Uid,
         target: Target<'_>,
-        place: &Place,
+        route: &Route,
+        base: Option<&Base>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
     ) -> Result<Begun> {
+        let place = &route.place;
         let name = crate::catalog::authorized_definition(authorized)?;
         let begun = Begun {
             name: name.clone(),
@@ -186,6 +218,7 @@ impl Broker {
             start_time: now,
             is_creating,
             request: begun.request.clone(),
+            base: base.cloned(),
         };
         for _ in 0..ATTEMPTS {
             let (mut definition, expect, is_creating) = match &target {
@@ -219,16 +252,9 @@ impl Broker {
         Err(in_progress(name))
     }
 
-    async fn finish_write(&self, begun: &Begun, version: &Id) -> Result<()> {
-        self.close_write(begun, Some(version)).await
-    }
-
-    async fn clear_write(&self, begun: &Begun) -> Result<()> {
-        self.close_write(begun, None).await
-    }
-
-    /// Commits a begun write's outcome: a version, or nothing written.
-    async fn close_write(&self, begun: &Begun, version: Option<&Id>) -> Result<()> {
+    /// Commits a begun write's outcome.
+    async fn close_write(&self, begun: &Begun, outcome: Outcome<'_>) -> Result<()> {
+        let version = outcome.version();
         let record_id = Definition::record_id(&begun.name);
         for _ in 0..ATTEMPTS {
             let pointer = begun.write_id.to_string();
@@ -256,7 +282,8 @@ impl Broker {
             };
             batch = match (version, &begun.request) {
                 (Some(version), request) => {
-                    self.finish_request(batch, request.as_deref(), version)
+                    let is_whole = matches!(outcome, Outcome::Stored(_));
+                    self.finish_request(batch, request.as_deref(), version, is_whole)
                         .await?
                 }
                 (None, Some(request)) => batch.delete::<Request>(request, Expect::Any),
@@ -395,7 +422,18 @@ impl Broker {
             request: pending.request.clone(),
         };
         tracing::info!(definition = %definition.name, is_found = version.is_some(), "pending write settled");
-        self.close_write(&begun, version.as_ref()).await
+        let outcome = match &version {
+            None => Outcome::Nothing,
+            Some(version) => {
+                let older = match &pending.base {
+                    None => None,
+                    Some(_) => vault.versions(cx, &address, Some(version), 1).await?.pop(),
+                };
+                let replaced = older.map(|older| older.version);
+                Outcome::of(version, pending.base.as_ref(), replaced.as_ref())
+            }
+        };
+        self.close_write(&begun, outcome).await
     }
 }
 
