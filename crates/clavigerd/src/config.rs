@@ -16,7 +16,7 @@ use claviger_core::Id;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::cli::Cli;
-use crate::environment::Environment;
+use crate::environment::{AWS_KEYS, Environment};
 use crate::logging::{LogFormat, parse_filter};
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
@@ -163,6 +163,7 @@ impl Config {
             None => root_key(environment, &file, data_dir.as_deref(), problems),
         };
         let log_filter = log_filter(environment, &file, problems);
+        check_aws_keys(environment, &file, problems);
         let audit_file = file.audit_file.map(|given| given.value);
         let audit_file = audit_file.or_else(|| Some(data_dir.as_ref()?.join("audit.jsonl")));
         check_distinct(&audit_file, &socket, &root_key, problems);
@@ -229,6 +230,19 @@ fn read_file(
     match read_document(&text, &mut problems, |root| ConfigFile::read(root, kinds)) {
         Some(file) => Ok((file, problems)),
         None => Err(problems.sorted()),
+    }
+}
+
+/// One half of the credentials is a mistake of who starts the daemon, and AWS would be asked in vain.
+fn check_aws_keys(environment: &Environment, file: &ConfigFile, problems: &mut Problems) {
+    let mut vaults = file.vaults.values();
+    let has_aws = vaults.any(|vault| matches!(vault.settings, VaultSettings::Aws(_)));
+    let missing = AWS_KEYS
+        .iter()
+        .find(|key| !environment.aws_keys.contains(key));
+    if let (true, [half], Some(missing)) = (has_aws, environment.aws_keys.as_slice(), missing) {
+        let message = format!("is set without {missing}; set both or neither");
+        problems.add(Place::outside(*half), message);
     }
 }
 
