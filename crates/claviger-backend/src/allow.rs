@@ -38,14 +38,15 @@ impl Allow {
 
     /// Whether there is any name that this project may use.
     pub fn names(&self, project: &Id) -> bool {
-        self.0.iter().any(|rule| rule.is_for(project) && !rule.names.is_empty())
+        self.0
+            .iter()
+            .any(|rule| rule.is_for(project) && !rule.names.is_empty())
     }
 
     /// Whether definitions of this project may point at the secret of this name.
     pub fn allows(&self, project: &Id, secret: &str) -> bool {
         self.0.iter().any(|rule| {
-            rule.is_for(project)
-                && rule.names.iter().any(|pattern| pattern.matches(secret))
+            rule.is_for(project) && rule.names.iter().any(|pattern| pattern.matches(secret))
         })
     }
 }

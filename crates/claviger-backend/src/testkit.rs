@@ -279,9 +279,12 @@ impl Suite {
                 )
             })
             .collect();
-        let is_newest_first = order.iter().zip(order.iter().skip(1)).all(|(newer, older)| {
-            newer.0 > older.0 && newer.1 > older.1 || newer.0 == older.0 && newer.1 != older.1
-        });
+        let is_newest_first = order
+            .iter()
+            .zip(order.iter().skip(1))
+            .all(|(newer, older)| {
+                newer.0 > older.0 && newer.1 > older.1 || newer.0 == older.0 && newer.1 != older.1
+            });
         assert!(is_newest_first, "versions are not newest first: {order:?}");
         assert_eq!(listed.len(), written.len(), "versions are missing");
     }

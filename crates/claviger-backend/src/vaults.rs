@@ -420,10 +420,13 @@ mod tests {
     #[test]
     fn a_name_that_is_not_allowed_is_refused_with_the_remedy() {
         let error = silent().0.check_allowed(&Id::from_static("acme"), "stripe");
+        let error = error
+            .expect_err("nothing is allowed")
+            .with(Detail::Secret, "stripe");
         assert_eq!(
-            error.expect_err("nothing is allowed").to_string(),
-            "this project may not use that name in vault quiet; ask whoever runs the daemon to add \
-             the name to vaults.quiet.allow"
+            error.to_string(),
+            "this project may not use stripe in vault quiet; ask whoever runs the daemon to add it \
+             to vaults.quiet.allow"
         );
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use claviger_backend::{Address, NameWarning, Vault, Vaults};
-use claviger_core::{DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid};
+use claviger_core::{
+    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid,
+};
 use claviger_store::Record;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +89,14 @@ pub(crate) struct Pending {
     pub(crate) is_creating: bool,
     /// The idempotency record that waits for its outcome.
     pub(crate) request: Option<String>,
+    /// What its document was merged into, if it was.
+    #[serde(default)]
+    pub(crate) base: Option<Base>,
 }
+
+/// The version that a property was merged into; there may have been none.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Base(pub(crate) Option<Id>);
 
 /// Where a read or write goes; made only from a definition.
 #[derive(Clone, Debug)]
@@ -119,7 +128,9 @@ impl Route {
         // Again at every use: the project's default vault may be another one since the put, and
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;
-        vault.check_allowed(project.name.id(), &place.secret)?;
+        vault
+            .check_allowed(project.name.id(), &place.secret)
+            .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
         Ok(Self {
             address: Address {
                 owner,
@@ -225,7 +236,9 @@ impl Definition {
         vaults: &Vaults,
     ) -> Result<Route> {
         let location = self.location_in(environment, project)?;
-        let place = self.defaults(project, vaults).place(location, environment)?;
+        let place = self
+            .defaults(project, vaults)
+            .place(location, environment)?;
         Route::new(self.uid, location, place, project, vaults)
     }
 
@@ -249,11 +262,7 @@ impl Definition {
     }
 
     /// What fills the gaps of its locations.
-    pub(crate) fn defaults<'a>(
-        &'a self,
-        project: &'a Project,
-        vaults: &'a Vaults,
-    ) -> Defaults<'a> {
+    pub(crate) fn defaults<'a>(&'a self, project: &'a Project, vaults: &'a Vaults) -> Defaults<'a> {
         Defaults {
             name: &self.name,
             project,
@@ -379,6 +388,12 @@ impl Content {
         let unused = (!is_empty).then_some(("definition.location", &self.location, default));
         for (field, location, place) in self.resolutions(defaults).into_iter().chain(unused) {
             check_lengths(location, field)?;
+            if location.property.is_some() && self.format == Format::Binary {
+                return Err(Error::new(Reason::FieldInvalid).violation(
+                    field,
+                    "names a property, but a BINARY value has none; leave `property` or the format out",
+                ));
+            }
             let vault_field = match field {
                 "definition.location" => "definition.location.vault",
                 _ => field,
@@ -392,7 +407,7 @@ impl Content {
             warnings.extend(vault.check_name(&place.secret).map_err(|e| e.at(field))?);
             vault
                 .check_allowed(project.name.id(), &place.secret)
-                .map_err(|e| e.at(field))?;
+                .map_err(|e| e.with(Detail::Secret, Coordinate(&place.secret)).at(field))?;
         }
         warnings.dedup();
         Ok(warnings)
@@ -457,3 +472,6 @@ fn check_coordinates(location: &Location, field: &'static str, vault: &Vault) ->
 pub(crate) fn not_found(name: &DefinitionName) -> Error {
     Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name)
 }
+
+#[cfg(test)]
+mod tests;

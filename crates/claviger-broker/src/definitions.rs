@@ -201,13 +201,16 @@ impl Broker {
                     bytes: &value,
                     format: outcome.definition.content.format,
                     is_adopting: put.is_adopting,
+                    base: None,
                 };
                 let target = Target::New(&outcome.definition);
                 let answer = request.as_ref().map(|request| (request, &outcome));
-                let version = self
+                let written = self
                     .store(authorized, target, &route, value, answer)
                     .await?;
-                outcome.version = Some(version);
+                let recovered = written.recovered.then_some(Warning::SECRET_RECOVERED);
+                outcome.warnings.extend(recovered);
+                outcome.version = Some(written.version);
             }
         }
         Ok(outcome)
@@ -233,7 +236,8 @@ impl Broker {
             None => put.content,
         };
         let names = content.validate(&put.name, project, &self.vaults)?;
-        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), (project, &self.vaults), &names);
+        let mut outcome =
+            PutDefinitionOutcome::of((**existing).clone(), (project, &self.vaults), &names);
         if content == existing.content {
             self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
                 .await?;
@@ -415,7 +419,9 @@ impl PutDefinitionOutcome {
         (project, vaults): (&Project, &Vaults),
         names: &[NameWarning],
     ) -> Self {
-        let is_sharing = definition.content.is_sharing(definition.defaults(project, vaults));
+        let is_sharing = definition
+            .content
+            .is_sharing(definition.defaults(project, vaults));
         let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
         let names = names.iter().map(|warning| Warning::from(*warning));
         Self {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::{Vaults, Reading, VersionInfo, VersionState};
+use claviger_backend::{Reading, Vaults, VersionInfo, VersionState, Written};
 use claviger_core::{
     DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::authorized_definition;
-use crate::definition::Route;
+use crate::definition::{Base, Route};
 use crate::document;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
@@ -210,7 +210,7 @@ impl Broker {
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
         let format = definition.content.format;
-        let (value, warnings) = put.payload.admit(
+        let (value, mut warnings) = put.payload.admit(
             definition.content.kind,
             format,
             route.vault.capabilities().value_bytes_max,
@@ -229,16 +229,18 @@ impl Broker {
             bytes: &value,
             format,
             is_adopting: put.is_adopting,
+            base: None,
         };
         // The version is filled in when the write is finished.
         let answer = serde_json::json!({ "vault": vault, "warnings": warnings });
         let request = request.as_ref().map(|request| (request, &answer));
         let target = Target::Existing(fence);
-        let version = self
+        let written = self
             .store(authorized, target, &route, value, request)
             .await?;
+        warnings.extend(written.recovered.then_some(Warning::SECRET_RECOVERED));
         Ok(PutValueOutcome {
-            version,
+            version: written.version,
             vault,
             warnings,
         })
@@ -281,7 +283,7 @@ impl Broker {
         route: &Route,
         value: NewValue<'_>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
-    ) -> Result<Id> {
+    ) -> Result<Written> {
         if route.pin.is_some() {
             return Err(Error::new(Reason::LocationInvalid)
                 .with(Detail::Vault, route.vault.id())
@@ -291,10 +293,10 @@ impl Broker {
                 ));
         }
         match &route.property {
-            None => self
-                .write_value(authorized, target, route, value, request)
-                .await
-                .map(|w| w.version),
+            None => {
+                self.write_value(authorized, target, route, value, request)
+                    .await
+            }
             Some(property) => {
                 self.store_property(authorized, target, route, property, value, request)
                     .await
@@ -313,7 +315,7 @@ impl Broker {
         property: &str,
         value: NewValue<'_>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
-    ) -> Result<Id> {
+    ) -> Result<Written> {
         if property.starts_with('/') {
             return Err(Error::new(Reason::LocationInvalid)
                 .with(Detail::Vault, route.vault.id())
@@ -338,19 +340,21 @@ impl Broker {
         {
             return Err(version_mismatch(authorized_definition(authorized)?));
         }
-        let mut expected = base.as_ref().map(|reading| reading.version.clone());
+        let mut expected = Base(base.as_ref().map(|reading| reading.version.clone()));
         for _ in 0..MERGE_ATTEMPTS {
             let merged =
                 document::merge(base.as_ref().map(|base| &base.value), property, value.bytes)?;
+            check_length(&merged, route)?;
             let write = NewValue {
                 bytes: &merged,
+                base: Some(&expected),
                 ..value
             };
             let written = self
                 .write_value(authorized, target, route, write, request)
                 .await?;
-            if written.replaced == expected {
-                return Ok(written.version);
+            if written.replaced == expected.0 {
+                return Ok(written);
             }
             request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
             // Not known what was overwritten: the caller has to look.
@@ -358,14 +362,16 @@ impl Broker {
                 break;
             };
             base = read(Some(replaced.as_str())).await?;
-            expected = Some(written.version.clone());
-            target = Target::Existing(Fence::Current(expected.clone()));
+            expected = Base(Some(written.version));
+            target = Target::Existing(Fence::Current(expected.0.clone()));
         }
         // Else a repeat would be told that all is well.
         if let Some((fresh, _)) = &again {
             self.forget_request(fresh).await?;
         }
-        Err(Error::new(Reason::ValueChanged).with(Detail::Resource, authorized.resource()))
+        Err(Error::new(Reason::ValueChanged)
+            .with(Detail::Resource, authorized.resource())
+            .with(Detail::Vault, route.vault.id()))
     }
 
     /// Lists versions, newest first.
@@ -485,6 +491,20 @@ pub(crate) fn present(value: SecretBytes, format: Format, route: &Route) -> Resu
         }
         Format::Binary | Format::Text => Ok(value),
     }
+}
+
+fn check_length(merged: &SecretBytes, route: &Route) -> Result<()> {
+    let limit = route.vault.capabilities().value_bytes_max;
+    if merged.len() <= limit {
+        return Ok(());
+    }
+    Err(Error::new(Reason::PayloadTooLarge)
+        .with(Detail::Limit, limit)
+        .violation(
+            "payload",
+            "makes the whole document in the vault longer than the vault takes; shorten it or \
+             another property",
+        ))
 }
 
 /// A change at a place that several environments share needs the permission in all of them: else a

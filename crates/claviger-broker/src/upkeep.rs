@@ -20,11 +20,16 @@ impl Broker {
         vaults.map(|vault| VaultName::new(vault.id().clone()))
     }
 
-    /// Asks all vaults at once whether they are well, so that one that hangs holds up no other.
-    pub async fn vault_health(&self) -> Vec<(VaultName, Check)> {
-        self.check_vaults(own_context()).await
+    /// Asks a vault whether it is well.
+    ///
+    /// # Errors
+    /// `VAULT_UNKNOWN`, and what a read would fail with.
+    pub async fn is_vault_well(&self, name: &VaultName) -> Check {
+        let vault = self.vaults.find(name.id())?;
+        self.ask_whether_well(vault, own_context()).await
     }
 
+    /// Asks all vaults at once, so that one that hangs holds up no other.
     pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<(VaultName, Check)> {
         let mut checks = JoinSet::new();
         for vault in self.vaults.iter().map(Arc::clone) {

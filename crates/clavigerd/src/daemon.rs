@@ -15,6 +15,7 @@ use claviger_api::serve::{Limits, Listeners, bind_loopback, serve};
 use claviger_audit::Audit;
 use claviger_backend::{Backend, Vault, Vaults};
 use claviger_backend_aws::Aws;
+use claviger_backend_azure::Azure;
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Error, Reason, SystemClock};
@@ -165,7 +166,7 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
         root_key: custody.to_string(),
     };
     let broker = Arc::new(Broker::new(Parts {
-        vaults: vaults(config, &records, &clock).await,
+        vaults: vaults(config, &records, &clock).await?,
         records,
         audit,
         clock,
@@ -190,21 +191,33 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
 }
 
 /// Asks no vault anything: the daemon starts whether they answer or not.
-async fn vaults(config: &Config, records: &Arc<Records>, clock: &Arc<dyn Clock>) -> Vaults {
+async fn vaults(
+    config: &Config,
+    records: &Arc<Records>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vaults, Stop> {
+    let store_id = records.keyring().store_id();
     let mut vaults = Vec::new();
     for (id, vault) in &config.vaults {
         let clock = Arc::clone(clock);
         let backend: Arc<dyn Backend> = match &vault.settings {
             VaultSettings::Aws(settings) => {
-                let store_id = records.keyring().store_id();
                 Arc::new(Aws::new(settings, store_id, vault.limits.timeout, clock).await)
+            }
+            VaultSettings::Azure(settings) => {
+                let azure = Azure::new(settings, store_id, vault.limits.timeout, clock);
+                Arc::new(azure.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
             }
             VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
         };
         let allow = vault.allow.clone();
-        vaults.push(Vault::new(id.clone(), backend, &vault.limits, allow));
+        let made = Vault::new(id.clone(), backend, &vault.limits, allow);
+        vaults.push(match vault.is_default {
+            true => made.marked_default(),
+            false => made,
+        });
     }
-    Vaults::new(vaults)
+    Ok(Vaults::new(vaults))
 }
 
 fn make_private_dir(dir: &Path) -> Result<(), Stop> {
