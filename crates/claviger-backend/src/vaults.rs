@@ -280,9 +280,12 @@ impl Vault {
     /// Runs a call within the limits and names the vault in its error. Only a call that reached the
     /// vault can be `late`.
     async fn within<T>(&self, late: Reason, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let deadline = Instant::now() + self.timeout;
+        let start = Instant::now();
+        let deadline = start + self.timeout;
         let result = async {
-            let _place = self.gate.enter(deadline).await?;
+            // A call that waited has half of the time left at least, so that a vault is not called
+            // unreachable because its queue was long.
+            let _place = self.gate.enter(start + self.timeout / 2).await?;
             match timeout_at(deadline, call).await {
                 Ok(result) => result,
                 Err(elapsed) => Err(Error::new(late).caused_by(elapsed)),

@@ -209,6 +209,14 @@ impl Definition {
         vaults: &Vaults,
     ) -> Result<Route> {
         let mut route = self.place_of(environment, project, vaults)?;
+        let is_other =
+            version.is_some_and(|version| route.pin.as_deref() != Some(version.as_str()));
+        if route.pin.is_some() && is_other {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "version",
+                "is another one than the definition pins; leave it out",
+            ));
+        }
         route.version = match version {
             Some(version) => Some(version.to_string()),
             None if route.pin.is_some() => route.pin.clone(),

@@ -103,7 +103,7 @@ impl Broker {
             .replay(authorized, put.request_id, &[&shape, value])
             .await?
         {
-            Replay::Answered(outcome) => return Ok(outcome),
+            Replay::Answered(outcome) => return self.answered(authorized, outcome),
             Replay::Fresh(request) => request,
         };
         let mut existing = self.settled(authorized, &put.name).await?;
@@ -124,6 +124,18 @@ impl Broker {
                 self.change(authorized, &project, stored, put, request)
                     .await
             }
+        }
+    }
+
+    /// An answer given before, unless what it was about is gone: a re-made name inherits nothing.
+    fn answered(
+        &self,
+        authorized: &Authorized,
+        outcome: PutDefinitionOutcome,
+    ) -> Result<PutDefinitionOutcome> {
+        match authorized.resolved().definition == Some(outcome.definition.uid) {
+            true => Ok(outcome),
+            false => Err(Error::new(Reason::RequestIdReused).at("request_id")),
         }
     }
 
@@ -189,10 +201,10 @@ impl Broker {
         if let Some(gone) = gone {
             self.erase(authorized, &gone).await?;
         }
-        let _gate = self.project_gate.read().await;
-        self.project(authorized).await?;
         match write {
             None => {
+                let _gate = self.project_gate.read().await;
+                self.project(authorized).await?;
                 self.commit_definition(&outcome, Expect::Absent, request.as_ref())
                     .await?
             }

@@ -194,6 +194,8 @@ impl Broker {
             &put.if_version,
             put.payload.format,
             put.is_adopting,
+            // A re-made name inherits nothing, no answers either.
+            authorized.resolved().definition,
         ))
         .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
         let parts: [&[u8]; 2] = [&shape, put.payload.value.expose()];
@@ -332,6 +334,7 @@ impl Broker {
             Err(error) => Err(error),
         };
         let mut target = target;
+        let is_new = matches!(target, Target::New(_));
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));
         let mut request = request;
         let mut base = read(None).await?;
@@ -357,8 +360,9 @@ impl Broker {
                 return Ok(written);
             }
             request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
-            // Not known what was overwritten: the caller has to look.
-            let Some(replaced) = written.replaced else {
+            // Not known what was overwritten, or there is no definition yet to write through again:
+            // the caller has to look.
+            let Some(replaced) = written.replaced.filter(|_| !is_new) else {
                 break;
             };
             base = read(Some(replaced.as_str())).await?;

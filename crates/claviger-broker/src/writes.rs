@@ -217,9 +217,19 @@ impl Broker {
             request: begun.request.clone(),
             base: base.cloned(),
         };
+        let _gate = match &target {
+            // Not longer: a project must not wait for a vault.
+            Target::New(_) => Some(self.project_gate.read().await),
+            Target::Existing(_) => None,
+        };
         for _ in 0..ATTEMPTS {
+            // Revoked while a vault was asked, or the queue before it was long.
+            authorized.still_granted(self).await?;
             let (mut definition, expect, is_creating) = match &target {
-                Target::New(definition) => ((*definition).clone(), Expect::Absent, true),
+                Target::New(definition) => {
+                    self.project(authorized).await?;
+                    ((*definition).clone(), Expect::Absent, true)
+                }
                 Target::Existing(fence) => {
                     let stored = self.definition(authorized).await?;
                     let definition = stored.record.live()?.clone();

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, bind_loopback, serve};
@@ -33,7 +34,13 @@ use crate::root_key;
 use crate::upkeep::Upkeep;
 
 /// Connections on the admin listener: probes, not clients.
-const ADMIN_CONNECTIONS_MAX: usize = 16;
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// How long one of them is used.
+const ADMIN_CONNECTION_AGE: Duration = Duration::from_secs(15);
+
+/// How long its last calls may take then, and at the end.
+const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not run.
 #[derive(Debug)]
@@ -95,7 +102,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
             .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
 
         let stop = stop_signal()?;
-        let upkeep = Upkeep::start(&broker, health, vault_health);
+        let upkeep = Upkeep::start(&broker, health, vault_health, stop.clone());
         ready::announce(config, address, admin_address);
         let tcp = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         tracing::info!(socket = %config.socket.display(), tcp, "serving");
@@ -106,8 +113,11 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
             unix: None,
             tcp: admin,
         };
+        // Probes come again; who stays would take the place of others.
         let admin_limits = Limits {
             connections_max: ADMIN_CONNECTIONS_MAX,
+            connection_age: ADMIN_CONNECTION_AGE,
+            drain: ADMIN_DRAIN,
             ..limits
         };
         let serving_admin = serve(admin, admin_routes, admin_limits, 1, stop);

@@ -31,12 +31,13 @@ impl Upkeep {
         broker: &Arc<Broker>,
         health: HealthReporter,
         vault_health: HealthReporter,
+        stopping: CancellationToken,
     ) -> Self {
         let upkeep = Self {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        upkeep.spawn(report_health(Arc::clone(broker), health));
+        upkeep.spawn(report_health(Arc::clone(broker), health, stopping));
         for vault in broker.vault_names() {
             let health = vault_health.clone();
             upkeep.spawn(watch_vault(Arc::clone(broker), vault, health));
@@ -61,15 +62,20 @@ impl Upkeep {
 
 /// Keeps the health service true: not serving while the audit log cannot be written or the store
 /// does not answer.
-async fn report_health(broker: Arc<Broker>, health: HealthReporter) {
+async fn report_health(broker: Arc<Broker>, health: HealthReporter, stopping: CancellationToken) {
     let mut audit = broker.audit().watch_health();
     let mut due = tokio::time::interval(HEALTH_INTERVAL);
     loop {
+        if stopping.is_cancelled() {
+            // Ends what watches, which would hold up the drain otherwise.
+            return claviger_api::end_health(&health).await;
+        }
         audit.mark_unchanged();
         claviger_api::report_health(&health, broker.is_serving().await).await;
         tokio::select! {
             _ = due.tick() => {}
             Ok(()) = audit.changed() => {}
+            () = stopping.cancelled() => {}
         }
     }
 }
