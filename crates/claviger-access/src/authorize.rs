@@ -292,6 +292,21 @@ impl Authorized {
     /// # Errors
     /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
     pub async fn still_valid(&self, directory: &impl Directory) -> Result<()> {
+        self.still_granted(directory).await?;
+        let is_same = self.on.is_anywhere
+            || directory.changes() == self.on.changes
+            || directory.resolve(&self.on.resource).await? == self.on.resolved;
+        match is_same {
+            true => Ok(()),
+            false => Err(self.on.denial(&self.call, self.permission)),
+        }
+    }
+
+    /// As [`Self::still_valid`], for who finds out by itself what the name stands for by now.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn still_granted(&self, directory: &impl Directory) -> Result<()> {
         let asked = self.asked();
         if self
             .call
@@ -306,12 +321,10 @@ impl Authorized {
             return Ok(());
         }
         let grants = directory.grants(&self.call.caller.principal).await?;
-        let is_same_resource =
-            self.on.is_anywhere || directory.resolve(&self.on.resource).await? == self.on.resolved;
-        if is_same_resource && asked.find(&grants, self.permission).is_some() {
-            return Ok(());
+        match asked.find(&grants, self.permission) {
+            Some(_) => Ok(()),
+            None => Err(self.on.denial(&self.call, self.permission)),
         }
-        Err(self.on.denial(&self.call, self.permission))
     }
 
     /// The record that something is about to be done, for the audit to write first.

@@ -117,7 +117,10 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
 
 fn location(field: &'static str, wire: &v1::Location) -> Result<Location> {
     Ok(Location {
-        vault: optional_id(field, &wire.vault)?,
+        vault: match wire.vault.as_str() {
+            "" => None,
+            vault => Some(vault.parse().map_err(|error: Error| error.at(field))?),
+        },
         secret: optional(&wire.secret),
         property: optional(&wire.property),
         version: optional(&wire.version),
@@ -143,7 +146,7 @@ fn unknown_enum(field: &'static str) -> Error {
 
 fn wire_location(location: Location) -> v1::Location {
     v1::Location {
-        vault: text(location.vault),
+        vault: location.vault.map(|v| v.to_string()).unwrap_or_default(),
         secret: location.secret.unwrap_or_default(),
         property: location.property.unwrap_or_default(),
         version: location.version.unwrap_or_default(),

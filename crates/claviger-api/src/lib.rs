@@ -114,13 +114,23 @@ fn serving(is_well: bool) -> tonic_health::ServingStatus {
 
 /// Tells the health service whether calls are served.
 pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
-    let status = serving(is_serving);
-    let services: BTreeSet<&str> = rpc::TABLE
-        .iter()
-        .filter_map(|rpc| rpc.name.split_once('/'))
-        .map(|(s, _)| s)
-        .collect();
-    for service in services.into_iter().chain([""]) {
-        reporter.set_service_status(service, status).await;
+    for service in services() {
+        reporter
+            .set_service_status(service, serving(is_serving))
+            .await;
     }
+}
+
+/// Ends the streams of who watches the health service.
+pub async fn end_health(reporter: &HealthReporter) {
+    let mut reporter = reporter.clone();
+    for service in services() {
+        reporter.clear_service_status(service).await;
+    }
+}
+
+/// The names that the health service knows: the daemon as a whole, and each service.
+fn services() -> BTreeSet<&'static str> {
+    let names = rpc::TABLE.iter().filter_map(|rpc| rpc.name.split_once('/'));
+    names.map(|(service, _)| service).chain([""]).collect()
 }

@@ -171,7 +171,8 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
         route: Some(v1::Location {
             vault: report.vault.to_string(),
             secret: report.secret,
-            ..Default::default()
+            property: report.property.unwrap_or_default(),
+            version: report.pin.unwrap_or_default(),
         }),
         environment: convert::text(report.environment),
         version: report

@@ -44,6 +44,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ValueNotReadable
         | R::ValueNotYetValid
         | R::VaultAccessDenied
+        | R::VaultAmbiguous
         | R::VaultCapabilityMissing
         | R::VaultCredentialsRejected
         | R::VaultUnknown

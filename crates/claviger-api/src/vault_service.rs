@@ -42,6 +42,7 @@ impl VaultService for Api {
                     .map(|e| e.reason().to_string())
                     .unwrap_or_default(),
                 message: error.map(|e| e.to_string()).unwrap_or_default(),
+                credentials: vault.credentials,
             })
         })
         .await

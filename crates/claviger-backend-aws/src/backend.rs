@@ -68,6 +68,7 @@ enum Selector<'a> {
 pub struct Aws {
     client: Client,
     store_id: String,
+    credentials: String,
     kms_key_id: Option<String>,
     tags: BTreeMap<String, String>,
     clock: Arc<dyn Clock>,
@@ -111,6 +112,11 @@ impl Aws {
         Self {
             client,
             store_id: store_id.to_string(),
+            credentials: match (&settings.role_arn, &settings.profile) {
+                (Some(role), _) => format!("role {role}"),
+                (None, Some(profile)) => format!("profile {profile}"),
+                (None, None) => "what the AWS SDK's own chain finds".to_owned(),
+            },
             kms_key_id: settings.kms_key_id.clone(),
             tags: settings.tags.clone(),
             clock,
@@ -331,6 +337,15 @@ impl Backend for Aws {
 
     fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
         Ok(SecretName::parse(secret)?.warning(self.client.region()))
+    }
+
+    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        // Ids have parentheses, AWS's names do not; the hash tells apart what becomes the same.
+        format!("{project}/{id}-{hash}").replace(['(', ')'], "-")
+    }
+
+    fn credentials(&self) -> String {
+        self.credentials.clone()
     }
 
     fn check_version(&self, version: &str) -> Result<()> {

@@ -36,11 +36,17 @@ impl Allow {
         })
     }
 
+    /// Whether there is any name that this project may use.
+    pub fn names(&self, project: &Id) -> bool {
+        self.0
+            .iter()
+            .any(|rule| rule.is_for(project) && !rule.names.is_empty())
+    }
+
     /// Whether definitions of this project may point at the secret of this name.
     pub fn allows(&self, project: &Id, secret: &str) -> bool {
         self.0.iter().any(|rule| {
-            rule.project.as_ref().is_none_or(|only| only == project)
-                && rule.names.iter().any(|pattern| pattern.matches(secret))
+            rule.is_for(project) && rule.names.iter().any(|pattern| pattern.matches(secret))
         })
     }
 }
@@ -55,6 +61,10 @@ pub struct Rule {
 }
 
 impl Rule {
+    fn is_for(&self, project: &Id) -> bool {
+        self.project.as_ref().is_none_or(|only| only == project)
+    }
+
     /// # Errors
     /// What is wrong and the remedy.
     pub fn parse_project(text: &str) -> Result<Option<Id>, &'static str> {

@@ -3,6 +3,7 @@
 //! A vault that hangs holds a bounded number of calls; one that is asked too often is not asked
 //! more, because a provider that throttles us throttles everybody else who uses the account.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 /// Calls at a time where the configuration does not say.
 pub const CONCURRENT_CALLS_DEFAULT: usize = 64;
 
+/// Calls that may wait for each place; more are refused at once.
+const WAITING_PER_PLACE: usize = 16;
+
 /// The part of a provider's published quota that one process takes where the configuration does
 /// not say: a fifth.
 const SHARE_OF_QUOTA: u32 = 5;
@@ -20,7 +24,7 @@ const SHARE_OF_QUOTA: u32 = 5;
 /// Bounds of the calls to one vault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// How long a call may take, waiting included.
+    /// How long a call may take, waiting included, which gets half of it at most.
     pub timeout: Duration,
     /// Calls at a time; `None` for a vault that is no other system.
     pub concurrent_calls: Option<usize>,
@@ -43,6 +47,9 @@ impl Limits {
 #[derive(Debug)]
 pub(crate) struct Gate {
     places: Option<Semaphore>,
+    waiting_max: usize,
+    /// Calls that have not got their turn yet.
+    waiting: AtomicUsize,
     budget: Option<Budget>,
 }
 
@@ -51,6 +58,10 @@ impl Gate {
         let share = quota.map(|calls| calls / SHARE_OF_QUOTA);
         Self {
             places: limits.concurrent_calls.map(Semaphore::new),
+            waiting_max: limits
+                .concurrent_calls
+                .map_or(usize::MAX, |places| places * WAITING_PER_PLACE),
+            waiting: AtomicUsize::new(0),
             budget: limits.calls_per_second.or(share).map(Budget::new),
         }
     }
@@ -58,8 +69,17 @@ impl Gate {
     /// Waits for its turn; what it returns is held as long as the call takes.
     ///
     /// # Errors
-    /// `OVERLOADED` if the turn does not come before the deadline; the vault was not asked.
+    /// `OVERLOADED` if the turn does not come before the deadline, or too many wait already; the
+    /// vault was not asked.
     pub(crate) async fn enter(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>> {
+        if self.places.is_none() && self.budget.is_none() {
+            return Ok(None);
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.waiting_max {
+            return Err(overloaded());
+        }
         let place = match &self.places {
             None => None,
             // Never closed.
@@ -75,6 +95,15 @@ impl Gate {
             }
         }
         Ok(place)
+    }
+}
+
+/// One call that waits, until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -135,6 +164,35 @@ mod tests {
         // A burst of one second's calls, then an even ten a second.
         assert_eq!((turns.len(), within(1), within(2)), (30, 19, 29));
         assert_eq!(turns.iter().filter(|turn| **turn == now).count(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_full_refuses_at_once_and_empties_with_its_callers() {
+        let limits = Limits {
+            concurrent_calls: Some(1),
+            ..Limits::timeout(Duration::from_secs(1))
+        };
+        let gate = Gate::new(&limits, None);
+        let start = Instant::now();
+        let far = start + Duration::from_secs(3600);
+        let place = gate.enter(far).await.expect("free");
+        for _ in 0..2 {
+            let mut queue: Vec<_> = (0..WAITING_PER_PLACE)
+                .map(|_| Box::pin(gate.enter(far)))
+                .collect();
+            for waiting in &mut queue {
+                assert!(futures_poll(waiting.as_mut()).is_pending());
+            }
+            let refused = gate.enter(far).await.expect_err("full");
+            assert_eq!(refused.reason(), Reason::Overloaded);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        drop(place);
+        gate.enter(far).await.expect("everybody left");
+    }
+
+    fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,6 +42,23 @@ impl Vaults {
         })
     }
 
+    /// The one vault that is marked as default, of those that a project may use.
+    ///
+    /// # Errors
+    /// `VAULT_UNKNOWN` if there is none, `VAULT_AMBIGUOUS` naming them if there are several.
+    pub fn marked_default(&self, project: &Id) -> Result<&Arc<Vault>> {
+        let marked = |vault: &&Arc<Vault>| vault.is_default && vault.allow.names(project);
+        let marked: Vec<_> = self.0.values().filter(marked).collect();
+        let ids = || List(marked.iter().map(|vault| vault.id.clone()).collect());
+        match marked.as_slice() {
+            [only] => Ok(only),
+            [] => Err(Error::new(Reason::VaultUnknown)
+                .with(Detail::Vault, "[Default] that this project may use")
+                .with(Detail::Vaults, List(self.0.keys().cloned().collect()))),
+            _ => Err(Error::new(Reason::VaultAmbiguous).with(Detail::Vaults, ids())),
+        }
+    }
+
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.0.values()
@@ -56,6 +73,7 @@ pub struct Vault {
     timeout: Duration,
     gate: Gate,
     allow: Allow,
+    is_default: bool,
 }
 
 impl Vault {
@@ -67,7 +85,15 @@ impl Vault {
             gate: Gate::new(limits, backend.calls_per_second()),
             backend,
             allow,
+            is_default: false,
         }
+    }
+
+    /// The same vault, marked as default: `[Default]` in a location stands for it.
+    #[must_use]
+    pub fn marked_default(mut self) -> Self {
+        self.is_default = true;
+        self
     }
 
     /// Its id in the configuration.
@@ -263,9 +289,12 @@ impl Vault {
     /// Runs a call within the limits and names the vault in its error. Only a call that reached the
     /// vault can be `late`.
     async fn within<T>(&self, late: Reason, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let deadline = Instant::now() + self.timeout;
+        let start = Instant::now();
+        let deadline = start + self.timeout;
         let result = async {
-            let _place = self.gate.enter(deadline).await?;
+            // A call that waited has half of the time left at least, so that a vault is not called
+            // unreachable because its queue was long.
+            let _place = self.gate.enter(start + self.timeout / 2).await?;
             match timeout_at(deadline, call).await {
                 Ok(result) => result,
                 Err(elapsed) => Err(Error::new(late).caused_by(elapsed)),
@@ -403,10 +432,13 @@ mod tests {
     #[test]
     fn a_name_that_is_not_allowed_is_refused_with_the_remedy() {
         let error = silent().0.check_allowed(&Id::from_static("acme"), "stripe");
+        let error = error
+            .expect_err("nothing is allowed")
+            .with(Detail::Secret, "stripe");
         assert_eq!(
-            error.expect_err("nothing is allowed").to_string(),
-            "this project may not use that name in vault quiet; ask whoever runs the daemon to add \
-             the name to vaults.quiet.allow"
+            error.to_string(),
+            "this project may not use stripe in vault quiet; ask whoever runs the daemon to add it \
+             to vaults.quiet.allow"
         );
     }
 

@@ -1,15 +1,18 @@
 //! A secret definition as it is kept, and where a read of it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use claviger_backend::{Address, NameWarning, Vault, Vaults};
-use claviger_core::{DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid};
+use claviger_core::{
+    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid,
+};
 use claviger_store::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::Project;
+use crate::place::{Defaults, Location, Place};
 
 /// Longest description, in characters.
 pub(crate) const DESCRIPTION_CHARS_MAX: usize = 256;
@@ -19,20 +22,6 @@ const ENVIRONMENTS_MAX: usize = 50;
 
 /// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
 const COORDINATE_BYTES_MAX: usize = 2048;
-
-/// Where a value lives.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Location {
-    /// The vault; `None` is the default of the environment or project.
-    pub vault: Option<Id>,
-    /// The secret's name in the vault; `None` is the definition's own id.
-    pub secret: Option<String>,
-    /// One key of a JSON document.
-    pub property: Option<String>,
-    /// A pinned version.
-    pub version: Option<String>,
-}
 
 /// What operators edit.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -80,34 +69,6 @@ impl Record for Definition {
     const KIND: &'static str = "definitions/";
 }
 
-/// A vault and a secret in it: shared by all environments that resolve to it.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(into = "String", try_from = "String")]
-pub(crate) struct Place {
-    pub(crate) vault: Id,
-    pub(crate) secret: String,
-}
-
-impl From<Place> for String {
-    fn from(place: Place) -> Self {
-        format!("{}/{}", place.vault, place.secret)
-    }
-}
-
-impl TryFrom<String> for Place {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        let (vault, secret) = text
-            .split_once('/')
-            .ok_or_else(|| Error::new(Reason::IntegrityFailure))?;
-        Ok(Self {
-            vault: Id::parse("vault", vault)?,
-            secret: secret.to_owned(),
-        })
-    }
-}
-
 /// What Claviger knows about the values at one place.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct PlaceState {
@@ -128,7 +89,14 @@ pub(crate) struct Pending {
     pub(crate) is_creating: bool,
     /// The idempotency record that waits for its outcome.
     pub(crate) request: Option<String>,
+    /// What its document was merged into, if it was.
+    #[serde(default)]
+    pub(crate) base: Option<Base>,
 }
+
+/// The version that a property was merged into; there may have been none.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Base(pub(crate) Option<Id>);
 
 /// Where a read or write goes; made only from a definition.
 #[derive(Clone, Debug)]
@@ -160,7 +128,9 @@ impl Route {
         // Again at every use: the project's default vault may be another one since the put, and
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;
-        vault.check_allowed(project.name.id(), &place.secret)?;
+        vault
+            .check_allowed(project.name.id(), &place.secret)
+            .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
         Ok(Self {
             address: Address {
                 owner,
@@ -239,6 +209,14 @@ impl Definition {
         vaults: &Vaults,
     ) -> Result<Route> {
         let mut route = self.place_of(environment, project, vaults)?;
+        let is_other =
+            version.is_some_and(|version| route.pin.as_deref() != Some(version.as_str()));
+        if route.pin.is_some() && is_other {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "version",
+                "is another one than the definition pins; leave it out",
+            ));
+        }
         route.version = match version {
             Some(version) => Some(version.to_string()),
             None if route.pin.is_some() => route.pin.clone(),
@@ -267,8 +245,8 @@ impl Definition {
     ) -> Result<Route> {
         let location = self.location_in(environment, project)?;
         let place = self
-            .content
-            .place(&self.name, location, environment, project);
+            .defaults(project, vaults)
+            .place(location, environment)?;
         Route::new(self.uid, location, place, project, vaults)
     }
 
@@ -277,12 +255,11 @@ impl Definition {
     /// # Errors
     /// `PAYLOAD_NOT_ALLOWED` unless there is exactly one place.
     pub(crate) fn only_route(&self, project: &Project, vaults: &Vaults) -> Result<Route> {
-        let resolutions = self.content.resolutions(&self.name, project);
-        let only = match resolutions.as_slice() {
-            [first, others @ ..] if others.iter().all(|other| other.2 == first.2) => Some(first),
-            _ => None,
-        };
-        let Some((_, location, place)) = only else {
+        let defaults = self.defaults(project, vaults);
+        let locations = self.content.resolutions(defaults);
+        let places = self.content.places(defaults);
+        let only = locations.into_iter().next().zip(places.first());
+        let Some(((_, location, _), place)) = only.filter(|_| places.len() == 1) else {
             return Err(Error::new(Reason::PayloadNotAllowed).violation(
                 "payload",
                 "needs a definition that resolves to exactly one location; register it without a \
@@ -290,6 +267,15 @@ impl Definition {
             ));
         };
         Route::new(self.uid, location, place.clone(), project, vaults)
+    }
+
+    /// What fills the gaps of its locations.
+    pub(crate) fn defaults<'a>(&'a self, project: &'a Project, vaults: &'a Vaults) -> Defaults<'a> {
+        Defaults {
+            name: &self.name,
+            project,
+            vaults,
+        }
     }
 
     fn location_in(&self, environment: Option<&Id>, project: &Project) -> Result<&Location> {
@@ -323,84 +309,57 @@ impl Content {
         }
     }
 
-    /// Fills a location's gaps from the defaults.
-    fn place(
-        &self,
-        name: &DefinitionName,
-        location: &Location,
-        environment: Option<&Id>,
-        project: &Project,
-    ) -> Place {
-        let vault = location
-            .vault
-            .clone()
-            .unwrap_or_else(|| project.vault_for(environment));
-        let secret = match &location.secret {
-            Some(secret) => secret.clone(),
-            None if vault.as_str() == crate::vaults::MANAGED => name.id().to_string(),
-            None => derived_name(name),
-        };
-        Place { vault, secret }
-    }
-
     /// The environments that resolve to a place.
     pub(crate) fn environments_at<'a>(
         &'a self,
-        name: &'a DefinitionName,
-        project: &'a Project,
+        defaults: Defaults<'a>,
         place: &'a Place,
     ) -> impl Iterator<Item = &'a Id> {
-        project
-            .content
-            .environments
-            .keys()
-            .filter(move |environment| {
-                let location = self.location_for(environment);
-                location.is_some_and(|(_, location)| {
-                    self.place(name, location, Some(environment), project) == *place
-                })
+        let declared = defaults.project.content.environments.keys();
+        declared.filter(move |environment| {
+            let location = self.location_for(environment);
+            location.is_some_and(|(_, location)| {
+                let found = defaults.place(location, Some(environment));
+                found.is_ok_and(|found| found == *place)
             })
+        })
     }
 
     /// Whether several environments share one value without saying so.
-    pub(crate) fn is_sharing(&self, name: &DefinitionName, project: &Project) -> bool {
-        let resolved = self.resolutions(name, project).len();
-        !self.environment_fallback && self.places(name, project).len() < resolved
+    pub(crate) fn is_sharing(&self, defaults: Defaults<'_>) -> bool {
+        let resolved = self.resolutions(defaults).len();
+        !self.environment_fallback && self.places(defaults).len() < resolved
     }
 
     /// Every place that some environment resolves to.
-    pub(crate) fn places(&self, name: &DefinitionName, project: &Project) -> Vec<Place> {
-        let mut places: Vec<Place> = self
-            .resolutions(name, project)
-            .into_iter()
-            .map(|(_, _, place)| place)
-            .collect();
-        places.sort();
-        places.dedup();
-        places
+    pub(crate) fn places(&self, defaults: Defaults<'_>) -> BTreeSet<Place> {
+        let resolutions = self.resolutions(defaults).into_iter();
+        resolutions.filter_map(|(_, _, place)| place.ok()).collect()
+    }
+
+    /// The vaults that locations lead to and the configuration does not have.
+    pub(crate) fn missing_vaults(&self, defaults: Defaults<'_>) -> BTreeSet<String> {
+        let resolutions = self.resolutions(defaults).into_iter();
+        let missing = resolutions.filter_map(|(_, location, place)| match place {
+            Ok(place) if defaults.vaults.find(&place.vault).is_ok() => None,
+            Ok(place) => Some(place.vault.to_string()),
+            Err(_) => location.vault.as_ref().map(ToString::to_string),
+        });
+        missing.collect()
     }
 
     /// Each location in use, with the request field it came from and the place it stands for.
-    fn resolutions(
-        &self,
-        name: &DefinitionName,
-        project: &Project,
-    ) -> Vec<(&'static str, &Location, Place)> {
-        if project.content.environments.is_empty() {
-            let place = self.place(name, &self.location, None, project);
+    fn resolutions(&self, defaults: Defaults<'_>) -> Vec<(&'static str, &Location, Result<Place>)> {
+        let declared = &defaults.project.content.environments;
+        if declared.is_empty() {
+            let place = defaults.place(&self.location, None);
             return vec![("definition.location", &self.location, place)];
         }
-        let environments = project.content.environments.keys();
-        environments
-            .filter_map(|environment| {
-                let (field, location) = self.location_for(environment)?;
-                Some((
-                    field,
-                    location,
-                    self.place(name, location, Some(environment), project),
-                ))
-            })
-            .collect()
+        let environments = declared.keys().filter_map(|environment| {
+            let (field, location) = self.location_for(environment)?;
+            Some((field, location, defaults.place(location, Some(environment))))
+        });
+        environments.collect()
     }
 
     /// Checks the content against the project and the vaults.
@@ -427,15 +386,27 @@ impl Content {
             project.check_environment(Some(environment), "definition.environments")?;
         }
         // The default location too where no environment uses it: a later one may.
-        let default = self.place(name, &self.location, None, project);
+        let defaults = Defaults {
+            name,
+            project,
+            vaults,
+        };
+        let default = defaults.place(&self.location, None);
         let is_empty = self.location == Location::default();
         let unused = (!is_empty).then_some(("definition.location", &self.location, default));
-        for (field, location, place) in self.resolutions(name, project).into_iter().chain(unused) {
+        for (field, location, place) in self.resolutions(defaults).into_iter().chain(unused) {
             check_lengths(location, field)?;
+            if location.property.is_some() && self.format == Format::Binary {
+                return Err(Error::new(Reason::FieldInvalid).violation(
+                    field,
+                    "names a property, but a BINARY value has none; leave `property` or the format out",
+                ));
+            }
             let vault_field = match field {
                 "definition.location" => "definition.location.vault",
                 _ => field,
             };
+            let place = place.map_err(|error| error.at(vault_field))?;
             let vault = vaults
                 .find(&place.vault)
                 .map_err(|error| error.at(vault_field))?;
@@ -444,24 +415,11 @@ impl Content {
             warnings.extend(vault.check_name(&place.secret).map_err(|e| e.at(field))?);
             vault
                 .check_allowed(project.name.id(), &place.secret)
-                .map_err(|e| e.at(field))?;
+                .map_err(|e| e.with(Detail::Secret, Coordinate(&place.secret)).at(field))?;
         }
         warnings.dedup();
         Ok(warnings)
     }
-}
-
-/// The name that a value of a definition gets in a vault that others use too. The end keeps names
-/// apart that some vaults take for one, because they ignore case.
-fn derived_name(name: &DefinitionName) -> String {
-    let hash = claviger_seal::sha256(name.to_string().as_bytes());
-    let (start, _) = hash.split_at(5);
-    format!(
-        "{}/{}-{}",
-        name.project().id(),
-        name.id(),
-        claviger_seal::hex(start)
-    )
 }
 
 /// Checks a description's length.
@@ -522,3 +480,6 @@ fn check_coordinates(location: &Location, field: &'static str, vault: &Vault) ->
 pub(crate) fn not_found(name: &DefinitionName) -> Error {
     Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name)
 }
+
+#[cfg(test)]
+mod tests;

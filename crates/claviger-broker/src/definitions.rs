@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::NameWarning;
+use claviger_backend::{NameWarning, Vaults};
 use claviger_core::{
     DefinitionName, Detail, Error, Id, Kind, ProjectName, Reason, Resource, Result, Uid,
 };
@@ -103,7 +103,7 @@ impl Broker {
             .replay(authorized, put.request_id, &[&shape, value])
             .await?
         {
-            Replay::Answered(outcome) => return Ok(outcome),
+            Replay::Answered(outcome) => return self.answered(authorized, outcome),
             Replay::Fresh(request) => request,
         };
         let mut existing = self.settled(authorized, &put.name).await?;
@@ -124,6 +124,18 @@ impl Broker {
                 self.change(authorized, &project, stored, put, request)
                     .await
             }
+        }
+    }
+
+    /// An answer given before, unless what it was about is gone: a re-made name inherits nothing.
+    fn answered(
+        &self,
+        authorized: &Authorized,
+        outcome: PutDefinitionOutcome,
+    ) -> Result<PutDefinitionOutcome> {
+        match authorized.resolved().definition == Some(outcome.definition.uid) {
+            true => Ok(outcome),
+            false => Err(Error::new(Reason::RequestIdReused).at("request_id")),
         }
     }
 
@@ -166,7 +178,7 @@ impl Broker {
             is_purging: false,
             places: std::collections::BTreeMap::new(),
         };
-        let mut outcome = PutDefinitionOutcome::of(definition, project, &names);
+        let mut outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         let write = match put.payload {
             None => None,
             Some(payload) => {
@@ -189,10 +201,10 @@ impl Broker {
         if let Some(gone) = gone {
             self.erase(authorized, &gone).await?;
         }
-        let _gate = self.project_gate.read().await;
-        self.project(authorized).await?;
         match write {
             None => {
+                let _gate = self.project_gate.read().await;
+                self.project(authorized).await?;
                 self.commit_definition(&outcome, Expect::Absent, request.as_ref())
                     .await?
             }
@@ -201,13 +213,16 @@ impl Broker {
                     bytes: &value,
                     format: outcome.definition.content.format,
                     is_adopting: put.is_adopting,
+                    base: None,
                 };
                 let target = Target::New(&outcome.definition);
                 let answer = request.as_ref().map(|request| (request, &outcome));
-                let version = self
+                let written = self
                     .store(authorized, target, &route, value, answer)
                     .await?;
-                outcome.version = Some(version);
+                let recovered = written.recovered.then_some(Warning::SECRET_RECOVERED);
+                outcome.warnings.extend(recovered);
+                outcome.version = Some(written.version);
             }
         }
         Ok(outcome)
@@ -233,7 +248,8 @@ impl Broker {
             None => put.content,
         };
         let names = content.validate(&put.name, project, &self.vaults)?;
-        let mut outcome = PutDefinitionOutcome::of((**existing).clone(), project, &names);
+        let mut outcome =
+            PutDefinitionOutcome::of((**existing).clone(), (project, &self.vaults), &names);
         if content == existing.content {
             self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
                 .await?;
@@ -256,7 +272,7 @@ impl Broker {
             content,
             ..outcome.definition
         };
-        outcome = PutDefinitionOutcome::of(definition, project, &names);
+        outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
         if put.is_dry_run {
@@ -401,10 +417,8 @@ impl Broker {
             let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
                 && filter.kind.is_none_or(|kind| content.kind == kind)
                 && filter.vault.as_ref().is_none_or(|vault| {
-                    content
-                        .places(&definition.name, &project)
-                        .iter()
-                        .any(|p| p.vault == *vault)
+                    let places = content.places(definition.defaults(&project, &self.vaults));
+                    places.iter().any(|place| place.vault == *vault)
                 });
             is_shown.then_some(definition)
         }))
@@ -412,8 +426,14 @@ impl Broker {
 }
 
 impl PutDefinitionOutcome {
-    fn of(definition: Definition, project: &Project, names: &[NameWarning]) -> Self {
-        let is_sharing = definition.content.is_sharing(&definition.name, project);
+    fn of(
+        definition: Definition,
+        (project, vaults): (&Project, &Vaults),
+        names: &[NameWarning],
+    ) -> Self {
+        let is_sharing = definition
+            .content
+            .is_sharing(definition.defaults(project, vaults));
         let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
         let names = names.iter().map(|warning| Warning::from(*warning));
         Self {

@@ -10,8 +10,9 @@ use claviger_core::{DefinitionName, Detail, Error, Reason, Resource, Result};
 use claviger_store::{Batch, Committed, Expect, Stored};
 
 use crate::catalog::authorized_definition;
-use crate::definition::not_found;
+use crate::definition::{PlaceState, not_found};
 use crate::definitions::check_etag;
+use crate::place::Place;
 use crate::writes::{ATTEMPTS, in_progress};
 use crate::{Broker, Definition, context};
 
@@ -37,17 +38,21 @@ impl Broker {
             move |broker, authorized| async move {
                 let stored = broker.definition(&authorized).await?;
                 let cx = context(&authorized);
-                broker.settle_definition(&cx, &stored.record, None).await?;
+                match broker.settle_definition(&cx, &stored.record, None).await {
+                    // There is nobody to ask any more, and nothing to lose.
+                    Err(error) if is_purging && error.reason() == Reason::VaultUnknown => {}
+                    settled => settled?,
+                }
                 let now = broker.clock.now();
                 let delete = |definition: &mut Definition| {
                     if let Some(etag) = &etag {
                         check_etag(etag, definition, "etag")?;
                     }
-                    if definition
-                        .places
-                        .values()
-                        .any(|state| state.pending.is_some())
-                    {
+                    let is_in_the_way = |(place, state): (&Place, &PlaceState)| {
+                        let is_reachable = broker.vaults.find(&place.vault).is_ok();
+                        state.pending.is_some() && (is_reachable || !is_purging)
+                    };
+                    if definition.places.iter().any(is_in_the_way) {
                         return Err(in_progress(&name));
                     }
                     if definition.delete_time.is_some() && !is_purging {
@@ -187,7 +192,10 @@ impl Broker {
                 owner: definition.uid,
                 secret: place.secret.clone(),
             };
-            self.vaults.find(&place.vault)?.purge(&cx, &address).await?;
+            // One that is configured no more is no vault of ours to empty.
+            if let Ok(vault) = self.vaults.find(&place.vault) {
+                vault.purge(&cx, &address).await?;
+            }
         }
         let expect = Expect::Revision(marked.revision);
         let record_id = Definition::record_id(&definition.name);

@@ -2,9 +2,11 @@
 //!
 //! Errors never echo any part of the document, not even the names of its keys.
 
+use std::fmt;
+
 use claviger_core::{Error, Reason, Result, SecretBytes};
-use serde_json::{Map, Value};
-use zeroize::Zeroize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// The part of a vault's value that a definition points at. Without a property a document with one
 /// key stands for its value, and what is no JSON object stands for itself.
@@ -12,84 +14,124 @@ use zeroize::Zeroize;
 /// # Errors
 /// `PROPERTY_REQUIRED`, `PROPERTY_NOT_FOUND`, `VALUE_NOT_JSON`.
 pub(crate) fn extract(value: SecretBytes, property: Option<&str>) -> Result<SecretBytes> {
-    let parsed = serde_json::from_slice::<Value>(value.expose()).map(Secret);
-    let found = match (property, &parsed) {
-        (None, Ok(Secret(Value::Object(object)))) => {
-            let mut values = object.values();
-            match (values.next(), values.next()) {
-                (Some(only), None) => Some(text_of(only)),
-                _ => return Err(Error::new(Reason::PropertyRequired)),
-            }
-        }
-        (None, _) => return Ok(value),
-        (Some(property), Ok(Secret(document @ Value::Object(_)))) => {
-            find(document, property).map(text_of)
-        }
-        (Some(_), _) => return Err(Error::new(Reason::ValueNotJson)),
+    let found = match (property, Object::parse(value.expose())) {
+        (None, None) => None,
+        (None, Some(object)) => match object.0.as_slice() {
+            [(_, only)] => Some(text_of(only)),
+            _ => return Err(Error::new(Reason::PropertyRequired)),
+        },
+        (Some(property), Some(object)) => match object.find(property) {
+            Some(found) => Some(text_of(found)),
+            None => return Err(Error::new(Reason::PropertyNotFound)),
+        },
+        (Some(_), None) => return Err(Error::new(Reason::ValueNotJson)),
     };
-    found.ok_or_else(|| Error::new(Reason::PropertyNotFound))
+    Ok(found.unwrap_or(value))
 }
 
-/// The document with one top-level property set and all others kept; a new one if there is none.
+/// The document with one top-level property set and all others as they were written; a new one if
+/// there is none.
 ///
 /// # Errors
-/// `VALUE_NOT_JSON`.
+/// `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
 pub(crate) fn merge(
     document: Option<&SecretBytes>,
     property: &str,
     value: &SecretBytes,
 ) -> Result<SecretBytes> {
     let not_json = || Error::new(Reason::ValueNotJson);
-    let mut document = match document {
-        None => Secret(Value::Object(Map::new())),
-        Some(bytes) => Secret(serde_json::from_slice(bytes.expose()).map_err(|_| not_json())?),
-    };
-    let Value::Object(object) = &mut document.0 else {
-        return Err(not_json());
+    let object = match document {
+        None => Object(Vec::new()),
+        Some(bytes) => Object::parse(bytes.expose()).ok_or_else(not_json)?,
     };
     let text = std::str::from_utf8(value.expose()).map_err(|_| Error::new(Reason::ValueNotText))?;
-    if let Some(mut old) = object.insert(property.to_owned(), Value::String(text.to_owned())) {
-        wipe(&mut old);
-    }
-    serde_json::to_vec(&document.0)
-        .map(SecretBytes::new)
-        .map_err(|_| not_json())
-}
-
-/// A plain key, or an RFC 6901 pointer when it starts with `/`.
-fn find<'a>(document: &'a Value, property: &str) -> Option<&'a Value> {
-    match property.starts_with('/') {
-        true => document.pointer(property),
-        false => document.get(property),
-    }
-}
-
-/// A string as it is, anything else as JSON.
-fn text_of(value: &Value) -> SecretBytes {
-    SecretBytes::new(match value {
-        Value::String(text) => text.clone().into_bytes(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            value.to_string().into_bytes()
+    let quoted = serde_json::to_string(text).map_err(|_| not_json())?;
+    let is_there = object.0.iter().any(|(key, _)| key == property);
+    let new = (!is_there).then_some((property, quoted.as_str()));
+    let members = object.0.iter().map(|(key, old)| match key == property {
+        true => (key.as_str(), quoted.as_str()),
+        false => (key.as_str(), old.get()),
+    });
+    let mut merged = String::from("{");
+    for (key, value) in members.chain(new) {
+        if merged.len() > 1 {
+            merged.push(',');
         }
-    })
+        merged.push_str(&serde_json::to_string(key).map_err(|_| not_json())?);
+        merged.push(':');
+        merged.push_str(value);
+    }
+    merged.push('}');
+    Ok(SecretBytes::new(merged.into_bytes()))
 }
 
-/// A parsed document, wiped when dropped.
-struct Secret(Value);
+/// A JSON object whose values are left as they are written: a number must not be rounded by somebody
+/// who only passes it on.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
 
-impl Drop for Secret {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
+impl<'a> Object<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// Of a key that is there twice the last one counts, as with every parser.
+    fn get(&self, key: &str) -> Option<&'a RawValue> {
+        let mut members = self.0.iter().rev();
+        members
+            .find(|(found, _)| found == key)
+            .map(|(_, value)| *value)
+    }
+
+    /// A plain key, or an RFC 6901 pointer when it starts with `/`.
+    fn find(&self, property: &str) -> Option<&'a RawValue> {
+        let Some(pointer) = property.strip_prefix('/') else {
+            return self.get(property);
+        };
+        let mut tokens = pointer
+            .split('/')
+            .map(|token| token.replace("~1", "/").replace("~0", "~"));
+        let first = self.get(&tokens.next()?)?;
+        tokens.try_fold(first, |value, token| {
+            if let Some(object) = Self::parse(value.get().as_bytes()) {
+                return object.get(&token);
+            }
+            let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
+            let is_index = token == "0" || !token.starts_with(['0', '+']);
+            items
+                .get(token.parse::<usize>().ok().filter(|_| is_index)?)
+                .copied()
+        })
     }
 }
 
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(object) => object.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
     }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Object(members))
+    }
+}
+
+/// A string as it is meant, anything else as it is written.
+fn text_of(value: &RawValue) -> SecretBytes {
+    let text = serde_json::from_str::<String>(value.get());
+    SecretBytes::new(text.unwrap_or_else(|_| value.get().to_owned()).into_bytes())
 }
 
 #[cfg(test)]
@@ -142,7 +184,7 @@ mod tests {
         let value = SecretBytes::new(b"new".to_vec());
         let old = SecretBytes::new(br#"{"apiKey":"old","other":{"b":[1,2]}}"#.to_vec());
         let merged = merge(Some(&old), "apiKey", &value).expect("merged");
-        let merged: Value = serde_json::from_slice(merged.expose()).expect("JSON");
+        let merged: serde_json::Value = serde_json::from_slice(merged.expose()).expect("JSON");
         assert_eq!(
             merged,
             serde_json::json!({"apiKey": "new", "other": {"b": [1, 2]}})
@@ -154,5 +196,49 @@ mod tests {
             .err()
             .expect("refused");
         assert!(!format!("{error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_stays_as_it_was_written() {
+        let value = SecretBytes::new("n\"ew".into());
+        let old =
+            r#"{ "z":123456789012345678901234567890, "key" : "old","a":1.10e+2,"\u0061a":[ 1 ] }"#;
+        let old = SecretBytes::new(old.into());
+        let merged = merge(Some(&old), "key", &value).expect("merged");
+        let expected =
+            r#"{"z":123456789012345678901234567890,"key":"n\"ew","a":1.10e+2,"aa":[ 1 ]}"#;
+        assert_eq!(
+            std::str::from_utf8(merged.expose()).expect("text"),
+            expected
+        );
+        let number = extracted(expected, Some("z"));
+        assert_eq!(number, Ok("123456789012345678901234567890".to_owned()));
+    }
+
+    #[test]
+    fn broken_documents_are_no_json() {
+        for document in [
+            "{",
+            r#"{"a":1}}"#,
+            r#"{"a":01}"#,
+            r#"{"a":"b}"#,
+            "[1,2]",
+            "\"a\"",
+        ] {
+            assert_eq!(
+                extracted(document, Some("a")),
+                Err(Reason::ValueNotJson),
+                "{document}"
+            );
+            let (document, value) = (
+                document.as_bytes().to_vec(),
+                SecretBytes::new(b"x".to_vec()),
+            );
+            let merged = merge(Some(&SecretBytes::new(document)), "a", &value);
+            assert_eq!(
+                merged.err().map(|error| error.reason()),
+                Some(Reason::ValueNotJson)
+            );
+        }
     }
 }

@@ -6,14 +6,14 @@
 use std::time::{Duration, SystemTime};
 
 use claviger_access::Authorized;
-use claviger_core::{Error, Reason, Result};
+use claviger_core::{Detail, Error, Id, Reason, Result};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::authorized_definition;
-use crate::writes::in_progress;
-use crate::{Broker, context};
+use crate::writes::{Landed, in_progress};
+use crate::{Broker, Warning, context};
 
 /// How long a repeat gets the first answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -53,6 +53,9 @@ pub(crate) struct Request {
     /// the version.
     answer: serde_json::Value,
     is_finished: bool,
+    /// Whether the write was stored over somebody else's change: the answer is `VALUE_CHANGED`.
+    #[serde(default)]
+    has_overwritten: bool,
 }
 
 impl Record for Request {
@@ -100,6 +103,7 @@ impl FreshRequest {
             expire_time: now + KEPT,
             answer,
             is_finished,
+            has_overwritten: false,
         };
         Ok(batch.put(&self.record_id, &request, self.expect))
     }
@@ -154,6 +158,17 @@ impl Broker {
         if !request.is_finished {
             return Err(in_progress(name));
         }
+        if request.has_overwritten {
+            // Told once: the next repeat is a new attempt.
+            self.forget_request(&fresh).await?;
+            let vault = request.answer.get("vault").and_then(|vault| vault.as_str());
+            let vault = Id::parse("vault", vault.unwrap_or_default());
+            let changed = Error::new(Reason::ValueChanged).with(Detail::Resource, name);
+            return Err(match vault {
+                Ok(vault) => changed.with(Detail::Vault, vault),
+                Err(_) => changed,
+            });
+        }
         T::deserialize(&request.answer)
             .map(Replay::Answered)
             .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error))
@@ -176,7 +191,7 @@ impl Broker {
         &self,
         batch: Batch,
         record_id: Option<&str>,
-        version: &claviger_core::Id,
+        landed: &Landed<'_>,
     ) -> Result<Batch> {
         let Some(record_id) = record_id else {
             return Ok(batch);
@@ -186,13 +201,18 @@ impl Broker {
         };
         let mut answer = stored.record.answer.clone();
         if let Some(fields) = answer.as_object_mut() {
-            fields.insert("version".to_owned(), version.to_string().into());
+            fields.insert("version".to_owned(), landed.version.to_string().into());
+            let warnings = fields.get_mut("warnings").and_then(|w| w.as_array_mut());
+            if let (true, Some(warnings)) = (landed.is_recovered, warnings) {
+                warnings.extend(serde_json::to_value(Warning::SECRET_RECOVERED).ok());
+            }
         }
         let request = Request {
             mac: stored.record.mac,
             expire_time: stored.record.expire_time,
             answer,
             is_finished: true,
+            has_overwritten: landed.has_overwritten,
         };
         Ok(batch.put(record_id, &request, Expect::Any))
     }

@@ -15,6 +15,7 @@ mod failpoints;
 mod idempotency;
 mod page;
 mod payload;
+mod place;
 mod projects;
 mod secrets;
 mod tokens;
@@ -32,15 +33,16 @@ use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use access::{GrantView, NewGrant};
 pub use claviger_backend::{ListedSecret, VersionState};
-pub use definition::{Content, Definition, Location};
+pub use definition::{Content, Definition};
 pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
 pub use page::{Page, PageRequest};
 pub use payload::{Payload, Warning};
+pub use place::{Location, VaultRef};
 pub use projects::{Environment, Project, ProjectContent, PutProject};
 pub use secrets::{GetSecret, PutValue, PutValueOutcome, SecretVersion, Served};
 pub use tokens::{NewToken, TokenView};
@@ -143,13 +145,16 @@ impl Broker {
             .await
     }
 
-    /// Runs a call to a vault on the vaults' own runtime, where their connections live.
+    /// Runs a call to a vault on the vaults' own runtime, where their connections live. It ends with
+    /// its caller: who asks and leaves must not use up the vault for others.
     async fn ask_vault<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let asked = self.runtime.spawn(call).await;
-        asked.map_err(|error| Error::new(Reason::Internal).caused_by(error))?
+        let asked = AbortOnDropHandle::new(self.runtime.spawn(call));
+        asked
+            .await
+            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?
     }
 
     /// Runs a change to its end and writes its last record, even if the caller leaves meanwhile.

@@ -115,6 +115,14 @@ impl Warning {
         "definition.environments",
     );
 
+    /// The secret was deleted in the vault, and was brought back to be written.
+    pub(crate) const SECRET_RECOVERED: Self = Self::new(
+        "SECRET_RECOVERED",
+        "the secret was deleted in the vault and could still be recovered, so it was recovered, \
+         with its old versions, before it was written",
+        "definition.location",
+    );
+
     const VALUE_HAS_SURROUNDING_SPACE: Self = Self::new(
         "VALUE_HAS_SURROUNDING_SPACE",
         "the value begins or ends with white space, which was stored as it is",

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::{Reading, VersionInfo, VersionState};
+use claviger_backend::{Reading, Vaults, VersionInfo, VersionState, Written};
 use claviger_core::{
     DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::authorized_definition;
-use crate::definition::Route;
+use crate::definition::{Base, Route};
 use crate::document;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
@@ -194,6 +194,8 @@ impl Broker {
             &put.if_version,
             put.payload.format,
             put.is_adopting,
+            // A re-made name inherits nothing, no answers either.
+            authorized.resolved().definition,
         ))
         .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
         let parts: [&[u8]; 2] = [&shape, put.payload.value.expose()];
@@ -206,11 +208,11 @@ impl Broker {
         let definition = definition.live()?;
         let project = self.project(authorized).await?.record;
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
-        check_shared(authorized, definition, &project, &route)?;
+        check_shared(authorized, definition, &project, &self.vaults, &route)?;
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
         let format = definition.content.format;
-        let (value, warnings) = put.payload.admit(
+        let (value, mut warnings) = put.payload.admit(
             definition.content.kind,
             format,
             route.vault.capabilities().value_bytes_max,
@@ -229,16 +231,18 @@ impl Broker {
             bytes: &value,
             format,
             is_adopting: put.is_adopting,
+            base: None,
         };
         // The version is filled in when the write is finished.
         let answer = serde_json::json!({ "vault": vault, "warnings": warnings });
         let request = request.as_ref().map(|request| (request, &answer));
         let target = Target::Existing(fence);
-        let version = self
+        let written = self
             .store(authorized, target, &route, value, request)
             .await?;
+        warnings.extend(written.recovered.then_some(Warning::SECRET_RECOVERED));
         Ok(PutValueOutcome {
-            version,
+            version: written.version,
             vault,
             warnings,
         })
@@ -281,7 +285,7 @@ impl Broker {
         route: &Route,
         value: NewValue<'_>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
-    ) -> Result<Id> {
+    ) -> Result<Written> {
         if route.pin.is_some() {
             return Err(Error::new(Reason::LocationInvalid)
                 .with(Detail::Vault, route.vault.id())
@@ -291,10 +295,10 @@ impl Broker {
                 ));
         }
         match &route.property {
-            None => self
-                .write_value(authorized, target, route, value, request)
-                .await
-                .map(|w| w.version),
+            None => {
+                self.write_value(authorized, target, route, value, request)
+                    .await
+            }
             Some(property) => {
                 self.store_property(authorized, target, route, property, value, request)
                     .await
@@ -313,7 +317,7 @@ impl Broker {
         property: &str,
         value: NewValue<'_>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
-    ) -> Result<Id> {
+    ) -> Result<Written> {
         if property.starts_with('/') {
             return Err(Error::new(Reason::LocationInvalid)
                 .with(Detail::Vault, route.vault.id())
@@ -330,6 +334,7 @@ impl Broker {
             Err(error) => Err(error),
         };
         let mut target = target;
+        let is_new = matches!(target, Target::New(_));
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));
         let mut request = request;
         let mut base = read(None).await?;
@@ -338,34 +343,39 @@ impl Broker {
         {
             return Err(version_mismatch(authorized_definition(authorized)?));
         }
-        let mut expected = base.as_ref().map(|reading| reading.version.clone());
+        let mut expected = Base(base.as_ref().map(|reading| reading.version.clone()));
         for _ in 0..MERGE_ATTEMPTS {
             let merged =
                 document::merge(base.as_ref().map(|base| &base.value), property, value.bytes)?;
+            check_length(&merged, route)?;
             let write = NewValue {
                 bytes: &merged,
+                base: Some(&expected),
                 ..value
             };
             let written = self
                 .write_value(authorized, target, route, write, request)
                 .await?;
-            if written.replaced == expected {
-                return Ok(written.version);
+            if written.replaced == expected.0 {
+                return Ok(written);
             }
             request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
-            // Not known what was overwritten: the caller has to look.
-            let Some(replaced) = written.replaced else {
+            // Not known what was overwritten, or there is no definition yet to write through again:
+            // the caller has to look.
+            let Some(replaced) = written.replaced.filter(|_| !is_new) else {
                 break;
             };
             base = read(Some(replaced.as_str())).await?;
-            expected = Some(written.version.clone());
-            target = Target::Existing(Fence::Current(expected.clone()));
+            expected = Base(Some(written.version));
+            target = Target::Existing(Fence::Current(expected.0.clone()));
         }
         // Else a repeat would be told that all is well.
         if let Some((fresh, _)) = &again {
             self.forget_request(fresh).await?;
         }
-        Err(Error::new(Reason::ValueChanged).with(Detail::Resource, authorized.resource()))
+        Err(Error::new(Reason::ValueChanged)
+            .with(Detail::Resource, authorized.resource())
+            .with(Detail::Vault, route.vault.id()))
     }
 
     /// Lists versions, newest first.
@@ -448,7 +458,7 @@ impl Broker {
             let definition = definition.live()?;
             let project = broker.project(&authorized).await?.record;
             let route = definition.place_of(environment.as_ref(), &project, &broker.vaults)?;
-            check_shared(&authorized, definition, &project, &route)?;
+            check_shared(&authorized, definition, &project, &broker.vaults, &route)?;
             let version = name.version();
             let target = Facts {
                 vault: Some(route.place.vault.clone()),
@@ -487,16 +497,32 @@ pub(crate) fn present(value: SecretBytes, format: Format, route: &Route) -> Resu
     }
 }
 
+fn check_length(merged: &SecretBytes, route: &Route) -> Result<()> {
+    let limit = route.vault.capabilities().value_bytes_max;
+    if merged.len() <= limit {
+        return Ok(());
+    }
+    Err(Error::new(Reason::PayloadTooLarge)
+        .with(Detail::Limit, limit)
+        .violation(
+            "payload",
+            "makes the whole document in the vault longer than the vault takes; shorten it or \
+             another property",
+        ))
+}
+
 /// A change at a place that several environments share needs the permission in all of them: else a
 /// grant on `dev` could rotate what `prod` reads.
 fn check_shared(
     authorized: &Authorized,
     definition: &Definition,
     project: &Project,
+    vaults: &Vaults,
     route: &Route,
 ) -> Result<()> {
+    let defaults = definition.defaults(project, vaults);
     let content = &definition.content;
-    let mut environments = content.environments_at(&definition.name, project, &route.place);
+    let mut environments = content.environments_at(defaults, &route.place);
     match environments.find(|environment| !authorized.allows_in(environment)) {
         None => Ok(()),
         Some(environment) => Err(authorized.denied_in(environment)),

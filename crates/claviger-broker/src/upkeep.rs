@@ -1,11 +1,11 @@
 //! What the daemon asks on its own, without a caller: whether the vaults are well, and which
 //! definitions lead nowhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger_backend::{CallContext, Vault};
-use claviger_core::{DefinitionName, Id, Result, Uid, VaultName};
+use claviger_core::{DefinitionName, Result, Uid, VaultName};
 use tokio::task::JoinSet;
 
 use crate::{Broker, Check, Definition};
@@ -20,11 +20,16 @@ impl Broker {
         vaults.map(|vault| VaultName::new(vault.id().clone()))
     }
 
-    /// Asks all vaults at once whether they are well, so that one that hangs holds up no other.
-    pub async fn vault_health(&self) -> Vec<(VaultName, Check)> {
-        self.check_vaults(own_context()).await
+    /// Asks a vault whether it is well.
+    ///
+    /// # Errors
+    /// `VAULT_UNKNOWN`, and what a read would fail with.
+    pub async fn is_vault_well(&self, name: &VaultName) -> Check {
+        let vault = self.vaults.find(name.id())?;
+        self.ask_whether_well(vault, own_context()).await
     }
 
+    /// Asks all vaults at once, so that one that hangs holds up no other.
     pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<(VaultName, Check)> {
         let mut checks = JoinSet::new();
         for vault in self.vaults.iter().map(Arc::clone) {
@@ -50,8 +55,8 @@ impl Broker {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
-    pub async fn orphans(&self) -> Result<BTreeMap<Id, Vec<DefinitionName>>> {
-        let mut orphans: BTreeMap<Id, Vec<DefinitionName>> = BTreeMap::new();
+    pub async fn orphans(&self) -> Result<BTreeMap<String, Vec<DefinitionName>>> {
+        let mut orphans: BTreeMap<String, Vec<DefinitionName>> = BTreeMap::new();
         let mut after: Option<String> = None;
         loop {
             let page = self
@@ -68,12 +73,8 @@ impl Broker {
                 let Some(project) = project.filter(|_| definition.live().is_ok()) else {
                     continue;
                 };
-                let places = definition.content.places(&definition.name, &project.record);
-                let vaults: BTreeSet<Id> = places.into_iter().map(|place| place.vault).collect();
-                for vault in vaults {
-                    if self.vaults.find(&vault).is_ok() {
-                        continue;
-                    }
+                let defaults = definition.defaults(&project.record, &self.vaults);
+                for vault in definition.content.missing_vaults(defaults) {
                     let orphans = orphans.entry(vault).or_default();
                     orphans.push(definition.name.clone());
                 }

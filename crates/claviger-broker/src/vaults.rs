@@ -26,6 +26,8 @@ pub struct VaultView {
     pub kind: &'static str,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// Who Claviger is to it.
+    pub credentials: String,
 }
 
 impl VaultView {
@@ -34,6 +36,7 @@ impl VaultView {
             name: VaultName::new(vault.id().clone()),
             kind: vault.kind(),
             capabilities: vault.capabilities(),
+            credentials: vault.credentials(),
         }
     }
 }
@@ -48,6 +51,10 @@ pub struct CheckReport {
     pub vault: Id,
     /// The secret's name there.
     pub secret: String,
+    /// The key of its document that is meant.
+    pub property: Option<String>,
+    /// The version that is pinned.
+    pub pin: Option<String>,
     /// The environment that was checked.
     pub environment: Option<Id>,
     /// Whether there is a readable value; its version.
@@ -198,6 +205,8 @@ impl Broker {
         Ok(CheckReport {
             vault: place.place.vault,
             secret: place.place.secret,
+            property: place.property,
+            pin: place.pin,
             environment: environment.cloned(),
             existence: existence.map_err(|error| error.with(Detail::Resource, &definition.name)),
             format: format.map(|check| {

@@ -17,9 +17,10 @@ use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, S
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Pending, Place, Route};
+use crate::definition::{Base, Pending, Route};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
+use crate::place::Place;
 use crate::upkeep::own_context;
 use crate::{Broker, Definition};
 
@@ -63,6 +64,27 @@ pub(crate) struct NewValue<'a> {
     pub(crate) format: Format,
     /// Whether a secret that the definition did not create may be written.
     pub(crate) is_adopting: bool,
+    /// What it was merged into, if it is a document with one property changed.
+    pub(crate) base: Option<&'a Base>,
+}
+
+/// What became of a begun write that was stored.
+pub(crate) struct Landed<'a> {
+    pub(crate) version: &'a Id,
+    /// Whether what it was merged into was not the latest any more.
+    pub(crate) has_overwritten: bool,
+    /// Whether the secret had to be brought back first.
+    pub(crate) is_recovered: bool,
+}
+
+impl<'a> Landed<'a> {
+    fn of(version: &'a Id, base: Option<&Base>, replaced: Option<&Id>) -> Self {
+        Self {
+            version,
+            has_overwritten: base.is_some_and(|base| base.0.as_ref() != replaced),
+            is_recovered: false,
+        }
+    }
 }
 
 /// What a write is to change, besides the value.
@@ -132,7 +154,7 @@ impl Broker {
         let write_id = Uid::random();
         let _under_way = self.writing.enter(write_id);
         let begun = self
-            .begin_write(authorized, write_id, target, &route.place, request)
+            .begin_write(authorized, write_id, target, route, value.base, request)
             .await?;
         failpoints::reach(AFTER_PENDING);
         let cx = crate::context(authorized);
@@ -147,7 +169,12 @@ impl Broker {
         match written {
             Ok(written) => {
                 // The vault has the value: whatever fails now, the next settling makes it current.
-                self.finish_write(&begun, &written.version)
+                let (version, replaced) = (&written.version, written.replaced.as_ref());
+                let landed = Landed {
+                    is_recovered: written.recovered,
+                    ..Landed::of(version, value.base, replaced)
+                };
+                self.close_write(&begun, Some(landed))
                     .await
                     .map_err(|error| {
                         Error::new(Reason::WriteOutcomeUnknown)
@@ -158,9 +185,9 @@ impl Broker {
             }
             Err(error) => {
                 if error.reason() != Reason::WriteOutcomeUnknown {
-                    self.clear_write(&begun).await?;
+                    self.close_write(&begun, None).await?;
                 }
-                Err(error)
+                Err(error.with(Detail::Resource, &begun.name))
             }
         }
     }
@@ -170,9 +197,11 @@ impl Broker {
         authorized: &Authorized,
         write_id: Uid,
         target: Target<'_>,
-        place: &Place,
+        route: &Route,
+        base: Option<&Base>,
         request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
     ) -> Result<Begun> {
+        let place = &route.place;
         let name = crate::catalog::authorized_definition(authorized)?;
         let begun = Begun {
             name: name.clone(),
@@ -186,10 +215,21 @@ impl Broker {
             start_time: now,
             is_creating,
             request: begun.request.clone(),
+            base: base.cloned(),
+        };
+        let _gate = match &target {
+            // Not longer: a project must not wait for a vault.
+            Target::New(_) => Some(self.project_gate.read().await),
+            Target::Existing(_) => None,
         };
         for _ in 0..ATTEMPTS {
+            // Revoked while a vault was asked, or the queue before it was long.
+            authorized.still_granted(self).await?;
             let (mut definition, expect, is_creating) = match &target {
-                Target::New(definition) => ((*definition).clone(), Expect::Absent, true),
+                Target::New(definition) => {
+                    self.project(authorized).await?;
+                    ((*definition).clone(), Expect::Absent, true)
+                }
                 Target::Existing(fence) => {
                     let stored = self.definition(authorized).await?;
                     let definition = stored.record.live()?.clone();
@@ -219,16 +259,9 @@ impl Broker {
         Err(in_progress(name))
     }
 
-    async fn finish_write(&self, begun: &Begun, version: &Id) -> Result<()> {
-        self.close_write(begun, Some(version)).await
-    }
-
-    async fn clear_write(&self, begun: &Begun) -> Result<()> {
-        self.close_write(begun, None).await
-    }
-
-    /// Commits a begun write's outcome: a version, or nothing written.
-    async fn close_write(&self, begun: &Begun, version: Option<&Id>) -> Result<()> {
+    /// Commits a begun write's outcome: what landed, or nothing.
+    async fn close_write(&self, begun: &Begun, landed: Option<Landed<'_>>) -> Result<()> {
+        let version = landed.as_ref().map(|landed| landed.version);
         let record_id = Definition::record_id(&begun.name);
         for _ in 0..ATTEMPTS {
             let pointer = begun.write_id.to_string();
@@ -254,9 +287,9 @@ impl Broker {
                 None if pending.is_creating => batch.delete::<Definition>(&record_id, expect),
                 None => batch.put(&record_id, &definition, expect),
             };
-            batch = match (version, &begun.request) {
-                (Some(version), request) => {
-                    self.finish_request(batch, request.as_deref(), version)
+            batch = match (&landed, &begun.request) {
+                (Some(landed), request) => {
+                    self.finish_request(batch, request.as_deref(), landed)
                         .await?
                 }
                 (None, Some(request)) => batch.delete::<Request>(request, Expect::Any),
@@ -395,7 +428,22 @@ impl Broker {
             request: pending.request.clone(),
         };
         tracing::info!(definition = %definition.name, is_found = version.is_some(), "pending write settled");
-        self.close_write(&begun, version.as_ref()).await
+        let landed = match &version {
+            None => None,
+            Some(version) => {
+                let older = match &pending.base {
+                    None => None,
+                    Some(_) => vault.versions(cx, &address, Some(version), 1).await?.pop(),
+                };
+                let replaced = older.map(|older| older.version);
+                Some(Landed::of(
+                    version,
+                    pending.base.as_ref(),
+                    replaced.as_ref(),
+                ))
+            }
+        };
+        self.close_write(&begun, landed).await
     }
 }
 

@@ -18,6 +18,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// messages.
 pub trait Public: fmt::Display {}
 
+/// A coordinate of a location, as an operator wrote it or as it was derived from names: may be shown
+/// to who may register locations, and is never a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Coordinate<'a>(pub &'a str);
+
+impl fmt::Display for Coordinate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Public for Coordinate<'_> {}
 impl Public for &'static str {}
 impl Public for DefinitionName {}
 impl Public for Id {}
@@ -106,7 +118,7 @@ reasons! {
     LocationInvalid "LOCATION_INVALID" "the location does not fit vault {vault}";
     /// The project is not allowed that name of the vault.
     LocationNotAllowed "LOCATION_NOT_ALLOWED"
-        "this project may not use that name in vault {vault}; ask whoever runs the daemon to add the name to vaults.{vault}.allow";
+        "this project may not use {secret} in vault {vault}; ask whoever runs the daemon to add it to vaults.{vault}.allow";
     /// A name breaks the rule for names.
     NameInvalid "NAME_INVALID" "a name is not valid";
     /// More calls wait for a vault than its limits let through in time.
@@ -179,6 +191,9 @@ reasons! {
     ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind}";
     /// The vault knows who Claviger is and refuses it this secret or the key it is encrypted with.
     VaultAccessDenied "VAULT_ACCESS_DENIED" "vault {vault} refuses this to Claviger: {remedy}";
+    /// `[Default]` could be several vaults.
+    VaultAmbiguous "VAULT_AMBIGUOUS"
+        "[Default] could be any of these vaults: {vaults}; name one of them in location.vault";
     /// The vault cannot do this.
     VaultCapabilityMissing "VAULT_CAPABILITY_MISSING" "vault {vault} cannot do this: {capability}";
     /// The vault does not take Claviger's own credentials.
@@ -187,7 +202,7 @@ reasons! {
     /// No such vault in the configuration.
     VaultUnknown "VAULT_UNKNOWN" "there is no vault {vault}; configured: {vaults}";
     /// The vault does not answer in time.
-    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} does not answer; see CheckVault, then try again";
+    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} does not answer in time; try again, and see the daemon's log if it stays so";
     /// The version's bytes are gone for good.
     VersionDestroyed "VERSION_DESTROYED" "{resource} is destroyed; its value is gone for good";
     /// The version is switched off.
@@ -231,6 +246,8 @@ pub enum Detail {
     Remedy,
     /// The name of what the error is about.
     Resource,
+    /// The name of a secret in a vault.
+    Secret,
     /// A vault's id.
     Vault,
     /// The configured vaults.
@@ -250,6 +267,7 @@ impl Detail {
             Self::Principal => "principal",
             Self::Remedy => "remedy",
             Self::Resource => "resource",
+            Self::Secret => "secret",
             Self::Vault => "vault",
             Self::Vaults => "vaults",
         }

@@ -10,7 +10,7 @@ mod names;
 mod secret_bytes;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{Detail, Error, FieldViolation, Public, Reason, Result};
+pub use error::{Coordinate, Detail, Error, FieldViolation, Public, Reason, Result};
 pub use kind::{Format, Kind, Trimmed};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
 pub use secret_bytes::SecretBytes;

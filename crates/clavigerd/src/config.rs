@@ -1,7 +1,8 @@
 //! The daemon's configuration: command line over environment over file over defaults.
 //!
-//! Everything that is wrong is reported at once, each with its place. Besides reading the file
-//! nothing is opened, created or bound here: that is also what `--check-config` promises.
+//! Everything that is wrong is reported at once, each with its place. Besides the file and the
+//! credential files that it names nothing is opened, created or bound here: that is also what
+//! `--check-config` promises.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,21 +12,22 @@ use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use claviger_backend::{Allow, Limits};
-use claviger_backend_aws::{Aws, AwsSettings};
 use claviger_core::Id;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::cli::Cli;
-use crate::environment::Environment;
+use crate::environment::{AWS_KEYS, Environment};
 use crate::logging::{LogFormat, parse_filter};
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod document;
 mod file;
+mod kinds;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use document::{Problems, Table};
+pub(crate) use kinds::{VAULT_KINDS, VaultKind, VaultSettings};
 
 use document::{Given, Place, read_document};
 use file::{ConfigFile, parse_loopback};
@@ -67,64 +69,10 @@ pub(crate) struct VaultConfig {
     pub(crate) limits: Limits,
     /// Who may point at what in it.
     pub(crate) allow: Allow,
+    /// Whether `[Default]` stands for it.
+    pub(crate) is_default: bool,
     /// What only its backend understands.
     pub(crate) settings: VaultSettings,
-}
-
-/// A kind of vault that this build has.
-pub(crate) struct VaultKind {
-    /// As written in the file.
-    pub(crate) name: &'static str,
-    /// Reads `[vaults.<id>.settings]`. Any other key in there is a problem.
-    pub(crate) read_settings: fn(&mut Table<'_>) -> VaultSettings,
-}
-
-/// The settings of one vault, by kind.
-#[derive(Debug)]
-pub(crate) enum VaultSettings {
-    /// AWS Secrets Manager.
-    Aws(AwsSettings),
-    /// Claviger's own vault has none.
-    Managed,
-}
-
-/// The kinds of vault that this build has. A new backend is one more line.
-pub(crate) const VAULT_KINDS: &[VaultKind] = &[
-    VaultKind {
-        name: Aws::KIND,
-        read_settings: read_aws,
-    },
-    VaultKind {
-        name: "managed",
-        read_settings: |_| VaultSettings::Managed,
-    },
-];
-
-fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
-    let region = settings.text("region");
-    if !settings.has("region") {
-        settings.missing(
-            "region",
-            "name the one the secrets are in, eu-central-1 for example",
-        );
-    }
-    let has_region = region.is_some();
-    let aws = AwsSettings {
-        region: region.unwrap_or_default(),
-        endpoint_url: settings.text("endpoint_url"),
-        profile: settings.text("profile"),
-        role_arn: settings.text("role_arn"),
-        external_id: settings.text("external_id"),
-        kms_key_id: settings.text("kms_key_id"),
-        tags: settings.map("tags"),
-    };
-    for problem in aws.problems() {
-        // Reported already.
-        if problem.key != "region" || has_region {
-            settings.wrong(problem.key, problem.remedy);
-        }
-    }
-    VaultSettings::Aws(aws)
 }
 
 impl Config {
@@ -163,6 +111,7 @@ impl Config {
             None => root_key(environment, &file, data_dir.as_deref(), problems),
         };
         let log_filter = log_filter(environment, &file, problems);
+        check_aws_keys(environment, &file, problems);
         let audit_file = file.audit_file.map(|given| given.value);
         let audit_file = audit_file.or_else(|| Some(data_dir.as_ref()?.join("audit.jsonl")));
         check_distinct(&audit_file, &socket, &root_key, problems);
@@ -229,6 +178,19 @@ fn read_file(
     match read_document(&text, &mut problems, |root| ConfigFile::read(root, kinds)) {
         Some(file) => Ok((file, problems)),
         None => Err(problems.sorted()),
+    }
+}
+
+/// One half of the credentials is a mistake of who starts the daemon, and AWS would be asked in vain.
+fn check_aws_keys(environment: &Environment, file: &ConfigFile, problems: &mut Problems) {
+    let mut vaults = file.vaults.values();
+    let has_aws = vaults.any(|vault| matches!(vault.settings, VaultSettings::Aws(_)));
+    let missing = AWS_KEYS
+        .iter()
+        .find(|key| !environment.aws_keys.contains(key));
+    if let (true, [half], Some(missing)) = (has_aws, environment.aws_keys.as_slice(), missing) {
+        let message = format!("is set without {missing}; set both or neither");
+        problems.add(Place::outside(*half), message);
     }
 }
 

@@ -9,12 +9,14 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, bind_loopback, serve};
 use claviger_audit::Audit;
 use claviger_backend::{Backend, Vault, Vaults};
 use claviger_backend_aws::Aws;
+use claviger_backend_azure::Azure;
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Error, Reason, SystemClock};
@@ -32,7 +34,13 @@ use crate::root_key;
 use crate::upkeep::Upkeep;
 
 /// Connections on the admin listener: probes, not clients.
-const ADMIN_CONNECTIONS_MAX: usize = 16;
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// How long one of them is used.
+const ADMIN_CONNECTION_AGE: Duration = Duration::from_secs(15);
+
+/// How long its last calls may take then, and at the end.
+const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
 /// Why the daemon does not run.
 #[derive(Debug)]
@@ -94,7 +102,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
             .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
 
         let stop = stop_signal()?;
-        let upkeep = Upkeep::start(&broker, health, vault_health);
+        let upkeep = Upkeep::start(&broker, health, vault_health, stop.clone());
         ready::announce(config, address, admin_address);
         let tcp = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         tracing::info!(socket = %config.socket.display(), tcp, "serving");
@@ -105,8 +113,11 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
             unix: None,
             tcp: admin,
         };
+        // Probes come again; who stays would take the place of others.
         let admin_limits = Limits {
             connections_max: ADMIN_CONNECTIONS_MAX,
+            connection_age: ADMIN_CONNECTION_AGE,
+            drain: ADMIN_DRAIN,
             ..limits
         };
         let serving_admin = serve(admin, admin_routes, admin_limits, 1, stop);
@@ -165,7 +176,7 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
         root_key: custody.to_string(),
     };
     let broker = Arc::new(Broker::new(Parts {
-        vaults: vaults(config, &records, &clock).await,
+        vaults: vaults(config, &records, &clock).await?,
         records,
         audit,
         clock,
@@ -190,21 +201,33 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
 }
 
 /// Asks no vault anything: the daemon starts whether they answer or not.
-async fn vaults(config: &Config, records: &Arc<Records>, clock: &Arc<dyn Clock>) -> Vaults {
+async fn vaults(
+    config: &Config,
+    records: &Arc<Records>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vaults, Stop> {
+    let store_id = records.keyring().store_id();
     let mut vaults = Vec::new();
     for (id, vault) in &config.vaults {
         let clock = Arc::clone(clock);
         let backend: Arc<dyn Backend> = match &vault.settings {
             VaultSettings::Aws(settings) => {
-                let store_id = records.keyring().store_id();
                 Arc::new(Aws::new(settings, store_id, vault.limits.timeout, clock).await)
+            }
+            VaultSettings::Azure(settings) => {
+                let azure = Azure::new(settings, store_id, vault.limits.timeout, clock);
+                Arc::new(azure.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
             }
             VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
         };
         let allow = vault.allow.clone();
-        vaults.push(Vault::new(id.clone(), backend, &vault.limits, allow));
+        let made = Vault::new(id.clone(), backend, &vault.limits, allow);
+        vaults.push(match vault.is_default {
+            true => made.marked_default(),
+            false => made,
+        });
     }
-    Vaults::new(vaults)
+    Ok(Vaults::new(vaults))
 }
 
 fn make_private_dir(dir: &Path) -> Result<(), Stop> {

@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+/// The two halves of AWS credentials in the environment.
+pub(crate) const AWS_KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
 /// What the process finds around it; empty in most tests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
@@ -20,6 +23,8 @@ pub(crate) struct Environment {
     pub(crate) credentials_directory: Option<PathBuf>,
     /// `CLAVIGER_CONFIG`: the configuration file, if the command line names none.
     pub(crate) config: Option<PathBuf>,
+    /// Those of `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` that are set; the SDK reads them.
+    pub(crate) aws_keys: Vec<&'static str>,
     /// `CLAVIGER_LOG`: what is logged, in place of `log.filter`.
     pub(crate) log_filter: Option<String>,
 }
@@ -34,6 +39,10 @@ impl Environment {
             xdg_runtime_dir: directory("XDG_RUNTIME_DIR"),
             credentials_directory: directory("CREDENTIALS_DIRECTORY"),
             config: path("CLAVIGER_CONFIG"),
+            aws_keys: AWS_KEYS
+                .into_iter()
+                .filter(|name| path(name).is_some())
+                .collect(),
             log_filter: path("CLAVIGER_LOG").map(|text| text.to_string_lossy().into_owned()),
         }
     }

@@ -36,10 +36,16 @@ pub(crate) fn init(format: LogFormat, filter: Targets) -> Result<(), TryInitErro
     }
 }
 
+/// How the modules of the vaults' own libraries begin.
+const VAULT_LIBRARIES: &[&str] = &["aws_", "azure_", "reqwest", "snowflake_", "typespec_"];
+
 /// SECURITY: below `info` only our own crates, whatever the filter says: libraries that carry values
-/// to and from vaults print whole requests there.
+/// to and from vaults print whole requests there, and their own whole answers at any level. What
+/// went wrong is in our errors.
 fn may_be_logged(module: &str, level: Level) -> bool {
-    level <= Level::INFO || module.starts_with("claviger")
+    let is_ours = module.starts_with("claviger");
+    let is_vaults = VAULT_LIBRARIES.iter().any(|name| module.starts_with(name));
+    is_ours || (level <= Level::INFO && !is_vaults)
 }
 
 /// Reads a filter such as `info` or `warn,claviger_broker=debug`.
@@ -105,12 +111,20 @@ mod tests {
 
     #[test]
     fn only_our_own_modules_say_more_than_info() {
-        for module in ["aws_smithy_runtime::client", "aws_config", "hyper", "h2"] {
+        for module in ["hyper", "h2", "tonic::transport"] {
             assert!(may_be_logged(module, Level::INFO), "{module}");
             assert!(!may_be_logged(module, Level::DEBUG), "{module}");
             assert!(!may_be_logged(module, Level::TRACE), "{module}");
         }
         assert!(may_be_logged("claviger_backend_aws", Level::TRACE));
+        for module in [
+            "aws_smithy_runtime::client",
+            "aws_config",
+            "azure_core",
+            "reqwest",
+        ] {
+            assert!(!may_be_logged(module, Level::ERROR), "{module}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What the daemon does beside serving: keeps the health services true, says what is wrong with
 //! vaults and definitions, and removes what is too old.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,13 +31,17 @@ impl Upkeep {
         broker: &Arc<Broker>,
         health: HealthReporter,
         vault_health: HealthReporter,
+        stopping: CancellationToken,
     ) -> Self {
         let upkeep = Self {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        upkeep.spawn(report_health(Arc::clone(broker), health));
-        upkeep.spawn(watch_vaults(Arc::clone(broker), vault_health));
+        upkeep.spawn(report_health(Arc::clone(broker), health, stopping));
+        for vault in broker.vault_names() {
+            let health = vault_health.clone();
+            upkeep.spawn(watch_vault(Arc::clone(broker), vault, health));
+        }
         upkeep.spawn(name_orphans(Arc::clone(broker)));
         upkeep.spawn(sweep(Arc::clone(broker)));
         upkeep
@@ -59,37 +62,39 @@ impl Upkeep {
 
 /// Keeps the health service true: not serving while the audit log cannot be written or the store
 /// does not answer.
-async fn report_health(broker: Arc<Broker>, health: HealthReporter) {
+async fn report_health(broker: Arc<Broker>, health: HealthReporter, stopping: CancellationToken) {
     let mut audit = broker.audit().watch_health();
     let mut due = tokio::time::interval(HEALTH_INTERVAL);
     loop {
+        if stopping.is_cancelled() {
+            // Ends what watches, which would hold up the drain otherwise.
+            return claviger_api::end_health(&health).await;
+        }
         audit.mark_unchanged();
         claviger_api::report_health(&health, broker.is_serving().await).await;
         tokio::select! {
             _ = due.tick() => {}
             Ok(()) = audit.changed() => {}
+            () = stopping.cancelled() => {}
         }
     }
 }
 
-/// Keeps the health of each vault true and logs when it changes.
-async fn watch_vaults(broker: Arc<Broker>, health: HealthReporter) {
-    let mut were_well: BTreeMap<VaultName, bool> = BTreeMap::new();
+/// Keeps the health of a vault true and logs when it changes.
+async fn watch_vault(broker: Arc<Broker>, vault: VaultName, health: HealthReporter) {
+    let mut was_well = true;
     let mut due = tokio::time::interval(VAULT_INTERVAL);
     loop {
         due.tick().await;
-        for (vault, check) in broker.vault_health().await {
-            let is_well = check.is_ok();
-            claviger_api::report_vault(&health, &vault, is_well).await;
-            let was_well = were_well.insert(vault.clone(), is_well);
-            match check {
-                Err(error) if was_well != Some(false) => {
-                    tracing::warn!(%vault, ?error, "vault not well");
-                }
-                Ok(()) if was_well == Some(false) => tracing::info!(%vault, "vault well again"),
-                Err(_) | Ok(()) => {}
-            }
+        let check = broker.is_vault_well(&vault).await;
+        let is_well = check.is_ok();
+        claviger_api::report_vault(&health, &vault, is_well).await;
+        match check {
+            Err(error) if was_well => tracing::warn!(%vault, ?error, "vault not well"),
+            Ok(()) if !was_well => tracing::info!(%vault, "vault well again"),
+            Err(_) | Ok(()) => {}
         }
+        was_well = is_well;
     }
 }
 

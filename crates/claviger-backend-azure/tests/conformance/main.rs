@@ -278,7 +278,10 @@ mod tests {
             path_contains: "/secrets?",
         };
         fake.next(lists, 1, Behaviour::NextLink(link));
-        let error = azure.list(&cx(), &|_| true, None, 10).await.expect_err("hostile");
+        let error = azure
+            .list(&cx(), &|_| true, None, 10)
+            .await
+            .expect_err("hostile");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
         assert!(fake.other_hosts().is_empty(), "{:?}", fake.other_hosts());
     }
@@ -293,7 +296,10 @@ mod tests {
             vault.set(&format!("s{n:02}"), "v", &[]);
             vault.set("one", &n.to_string(), &[]);
         }
-        let listed = azure.list(&cx(), &|_| true, Some("s09"), 1_000).await.expect("listed");
+        let listed = azure
+            .list(&cx(), &|_| true, Some("s09"), 1_000)
+            .await
+            .expect("listed");
         assert_eq!(listed.len(), 50);
         let versions = azure.versions(&cx(), &address("one"), None, 1_000).await;
         assert_eq!(versions.expect("listed").len(), 60);

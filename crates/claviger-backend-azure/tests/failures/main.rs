@@ -65,7 +65,12 @@ mod support {
     /// Within its deadline, as in the daemon.
     pub(crate) fn vault(azure: Azure, timeout: Duration) -> Vault {
         let id = Id::from_static("acme");
-        Vault::new(id, Arc::new(azure), &claviger_backend::Limits::timeout(timeout), Allow::everything())
+        Vault::new(
+            id,
+            Arc::new(azure),
+            &claviger_backend::Limits::timeout(timeout),
+            Allow::everything(),
+        )
     }
 
     pub(crate) fn cx() -> CallContext {

@@ -308,6 +308,17 @@ impl<'a> Table<'a> {
         given.map_or(default, |given| given.value)
     }
 
+    /// Whether `key` is there and true.
+    pub(crate) fn flag(&mut self, key: &str) -> bool {
+        let Some((place, value)) = self.find(key) else {
+            return false;
+        };
+        value.as_bool().unwrap_or_else(|| {
+            self.problems.add(place, "is neither true nor false");
+            false
+        })
+    }
+
     /// The whole number under `key`.
     pub(crate) fn number(&mut self, key: &str, allowed: RangeInclusive<u32>) -> Option<u32> {
         let (place, value) = self.find(key)?;

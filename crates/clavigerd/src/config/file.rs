@@ -109,19 +109,36 @@ fn read_vaults(vaults: &mut Table<'_>, kinds: &[VaultKind]) -> BTreeMap<Id, Vaul
     if !ids.contains(&managed) {
         ids.push(managed);
     }
-    ids.into_iter()
+    let read: BTreeMap<Id, VaultConfig> = ids
+        .into_iter()
         .filter_map(|id| {
             let vault = vaults.table(id.as_str(), |vault| read_vault(vault, &id, kinds))?;
             Some((id, vault))
         })
-        .collect()
+        .collect();
+    let mut marked = Vec::new();
+    for (id, vault) in read.iter().filter(|(_, vault)| vault.is_default) {
+        let kind = std::mem::discriminant(&vault.settings);
+        if marked.contains(&kind) {
+            let remedy = "is true of another vault of this kind as well; mark one of them";
+            vaults.wrong(&format!("{id}.default"), remedy);
+        }
+        marked.push(kind);
+    }
+    read
 }
 
 fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<VaultConfig> {
     let allowed = VAULT_TIMEOUT_MIN..=VAULT_TIMEOUT_MAX;
     let timeout = vault.duration("timeout", allowed, VAULT_TIMEOUT_DEFAULT);
     let Some(kind) = read_kind(vault, id, kinds) else {
-        for key in ["settings", "allow", "concurrent_calls", "calls_per_second"] {
+        for key in [
+            "settings",
+            "allow",
+            "concurrent_calls",
+            "calls_per_second",
+            "default",
+        ] {
             vault.skip(key);
         }
         return None;
@@ -132,6 +149,7 @@ fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<Vau
         _ => (read_allow(vault), read_limits(vault, timeout)),
     };
     Some(VaultConfig {
+        is_default: kind.name != MANAGED && vault.flag("default"),
         limits,
         allow,
         settings: vault.table("settings", kind.read_settings),

@@ -4,8 +4,10 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use claviger_e2e::{Client, Daemon, Home, Moto, REGION, tools};
+use claviger_e2e::{AwsStub, Client, Daemon, Home, Moto, REGION, reason, tools};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use serde_json::{Value, json};
@@ -36,11 +38,17 @@ impl Scene {
     }
 
     fn aws() -> Self {
+        let moto = Moto::start();
+        let url = moto.url();
+        Self::aws_at(moto, &url)
+    }
+
+    /// With something in front of moto.
+    fn aws_at(moto: Moto, url: &str) -> Self {
         let scene = Self {
             home: Home::new(),
-            moto: Some(Moto::start()),
+            moto: Some(moto),
         };
-        let url = scene.moto.as_ref().map(Moto::url).unwrap_or_default();
         let config = format!(
             "[vaults.aws-eu]\n\
              kind = \"aws\"\n\
@@ -87,9 +95,19 @@ impl Scene {
     }
 
     async fn register(&self, client: &Client, request_id: Uuid) -> Result<String, Status> {
+        self.register_property(client, "", request_id).await
+    }
+
+    async fn register_property(
+        &self,
+        client: &Client,
+        property: &str,
+        request_id: Uuid,
+    ) -> Result<String, Status> {
         let location = self.moto.as_ref().map(|_| v1::Location {
             vault: "aws-eu".to_owned(),
             secret: SECRET.to_owned(),
+            property: property.to_owned(),
             ..Default::default()
         });
         let request = v1::PutSecretDefinitionRequest {
@@ -210,6 +228,54 @@ async fn a_registration_cut_at_any_point_is_done_once_or_not_at_all() {
             }
         }
     }
+}
+
+/// A put of one property, cut off after AWS has taken it; somebody else may have changed the document
+/// between the daemon's read and its put.
+async fn merge_through_a_crash(
+    is_edited: bool,
+) -> (Result<String, Status>, Result<String, Status>) {
+    let moto = Moto::start();
+    let console = moto.console();
+    let edit = Arc::new(AtomicBool::new(false));
+    let due = Arc::clone(&edit);
+    let stub = AwsStub::start(move |request| {
+        if request.operation == "PutSecretValue" && due.swap(false, Ordering::Relaxed) {
+            console.put(
+                SECRET,
+                &json!({ "apiKey": "one", "other": "edited" }).to_string(),
+            );
+        }
+        console.play(request)
+    });
+    let scene = Scene::aws_at(moto, &stub.url());
+    let (daemon, client) = scene.start().await;
+    let registered = scene.register_property(&client, "apiKey", Uuid::new_v4());
+    registered.await.expect("registered");
+    daemon.stop();
+
+    let (daemon, client) = scene.start_failing("after-vault").await;
+    edit.store(is_edited, Ordering::Relaxed);
+    let request_id = Uuid::new_v4();
+    let cut = client.rotate("stripe", "two", request_id).await;
+    cut.expect_err("the daemon died");
+    Scene::died(daemon);
+
+    let (_daemon, client) = scene.start().await;
+    let first = client.rotate("stripe", "two", request_id).await;
+    let second = client.rotate("stripe", "two", request_id).await;
+    assert_eq!(client.read("stripe", "").await.expect("read").1, "two");
+    (first, second)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_was_cut_off_says_whether_it_overwrote_an_edit() {
+    let (first, second) = merge_through_a_crash(false).await;
+    assert_eq!(first.expect("it was stored"), second.expect("again"));
+    let (first, second) = merge_through_a_crash(true).await;
+    let changed = first.expect_err("the edit is gone");
+    assert_eq!(reason(&changed).as_deref(), Some("VALUE_CHANGED"));
+    second.expect("who was told may go on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,10 +7,12 @@
 )]
 
 mod aws;
+mod azure;
 mod connections;
 mod crashes;
 mod drain;
 mod integrity;
+mod limits;
 mod printed_lines;
 mod python;
 mod readme;

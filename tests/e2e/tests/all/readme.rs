@@ -1,18 +1,30 @@
 //! Every command in the README works, in the order it is written.
 //!
-//! One bash runs all blocks, as the newcomer's second terminal does. Three blocks are not run in it:
-//! the one that starts the daemon (the built one is started instead), the one that runs all
-//! tests (this is one of them), and the one that installs grpcurl (`cargo xtask` has done so).
+//! One bash runs all blocks that the newcomer types into one terminal. Blocks for other terminals
+//! are not run in it: those that start a daemon (the built one is started with their arguments),
+//! the one that starts moto (ours is started, on a free port instead of the one written), the one
+//! that runs all tests (this is one of them), and the one that installs grpcurl (`cargo xtask` has
+//! done so).
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use claviger_e2e::{Home, tools};
+use claviger_e2e::{Daemon, Home, Moto, tools};
 
 const START: &str = "cargo run --release -p clavigerd -- ";
 const ALL_TESTS: &str = "cargo xtask ci\n";
 const INSTALL: &str = "go install ";
+const MOTO: &str = "moto_server -p 5000\n";
+const MOTO_URL: &str = "http://127.0.0.1:5000";
+
+/// The section that is followed with a daemon of its own.
+const AWS: &str = "AWS Secrets Manager";
+
+/// Begins the block that defines what later ones use.
+const SHORTHAND: &str = "export PATH=";
 
 /// What is typed where the README says so, in this order.
 const KEYS: [&str; 3] = ["rk_test_first", "rk_test_second", "pa$$ word"];
@@ -37,10 +49,40 @@ const PRINTED: [&str; 16] = [
     "records, unbroken; head ",
 ];
 
-fn blocks() -> Vec<String> {
+/// What is typed in the AWS section.
+const AWS_KEYS: [&str; 3] = ["pa$$ word", "second pa$$ word", "rk_test_adopted"];
+
+/// What the blocks of the AWS section print.
+const AWS_PRINTED: [&str; 20] = [
+    "\"kind\": \"aws\"",
+    "\"ok\": true",
+    "\"Name\": \"acme/stripe\"",
+    "\"secret\": \"acme/stripe\"",
+    "\"property\": \"apiKey\"",
+    "\"existence\": {\n    \"ok\": true",
+    "\"format\": {\n    \"ok\": true",
+    "\"access\": {\n    \"ok\": true",
+    "\"text\": \"rk_test_console\"",
+    "\"secret\": \"acme/warehouse\"",
+    "\"version\": ",
+    "\"version\": ",
+    "\"vault\": \"aws-eu\"",
+    "\"text\": \"second pa$$ word\"",
+    "\"text\": \"pa$$ word\"",
+    "\"vault\": \"aws-eu\"",
+    "\"vault\": \"aws-eu\"",
+    "rk_test_adopted",
+    "nightly",
+    "\"status\": \"SERVING\"",
+];
+
+/// The blocks of the AWS section or of all others.
+fn blocks(are_aws: bool) -> Vec<String> {
     let readme = tools::repository().join("README.md");
     let readme = fs::read_to_string(readme).expect("a README");
-    let parts = readme.split("\n```bash\n").skip(1);
+    let sections = readme.split("\n## ");
+    let wanted = sections.filter(|section| section.starts_with(AWS) == are_aws);
+    let parts = wanted.flat_map(|section| section.split("\n```bash\n").skip(1));
     let blocks = parts.map(|part| part.split("```").next().unwrap_or_default().to_owned());
     blocks.collect()
 }
@@ -54,34 +96,25 @@ fn take(blocks: &mut Vec<String>, beginning: &str) -> String {
     block
 }
 
-#[test]
-fn every_command_of_the_readme_works() {
-    let mut blocks = blocks();
-    let start = take(&mut blocks, START);
-    take(&mut blocks, ALL_TESTS);
-    let install = take(&mut blocks, INSTALL);
-    let pins = tools::repository().join("crates/xtask/src/tools.rs");
-    let pins = fs::read_to_string(pins).expect("the pins");
-    let pinned = install.trim().strip_prefix(INSTALL).unwrap_or_default();
-    assert!(pins.contains(&format!("\"{pinned}\"")), "{pinned}");
+/// Starts the daemon as the block does.
+fn start(home: &Home, block: &str) -> Daemon {
+    // With `exec` it is the daemon that is ended, and no shell above it.
+    let script = format!("set -e\n{}", block.replace(START, "exec clavigerd "));
+    let mut command = home.program(PathBuf::from("bash"), &["-c", &script]);
+    home.start(command.env("PATH", tools::path()))
+}
 
-    let home = Home::new();
-    let arguments: Vec<&str> = start
-        .strip_prefix(START)
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let daemon = home.start(&mut home.clavigerd(&arguments));
-
+/// One bash runs the blocks; where they ask for something, it is typed. Returns what they print.
+fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> String {
     let mut script = "set -e -o pipefail; exec 2>&1\n".to_owned();
     let mut input = String::new();
-    let mut keys = KEYS.iter();
-    for block in &blocks {
+    let mut keys = keys.iter();
+    for block in blocks {
         if block.starts_with("read -rs") {
             input += keys.next().expect("a key for each");
             input += "\n";
         } else if block.starts_with("read -r") {
-            input += daemon.ready_line();
+            input += ready_line;
             input += "\n";
         }
         script += block;
@@ -106,14 +139,75 @@ fn every_command_of_the_readme_works() {
     stdin.write_all(input.as_bytes()).expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}\n{printed}", output.status);
+    printed
+}
 
-    let mut rest = &*printed;
-    for wanted in PRINTED {
-        let Some((_, after)) = rest.split_once(wanted) else {
-            panic!("{wanted} is not in the rest of the output:\n{printed}");
-        };
-        rest = after;
+fn assert_in_order(printed: &str, all: &[&str]) {
+    let mut rest = printed;
+    for wanted in all {
+        let found = rest.split_once(wanted);
+        assert!(
+            found.is_some(),
+            "{wanted} is not in the rest of the output:\n{printed}"
+        );
+        rest = found.map_or("", |(_, after)| after);
     }
+}
+
+/// Waits until the daemon has looked at the vault, as whoever reads and types will have.
+fn wait_for_health(admin: SocketAddr, vault: &str) {
+    let mut watch = Command::new(tools::grpcurl())
+        .args(["-plaintext", "-d"])
+        .arg(format!("{{\"service\":\"{vault}\"}}"))
+        .args([&admin.to_string(), "grpc.health.v1.Health/Watch"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("grpcurl starts");
+    let stdout = watch.stdout.take().expect("a pipe was asked for");
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    let is_serving = lines.any(|line| line.contains("\"SERVING\""));
+    watch.kill().expect("it is our child");
+    watch.wait().expect("it is our child");
+    assert!(is_serving, "{vault}");
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let mut blocks = blocks(false);
+    let starting = take(&mut blocks, START);
+    take(&mut blocks, ALL_TESTS);
+    let install = take(&mut blocks, INSTALL);
+    let pins = tools::repository().join("crates/xtask/src/tools.rs");
+    let pins = fs::read_to_string(pins).expect("the pins");
+    let pinned = install.trim().strip_prefix(INSTALL).unwrap_or_default();
+    assert!(pins.contains(&format!("\"{pinned}\"")), "{pinned}");
+
+    let home = Home::new();
+    let daemon = start(&home, &starting);
+    let printed = run(&home, &blocks, daemon.ready_line(), &KEYS);
+    assert_in_order(&printed, &PRINTED);
+}
+
+#[test]
+fn every_command_of_the_walk_through_aws_works() {
+    let moto = Moto::start();
+    let mut before = blocks(true);
+    take(&mut before, MOTO);
+    for block in &mut before {
+        *block = block.replace(MOTO_URL, &moto.url());
+    }
+    let is_start = |block: &String| block.contains(START);
+    let starting = before.iter().position(is_start).expect("a daemon starts");
+    let mut walk = before.split_off(starting);
+    let starting = walk.remove(0);
+    walk.insert(0, take(&mut blocks(false), SHORTHAND));
+
+    let home = Home::new();
+    run(&home, &before, "", &[]);
+    let daemon = start(&home, &starting);
+    wait_for_health(daemon.admin(), "vaults/aws-eu");
+    let printed = run(&home, &walk, daemon.ready_line(), &AWS_KEYS);
+    assert_in_order(&printed, &AWS_PRINTED);
 }

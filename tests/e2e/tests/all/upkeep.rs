@@ -74,6 +74,26 @@ async fn the_admin_listener_tells_the_health_of_each_vault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_the_health_holds_up_no_stop() {
+    let home = Home::new();
+    let daemon = start(&home, None);
+    let endpoint = Endpoint::try_from(format!("http://{}", daemon.tcp())).expect("an address");
+    let mut client = HealthClient::new(endpoint.connect().await.expect("it listens"));
+    let watched = client.watch(HealthCheckRequest::default()).await;
+    let mut watched = watched.expect("watched").into_inner();
+    watched
+        .message()
+        .await
+        .expect("a stream")
+        .expect("a status");
+    daemon.stop();
+    while let Ok(Some(_)) = watched.message().await {}
+    let log = home.log();
+    assert!(log.contains("drained"), "{log}");
+    assert!(!log.contains("connections cut"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn definitions_without_their_vault_are_named_at_the_start() {
     let (home, moto) = (Home::new(), Moto::start());
     let daemon = start(&home, Some(&moto.url()));

@@ -3,6 +3,7 @@
 
 mod access;
 mod races;
+mod vaults;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -111,3 +111,33 @@ tags.team = "data"
     assert_eq!(managed.limits, Limits::timeout(Duration::from_secs(5)));
     assert!(managed.allow.allows(&other, "anything"));
 }
+
+#[test]
+fn half_of_the_credentials_in_the_environment_is_refused_where_they_would_be_used() {
+    let text = r#"
+[vaults.aws-eu]
+kind = "aws"
+allow = []
+settings.region = "eu-central-1"
+"#;
+    let mut case = Case::new();
+    for (keys, problem) in [
+        (
+            vec!["AWS_ACCESS_KEY_ID"],
+            "AWS_ACCESS_KEY_ID: is set without AWS_SECRET_ACCESS_KEY; ",
+        ),
+        (
+            vec!["AWS_SECRET_ACCESS_KEY"],
+            "AWS_SECRET_ACCESS_KEY: is set without AWS_ACCESS_KEY_ID; ",
+        ),
+    ] {
+        case.environment.aws_keys = keys;
+        let problems = case.with_file(text, "").unwrap_err();
+        assert!(problems.contains(problem), "{problems}");
+        assert!(case.with_file("", "").is_ok(), "nobody would use them");
+    }
+    for keys in [vec![], crate::environment::AWS_KEYS.to_vec()] {
+        case.environment.aws_keys = keys;
+        assert!(case.with_file(text, "").is_ok());
+    }
+}
