@@ -46,6 +46,7 @@ fn part(status: PartStatus) -> Part {
     let error = status.check.err();
     Part {
         name: status.name,
+        sealed_values: status.sealed_values.into_iter().collect(),
         ok: error.is_none(),
         reason: error
             .as_ref()

@@ -73,6 +73,7 @@ pub struct Vault {
     timeout: Duration,
     gate: Gate,
     allow: Allow,
+    is_remote: bool,
     is_default: bool,
 }
 
@@ -85,6 +86,7 @@ impl Vault {
             gate: Gate::new(limits, backend.calls_per_second()),
             backend,
             allow,
+            is_remote: limits.concurrent_calls.is_some(),
             is_default: false,
         }
     }
@@ -104,6 +106,11 @@ impl Vault {
     /// Its backend's kind.
     pub fn kind(&self) -> &'static str {
         self.backend.kind()
+    }
+
+    /// Whether it is another system, asked over a network.
+    pub fn is_remote(&self) -> bool {
+        self.is_remote
     }
 
     /// How long a call may take.

@@ -220,8 +220,7 @@ impl Broker {
                 let written = self
                     .store(authorized, target, &route, value, answer)
                     .await?;
-                let recovered = written.recovered.then_some(Warning::SECRET_RECOVERED);
-                outcome.warnings.extend(recovered);
+                outcome.warnings.extend(Warning::of_write(&written));
                 outcome.version = Some(written.version);
             }
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::authorized_definition;
 use crate::writes::{Landed, in_progress};
-use crate::{Broker, Warning, context};
+use crate::{Broker, context};
 
 /// How long a repeat gets the first answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -203,8 +203,9 @@ impl Broker {
         if let Some(fields) = answer.as_object_mut() {
             fields.insert("version".to_owned(), landed.version.to_string().into());
             let warnings = fields.get_mut("warnings").and_then(|w| w.as_array_mut());
-            if let (true, Some(warnings)) = (landed.is_recovered, warnings) {
-                warnings.extend(serde_json::to_value(Warning::SECRET_RECOVERED).ok());
+            if let Some(warnings) = warnings {
+                let added = landed.warnings.iter();
+                warnings.extend(added.filter_map(|warning| serde_json::to_value(warning).ok()));
             }
         }
         let request = Request {

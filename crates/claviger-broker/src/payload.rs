@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use claviger_backend::NameWarning;
+use claviger_backend::{NameWarning, WriteWarning, Written};
 use claviger_core::{Detail, Error, Format, Kind, Reason, Result, SecretBytes, Trimmed};
 
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ impl Warning {
     );
 
     /// The secret was deleted in the vault, and was brought back to be written.
-    pub(crate) const SECRET_RECOVERED: Self = Self::new(
+    const SECRET_RECOVERED: Self = Self::new(
         "SECRET_RECOVERED",
         "the secret was deleted in the vault and could still be recovered, so it was recovered, \
          with its old versions, before it was written",
@@ -134,6 +134,25 @@ impl Warning {
         "white space around the value was removed before it was stored",
         "payload",
     );
+}
+
+impl Warning {
+    /// What deserves a look of a write that was done.
+    pub(crate) fn of_write(written: &Written) -> Vec<Self> {
+        let recovered = written.recovered.then_some(Self::SECRET_RECOVERED);
+        let left = written.warnings.iter().cloned().map(Self::from);
+        recovered.into_iter().chain(left).collect()
+    }
+}
+
+impl From<WriteWarning> for Warning {
+    fn from(WriteWarning { reason, message }: WriteWarning) -> Self {
+        Self {
+            reason: Cow::Borrowed(reason),
+            message: Cow::Owned(message),
+            field: Cow::Borrowed("definition.location"),
+        }
+    }
 }
 
 impl From<NameWarning> for Warning {

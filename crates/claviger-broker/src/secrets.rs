@@ -145,7 +145,7 @@ impl Broker {
         route: &Route,
     ) -> Result<Reading> {
         let cx = context(authorized);
-        if !route.vault.capabilities().latest {
+        if !route.vault.is_remote() {
             let version = route.version.as_deref();
             return route.vault.read(&cx, &route.address, version).await;
         }
@@ -240,7 +240,7 @@ impl Broker {
         let written = self
             .store(authorized, target, &route, value, request)
             .await?;
-        warnings.extend(written.recovered.then_some(Warning::SECRET_RECOVERED));
+        warnings.extend(Warning::of_write(&written));
         Ok(PutValueOutcome {
             version: written.version,
             vault,

@@ -8,7 +8,7 @@ use claviger_backend::{CallContext, Vault};
 use claviger_core::{DefinitionName, Result, Uid, VaultName};
 use tokio::task::JoinSet;
 
-use crate::{Broker, Check, Definition};
+use crate::{Broker, Check, Definition, PartStatus};
 
 /// Definitions looked at per page.
 const PAGE: usize = 500;
@@ -30,19 +30,30 @@ impl Broker {
     }
 
     /// Asks all vaults at once, so that one that hangs holds up no other.
-    pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<(VaultName, Check)> {
+    pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<PartStatus> {
         let mut checks = JoinSet::new();
         for vault in self.vaults.iter().map(Arc::clone) {
             checks.spawn_on(
                 async move {
-                    let check = vault.check(&cx).await;
-                    (VaultName::new(vault.id().clone()), check)
+                    let held = match vault.check(&cx).await {
+                        Ok(()) => vault.holders(&cx).await,
+                        Err(error) => Err(error),
+                    };
+                    let (check, sealed_values) = match held {
+                        Ok(held) => (Ok(()), held),
+                        Err(error) => (Err(error), BTreeMap::new()),
+                    };
+                    PartStatus {
+                        name: VaultName::new(vault.id().clone()).to_string(),
+                        check,
+                        sealed_values,
+                    }
                 },
                 &self.runtime,
             );
         }
         let mut checks = checks.join_all().await;
-        checks.sort_by(|(one, _), (other, _)| one.id().cmp(other.id()));
+        checks.sort_by(|one, other| one.name.cmp(&other.name));
         checks
     }
 

@@ -1,5 +1,6 @@
 //! The configured vaults, checks of definitions, and the daemon's own state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Directory};
@@ -74,6 +75,8 @@ pub struct PartStatus {
     pub name: String,
     /// Well, or what calls would fail with.
     pub check: Check,
+    /// How many values it holds that are sealed under each key, by the key's id.
+    pub sealed_values: BTreeMap<u32, u64>,
 }
 
 impl Broker {
@@ -279,17 +282,15 @@ impl Broker {
             PartStatus {
                 name: "store".to_owned(),
                 check: store,
+                sealed_values: BTreeMap::new(),
             },
             PartStatus {
                 name: "audit".to_owned(),
                 check: audit,
+                sealed_values: BTreeMap::new(),
             },
         ];
-        let vaults = self.check_vaults(cx).await.into_iter();
-        parts.extend(vaults.map(|(name, check)| PartStatus {
-            name: name.to_string(),
-            check,
-        }));
+        parts.extend(self.check_vaults(cx).await);
         Ok(parts)
     }
 

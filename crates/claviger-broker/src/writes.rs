@@ -22,7 +22,7 @@ use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
 use crate::place::Place;
 use crate::upkeep::own_context;
-use crate::{Broker, Definition};
+use crate::{Broker, Definition, Warning};
 
 /// How often a change of a record is tried again when another one came in between.
 pub(crate) const ATTEMPTS: usize = 8;
@@ -73,8 +73,8 @@ pub(crate) struct Landed<'a> {
     pub(crate) version: &'a Id,
     /// Whether what it was merged into was not the latest any more.
     pub(crate) has_overwritten: bool,
-    /// Whether the secret had to be brought back first.
-    pub(crate) is_recovered: bool,
+    /// What deserves a look.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl<'a> Landed<'a> {
@@ -82,7 +82,7 @@ impl<'a> Landed<'a> {
         Self {
             version,
             has_overwritten: base.is_some_and(|base| base.0.as_ref() != replaced),
-            is_recovered: false,
+            warnings: Vec::new(),
         }
     }
 }
@@ -171,7 +171,7 @@ impl Broker {
                 // The vault has the value: whatever fails now, the next settling makes it current.
                 let (version, replaced) = (&written.version, written.replaced.as_ref());
                 let landed = Landed {
-                    is_recovered: written.recovered,
+                    warnings: Warning::of_write(&written),
                     ..Landed::of(version, value.base, replaced)
                 };
                 self.close_write(&begun, Some(landed))

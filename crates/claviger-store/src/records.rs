@@ -41,7 +41,7 @@ pub struct Stored<T> {
 /// A commit that has begun is seen through even if its caller leaves.
 pub struct Records {
     store: Arc<dyn Store>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     memory: Arc<Memory>,
     abandoned: mpsc::Sender<Work>,
     _threads: Threads,
@@ -84,7 +84,7 @@ impl Records {
             .map_err(unavailable)?;
         Ok(Self {
             store,
-            keyring,
+            keyring: Arc::new(keyring),
             memory: Arc::new(Memory::new(memory_bytes_max)),
             abandoned,
             _threads: threads,
@@ -92,7 +92,7 @@ impl Records {
     }
 
     /// The keys of this store.
-    pub fn keyring(&self) -> &Keyring {
+    pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 

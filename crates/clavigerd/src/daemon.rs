@@ -18,6 +18,7 @@ use claviger_backend::{Backend, Vault, Vaults};
 use claviger_backend_aws::Aws;
 use claviger_backend_azure::Azure;
 use claviger_backend_managed::Managed;
+use claviger_backend_snowflake::Snowflake;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Error, Reason, SystemClock};
 use claviger_store::{OpenRefused, Records, SqliteStore};
@@ -217,6 +218,15 @@ async fn vaults(
             VaultSettings::Azure(settings) => {
                 let azure = Azure::new(settings, store_id, vault.limits.timeout, clock);
                 Arc::new(azure.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
+            }
+            VaultSettings::Snowflake(settings) => {
+                for warning in settings.warnings() {
+                    tracing::warn!(vault = %id, key = warning.key, "{}", warning.remedy);
+                }
+                let keyring = Arc::clone(records.keyring());
+                let timeout = vault.limits.timeout;
+                let made = Snowflake::new(id.clone(), settings, keyring, timeout, clock);
+                Arc::new(made.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
             }
             VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
         };

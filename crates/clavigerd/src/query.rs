@@ -1,5 +1,6 @@
 //! The subcommands that ask instead of serve: `status` and `audit verify`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -99,6 +100,10 @@ fn shown(status: &GetStatusResponse) -> String {
             false => format!("{}: {}", part.reason, part.message),
         };
         text.push_str(&format!("{}: {state}\n", part.name));
+        let keys: BTreeMap<_, _> = part.sealed_values.iter().collect();
+        for (key, count) in keys {
+            text.push_str(&format!("  sealed under key {key}: {count}\n"));
+        }
     }
     text
 }

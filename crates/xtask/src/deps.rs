@@ -71,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-backend-azure",
             "claviger-backend-managed",
             "claviger-backend-snowflake",
+            "claviger-backend-snowflake",
             "claviger-broker",
             "claviger-core",
             "claviger-mem",

@@ -3,6 +3,8 @@
 use claviger_backend_aws::{Aws, AwsSettings};
 use claviger_backend_azure::{Azure, AzureSettings, Credential};
 
+use claviger_backend_snowflake::{Grantee, Reader, Snowflake, SnowflakeSettings, Storage};
+
 use super::Table;
 
 /// A kind of vault that this build has.
@@ -22,6 +24,8 @@ pub(crate) enum VaultSettings {
     Azure(AzureSettings),
     /// Claviger's own vault has none.
     Managed,
+    /// A Snowflake schema.
+    Snowflake(Box<SnowflakeSettings>),
 }
 
 /// The kinds of vault that this build has. A new backend is one more line.
@@ -38,9 +42,13 @@ pub(crate) const VAULT_KINDS: &[VaultKind] = &[
         name: "managed",
         read_settings: |_| VaultSettings::Managed,
     },
+    VaultKind {
+        name: Snowflake::KIND,
+        read_settings: read_snowflake,
+    },
 ];
 
-fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
+pub(super) fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
     let region = settings.text("region");
     if !settings.has("region") {
         settings.missing(
@@ -147,4 +155,64 @@ fn read_credential(credential: &mut Table<'_>) -> Option<Credential> {
             token_file: file(credential, "token_file"),
         },
     })
+}
+
+fn read_snowflake(settings: &mut Table<'_>) -> VaultSettings {
+    let text = |table: &mut Table<'_>, key: &str| table.text(key).unwrap_or_default();
+    let file = |table: &mut Table<'_>, key: &str| table.path(key).map(|given| given.value);
+    let storage = settings.parsed("storage", |storage| match storage {
+        "sealed_table" => Ok(Storage::SealedTable),
+        "secret_objects" => Ok(Storage::SecretObjects),
+        _ => Err("is not a way to store; write \"secret_objects\" or \"sealed_table\""),
+    });
+    let reader = settings.parsed("reader", |reader| match reader {
+        "none" => Ok(false),
+        "procedure" => Ok(true),
+        _ => Err("is not a way to read; write \"none\" or \"procedure\""),
+    });
+    let reader_schema = text(settings, "reader_schema");
+    let reader_integration = text(settings, "reader_integration");
+    let has_reader = reader.is_some_and(|given| given.value);
+    for (key, value) in [("reader_schema", &reader_schema), ("reader_integration", &reader_integration)] {
+        match (has_reader, value.is_empty()) {
+            (true, true) => settings.missing(key, "a reader procedure needs it"),
+            (false, false) => settings.wrong(key, "goes with reader = \"procedure\"; drop it or add that"),
+            (true, false) | (false, true) => {}
+        }
+    }
+    let application = settings.text("grant_to_application").map(Grantee::Application);
+    let role = settings.text("grant_to_role").map(Grantee::Role);
+    if application.is_some() && role.is_some() {
+        settings.wrong("grant_to_role", "contradicts grant_to_application; drop one of the two");
+    }
+    let defaults = SnowflakeSettings::default();
+    let snowflake = SnowflakeSettings {
+        account: text(settings, "account"),
+        base_url: settings.text("base_url"),
+        user: text(settings, "user"),
+        private_key_file: file(settings, "private_key_file").unwrap_or_default(),
+        private_key_password_file: file(settings, "private_key_password_file"),
+        role: text(settings, "role"),
+        warehouse: settings.text("warehouse"),
+        database: text(settings, "database"),
+        schema: settings.text("schema").unwrap_or(defaults.schema),
+        storage: storage.map(|given| given.value),
+        reader: has_reader.then_some(Reader {
+            schema: reader_schema,
+            integration: reader_integration,
+        }),
+        grantee: application.or(role),
+    };
+    let mut problems = snowflake.problems();
+    if problems.is_empty() {
+        problems = snowflake.file_problems();
+    }
+    for problem in problems {
+        // What could not be read is reported already.
+        let is_reported = problem.key == "storage" && settings.has("storage");
+        if !is_reported {
+            settings.wrong(problem.key, problem.remedy);
+        }
+    }
+    VaultSettings::Snowflake(Box::new(snowflake))
 }
