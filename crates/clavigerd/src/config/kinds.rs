@@ -51,6 +51,7 @@ fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
     let has_region = region.is_some();
     let aws = AwsSettings {
         region: region.unwrap_or_default(),
+        account_id: settings.text("account_id"),
         endpoint_url: settings.text("endpoint_url"),
         profile: settings.text("profile"),
         role_arn: settings.text("role_arn"),
