@@ -300,6 +300,21 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<VersionInfo>>;
 
+    /// The version that was the latest before this one, for who has to settle a write long after it.
+    /// `None` if there was none, or if the vault's times do not tell.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn replaced(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: &Id,
+    ) -> Result<Option<Id>> {
+        let mut older = self.versions(cx, address, Some(version), 1).await?;
+        Ok(older.pop().map(|older| older.version))
+    }
+
     /// Enables, disables or destroys a version; doing it again changes nothing.
     ///
     /// # Errors

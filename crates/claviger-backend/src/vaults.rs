@@ -267,6 +267,20 @@ impl Vault {
         self.within(Reason::VaultUnreachable, versions).await
     }
 
+    /// See [`Backend::replaced`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn replaced(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: &Id,
+    ) -> Result<Option<Id>> {
+        let replaced = self.backend.replaced(cx, address, version);
+        self.within(Reason::VaultUnreachable, replaced).await
+    }
+
     /// See [`Backend::set_state`].
     ///
     /// # Errors

@@ -93,7 +93,7 @@ fn read_azure(settings: &mut Table<'_>) -> VaultSettings {
             "vault_url" if !has_url => {}
             "credential" if has_credential && !is_read => {}
             "credential" | "vault_url" => settings.wrong(problem.key, problem.remedy),
-            key => settings.wrong(&format!("credential.{key}"), problem.remedy),
+            key => settings.wrong_in("credential", key, problem.remedy),
         }
     }
     VaultSettings::Azure(azure)
