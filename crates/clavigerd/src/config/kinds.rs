@@ -59,6 +59,7 @@ pub(super) fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
     let has_region = region.is_some();
     let aws = AwsSettings {
         region: region.unwrap_or_default(),
+        account_id: settings.text("account_id"),
         endpoint_url: settings.text("endpoint_url"),
         profile: settings.text("profile"),
         role_arn: settings.text("role_arn"),
@@ -100,7 +101,7 @@ fn read_azure(settings: &mut Table<'_>) -> VaultSettings {
             "vault_url" if !has_url => {}
             "credential" if has_credential && !is_read => {}
             "credential" | "vault_url" => settings.wrong(problem.key, problem.remedy),
-            key => settings.wrong(&format!("credential.{key}"), problem.remedy),
+            key => settings.wrong_in("credential", key, problem.remedy),
         }
     }
     VaultSettings::Azure(azure)
@@ -173,17 +174,27 @@ fn read_snowflake(settings: &mut Table<'_>) -> VaultSettings {
     let reader_schema = text(settings, "reader_schema");
     let reader_integration = text(settings, "reader_integration");
     let has_reader = reader.is_some_and(|given| given.value);
-    for (key, value) in [("reader_schema", &reader_schema), ("reader_integration", &reader_integration)] {
+    for (key, value) in [
+        ("reader_schema", &reader_schema),
+        ("reader_integration", &reader_integration),
+    ] {
         match (has_reader, value.is_empty()) {
             (true, true) => settings.missing(key, "a reader procedure needs it"),
-            (false, false) => settings.wrong(key, "goes with reader = \"procedure\"; drop it or add that"),
+            (false, false) => {
+                settings.wrong(key, "goes with reader = \"procedure\"; drop it or add that")
+            }
             (true, false) | (false, true) => {}
         }
     }
-    let application = settings.text("grant_to_application").map(Grantee::Application);
+    let application = settings
+        .text("grant_to_application")
+        .map(Grantee::Application);
     let role = settings.text("grant_to_role").map(Grantee::Role);
     if application.is_some() && role.is_some() {
-        settings.wrong("grant_to_role", "contradicts grant_to_application; drop one of the two");
+        settings.wrong(
+            "grant_to_role",
+            "contradicts grant_to_application; drop one of the two",
+        );
     }
     let defaults = SnowflakeSettings::default();
     let snowflake = SnowflakeSettings {
