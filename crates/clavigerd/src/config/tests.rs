@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use clap::Parser as _;
-use toml::de::DeTable;
 
 use super::*;
 use crate::cli::Cli;
 
 mod azure;
+mod example;
+mod snowflake;
 mod vaults;
 
 const EXAMPLE: &str = include_str!("../../../../deploy/config/clavigerd.toml");
@@ -132,9 +133,9 @@ c.toml:15: log.filter: is not a log filter; write a level (off, error, warn, inf
 c.toml:18: audit.file: is not an absolute path; write it out, `~` and variables are not expanded
 c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 25s
 c.toml:23: vaults.managed.settings.canary-value: is not a key (keys here: none)
-c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, azure, cloud, managed
+c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, azure, cloud, managed, snowflake
 c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, default, kind, settings, timeout)
-c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, azure, cloud, managed
+c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, azure, cloud, managed, snowflake
 c.toml:32: vaults.cloud.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
 c.toml:34: vaults.cloud.settings.tags.x: is not a key (keys here: owner)
 c.toml:34: vaults.cloud.settings.regio: is not a key; did you mean region? (keys here: region, tags)
@@ -424,74 +425,5 @@ fn only_loopback_is_listened_on() {
     for address in ["localhost:1", "127.0.0.1", "7433", ""] {
         let problems = case.resolve(&format!("--listen={address}")).unwrap_err();
         assert!(problems.contains("write 127.0.0.1:PORT"), "{problems}");
-    }
-}
-
-/// The example with every default written out.
-fn example() -> String {
-    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
-        Some(setting) if !setting.starts_with(' ') => setting,
-        _ => line,
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn the_example_is_right_as_it_is_and_with_every_default_written_out() {
-    let case = Case::new();
-    let shipped = case.with_file(EXAMPLE, "").unwrap();
-    let whole = case.with_file(&example(), "").unwrap();
-    assert_eq!(shipped.deleted_retention, whole.deleted_retention);
-    assert_eq!(shipped.log_filter, whole.log_filter);
-    assert_eq!(shipped.audit_file, whole.audit_file);
-    let managed = Id::from_static("managed");
-    assert_eq!(
-        shipped.vaults[&managed].limits,
-        whole.vaults[&managed].limits
-    );
-}
-
-#[test]
-fn the_example_has_every_key_there_is() {
-    let text = example();
-    let mut shown = BTreeSet::new();
-    collect("", DeTable::parse(&text).unwrap().get_ref(), &mut shown);
-
-    // A key that no table has makes each table tell its keys.
-    let mut probed = String::from("zzzzzz = 1\n");
-    for line in text.lines() {
-        probed += line;
-        probed += if line.starts_with('[') {
-            "\nzzzzzz = 1\n"
-        } else {
-            "\n"
-        };
-    }
-    let mut known =
-        BTreeSet::from(["aws-eu", "azure-eu", "managed"].map(|id| format!("vaults.{id}")));
-    for problem in problems(&probed).lines() {
-        let (_, problem) = problem.split_once(": ").unwrap();
-        let (table, keys) = problem
-            .split_once("zzzzzz: is not a key (keys here: ")
-            .unwrap();
-        let keys = keys.trim_end_matches(')').split(", ");
-        known.extend(
-            keys.filter(|key| *key != "none")
-                .map(|key| format!("{table}{key}")),
-        );
-    }
-    // Two vaults of one kind, because not all of its settings go together.
-    let known = known.into_iter().map(|key| key.replace("-emulator", "-eu"));
-    let shown = shown.into_iter().map(|key| key.replace("-emulator", "-eu"));
-    assert_eq!(shown.collect::<BTreeSet<_>>(), known.collect());
-}
-
-fn collect(prefix: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
-    for (key, value) in table {
-        let key = format!("{prefix}{}", key.get_ref());
-        if let Some(table) = value.get_ref().as_table() {
-            collect(&format!("{key}."), table, keys);
-        }
-        keys.insert(key);
     }
 }
