@@ -1,5 +1,5 @@
 //! Kill -9 in the middle of a put, at each place where a crash hurts, with AWS (moto), Azure (our Key
-//! Vault) and the managed vault.
+//! Vault), Snowflake (fakesnow, both ways to store) and the managed vault.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,6 +16,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::azure::{Cloud, HOST};
+use crate::snowflake::{Account, READABLE, SEALED, TABLE};
 
 /// Where the daemon is killed, and whether the vault has the value by then.
 const FAILPOINTS: &[(&str, bool)] = &[
@@ -28,7 +29,8 @@ const FAILPOINTS: &[(&str, bool)] = &[
 const VAULT: &str = "vault-eu";
 
 const AWS_SECRET: &str = "acme/stripe";
-const AZURE_SECRET: &str = "acme-stripe";
+/// Where names have no slashes.
+const PLAIN_SECRET: &str = "acme-stripe";
 
 /// The peer that plays the vault.
 enum Peer {
@@ -36,13 +38,17 @@ enum Peer {
     Azure(Cloud),
     /// Claviger's own vault needs none.
     Managed,
+    SnowflakeObjects(Account),
+    SnowflakeSealed(Account),
 }
 
 impl Peer {
     fn cloud(&self) -> Option<&Cloud> {
         match self {
             Self::Azure(cloud) => Some(cloud),
-            Self::Aws(_) | Self::Managed => None,
+            Self::Aws(_) | Self::Managed | Self::SnowflakeObjects(_) | Self::SnowflakeSealed(_) => {
+                None
+            }
         }
     }
 
@@ -50,11 +56,20 @@ impl Peer {
     fn secret(&self) -> &'static str {
         match self {
             Self::Aws(_) => AWS_SECRET,
-            Self::Azure(_) => AZURE_SECRET,
+            Self::Azure(_) | Self::SnowflakeObjects(_) | Self::SnowflakeSealed(_) => PLAIN_SECRET,
             Self::Managed => "",
         }
     }
 }
+
+/// Each kind of vault.
+const SCENES: [fn() -> Scene; 5] = [
+    Scene::managed,
+    Scene::aws,
+    Scene::azure,
+    Scene::snowflake_objects,
+    Scene::snowflake_sealed,
+];
 
 /// A daemon that can be killed in the middle of a write, and the vault it writes to.
 struct Scene {
@@ -74,6 +89,18 @@ impl Scene {
         let cloud = Cloud::start();
         let config = cloud.vault((VAULT, HOST), "");
         Self::with(Peer::Azure(cloud), &config)
+    }
+
+    fn snowflake_objects() -> Self {
+        let account = Account::start();
+        let config = account.vault(VAULT, "", READABLE);
+        Self::with(Peer::SnowflakeObjects(account), &config)
+    }
+
+    fn snowflake_sealed() -> Self {
+        let account = Account::start();
+        let config = account.vault(VAULT, "", SEALED);
+        Self::with(Peer::SnowflakeSealed(account), &config)
     }
 
     fn aws() -> Self {
@@ -113,6 +140,7 @@ impl Scene {
                     .env("AWS_SECRET_ACCESS_KEY", "secret");
             }
             Peer::Azure(cloud) => cloud.surround(&mut command),
+            Peer::SnowflakeObjects(_) | Peer::SnowflakeSealed(_) => {}
             Peer::Managed => return command,
         }
         command.arg("--config").arg(self.config());
@@ -184,6 +212,17 @@ impl Scene {
                 return versions.map(|(version, _, _)| version).collect();
             }
             Peer::Managed => return client.versions("stripe").await.unwrap_or_default(),
+            // Only the last is kept; how often there was another is known.
+            Peer::SnowflakeObjects(account) => {
+                let times = account.fake.times_set(account.fake.schema(), secret);
+                return (0..times).map(|time| time.to_string()).collect();
+            }
+            Peer::SnowflakeSealed(account) => {
+                let rows = account
+                    .fake
+                    .console(&format!("SELECT VERSION FROM {TABLE}"));
+                return rows.into_iter().flatten().flatten().collect();
+            }
         };
         let listed = moto.call("ListSecrets", &json!({}));
         if listed["SecretList"] == json!([]) {
@@ -262,7 +301,7 @@ async fn register_through_a_crash(scene: &Scene, failpoint: &str, is_stored: boo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_cut_at_any_point_is_done_once_or_not_at_all() {
-    for scene in [Scene::managed, Scene::aws, Scene::azure] {
+    for scene in SCENES {
         for &(failpoint, is_stored) in FAILPOINTS {
             for repeats in [true, false] {
                 rotate_through_a_crash(&scene(), failpoint, is_stored, repeats).await;
@@ -273,7 +312,7 @@ async fn a_rotation_cut_at_any_point_is_done_once_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_cut_at_any_point_is_done_once_or_not_at_all() {
-    for scene in [Scene::managed, Scene::aws, Scene::azure] {
+    for scene in SCENES {
         for &(failpoint, is_stored) in FAILPOINTS {
             for repeats in [true, false] {
                 register_through_a_crash(&scene(), failpoint, is_stored, repeats).await;
@@ -347,13 +386,13 @@ async fn merge_in_azure_through_a_crash() {
     client.read("stripe", "").await.expect("read");
     let puts = Filter {
         method: Some("PUT"),
-        path_contains: AZURE_SECRET,
+        path_contains: PLAIN_SECRET,
     };
     cloud.fake.next(puts, 1, Behaviour::Hang);
     let request_id = Uuid::new_v4();
     let edit = async {
         cloud.fake.held(1).await;
-        vault.set(AZURE_SECRET, &edited(), &[]);
+        vault.set(PLAIN_SECRET, &edited(), &[]);
         cloud.fake.release();
     };
     let (cut, ()) = tokio::join!(client.rotate("stripe", "two", request_id), edit);
@@ -362,7 +401,7 @@ async fn merge_in_azure_through_a_crash() {
 
     let (_daemon, client) = scene.start().await;
     let repeated = client.rotate("stripe", "two", request_id).await;
-    let (_, latest, _) = vault.versions(AZURE_SECRET).pop().expect("there");
+    let (_, latest, _) = vault.versions(PLAIN_SECRET).pop().expect("there");
     let latest: Value = serde_json::from_str(&latest).expect("JSON");
     match repeated {
         Ok(_) => assert_eq!(latest, json!({ "apiKey": "two", "other": "edited" })),

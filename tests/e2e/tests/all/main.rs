@@ -18,6 +18,7 @@ mod python;
 mod readme;
 mod refusals;
 mod restart;
+mod snowflake;
 mod status;
 mod upkeep;
 mod writers;
