@@ -69,8 +69,8 @@ fn everything_that_is_wrong_is_said_at_once_each_with_its_line() {
          deleted_retention = \"soon\"\n\
          [listen]\n\
          tcp = \"0.0.0.0:1\"\n\
-         [vaults.azure]\n\
-         kind = \"azure\"\n\
+         [vaults.other]\n\
+         kind = \"other\"\n\
          [vaults.managed.settings]\n\
          region = \"eu\"\n",
     );
@@ -78,7 +78,7 @@ fn everything_that_is_wrong_is_said_at_once_each_with_its_line() {
         "FILE:1: data_dri: ",
         "FILE:2: deleted_retention: ",
         "FILE:4: listen.tcp: ",
-        "FILE:6: vaults.azure.kind: ",
+        "FILE:6: vaults.other.kind: is not a kind of vault; known: aws, azure, managed, snowflake",
         "FILE:8: vaults.managed.settings.region: ",
     ] {
         assert!(said.contains(place), "{place} in\n{said}");

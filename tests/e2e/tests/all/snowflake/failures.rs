@@ -102,7 +102,7 @@ async fn missing_privilege_on_a_secret_is_named_with_its_grant() {
         ("DESCRIBE SECRET", format!("GRANT USAGE {on_secret}")),
         (
             "CALL",
-            "GRANT USAGE ON PROCEDURE \"BROKER\".\"READERS\".\"s\"()".to_owned(),
+            "GRANT USAGE ON PROCEDURE \"BROKER\".\"READERS\".\"".to_owned(),
         ),
     ] {
         account.fake.fault(statement, 1, denied());

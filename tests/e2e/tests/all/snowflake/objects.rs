@@ -72,7 +72,11 @@ async fn reader_procedure_reads_what_was_put() {
     let read = client.read("stripe", "").await.expect("read");
     assert_eq!(read, (created.version, "rk_1".to_owned()));
     let procedures = account.fake.procedure_names(account.fake.readers_schema());
-    assert_eq!(procedures, ["acme"]);
+    assert_eq!(
+        procedures.len(),
+        1,
+        "one secret, one procedure: {procedures:?}"
+    );
     let rotated = store(&client, "stripe", "rk_2", false).await;
     let rotated = rotated.expect("rotated").version;
     let read = client.read("stripe", "").await.expect("read");
