@@ -59,8 +59,8 @@ CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS CLAVIGER_EAI ALLOWED_NETWORK_RU
     ALLOWED_AUTHENTICATION_SECRETS = (ALL) ENABLED = TRUE;
 GRANT USAGE ON INTEGRATION CLAVIGER_EAI TO ROLE CLAVIGER;
 -- Claviger makes the procedure of a secret when it stores a value. For one that it has never written, an administrator does, with
--- the secret's own name, and grants it:
---      CREATE OR REPLACE PROCEDURE BROKER.READERS."NAME"() RETURNS VARCHAR LANGUAGE PYTHON RUNTIME_VERSION = '3.12'
+-- the name that the refused read asks for (CLAVIGER_ and a digest of store, schema and secret, so that no two are one), and grants it:
+--      CREATE OR REPLACE PROCEDURE BROKER.READERS."CLAVIGER_…"() RETURNS VARCHAR LANGUAGE PYTHON RUNTIME_VERSION = '3.12'
 --          PACKAGES = ('snowflake-snowpark-python') HANDLER = 'read' EXTERNAL_ACCESS_INTEGRATIONS = (CLAVIGER_EAI)
 --          SECRETS = ('value' = BROKER.SECRETS."NAME") EXECUTE AS OWNER AS $$
 --      import _snowflake
@@ -68,4 +68,4 @@ GRANT USAGE ON INTEGRATION CLAVIGER_EAI TO ROLE CLAVIGER;
 --      def read(session):
 --          return _snowflake.get_generic_secret_string('value')
 --      $$;
---      GRANT USAGE ON PROCEDURE BROKER.READERS."NAME"() TO ROLE CLAVIGER;
+--      GRANT USAGE ON PROCEDURE BROKER.READERS."CLAVIGER_…"() TO ROLE CLAVIGER;

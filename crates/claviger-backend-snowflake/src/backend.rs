@@ -66,7 +66,7 @@ impl Snowflake {
         };
         let shared = Shared {
             sessions: Sessions::new(settings.clone(), timeout),
-            place: Place::of(settings),
+            place: Place::of(settings, keyring.store_id()),
             vault: id,
             keyring,
             clock,

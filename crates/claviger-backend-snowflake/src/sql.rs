@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use claviger_core::{Error, Public, Reason, Result};
+use claviger_core::{Error, Public, Reason, Result, Uid};
+use claviger_seal::{hex, sha256};
 
 use crate::SnowflakeSettings;
 
@@ -93,6 +94,8 @@ pub(crate) struct Place {
     pub(crate) schema: String,
     /// The schema of the reader procedures.
     pub(crate) readers: Option<String>,
+    /// Whose the reader procedures are.
+    store: Uid,
     /// The integration that they need.
     pub(crate) integration: String,
     /// The role that Claviger is, quoted.
@@ -100,11 +103,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn of(settings: &SnowflakeSettings) -> Self {
+    pub(crate) fn of(settings: &SnowflakeSettings, store: Uid) -> Self {
         let database = Ident(&settings.database);
         let reader = settings.reader.as_ref();
         Self {
             schema: format!("{database}.{}", Ident(&settings.schema)),
+            store,
             readers: reader.map(|reader| format!("{database}.{}", Ident(&reader.schema))),
             integration: reader
                 .map(|reader| Ident(&reader.integration).to_string())
@@ -118,10 +122,19 @@ impl Place {
         format!("{}.{}", self.schema, Ident(name))
     }
 
-    /// The whole name of a secret's reader procedure: its own, in another schema.
-    pub(crate) fn reader(&self, name: &str) -> Option<String> {
+    /// The whole name of a secret's reader procedure. Other stores, and vaults with other schemas,
+    /// may keep theirs in the same one: no two secrets have one name there, or one would be read for
+    /// the other.
+    pub(crate) fn reader(&self, secret: &str) -> Option<String> {
         let readers = self.readers.as_ref()?;
-        Some(format!("{readers}.{}", Ident(name)))
+        let store = self.store.to_string();
+        let mut parts = Vec::new();
+        for part in [&store, &self.schema, secret] {
+            parts.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            parts.extend_from_slice(part.as_bytes());
+        }
+        let name = format!("CLAVIGER_{}", hex(&sha256(&parts)).to_ascii_uppercase());
+        Some(format!("{readers}.{}", Ident(&name)))
     }
 
     /// What an administrator has to run for Claviger's role.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use claviger_backend::Backend as _;
 use claviger_backend::testkit::{self, Console};
 use claviger_backend_snowflake::{Reader, Snowflake, SnowflakeSettings, Storage};
-use claviger_core::{Id, SystemClock};
+use claviger_core::{Id, SystemClock, Uid};
 use claviger_seal::{Keyring, RootKey};
 use snowflake_connector_rs::{
     AuthConfig, CellValue, Client, ClientConfig, DynamicRow, EndpointConfig, KeyPairConfig,
@@ -19,7 +19,7 @@ use snowflake_connector_rs::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::{Account, TIMEOUT, cx};
+use crate::support::{Account, TIMEOUT, cx, reader_name};
 
 const ACCOUNT: &str = "CLAVIGER_LIVE_SNOWFLAKE_ACCOUNT";
 const KEY: &str = "CLAVIGER_LIVE_SNOWFLAKE_KEY";
@@ -30,11 +30,12 @@ const PREFIX: &str = "CONFORMANCE_";
 /// The account, as the role itself uses it.
 struct Live {
     settings: SnowflakeSettings,
+    store: Uid,
     session: Session,
 }
 
 impl Live {
-    async fn log_in(settings: SnowflakeSettings) -> Self {
+    async fn log_in(settings: SnowflakeSettings, store: Uid) -> Self {
         let pem = std::fs::read_to_string(&settings.private_key_file).expect("a key");
         let session = SessionConfig::new()
             .with_role(settings.role.as_str())
@@ -53,6 +54,7 @@ impl Live {
         Self {
             session: client.create_session().await.expect("logged in"),
             settings,
+            store,
         }
     }
 
@@ -67,6 +69,13 @@ impl Live {
 
     fn secret(&self, name: &str) -> String {
         self.qualified(&self.settings.schema, name)
+    }
+
+    /// The whole name of a secret's reader procedure.
+    fn procedure(&self, secret: &str) -> String {
+        let (database, schema) = (&self.settings.database, &self.settings.schema);
+        let name = reader_name(self.store, database, schema, secret);
+        self.qualified(&self.reader().schema, &name)
     }
 
     fn reader(&self) -> &Reader {
@@ -95,7 +104,7 @@ impl Live {
         for name in self.secrets().await {
             if name.starts_with(PREFIX) {
                 self.delete(&name).await;
-                let procedure = self.qualified(&self.reader().schema, &name);
+                let procedure = self.procedure(&name);
                 self.run(format!("DROP PROCEDURE IF EXISTS {procedure}()"))
                     .await;
             }
@@ -121,7 +130,7 @@ impl Console for Live {
             "CREATE SECRET {name} TYPE = GENERIC_STRING SECRET_STRING = '{text}'"
         ))
         .await;
-        let procedure = self.qualified(&self.reader().schema, secret);
+        let procedure = self.procedure(secret);
         self.run(format!(
             "CREATE OR REPLACE PROCEDURE {procedure}() RETURNS VARCHAR LANGUAGE PYTHON \
              RUNTIME_VERSION = '3.12' PACKAGES = ('snowflake-snowpark-python') HANDLER = 'read' \
@@ -152,7 +161,7 @@ async fn keeps_the_contract(settings: SnowflakeSettings) {
             .expect("a keyring")
             .0,
     );
-    let live = Arc::new(Live::log_in(settings.clone()).await);
+    let live = Arc::new(Live::log_in(settings.clone(), keyring.store_id()).await);
     let vault = |storage| {
         let settings = SnowflakeSettings {
             storage: Some(storage),

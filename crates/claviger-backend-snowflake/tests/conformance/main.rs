@@ -33,7 +33,7 @@ mod tests {
         [
             (
                 Arc::new(objects),
-                Some(Arc::new(SnowflakeConsole(Arc::clone(&account.fake)))),
+                Some(Arc::new(SnowflakeConsole::of(account))),
             ),
             (Arc::new(sealed), None),
         ]

@@ -5,11 +5,22 @@ use std::sync::Arc;
 
 use claviger_backend::Backend as _;
 use claviger_backend::testkit::Console as _;
-use claviger_backend_snowflake::{Grantee, SnowflakeSettings, Storage};
-use claviger_core::{Detail, Format, Id, Reason, SecretBytes, Uid};
+use claviger_backend_snowflake::{Grantee, Snowflake, SnowflakeSettings, Storage};
+use claviger_core::{Detail, Format, Id, Reason, SecretBytes, SystemClock, Uid};
+use claviger_seal::{Keyring, RootKey};
 
 use crate::console::SnowflakeConsole;
-use crate::support::{Account, address, cx, put, put_as, read};
+use crate::support::{Account, TIMEOUT, address, cx, put, put_as, read, reader_name};
+
+/// A vault of another store, which knows other keys.
+fn stranger(settings: &SnowflakeSettings) -> Snowflake {
+    let keyring = Keyring::generate(&RootKey::generate())
+        .expect("a keyring")
+        .0;
+    let id = Id::from_static("snow");
+    let clock = Arc::new(SystemClock);
+    Snowflake::new(id, settings, Arc::new(keyring), TIMEOUT, clock).expect("set up")
+}
 
 #[tokio::test]
 async fn comment_of_others_goes_on_and_says_whose_the_secret_is() {
@@ -121,7 +132,32 @@ async fn secret_without_reader_procedure_is_refused_with_the_remedy() {
         .expect_err("no procedure");
     assert_eq!(error.reason(), Reason::ValueNotReadable);
     let remedy = error.detail(Detail::Remedy).expect("one");
-    assert!(remedy.contains(r#""BROKER"."READERS"."bare""#), "{remedy}");
+    let name = reader_name(account.store(), "BROKER", "SECRETS", "bare");
+    let name = format!(r#""BROKER"."READERS"."{name}""#);
+    assert!(remedy.contains(&name), "{remedy}");
+}
+
+/// Procedures of several schemas, and of several stores, may be in one schema of readers.
+#[tokio::test]
+async fn secrets_of_one_name_in_two_schemas_or_stores_have_their_own_readers() {
+    let account = Account::start();
+    let fake = &account.fake;
+    let other = SnowflakeSettings {
+        schema: fake.managed_schema().to_owned(),
+        ..account.readable()
+    };
+    let (one, two) = (account.vault(&account.readable()), account.vault(&other));
+    let address = address("same");
+    put(&one, &address, "one").await.expect("written");
+    put(&two, &address, "two").await.expect("written");
+    assert_eq!(read(&one, &address, None).await.expect("read"), "one");
+    assert_eq!(read(&two, &address, None).await.expect("read"), "two");
+    assert_eq!(fake.procedure_names(fake.readers_schema()).len(), 2);
+    let stranger = stranger(&account.readable());
+    put_as(&stranger, &address, "three", Uid::random(), true)
+        .await
+        .expect("adopted");
+    assert_eq!(fake.procedure_names(fake.readers_schema()).len(), 3);
 }
 
 /// Snowflake does not say that a value was changed past us; the version does.
@@ -131,9 +167,7 @@ async fn value_changed_in_snowflake_is_another_version() {
     let vault = account.vault(&account.readable());
     let address = address("rotated");
     let first = put(&vault, &address, "one").await.expect("written").version;
-    SnowflakeConsole(Arc::clone(&account.fake))
-        .put("rotated", "two")
-        .await;
+    SnowflakeConsole::of(&account).put("rotated", "two").await;
     let rotated = vault.read(&cx(), &address, None).await.expect("read");
     assert_ne!(rotated.version, first);
     assert_eq!(rotated.value.expose(), b"two");

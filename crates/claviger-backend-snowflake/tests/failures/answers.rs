@@ -5,7 +5,7 @@ use claviger_backend_snowflake::{SnowflakeSettings, Storage};
 use claviger_core::{Detail, Error, Reason};
 use claviger_snowflake_fake::Fault;
 
-use crate::support::{Account, address, cx, put, read};
+use crate::support::{Account, address, cx, put, read, reader_name};
 
 /// Stored and bound; must be in no error.
 const VALUE: &str = "canary-value";
@@ -49,11 +49,12 @@ async fn refused_statements_name_the_grant() {
         r#""BROKER"."SECRETS"."CLAVIGER_SEALED" TO ROLE "CLAVIGER""#
     );
 
+    let reader = reader_name(account.store(), "BROKER", "SECRETS", "acme");
     for (statement, remedy) in [
         ("DESCRIBE SECRET", format!("GRANT USAGE {on_secret}")),
         (
             "CALL",
-            r#"GRANT USAGE ON PROCEDURE "BROKER"."READERS"."acme"() TO ROLE"#.to_owned(),
+            format!(r#"GRANT USAGE ON PROCEDURE "BROKER"."READERS"."{reader}"() TO ROLE"#),
         ),
     ] {
         account.fake.fault(statement, 1, denied());

@@ -44,6 +44,11 @@ impl Account {
         account
     }
 
+    /// Which Claviger the vaults are of.
+    pub(crate) fn store(&self) -> Uid {
+        self.keyring.store_id()
+    }
+
     /// Writes a file that only its owner may read.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
@@ -91,6 +96,18 @@ impl Account {
         let keyring = Arc::clone(&self.keyring);
         Snowflake::new(id, settings, keyring, timeout, Arc::new(SystemClock)).expect("set up")
     }
+}
+
+/// The name of the reader procedure of a secret.
+pub(crate) fn reader_name(store: Uid, database: &str, schema: &str, secret: &str) -> String {
+    let mut parts = Vec::new();
+    let quoted = format!("\"{database}\".\"{schema}\"");
+    for part in [store.to_string().as_str(), &quoted, secret] {
+        parts.extend((part.len() as u64).to_be_bytes());
+        parts.extend(part.as_bytes());
+    }
+    let hash = claviger_seal::hex(&claviger_seal::sha256(&parts));
+    format!("CLAVIGER_{}", hash.to_ascii_uppercase())
 }
 
 pub(crate) fn cx() -> CallContext {
