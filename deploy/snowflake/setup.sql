@@ -27,15 +27,15 @@ GRANT USAGE ON WAREHOUSE CLAVIGER_WH TO ROLE CLAVIGER;
 --    would be, but `DestroySecretVersion` means it. (Fail-safe keeps it for seven days all the same, for Snowflake's support.)
 --    No keys are declared: Snowflake would not enforce them, and Claviger relies on none.
 CREATE TABLE IF NOT EXISTS "BROKER"."SECRETS"."CLAVIGER_SEALED" (
-    STORE       VARCHAR(36)   NOT NULL, -- which Claviger
-    SECRET      VARCHAR(255)  NOT NULL, -- name of the secret
-    DEFINITION  VARCHAR(36)   NOT NULL, -- whose it is
+    STORE       VARCHAR(36)   COLLATE '' NOT NULL, -- which Claviger
+    SECRET      VARCHAR(255)  COLLATE '' NOT NULL, -- name of the secret
+    DEFINITION  VARCHAR(36)   COLLATE '' NOT NULL, -- whose it is
     SEQUENCE    NUMBER(18, 0) NOT NULL, -- order of its versions
-    VERSION     VARCHAR(36)   NOT NULL, -- the write that stored it
-    KEY_ID      NUMBER(10, 0),          -- which key of Claviger's opens it; NULL once destroyed
+    VERSION     VARCHAR(36)   COLLATE '' NOT NULL, -- the write that stored it
+    KEY_ID      NUMBER(10, 0),                      -- which key of Claviger's opens it; NULL once destroyed
     SEALED      BINARY,                 -- the value, encrypted; NULL once destroyed
     CREATED_MS  NUMBER(18, 0) NOT NULL, -- milliseconds since 1970
-    STATE       VARCHAR(9)    NOT NULL, -- ENABLED, DISABLED, DESTROYED
+    STATE       VARCHAR(9)    COLLATE '' NOT NULL, -- ENABLED, DISABLED, DESTROYED
     IS_NEWEST   BOOLEAN       NOT NULL
 );
 ALTER TABLE "BROKER"."SECRETS"."CLAVIGER_SEALED" SET DATA_RETENTION_TIME_IN_DAYS = 0;
@@ -44,7 +44,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE "BROKER"."SECRETS"."CLAVIGER_SEALE
 -- 5. storage = "secret_objects". What Claviger creates it owns. A secret that is there already has to be given to it:
 --      GRANT USAGE, READ, MODIFY ON SECRET BROKER.SECRETS."NAME" TO ROLE CLAVIGER;
 GRANT CREATE SECRET ON SCHEMA BROKER.SECRETS TO ROLE CLAVIGER;
--- Values that are stored may be in the query history, as binds: keep everybody from reading those.
+-- Values are stored as binds, which the query history may show: keep everybody from reading those. Should Snowflake refuse a bind
+-- there, the value goes in the text of the statement, which the query history keeps for a year and no parameter hides; the write says so
+-- with the warning VALUE_IN_STATEMENT. Who has MONITOR on the warehouse, or GOVERNANCE_VIEWER, reads it then: grant neither widely.
 ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;
 -- Who uses them inside, as `grant_to_application` or `grant_to_role` names it, has to reach the schema:
 --      GRANT USAGE ON DATABASE BROKER TO APPLICATION MATILLION_DATA_PRODUCTIVITY_CLOUD;

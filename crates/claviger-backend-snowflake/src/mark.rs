@@ -1,13 +1,22 @@
 //! What the comment of a secret says, for whoever looks at it: whose it is and what stored its
 //! value. A comment that was there before goes on in front of it.
+//!
+//! SECURITY: whoever may alter a secret writes its comment, and can copy that of another. A mark
+//! counts only with the tag that [`Marker`] made for this very secret; else it is not there.
 
-use claviger_core::Uid;
+use std::sync::Arc;
+
+use claviger_core::{Id, Uid};
+use claviger_seal::{Keyring, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::sql::Literal;
 
 /// What our part of a comment begins with.
 const START: &str = r#"{"claviger":"#;
+
+/// How many bytes of a keyed digest are kept.
+const TAG_LEN: usize = 16;
 
 /// Our part of a comment. Nothing in it is secret.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -20,8 +29,10 @@ pub(crate) struct Mark {
     pub(crate) write: Uid,
     /// When, in seconds since 1970.
     pub(crate) time: u64,
-    /// A keyed digest of the value, which tells whether somebody else has replaced it: Snowflake
-    /// does not.
+    /// A keyed digest of all the rest and where it stands, so that nobody else makes or moves one.
+    pub(crate) tag: String,
+    /// The same with the value, which tells whether somebody else has replaced it: Snowflake does
+    /// not.
     pub(crate) mac: String,
     /// Whether the value is bytes, written as base64.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -74,6 +85,70 @@ impl Comment {
     }
 }
 
+/// Makes the marks of a schema, and tells them from those of others.
+pub(crate) struct Marker {
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) vault: Id,
+    /// Quoted, with its database.
+    pub(crate) schema: String,
+}
+
+impl Marker {
+    /// The mark with its digests.
+    pub(crate) fn sign(&self, secret: &str, mark: Mark, value: &[u8]) -> Mark {
+        Mark {
+            tag: self.tag(secret, &mark, None),
+            mac: self.tag(secret, &mark, Some(value)),
+            ..mark
+        }
+    }
+
+    /// The mark of a secret's comment, if this store made it for this secret.
+    pub(crate) fn own<'c>(&self, secret: &str, comment: &'c Comment) -> Option<&'c Mark> {
+        let is_own = |mark: &&Mark| {
+            mark.store == self.keyring.store_id() && mark.tag == self.tag(secret, mark, None)
+        };
+        comment.mark.as_ref().filter(is_own)
+    }
+
+    /// Whether it is this value that was stored with the mark.
+    pub(crate) fn covers(&self, secret: &str, mark: &Mark, value: &[u8]) -> bool {
+        mark.mac == self.tag(secret, mark, Some(value))
+    }
+
+    /// What tells a value without a mark from another one.
+    pub(crate) fn digest(&self, secret: &str, value: &[u8]) -> String {
+        self.mac("snowflake secret value", &[secret.as_bytes(), value])
+    }
+
+    fn tag(&self, secret: &str, mark: &Mark, value: Option<&[u8]>) -> String {
+        let texts = [mark.store, mark.definition, mark.write].map(|id| id.to_string());
+        let [store, definition, write] = texts.each_ref().map(String::as_bytes);
+        let time = mark.time.to_be_bytes();
+        let base64 = [u8::from(mark.base64)];
+        let parts = [
+            secret.as_bytes(),
+            store,
+            definition,
+            write,
+            &time,
+            &base64,
+            value.unwrap_or_default(),
+        ];
+        let context = match value {
+            Some(_) => "snowflake secret mark and value",
+            None => "snowflake secret mark",
+        };
+        self.mac(context, &parts)
+    }
+
+    fn mac(&self, context: &'static str, parts: &[&[u8]]) -> String {
+        let place = [self.vault.as_str().as_bytes(), self.schema.as_bytes()];
+        let mac = self.keyring.mac(context, &[&place, parts].concat());
+        hex(mac.get(..TAG_LEN).unwrap_or_default())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +160,7 @@ mod tests {
             definition: Uid::random(),
             write: Uid::random(),
             time: 7,
+            tag: "cd".to_owned(),
             mac: "ab".to_owned(),
             base64: true,
         };
@@ -104,5 +180,60 @@ mod tests {
     /// What looks like ours and is not is ours to replace.
     fn note_of(text: &str) -> &str {
         if text.starts_with(START) { "" } else { text }
+    }
+
+    #[test]
+    fn mark_that_was_changed_or_moved_is_none_of_ours() {
+        let keyring = Keyring::generate(&claviger_seal::RootKey::generate());
+        let marker = Marker {
+            keyring: Arc::new(keyring.expect("a keyring").0),
+            vault: Id::from_static("snow"),
+            schema: "\"A\".\"B\"".to_owned(),
+        };
+        let plain = Mark {
+            store: marker.keyring.store_id(),
+            definition: Uid::random(),
+            write: Uid::random(),
+            time: 7,
+            tag: String::new(),
+            mac: String::new(),
+            base64: false,
+        };
+        let signed = marker.sign("s", plain, b"v");
+        let is_own = |marker: &Marker, secret: &str, mark: &Mark| {
+            let comment = Comment {
+                note: String::new(),
+                mark: Some(mark.clone()),
+            };
+            marker.own(secret, &comment).is_some()
+        };
+        assert!(is_own(&marker, "s", &signed));
+        assert!(marker.covers("s", &signed, b"v"));
+        assert!(!marker.covers("s", &signed, b"w"));
+        assert!(!is_own(&marker, "other", &signed));
+        let change = |change: fn(&mut Mark)| {
+            let mut mark = signed.clone();
+            change(&mut mark);
+            mark
+        };
+        for forged in [
+            change(|mark| mark.store = Uid::random()),
+            change(|mark| mark.definition = Uid::random()),
+            change(|mark| mark.write = Uid::random()),
+            change(|mark| mark.time = 8),
+            change(|mark| mark.base64 = true),
+            change(|mark| mark.tag = mark.mac.clone()),
+            change(|mark| mark.tag = String::new()),
+        ] {
+            assert!(!is_own(&marker, "s", &forged), "{forged:?}");
+        }
+        for (vault, schema) in [("snow", "\"A\".\"C\""), ("rain", "\"A\".\"B\"")] {
+            let other = Marker {
+                keyring: Arc::clone(&marker.keyring),
+                vault: Id::from_static(vault),
+                schema: schema.to_owned(),
+            };
+            assert!(!is_own(&other, "s", &signed), "{vault} {schema}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! what could not be done is a warning with the statement for the administrator, and is tried again
 //! by the next write.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -15,11 +15,10 @@ use claviger_backend::{
     Address, ListedSecret, Reading, VersionInfo, VersionState, Write, WriteWarning, Written,
 };
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
-use claviger_seal::hex;
 
 use crate::backend::Shared;
 use crate::error::Failure;
-use crate::mark::{Comment, Mark};
+use crate::mark::{Comment, Mark, Marker};
 use crate::session::{Query, Row};
 use crate::settings::Grantee;
 use crate::sql::{Advice, Ident, Literal};
@@ -30,12 +29,10 @@ const ATTEMPTS: usize = 3;
 /// Most rows that a SHOW prints, without saying that there are more.
 const SHOWN_MAX: usize = 10_000;
 
-/// How many bytes of a value's digest are kept.
-const MAC_LEN: usize = 16;
-
 /// A schema of secret objects.
 pub(crate) struct Objects {
     shared: Shared,
+    marker: Marker,
     /// `APPLICATION "X"` or `ROLE "X"`.
     grantee: Option<String>,
 }
@@ -71,7 +68,16 @@ impl Objects {
             Grantee::Application(name) => format!("APPLICATION {}", Ident(&name)),
             Grantee::Role(name) => format!("ROLE {}", Ident(&name)),
         });
-        Self { shared, grantee }
+        let marker = Marker {
+            keyring: Arc::clone(&shared.keyring),
+            vault: shared.vault.clone(),
+            schema: shared.place.schema.clone(),
+        };
+        Self {
+            shared,
+            marker,
+            grantee,
+        }
     }
 
     pub(crate) async fn check(&self) -> Result<()> {
@@ -90,7 +96,7 @@ impl Objects {
         let mut comment = self.existing(secret).await?;
         loop {
             let value = self.call(secret, &reader).await?;
-            let reading = self.reading(secret, comment.mark.as_ref(), value)?;
+            let reading = self.reading(secret, &comment, value)?;
             // A write between the two statements, or a change past Claviger: the mark tells.
             if !is_stored_by(comment.mark.as_ref(), &reading) {
                 let again = self.existing(secret).await?;
@@ -116,38 +122,36 @@ impl Objects {
             definition: address.owner,
             write: write.write_id,
             time: self.now(),
-            mac: self.mac(secret, content.text.expose()),
+            tag: String::new(),
+            mac: String::new(),
             base64: content.is_base64,
         };
+        let mark = self.marker.sign(secret, mark, content.text.expose());
+        let mut is_in_text = self.shared.sessions.takes_binds.get() == Some(&false);
         for _ in 0..ATTEMPTS {
             let found = self.describe(secret).await?;
             let stored = match &found {
-                Some(comment) if self.is_by(comment, write.write_id) => Ok(()),
+                Some(comment) if self.is_by(secret, comment, write.write_id) => Ok(()),
                 Some(comment) => {
-                    self.check_owned(comment, address.owner, write.adopt)?;
-                    self.store("ALTER SECRET", secret, "SET", &content, comment, &mark)
+                    self.check_owned(address, comment, write.adopt)?;
+                    let statement = ("ALTER SECRET", secret, "SET");
+                    self.store(statement, &content, comment, &mark, &mut is_in_text)
                         .await
                 }
                 None => {
                     let comment = Comment::default();
-                    self.store(
-                        "CREATE SECRET",
-                        secret,
-                        "TYPE = GENERIC_STRING",
-                        &content,
-                        &comment,
-                        &mark,
-                    )
-                    .await
+                    let statement = ("CREATE SECRET", secret, "TYPE = GENERIC_STRING");
+                    self.store(statement, &content, &comment, &mark, &mut is_in_text)
+                        .await
                 }
             };
             match stored {
-                Ok(()) => return self.written(secret, write.write_id).await,
+                Ok(()) => return self.written(secret, write.write_id, is_in_text).await,
                 Err(failure)
                     if failure.is_existing() || found.is_some() && failure.is_missing() => {}
                 Err(failure) if failure.is_open() => {
                     return match self.find_write(secret, write.write_id).await {
-                        Ok(Some(_)) => self.written(secret, write.write_id).await,
+                        Ok(Some(_)) => self.written(secret, write.write_id, is_in_text).await,
                         Ok(None) | Err(_) => {
                             Err(Error::new(Reason::WriteOutcomeUnknown).caused_by(failure))
                         }
@@ -168,7 +172,7 @@ impl Objects {
 
     pub(crate) async fn find_write(&self, secret: &str, write_id: Uid) -> Result<Option<Id>> {
         let found = self.describe(secret).await?;
-        let found = found.filter(|comment| self.is_by(comment, write_id));
+        let found = found.filter(|comment| self.is_by(secret, comment, write_id));
         found
             .map(|_| Id::parse("version", &write_id.to_string()))
             .transpose()
@@ -183,16 +187,14 @@ impl Objects {
                 "list a schema of 10000 secrets or more; Snowflake leaves the rest out",
             ));
         }
-        let store = self.shared.keyring.store_id();
         let listed = rows.iter().filter_map(|row| {
+            let name = row.text("name")?;
             let comment = Comment::parse(row.text("comment").unwrap_or_default());
+            let mark = self.marker.own(name, &comment);
             Some(ListedSecret {
-                name: row.text("name")?.to_owned(),
-                is_ours: comment
-                    .mark
-                    .as_ref()
-                    .is_some_and(|mark| mark.store == store),
-                change_time: comment.mark.as_ref().and_then(time),
+                name: name.to_owned(),
+                is_ours: mark.is_some(),
+                change_time: mark.and_then(time),
             })
         });
         Ok(listed.collect())
@@ -203,13 +205,14 @@ impl Objects {
         let Some(comment) = self.describe(secret).await? else {
             return Ok(Vec::new());
         };
+        let mark = self.marker.own(secret, &comment);
         let version = match self.shared.place.readers {
             Some(_) => match self.read(secret, None).await {
                 Ok(reading) => Some(reading.version),
                 Err(error) if error.reason() == Reason::SecretNotFound => None,
                 Err(error) => return Err(error),
             },
-            None => match &comment.mark {
+            None => match mark {
                 Some(mark) => Some(Id::parse("version", &mark.write.to_string())?),
                 None => None,
             },
@@ -217,11 +220,7 @@ impl Objects {
         let info = |version| VersionInfo {
             version,
             state: VersionState::Enabled,
-            create_time: comment
-                .mark
-                .as_ref()
-                .and_then(time)
-                .unwrap_or(SystemTime::UNIX_EPOCH),
+            create_time: mark.and_then(time).unwrap_or(SystemTime::UNIX_EPOCH),
         };
         Ok(version.map(info).into_iter().collect())
     }
@@ -259,12 +258,11 @@ impl Objects {
 
     async fn store(
         &self,
-        verb: &str,
-        secret: &str,
-        with: &str,
+        (verb, secret, with): (&str, &str, &str),
         content: &Content,
         comment: &Comment,
         mark: &Mark,
+        is_in_text: &mut bool,
     ) -> std::result::Result<(), Failure> {
         let comment = comment.literal(mark).map_err(|_| Failure::Bug("a mark"))?;
         let name = self.shared.place.qualified(secret);
@@ -273,27 +271,37 @@ impl Objects {
             format!("{verb} {name} {with} SECRET_STRING = {value} COMMENT = {comment}")
         };
         let sessions = &self.shared.sessions;
-        if sessions.takes_binds.load(Ordering::Relaxed) {
+        let takes_binds = &sessions.takes_binds;
+        if takes_binds.get() != Some(&false) {
             let query = Query::new_positional(statement("?")).bind(text.to_string());
             match sessions.run(query).await {
-                Err(failure) if failure.is_syntax() => {}
-                outcome => return outcome.map(drop),
+                Err(failure) if failure.is_syntax() && takes_binds.get().is_none() => {}
+                Err(failure) => return Err(failure),
+                // The first answer stands.
+                Ok(_) => return Ok(takes_binds.set(true).unwrap_or(())),
             }
         }
-        // SECURITY: in the statement itself only where Snowflake takes no bind: both are in its
-        // query history, see the README.
+        // SECURITY: the text of a statement is in Snowflake's query history, so only where it takes
+        // no bind, never once it has taken one, and with a warning.
+        *is_in_text = true;
         let outcome = sessions
             .run_text(statement(&Literal(&text).to_string()))
             .await;
-        if outcome.is_ok() {
-            sessions.takes_binds.store(false, Ordering::Relaxed);
-        }
-        outcome.map(drop)
+        outcome.map(|_| takes_binds.set(false).unwrap_or(()))
     }
 
     /// What comes after the value.
-    async fn written(&self, secret: &str, write_id: Uid) -> Result<Written> {
+    async fn written(&self, secret: &str, write_id: Uid, is_in_text: bool) -> Result<Written> {
         let mut warnings = Vec::new();
+        if is_in_text {
+            warnings.push(WriteWarning {
+                reason: "VALUE_IN_STATEMENT",
+                message: "the value is stored, but Snowflake took it in the text of the statement \
+                          only, so that its query history (QUERY_HISTORY, for a year) may hold it; \
+                          let administrators alone see it, or use storage = \"sealed_table\""
+                    .to_owned(),
+            });
+        }
         let place = &self.shared.place;
         if let (Some(readers), Some(reader)) = (&place.readers, place.reader(secret)) {
             let made = self
@@ -383,12 +391,12 @@ impl Objects {
     }
 
     /// The version is the write that the mark names, if it names this value; else the value's own.
-    fn reading(&self, secret: &str, mark: Option<&Mark>, value: SecretBytes) -> Result<Reading> {
-        let mac = self.mac(secret, value.expose());
-        let store = self.shared.keyring.store_id();
-        let Some(mark) = mark.filter(|mark| mark.mac == mac && mark.store == store) else {
+    fn reading(&self, secret: &str, comment: &Comment, value: SecretBytes) -> Result<Reading> {
+        let covers = |mark: &&Mark| self.marker.covers(secret, mark, value.expose());
+        let Some(mark) = self.marker.own(secret, comment).filter(covers) else {
+            let digest = self.marker.digest(secret, value.expose());
             return Ok(Reading {
-                version: Id::parse("version", &format!("value-{mac}"))?,
+                version: Id::parse("version", &format!("value-{digest}"))?,
                 value,
             });
         };
@@ -405,26 +413,14 @@ impl Objects {
         })
     }
 
-    fn mac(&self, secret: &str, value: &[u8]) -> String {
-        let parts = [
-            self.shared.vault.as_str().as_bytes(),
-            secret.as_bytes(),
-            value,
-        ];
-        let mac = self.shared.keyring.mac("snowflake secret value", &parts);
-        hex(mac.get(..MAC_LEN).unwrap_or_default())
+    fn is_by(&self, secret: &str, comment: &Comment, write_id: Uid) -> bool {
+        let mark = self.marker.own(secret, comment);
+        mark.is_some_and(|mark| mark.write == write_id)
     }
 
-    fn is_by(&self, comment: &Comment, write_id: Uid) -> bool {
-        let store = self.shared.keyring.store_id();
-        let mark = comment.mark.as_ref();
-        mark.is_some_and(|mark| mark.store == store && mark.write == write_id)
-    }
-
-    fn check_owned(&self, comment: &Comment, owner: Uid, adopt: bool) -> Result<()> {
-        let store = self.shared.keyring.store_id();
-        let mark = comment.mark.as_ref();
-        let is_own = mark.is_some_and(|mark| mark.store == store && mark.definition == owner);
+    fn check_owned(&self, address: &Address, comment: &Comment, adopt: bool) -> Result<()> {
+        let mark = self.marker.own(&address.secret, comment);
+        let is_own = mark.is_some_and(|mark| mark.definition == address.owner);
         match is_own || adopt {
             true => Ok(()),
             false => Err(Error::new(Reason::SecretNotOwned)),

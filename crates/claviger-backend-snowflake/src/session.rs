@@ -4,8 +4,8 @@
 //! Nothing is tried twice but a statement whose session was refused, once, in a fresh one. Whoever
 //! finds the session gone waits for one log-in, and shares its outcome.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
@@ -37,8 +37,8 @@ pub(crate) struct Sessions {
     state: Mutex<State>,
     /// How many log-ins have come to an end.
     logins: AtomicU64,
-    /// Whether Snowflake takes the value of a secret as a bind.
-    pub(crate) takes_binds: AtomicBool,
+    /// Whether Snowflake takes the value of a secret as a bind, once it is known.
+    pub(crate) takes_binds: OnceLock<bool>,
 }
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl Sessions {
             patience: call_timeout / 2,
             state: Mutex::default(),
             logins: AtomicU64::new(0),
-            takes_binds: AtomicBool::new(true),
+            takes_binds: OnceLock::new(),
         }
     }
 
@@ -130,6 +130,13 @@ impl Sessions {
             .with_database(log_in_name(&settings.database))
             .with_schema(log_in_name(&settings.schema))
             .with_session_parameter("QUERY_TAG", json!(QUERY_TAG))
+            // What an account may have set otherwise: names are as they are quoted, every statement
+            // stands for itself and is one, and answers are whole and bytes of the form that is read.
+            .with_session_parameter("AUTOCOMMIT", json!(true))
+            .with_session_parameter("BINARY_OUTPUT_FORMAT", json!("HEX"))
+            .with_session_parameter("MULTI_STATEMENT_COUNT", json!(1))
+            .with_session_parameter("QUOTED_IDENTIFIERS_IGNORE_CASE", json!(false))
+            .with_session_parameter("ROWS_PER_RESULTSET", json!(0))
             .with_session_parameter("STATEMENT_TIMEOUT_IN_SECONDS", json!(limit));
         let session = match &settings.warehouse {
             Some(warehouse) => session.with_warehouse(log_in_name(warehouse)),

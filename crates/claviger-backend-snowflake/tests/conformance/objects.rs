@@ -207,13 +207,12 @@ async fn where_no_bind_is_taken_the_value_is_written_out_whole() {
     let fake = &account.fake;
     let hostile = "it's \\ \"x\"; DROP SECRET \"a\"; -- \u{e9}\n\t$$ ? :1";
     let vault = account.vault(&account.settings(Storage::SecretObjects));
-    put(&vault, &address("bound"), hostile)
-        .await
-        .expect("written");
-    assert_eq!(fake.secret("SECRETS", "bound").as_deref(), Some(hostile));
     fake.set_takes_binds_in_secrets(false);
     for name in ["a", "b"] {
-        put(&vault, &address(name), hostile).await.expect("written");
+        let written = put(&vault, &address(name), hostile).await.expect("written");
+        let warning = written.warnings.first().expect("one");
+        assert_eq!(warning.reason, "VALUE_IN_STATEMENT");
+        assert!(warning.message.contains("query history"), "{warning:?}");
         assert_eq!(
             fake.secret("SECRETS", name).as_deref(),
             Some(hostile),
@@ -221,7 +220,61 @@ async fn where_no_bind_is_taken_the_value_is_written_out_whole() {
         );
     }
     // Refused once, then not tried again.
-    assert_eq!(fake.statements("SECRET_STRING = ?"), 2);
+    assert_eq!(fake.statements("SECRET_STRING = ?"), 1);
+}
+
+#[tokio::test]
+async fn value_is_never_written_out_where_a_bind_was_taken_once() {
+    let account = Account::start();
+    let vault = account.vault(&account.settings(Storage::SecretObjects));
+    let bound = put(&vault, &address("bound"), "v").await.expect("written");
+    assert_eq!(bound.warnings, []);
+    account.fake.set_takes_binds_in_secrets(false);
+    let error = put(&vault, &address("a"), "canary").await;
+    assert_eq!(error.expect_err("refused").reason(), Reason::Internal);
+    assert_eq!(account.fake.statements("canary"), 0);
+    assert_eq!(account.fake.secret("SECRETS", "a"), None);
+}
+
+/// Whoever may alter a secret may write any comment.
+#[tokio::test]
+async fn forged_or_copied_mark_makes_no_secret_ours() {
+    let account = Account::start();
+    let fake = &account.fake;
+    let vault = account.vault(&account.readable());
+    let ours = address("ours");
+    let write_id = Uid::random();
+    put_as(&vault, &ours, "v", write_id, false)
+        .await
+        .expect("written");
+    let comment = fake.comment("SECRETS", "ours").expect("one");
+    let mark: String = comment.replace(&write_id.to_string(), &Uid::random().to_string());
+    for (name, comment) in [("copied", &comment), ("forged", &mark)] {
+        SnowflakeConsole::of(&account).put(name, "theirs").await;
+        fake.console(&format!(
+            "ALTER SECRET {} SET COMMENT = '{comment}'",
+            fake.qualified("SECRETS", name)
+        ));
+        let address = claviger_backend::Address {
+            secret: name.to_owned(),
+            ..ours.clone()
+        };
+        let refused = put(&vault, &address, "w").await.expect_err("foreign");
+        assert_eq!(refused.reason(), Reason::SecretNotOwned, "{name}");
+        let found = vault.find_write(&cx(), &address, write_id).await;
+        assert_eq!(found.expect("asked"), None, "{name}");
+        let reading = vault.read(&cx(), &address, None).await.expect("read");
+        assert!(reading.version.as_str().starts_with("value-"), "{name}");
+    }
+    fake.console(&format!(
+        "ALTER SECRET {} SET COMMENT = '{mark}'",
+        fake.qualified("SECRETS", "ours")
+    ));
+    let refused = put(&vault, &ours, "w").await.expect_err("foreign");
+    assert_eq!(refused.reason(), Reason::SecretNotOwned);
+    let listed = vault.list(&cx(), &|_| true, None, 9).await.expect("listed");
+    assert_eq!(listed.len(), 3);
+    assert!(listed.iter().all(|secret| !secret.is_ours), "{listed:?}");
 }
 
 #[tokio::test]

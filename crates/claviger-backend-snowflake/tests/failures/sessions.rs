@@ -168,4 +168,13 @@ async fn log_in_names_the_role_and_limits_statements() {
     let seconds = TIMEOUT.as_secs() / 2;
     let limit = format!("\"STATEMENT_TIMEOUT_IN_SECONDS\":{seconds}");
     assert!(login.body.contains(&limit), "{}", login.body);
+    for pinned in [
+        r#""AUTOCOMMIT":true"#,
+        r#""BINARY_OUTPUT_FORMAT":"HEX""#,
+        r#""MULTI_STATEMENT_COUNT":1"#,
+        r#""QUOTED_IDENTIFIERS_IGNORE_CASE":false"#,
+        r#""ROWS_PER_RESULTSET":0"#,
+    ] {
+        assert!(login.body.contains(pinned), "{pinned}: {}", login.body);
+    }
 }

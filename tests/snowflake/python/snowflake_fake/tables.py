@@ -57,6 +57,9 @@ class TableSession:
 
     def execute(self, sql: str, bindings: dict | None) -> tuple[Result, int]:
         """The result, and the kind of the statement by its number."""
+        # DuckDB knows no empty collation, and has none unless told to.
+        if sql.lstrip().upper().startswith("CREATE"):
+            sql = sql.replace(" COLLATE ''", "")
         try:
             kind = _kind(sql)
             cursor = Cursor(self.connection, self.connection._duck_conn)
