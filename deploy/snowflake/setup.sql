@@ -10,7 +10,9 @@ USE ROLE ACCOUNTADMIN;
 --      openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes256 -out claviger.p8
 --      openssl rsa -in claviger.p8 -pubout          (its lines without the first and the last, in one)
 CREATE ROLE IF NOT EXISTS CLAVIGER;
-CREATE USER IF NOT EXISTS CLAVIGER_SVC TYPE = SERVICE DEFAULT_ROLE = CLAVIGER RSA_PUBLIC_KEY = 'MIIB…';
+-- No secondary roles: with them it could do what any role of the user may, not this one's alone.
+CREATE USER IF NOT EXISTS CLAVIGER_SVC TYPE = SERVICE DEFAULT_ROLE = CLAVIGER DEFAULT_SECONDARY_ROLES = ()
+    RSA_PUBLIC_KEY = 'MIIB…';
 GRANT ROLE CLAVIGER TO USER CLAVIGER_SVC;
 
 -- 2. Where values are. Not the schema of an application: it is dropped with its secrets when the application is uninstalled.
@@ -24,7 +26,8 @@ CREATE WAREHOUSE IF NOT EXISTS CLAVIGER_WH WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND 
 GRANT USAGE ON WAREHOUSE CLAVIGER_WH TO ROLE CLAVIGER;
 
 -- 4. storage = "sealed_table". Snowflake keeps what a statement overwrote for time travel, so none is kept here: only ciphertext
---    would be, but `DestroySecretVersion` means it. (Fail-safe keeps it for seven days all the same, for Snowflake's support.)
+--    would be, but `DestroySecretVersion` means it. (Fail-safe keeps it for seven days all the same, for Snowflake's support.
+--    CREATE TRANSIENT TABLE has none, and then nobody gets the table back after a disaster either.)
 --    No keys are declared: Snowflake would not enforce them, and Claviger relies on none.
 CREATE TABLE IF NOT EXISTS "BROKER"."SECRETS"."CLAVIGER_SEALED" (
     STORE       VARCHAR(36)   COLLATE '' NOT NULL, -- which Claviger
@@ -32,7 +35,7 @@ CREATE TABLE IF NOT EXISTS "BROKER"."SECRETS"."CLAVIGER_SEALED" (
     DEFINITION  VARCHAR(36)   COLLATE '' NOT NULL, -- whose it is
     SEQUENCE    NUMBER(18, 0) NOT NULL, -- order of its versions
     VERSION     VARCHAR(36)   COLLATE '' NOT NULL, -- the write that stored it
-    KEY_ID      NUMBER(10, 0),                      -- which key of Claviger's opens it; NULL once destroyed
+    KEY_ID      NUMBER(10, 0),          -- which key of Claviger's opens it; NULL once destroyed
     SEALED      BINARY,                 -- the value, encrypted; NULL once destroyed
     CREATED_MS  NUMBER(18, 0) NOT NULL, -- milliseconds since 1970
     STATE       VARCHAR(9)    COLLATE '' NOT NULL, -- ENABLED, DISABLED, DESTROYED
@@ -54,7 +57,8 @@ ALTER ACCOUNT SET ALLOW_BIND_VALUES_ACCESS = FALSE;
 
 -- 6. reader = "procedure". Whoever may use a reader procedure can read its secret: nobody but Claviger's role uses this schema.
 --    Snowflake lets a procedure use a secret only with an external access integration; this one leads nowhere.
-CREATE SCHEMA IF NOT EXISTS BROKER.READERS;
+--    With managed access its owner alone grants what is in it, not who owns a procedure.
+CREATE SCHEMA IF NOT EXISTS BROKER.READERS WITH MANAGED ACCESS;
 GRANT USAGE, CREATE PROCEDURE ON SCHEMA BROKER.READERS TO ROLE CLAVIGER;
 CREATE NETWORK RULE IF NOT EXISTS BROKER.READERS.NOWHERE MODE = EGRESS TYPE = HOST_PORT VALUE_LIST = ('nowhere.invalid:443');
 CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS CLAVIGER_EAI ALLOWED_NETWORK_RULES = (BROKER.READERS.NOWHERE)
@@ -71,3 +75,17 @@ GRANT USAGE ON INTEGRATION CLAVIGER_EAI TO ROLE CLAVIGER;
 --          return _snowflake.get_generic_secret_string('value')
 --      $$;
 --      GRANT USAGE ON PROCEDURE BROKER.READERS."CLAVIGER_…"() TO ROLE CLAVIGER;
+
+-- 7. To undo it; values stay. If the key was stolen, first of all ALTER USER CLAVIGER_SVC SET DISABLED = TRUE.
+--      REVOKE SELECT, INSERT, UPDATE, DELETE ON TABLE BROKER.SECRETS.CLAVIGER_SEALED FROM ROLE CLAVIGER;
+--      REVOKE CREATE SECRET ON SCHEMA BROKER.SECRETS FROM ROLE CLAVIGER;
+--      REVOKE USAGE, CREATE PROCEDURE ON SCHEMA BROKER.READERS FROM ROLE CLAVIGER;
+--      REVOKE USAGE ON INTEGRATION CLAVIGER_EAI FROM ROLE CLAVIGER;
+--      REVOKE USAGE ON WAREHOUSE CLAVIGER_WH FROM ROLE CLAVIGER;
+--      REVOKE USAGE ON SCHEMA BROKER.SECRETS FROM ROLE CLAVIGER;
+--      REVOKE USAGE ON DATABASE BROKER FROM ROLE CLAVIGER;
+--    What Claviger created it owns, and keeps using. Give each away with the grants that are on it, and drop the reader procedures:
+--      GRANT OWNERSHIP ON ALL SECRETS IN SCHEMA BROKER.SECRETS TO ROLE ACCOUNTADMIN COPY CURRENT GRANTS;
+--      DROP SCHEMA BROKER.READERS;
+--    Who used a secret inside loses it with
+--      REVOKE USAGE, READ ON SECRET BROKER.SECRETS."NAME" FROM APPLICATION MATILLION_DATA_PRODUCTIVITY_CLOUD;

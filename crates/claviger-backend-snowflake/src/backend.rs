@@ -65,7 +65,7 @@ impl Snowflake {
             return Err(Error::new(Reason::Internal).caused_by("the settings have problems"));
         };
         let shared = Shared {
-            sessions: Sessions::new(settings.clone(), timeout),
+            sessions: Sessions::new(settings.clone(), timeout, Arc::clone(&clock)),
             place: Place::of(settings, keyring.store_id()),
             vault: id,
             keyring,
@@ -131,9 +131,13 @@ impl Backend for Snowflake {
         version: Option<&str>,
     ) -> Result<Reading> {
         sql::check_name(&address.secret)?;
-        match &self.kept {
-            Kept::Objects(objects) => objects.read(&address.secret, version).await,
-            Kept::Sealed(sealed) => sealed.read(address, version).await,
+        let reading = match &self.kept {
+            Kept::Objects(objects) => objects.read(&address.secret, version).await?,
+            Kept::Sealed(sealed) => sealed.read(address, version).await?,
+        };
+        match reading.value.len() > VALUE_BYTES_MAX {
+            true => Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX)),
+            false => Ok(reading),
         }
     }
 

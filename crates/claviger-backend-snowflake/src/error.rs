@@ -54,6 +54,7 @@ const CODES: &[(&str, Verdict, &str)] = &[
         "the warehouse is suspended or not usable; \
          ALTER WAREHOUSE … RESUME (or SET AUTO_RESUME), and GRANT USAGE ON it",
     ),
+    (LOCKED, Verdict::Unavailable, "the table is locked"),
     ("000630", Verdict::Unknown, "statement time-out"),
     ("001003", Verdict::Bug, "syntax"),
     ("002002", Verdict::Exists, "exists"),
@@ -69,6 +70,9 @@ const CODES: &[(&str, Verdict, &str)] = &[
     ("390114", Verdict::Expired, "log-in too old"),
     ("390505", Verdict::Unavailable, "too many requests"),
 ];
+
+/// The code of a statement that others, before it, keep from a table.
+const LOCKED: &str = "000625";
 
 /// The code that comes with HTTP 401.
 const EXPIRED_STATUS: &str = "390104";
@@ -201,7 +205,7 @@ impl Failure {
         match self {
             Self::BeforeSent(cause) => cause.is_busy(),
             Self::Status(status) => matches!(status, 429 | 503),
-            Self::Refused { code, .. } => code == "390505",
+            Self::Refused { code, .. } => code == LOCKED || code == "390505",
             Self::Bug(_) | Self::Key(_) | Self::Lost(_) | Self::NotSent | Self::Rejected => false,
         }
     }
@@ -289,6 +293,7 @@ mod tests {
         for (failure, read, write) in [
             (refused("000603"), unreachable, unknown),
             (refused("000606"), unreachable, unreachable),
+            (refused("000625"), unreachable, unreachable),
             (refused("000630"), unreachable, unknown),
             (refused("001003"), Reason::Internal, Reason::Internal),
             (refused("002003"), denied, denied),

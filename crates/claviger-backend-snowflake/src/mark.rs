@@ -95,11 +95,11 @@ pub(crate) struct Marker {
 
 impl Marker {
     /// The mark with its digests.
-    pub(crate) fn sign(&self, secret: &str, mark: Mark, value: &[u8]) -> Mark {
+    pub(crate) fn sign(&self, secret: &str, mark: &Mark, value: &[u8]) -> Mark {
         Mark {
-            tag: self.tag(secret, &mark, None),
-            mac: self.tag(secret, &mark, Some(value)),
-            ..mark
+            tag: self.tag(secret, mark, None),
+            mac: self.tag(secret, mark, Some(value)),
+            ..mark.clone()
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
             mac: String::new(),
             base64: false,
         };
-        let signed = marker.sign("s", plain, b"v");
+        let signed = marker.sign("s", &plain, b"v");
         let is_own = |marker: &Marker, secret: &str, mark: &Mark| {
             let comment = Comment {
                 note: String::new(),

@@ -126,7 +126,7 @@ impl Objects {
             mac: String::new(),
             base64: content.is_base64,
         };
-        let mark = self.marker.sign(secret, mark, content.text.expose());
+        let mark = self.marker.sign(secret, &mark, content.text.expose());
         let mut is_in_text = self.shared.sessions.takes_binds.get() == Some(&false);
         for _ in 0..ATTEMPTS {
             let found = self.describe(secret).await?;
@@ -277,17 +277,19 @@ impl Objects {
             match sessions.run(query).await {
                 Err(failure) if failure.is_syntax() && takes_binds.get().is_none() => {}
                 Err(failure) => return Err(failure),
-                // The first answer stands.
-                Ok(_) => return Ok(takes_binds.set(true).unwrap_or(())),
+                Ok(_) => {
+                    takes_binds.get_or_init(|| true);
+                    return Ok(());
+                }
             }
         }
         // SECURITY: the text of a statement is in Snowflake's query history, so only where it takes
         // no bind, never once it has taken one, and with a warning.
         *is_in_text = true;
-        let outcome = sessions
-            .run_text(statement(&Literal(&text).to_string()))
-            .await;
-        outcome.map(|_| takes_binds.set(false).unwrap_or(()))
+        let whole = statement(&Literal(&text).to_string());
+        sessions.run_text(whole).await?;
+        takes_binds.get_or_init(|| false);
+        Ok(())
     }
 
     /// What comes after the value.

@@ -3,9 +3,11 @@
 //!
 //! A version is named by the write that stored it, so that a repeat finds it whatever became of the
 //! answer. `SEQUENCE` orders them, and is what writers race for: the `MERGE` that stores a version
-//! also changes the one it follows, which Snowflake lets one statement do at a time. Nothing relies
-//! on unique keys, which Snowflake does not enforce; should two rows have one number, their versions
-//! still differ, and both are whole.
+//! also changes the one it follows, which Snowflake lets one statement do at a time. The first one
+//! follows none, and Snowflake lets two statements insert side by side: its writer looks at what
+//! else came first, and takes its own row back unless that is the one that all would choose. Nothing
+//! relies on unique keys, which Snowflake does not enforce; should two rows have one number, their
+//! versions still differ, and both are whole.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,7 +17,7 @@ use claviger_core::{Detail, Error, Id, Reason, Result, Uid};
 use claviger_seal::key_id;
 use snowflake_connector_rs::bind::Binary;
 
-use crate::backend::Shared;
+use crate::backend::{Shared, VALUE_BYTES_MAX};
 use crate::error::Failure;
 use crate::session::{Query, Row};
 use crate::sql::{Advice, Ident};
@@ -29,6 +31,9 @@ const OF_SECRET: &str = "STORE = ? AND SECRET = ? AND DEFINITION = ?";
 const ENABLED: &str = "ENABLED";
 const DISABLED: &str = "DISABLED";
 const DESTROYED: &str = "DESTROYED";
+
+/// Longest record: the longest value, and more than what sealing adds.
+const SEALED_BYTES_MAX: usize = VALUE_BYTES_MAX + 1024;
 
 /// A sealed table.
 pub(crate) struct Sealed {
@@ -110,7 +115,8 @@ impl Sealed {
         let sealed = self.shared.keyring.seal(&record_key, write.value)?;
         let merged = self.merge(address, &version, sealed, head.sequence).await;
         let outcome = match merged {
-            Ok(true) => return Ok(written),
+            Ok(true) if head.sequence > 0 => return Ok(written),
+            Ok(true) => return self.settle(address, &version).await.map(|()| written),
             Ok(false) => Error::new(Reason::WriteInProgress)
                 .caused_by("another version was stored in between"),
             Err(failure) if failure.is_open() => {
@@ -123,6 +129,31 @@ impl Sealed {
             Ok(head) if head.is_stored => Ok(written),
             Ok(_) | Err(_) => Err(outcome),
         }
+    }
+
+    /// Of several first versions the smallest stays; whoever stored another takes it back.
+    async fn settle(&self, address: &Address, version: &str) -> Result<()> {
+        // Stored, but whether it stays is not known: to be looked for.
+        let unknown = |failure: Failure| Error::new(Reason::WriteOutcomeUnknown).caused_by(failure);
+        let sql = format!(
+            "SELECT MIN(VERSION) AS FIRST FROM {} WHERE {OF_SECRET} AND SEQUENCE = 1",
+            self.table
+        );
+        let rows = self.shared.sessions.run(self.of_secret(sql, address)).await;
+        let rows = rows.map_err(unknown)?;
+        let first = rows.first().and_then(|row| row.text("FIRST"));
+        let first = first.ok_or_else(|| unknown(Failure::Lost("an answer without its columns")))?;
+        if first == version {
+            return Ok(());
+        }
+        let sql = format!(
+            "DELETE FROM {} WHERE {OF_SECRET} AND VERSION = ?",
+            self.table
+        );
+        let query = self.of_secret(sql, address).bind(version.to_owned());
+        self.shared.sessions.run(query).await.map_err(unknown)?;
+        Err(Error::new(Reason::WriteInProgress)
+            .caused_by("another first version was stored at the same time"))
     }
 
     pub(crate) async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
@@ -171,10 +202,7 @@ impl Sealed {
         version: &Id,
         state: VersionState,
     ) -> Result<VersionInfo> {
-        let row = self.row(address, version).await?;
-        let unusable =
-            || Error::new(Reason::VaultUnreachable).caused_by("a row without its columns");
-        let info = info(&row).ok_or_else(unusable)?;
+        let info = self.info(address, version).await?;
         if info.state == state {
             return Ok(info);
         }
@@ -190,9 +218,28 @@ impl Sealed {
             "UPDATE {} SET {change} WHERE {OF_SECRET} AND VERSION = ? AND STATE <> 'DESTROYED'",
             self.table
         );
-        self.run(self.of_secret(sql, address).bind(version.to_string()))
-            .await?;
-        Ok(VersionInfo { state, ..info })
+        let query = self.of_secret(sql, address).bind(version.to_string());
+        let rows = self.run(query).await?;
+        let changed = rows
+            .first()
+            .and_then(|row| row.number("number of rows updated"));
+        if changed.ok_or_else(unusable)? > 0 {
+            return Ok(VersionInfo { state, ..info });
+        }
+        // Somebody was faster: destroyed it, or took it away.
+        let info = self.info(address, version).await?;
+        match info.state {
+            now if now == state => Ok(info),
+            VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
+            VersionState::Enabled | VersionState::Disabled => {
+                Err(Error::new(Reason::WriteInProgress).caused_by("no row was changed"))
+            }
+        }
+    }
+
+    async fn info(&self, address: &Address, version: &Id) -> Result<VersionInfo> {
+        let row = self.row(address, version).await?;
+        info(&row).ok_or_else(unusable)
     }
 
     /// How many rows are sealed with each key.
@@ -205,11 +252,13 @@ impl Sealed {
         let rows = self
             .run(Query::new_positional(sql).bind(self.store.clone()))
             .await?;
-        let held = rows.iter().filter_map(|row| {
-            let key = u32::try_from(row.number("KEY_ID")?).ok()?;
-            Some((key, u64::try_from(row.number("HELD")?).ok()?))
+        // Not counted, a key would be taken for one that opens nothing any more.
+        let held = rows.iter().map(|row| {
+            let key = row.number("KEY_ID").and_then(|key| key.try_into().ok());
+            let held = row.number("HELD").and_then(|held| held.try_into().ok());
+            key.zip(held).ok_or_else(unusable)
         });
-        Ok(held.collect())
+        held.collect()
     }
 
     pub(crate) async fn purge(&self, address: &Address) -> Result<()> {
@@ -223,10 +272,13 @@ impl Sealed {
         self.run(query).await.map(drop)
     }
 
+    /// Of two rows of one write, the one that lets less be done. What is longer than any record of
+    /// ours is not fetched, and does not open.
     async fn row(&self, address: &Address, version: &Id) -> Result<Row> {
         let sql = format!(
-            "SELECT VERSION AS VERSION, STATE AS STATE, CREATED_MS AS CREATED_MS, SEALED AS SEALED \
-             FROM {} WHERE {OF_SECRET} AND VERSION = ?",
+            "SELECT VERSION AS VERSION, STATE AS STATE, CREATED_MS AS CREATED_MS, \
+             CASE WHEN OCTET_LENGTH(SEALED) <= {SEALED_BYTES_MAX} THEN SEALED END AS SEALED \
+             FROM {} WHERE {OF_SECRET} AND VERSION = ? ORDER BY STATE LIMIT 1",
             self.table
         );
         let rows = self
@@ -331,6 +383,10 @@ impl Sealed {
     fn read_error(&self, failure: Failure) -> Error {
         failure.into_read_error(&self.needed)
     }
+}
+
+fn unusable() -> Error {
+    Error::new(Reason::VaultUnreachable).caused_by("a row without its columns")
 }
 
 fn info(row: &Row) -> Option<VersionInfo> {

@@ -2,12 +2,14 @@
 //! transaction, so that one which waits for a warehouse holds nobody up.
 //!
 //! Nothing is tried twice but a statement whose session was refused, once, in a fresh one. Whoever
-//! finds the session gone waits for one log-in, and shares its outcome.
+//! finds the session gone waits for one log-in, and shares its outcome. One that Snowflake refused
+//! stands for a while.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use claviger_core::Clock;
 use serde_json::json;
 use snowflake_connector_rs::{
     AuthConfig, CellValue, Client, ClientConfig, DynamicRow, EndpointConfig, KeyPairConfig,
@@ -29,9 +31,13 @@ pub(crate) type Query = Statement<PositionalBinds>;
 /// How Snowflake's administrators recognise our statements.
 const QUERY_TAG: &str = "claviger";
 
+/// How long a log-in that was refused stands: a user whose key is wrong is locked after some.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+
 /// The shared session, made when it is needed.
 pub(crate) struct Sessions {
     settings: SnowflakeSettings,
+    clock: Arc<dyn Clock>,
     /// For one statement, or one log-in.
     patience: Duration,
     state: Mutex<State>,
@@ -46,14 +52,21 @@ struct State {
     session: Option<Arc<Session>>,
     /// How the last log-in failed.
     failure: Option<Failure>,
+    /// When Snowflake refused it.
+    refused: Option<SystemTime>,
 }
 
 impl Sessions {
     /// Asks nobody. A statement is given half the time of a call, so that a write whose answer does
     /// not come can be looked for in the other half.
-    pub(crate) fn new(settings: SnowflakeSettings, call_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        settings: SnowflakeSettings,
+        call_timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             settings,
+            clock,
             patience: call_timeout / 2,
             state: Mutex::default(),
             logins: AtomicU64::new(0),
@@ -87,9 +100,13 @@ impl Sessions {
         if let Some(session) = state.session.as_ref().filter(is_fresh) {
             return Ok(Arc::clone(session));
         }
-        // SECURITY: who waited for a log-in that failed does not try again: fifty wrong ones at once
-        // lock the user.
-        if self.logins.load(Ordering::SeqCst) != seen
+        // SECURITY: who waited for a log-in that failed, or comes right after one that was refused,
+        // does not try again: fifty wrong ones lock the user.
+        let is_recent = |refused: SystemTime| {
+            let since = self.clock.now().duration_since(refused);
+            since.is_ok_and(|since| since < REFUSED_FOR)
+        };
+        if (self.logins.load(Ordering::SeqCst) != seen || state.refused.is_some_and(is_recent))
             && let Some(failure) = &state.failure
         {
             return Err(failure.clone());
@@ -100,6 +117,8 @@ impl Sessions {
         let outcome = outcome.map_err(Failure::before_sent);
         self.logins.fetch_add(1, Ordering::SeqCst);
         state.failure = outcome.as_ref().err().cloned();
+        let is_refused = matches!(state.failure, Some(Failure::Rejected));
+        state.refused = is_refused.then(|| self.clock.now());
         let session = Arc::new(outcome?);
         state.session = Some(Arc::clone(&session));
         Ok(session)

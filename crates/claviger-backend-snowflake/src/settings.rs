@@ -24,7 +24,9 @@ const NOT_A_NAME: &str = "is no name that Snowflake knows; write it as SHOW prin
 pub struct SnowflakeSettings {
     /// `ORGANIZATION-ACCOUNT`, or a locator such as `xy12345.eu-central-1`.
     pub account: String,
-    /// Instead of the account's own address: a private link, or an emulator.
+    /// Instead of the account's own address: a private link, or an emulator. A proxy that the
+    /// environment names (`HTTPS_PROXY`, `HTTP_PROXY`) is used for it as well, and sees all of what
+    /// goes to an `http://` one: name this machine in `NO_PROXY` there.
     pub base_url: Option<String>,
     /// The user that Claviger is.
     pub user: String,

@@ -265,6 +265,32 @@ async fn two_rows_of_one_write_are_one_version() {
 }
 
 #[tokio::test]
+async fn row_longer_than_any_value_is_not_fetched() {
+    let account = Account::start();
+    let vault = account.vault(&account.settings(Storage::SealedTable));
+    let address = address("long");
+    let version = put(&vault, &address, "v").await.expect("written").version;
+    let long = "AB".repeat(70_000);
+    account.fake.console(&format!(
+        "UPDATE {TABLE} SET SEALED = TO_BINARY('{long}', 'HEX')"
+    ));
+    let error = read(&vault, &address, Some(&version)).await;
+    assert_eq!(error.expect_err("long").reason(), Reason::IntegrityFailure);
+}
+
+#[tokio::test]
+async fn key_that_cannot_be_counted_is_an_error() {
+    let account = Account::start();
+    let vault = account.vault(&account.settings(Storage::SealedTable));
+    put(&vault, &address("acme"), "v").await.expect("written");
+    account
+        .fake
+        .console(&format!("UPDATE {TABLE} SET KEY_ID = -1"));
+    let error = vault.holders(&cx()).await.expect_err("unreadable");
+    assert_eq!(error.reason(), Reason::VaultUnreachable);
+}
+
+#[tokio::test]
 async fn definition_reads_no_rows_of_another() {
     let account = Account::start();
     let vault = account.vault(&account.settings(Storage::SealedTable));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claviger_backend::Backend as _;
+use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::Storage;
 use claviger_core::{Id, Reason, Uid};
 use claviger_snowflake_fake::Fault;
@@ -128,6 +128,73 @@ async fn write_that_cannot_be_looked_for_is_of_unknown_outcome() {
         account.fake.rows(TABLE, &format!("VERSION = '{write_id}'")),
         1
     );
+}
+
+/// Snowflake lets two statements insert side by side where there is nothing that both change.
+#[tokio::test]
+async fn of_two_first_versions_at_once_the_smallest_stays() {
+    let account = Account::start();
+    let vault = account.vault(&account.settings(Storage::SealedTable));
+    for (twin, won) in [
+        ("00000000-0000-0000-0000-000000000000", false),
+        ("zzzzzzzz", true),
+    ] {
+        let address = address("twins");
+        let write_id = Uid::random();
+        account.fake.fault("MERGE", 1, Fault::HangAfter);
+        let writing = put_as(&vault, &address, "v", write_id, false);
+        let (written, ()) = tokio::join!(writing, async {
+            account.fake.held(1).await;
+            account.fake.console(&format!(
+                "INSERT INTO {TABLE} SELECT STORE, SECRET, DEFINITION, SEQUENCE, '{twin}', KEY_ID, \
+                 SEALED, CREATED_MS, STATE, IS_NEWEST FROM {TABLE} WHERE VERSION = '{write_id}'"
+            ));
+            account.fake.release();
+        });
+        match written {
+            Ok(written) => assert_eq!(written.version.as_str(), write_id.to_string()),
+            Err(error) => assert_eq!(error.reason(), Reason::WriteInProgress),
+        }
+        let own = format!("VERSION = '{write_id}'");
+        assert_eq!(account.fake.rows(TABLE, &own), usize::from(won), "{twin}");
+        assert_eq!(account.fake.rows(TABLE, &format!("VERSION = '{twin}'")), 1);
+    }
+}
+
+#[tokio::test]
+async fn version_that_is_destroyed_meanwhile_is_not_said_to_be_enabled() {
+    let account = Account::start();
+    let vault = account.vault(&account.settings(Storage::SealedTable));
+    for (change, state, expected) in [
+        (
+            "UPDATE {} SET STATE = 'DESTROYED', SEALED = NULL, KEY_ID = NULL",
+            VersionState::Disabled,
+            Err(Reason::VersionDestroyed),
+        ),
+        (
+            "UPDATE {} SET STATE = 'DESTROYED', SEALED = NULL, KEY_ID = NULL",
+            VersionState::Destroyed,
+            Ok(VersionState::Destroyed),
+        ),
+        (
+            "DELETE FROM {}",
+            VersionState::Disabled,
+            Err(Reason::VersionNotFound),
+        ),
+    ] {
+        let address = address("acme");
+        let version = put(&vault, &address, "v").await.expect("written").version;
+        account.fake.fault("UPDATE ", 1, Fault::Hang);
+        let cx = cx();
+        let setting = vault.set_state(&cx, &address, &version, state);
+        let (set, ()) = tokio::join!(setting, async {
+            account.fake.held(1).await;
+            account.fake.console(&change.replace("{}", TABLE));
+            account.fake.release();
+        });
+        let set = set.map(|info| info.state).map_err(|error| error.reason());
+        assert_eq!(set, expected, "{change}");
+    }
 }
 
 /// A warehouse that starts slowly, or a statement that hangs, is nobody else's.

@@ -1,10 +1,12 @@
 //! Log-ins: who makes them, how often, and what becomes of those that are refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_backend::Backend as _;
 use claviger_backend_snowflake::{Snowflake, SnowflakeSettings, Storage};
-use claviger_core::{Detail, Reason, Result};
+use claviger_core::{Detail, Id, ManualClock, Reason, Result};
+use claviger_seal::{Keyring, RootKey};
 use claviger_snowflake_fake::Fault;
 use tokio::task::JoinSet;
 
@@ -116,10 +118,38 @@ async fn unknown_user_or_an_outage_of_log_ins_has_its_reason() {
             .await
             .expect_err("no session");
         assert_eq!(error.reason(), reason, "{fault:?}");
+        if reason == Reason::VaultCredentialsRejected {
+            continue;
+        }
         put(&vault, &address("acme"), "v")
             .await
             .expect("the next one works");
     }
+}
+
+#[tokio::test]
+async fn refused_log_in_is_not_tried_again_at_once() {
+    let account = Account::start();
+    let clock = Arc::new(ManualClock::at(Duration::from_secs(1_000)));
+    let keyring = Keyring::generate(&RootKey::generate())
+        .expect("a keyring")
+        .0;
+    let (id, settings) = (
+        Id::from_static("snow"),
+        account.settings(Storage::SealedTable),
+    );
+    let vault = Snowflake::new(id, &settings, Arc::new(keyring), TIMEOUT, clock.clone());
+    let vault = vault.expect("set up");
+    account.fake.fault_login(1, Fault::invalid_token());
+    for _ in 0..3 {
+        let error = vault.check(&cx()).await.expect_err("refused");
+        assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(account.fake.logins(), 1);
+    clock.advance(Duration::from_secs(2));
+    vault.check(&cx()).await.expect("logged in");
+    assert_eq!(account.fake.logins(), 2);
 }
 
 /// The refused statement was not looked at, so it is safe to send again.
