@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-access", &["claviger-core"]),
     ("claviger-seal", &["claviger-core"]),
     ("claviger-store", &["claviger-core", "claviger-seal"]),
+    ("claviger-stripe", &["claviger-core"]),
     ("claviger-backend", &["claviger-core"]),
     (
         "claviger-backend-aws",
@@ -44,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-core",
             "claviger-seal",
             "claviger-store",
+            "claviger-stripe",
         ],
     ),
     (
@@ -54,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-broker",
             "claviger-core",
             "claviger-proto",
+            "claviger-stripe",
         ],
     ),
     (
@@ -72,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-proto",
             "claviger-seal",
             "claviger-store",
+            "claviger-stripe",
         ],
     ),
     ("xtask", &[]),
@@ -89,7 +93,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-backend-azure"],
     ),
     ("libc", &["claviger-mem"]),
-    ("reqwest", &["claviger-backend-azure"]),
+    ("reqwest", &["claviger-backend-azure", "claviger-stripe"]),
     ("rusqlite", &["claviger-store"]),
     ("tonic", &["claviger-api", "claviger-proto", "clavigerd"]),
     ("tonic-health", &["claviger-api"]),
