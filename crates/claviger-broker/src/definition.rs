@@ -124,7 +124,13 @@ impl Route {
         project: &Project,
         vaults: &Vaults,
     ) -> Result<Self> {
-        let vault = Arc::clone(vaults.find(&place.vault)?);
+        // Which vaults there are is nothing for who only reads.
+        let vault = vaults.find(&place.vault).map_err(|_| {
+            Error::new(Reason::VaultUnknown)
+                .with(Detail::Vault, &place.vault)
+                .with(Detail::Vaults, "see ListVaults")
+        })?;
+        let vault = Arc::clone(vault);
         // Again at every use: the project's default vault may be another one since the put, and
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;

@@ -79,6 +79,10 @@ async fn a_definition_whose_vault_was_taken_away_can_be_purged() {
 
     server.restart_with(|options| options.vaults.clear()).await;
     let client = holder(&server, &server.unix(), Role::Operator, "*").await;
+    let runner = holder(&server, &server.unix(), Role::Runner, "*").await;
+    let read = runner.get(&name).await;
+    let status = fails(read, Code::FailedPrecondition, "VAULT_UNKNOWN");
+    assert!(!format!("{status:?}").contains("managed"), "{status:?}");
     let read = delete(&client, &name, false).await;
     fails(read, Code::FailedPrecondition, "VAULT_UNKNOWN");
     delete(&client, &name, true).await.unwrap();
