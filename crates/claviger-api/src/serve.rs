@@ -139,9 +139,10 @@ async fn accept(
     limits: Limits,
     stop: &CancellationToken,
 ) {
-    let hand_over = async |listener: Option<Listener>| match listener {
-        Some(listener) => hand_over(listener, queues, limits).await,
-        None => {}
+    let hand_over = async |listener: Option<Listener>| {
+        if let Some(listener) = listener {
+            hand_over(listener, queues, limits).await;
+        }
     };
     let unix = hand_over(listeners.unix.map(Listener::Unix));
     let tcp = hand_over(listeners.tcp.map(Listener::Tcp));

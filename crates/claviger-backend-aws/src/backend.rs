@@ -12,7 +12,7 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
-use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
+use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
 use claviger_backend::{
     Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
     VersionState, Write, Written,
@@ -23,24 +23,22 @@ use crate::AwsSettings;
 use crate::client::Client;
 use crate::error::Failure;
 use crate::name::SecretName;
-use crate::shapes::{
-    Content, has_tag, labelled, may_be_version_id, reading, stored_version, tag, time, version_info,
-};
+use crate::shapes::{Content, has_tag, may_be_version_id, reading, time, version_info};
 
 /// What the names of our own tags begin with.
 pub(crate) const TAG_PREFIX: &str = "claviger:";
 
 /// Which store a secret belongs to.
-const TAG_STORE: &str = "claviger:store";
+pub(crate) const TAG_STORE: &str = "claviger:store";
 
-/// Which definition of that store.
-const TAG_DEFINITION: &str = "claviger:definition";
+/// A secret that need not be there, for asking whether AWS answers.
+const PROBE: &str = "claviger/check";
 
 /// The label of the version that readers get.
-const CURRENT: &str = "AWSCURRENT";
+pub(crate) const CURRENT: &str = "AWSCURRENT";
 
 /// The label of the one it replaced.
-const PREVIOUS: &str = "AWSPREVIOUS";
+pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 65_536;
@@ -55,7 +53,7 @@ const LABEL_CHARS_MAX: usize = 256;
 const PAGE: i32 = 100;
 
 const NOT_FOUND: &str = "ResourceNotFoundException";
-const WRONG_STATE: &str = "InvalidRequestException";
+pub(crate) const WRONG_STATE: &str = "InvalidRequestException";
 const DENIED: &str = "AccessDeniedException";
 
 /// Which version of a secret.
@@ -66,11 +64,12 @@ enum Selector<'a> {
 
 /// The backend of kind `aws`.
 pub struct Aws {
-    client: Client,
-    store_id: String,
+    pub(crate) client: Client,
+    pub(crate) store_id: String,
     credentials: String,
-    kms_key_id: Option<String>,
-    tags: BTreeMap<String, String>,
+    account_id: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
     clock: Arc<dyn Clock>,
 }
 
@@ -117,13 +116,14 @@ impl Aws {
                 (None, Some(profile)) => format!("profile {profile}"),
                 (None, None) => "what the AWS SDK's own chain finds".to_owned(),
             },
+            account_id: settings.account_id.clone(),
             kms_key_id: settings.kms_key_id.clone(),
             tags: settings.tags.clone(),
             clock,
         }
     }
 
-    fn failure<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
+    pub(crate) fn failure<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
@@ -145,7 +145,10 @@ impl Aws {
     }
 
     /// What AWS says of a secret besides its value; also of one scheduled for deletion.
-    async fn describe(&self, name: SecretName<'_>) -> Result<Option<DescribeSecretOutput>> {
+    pub(crate) async fn describe(
+        &self,
+        name: SecretName<'_>,
+    ) -> Result<Option<DescribeSecretOutput>> {
         let sdk = self.client.reads_of(name);
         let described = sdk.describe_secret().secret_id(name.as_str()).send().await;
         match described.map_err(|error| self.failure(&error)) {
@@ -156,7 +159,7 @@ impl Aws {
         }
     }
 
-    async fn is_deleted(&self, name: SecretName<'_>) -> bool {
+    pub(crate) async fn is_deleted(&self, name: SecretName<'_>) -> bool {
         let described = self.describe(name).await;
         described.is_ok_and(|found| found.is_some_and(|secret| secret.deleted_date.is_some()))
     }
@@ -168,122 +171,18 @@ impl Aws {
             return Error::new(Reason::SecretDeleted).caused_by(failure);
         }
         if failure.has_code(NOT_FOUND) && is_pinned {
-            return match self.describe(name).await {
-                Ok(None) => Error::new(Reason::SecretNotFound),
-                Ok(Some(secret)) if secret.deleted_date.is_some() => {
-                    Error::new(Reason::SecretDeleted)
+            let reason = match self.describe(name).await {
+                Ok(None) => Reason::SecretNotFound,
+                Ok(Some(secret)) if secret.deleted_date.is_some() => Reason::SecretDeleted,
+                Ok(Some(_)) => Reason::VersionNotFound,
+                Err(error) if error.reason() == Reason::VaultAccessDenied => {
+                    Reason::VersionNotFound
                 }
-                Ok(Some(_)) | Err(_) => Error::new(Reason::VersionNotFound),
-            }
-            .caused_by(failure);
+                Err(error) => return error,
+            };
+            return Error::new(reason).caused_by(failure);
         }
         failure.into_read_error()
-    }
-
-    async fn write_error(&self, name: SecretName<'_>, failure: Failure) -> Error {
-        if failure.has_code(WRONG_STATE) && self.is_deleted(name).await {
-            return Error::new(Reason::SecretDeleted).caused_by(failure);
-        }
-        failure.into_write_error()
-    }
-
-    fn owns(&self, secret: &DescribeSecretOutput, owner: Uid) -> bool {
-        has_tag(secret.tags(), TAG_STORE, &self.store_id)
-            && has_tag(secret.tags(), TAG_DEFINITION, &owner.to_string())
-    }
-
-    fn own_tags(&self, owner: Uid) -> [Tag; 2] {
-        [
-            tag(TAG_STORE, &self.store_id),
-            tag(TAG_DEFINITION, &owner.to_string()),
-        ]
-    }
-
-    async fn create(
-        &self,
-        name: SecretName<'_>,
-        owner: Uid,
-        write: &Write<'_>,
-        content: Content,
-    ) -> Result<Written> {
-        if name.region().is_some() {
-            return Err(Error::new(Reason::LocationInvalid).violation(
-                "location.secret",
-                "is the ARN of no secret there is; give a plain name to have one created",
-            ));
-        }
-        let configured = self.tags.iter().map(|(key, value)| tag(key, value));
-        let tags = configured.chain(self.own_tags(owner)).collect();
-        let created = self.client.writes_of(name).create_secret();
-        let created = created
-            .name(name.as_str())
-            .client_request_token(write.write_id.to_string())
-            .set_kms_key_id(self.kms_key_id.clone())
-            .set_tags(Some(tags))
-            .set_secret_string(content.text)
-            .set_secret_binary(content.binary)
-            .send()
-            .await;
-        match created.map_err(|error| self.failure(&error)) {
-            Ok(created) => Ok(Written {
-                version: stored_version(created.version_id(), Reason::WriteOutcomeUnknown)?,
-                replaced: None,
-                recovered: false,
-            }),
-            Err(failure) => Err(self.write_error(name, failure).await),
-        }
-    }
-
-    /// Comes before the value: a secret that is ours without a new value is what it was before.
-    async fn adopt(&self, name: SecretName<'_>, owner: Uid) -> Result<()> {
-        let tagged = self.client.writes_of(name).tag_resource();
-        let tagged = tagged
-            .secret_id(name.as_str())
-            .set_tags(Some(self.own_tags(owner).into()))
-            .send()
-            .await;
-        match tagged.map_err(|error| self.failure(&error)) {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(failure.into_read_error()),
-        }
-    }
-
-    async fn put(
-        &self,
-        name: SecretName<'_>,
-        write: &Write<'_>,
-        content: Content,
-    ) -> Result<Written> {
-        let put = self.client.writes_of(name).put_secret_value();
-        let put = put
-            .secret_id(name.as_str())
-            .client_request_token(write.write_id.to_string())
-            .set_secret_string(content.text)
-            .set_secret_binary(content.binary)
-            .send()
-            .await;
-        match put.map_err(|error| self.failure(&error)) {
-            Ok(put) => {
-                let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
-                let replaced = self.replaced(name, &version).await;
-                Ok(Written {
-                    version,
-                    replaced,
-                    recovered: false,
-                })
-            }
-            Err(failure) => Err(self.write_error(name, failure).await),
-        }
-    }
-
-    /// What `version` replaced. AWS moves a label when it stores a version, so this is exact even if
-    /// another writer came in between; what was current before the write would not be.
-    async fn replaced(&self, name: SecretName<'_>, version: &Id) -> Option<Id> {
-        let secret = self.describe(name).await.ok().flatten()?;
-        if labelled(&secret, CURRENT)? != version.as_str() {
-            return None;
-        }
-        Id::parse("version", labelled(&secret, PREVIOUS)?).ok()
     }
 
     /// Every version AWS still has, those without a label included; newest first.
@@ -358,16 +257,27 @@ impl Backend for Aws {
         }
     }
 
-    fn plain_name<'a>(&self, secret: &'a str) -> &'a str {
-        SecretName::parse(secret).map_or(secret, SecretName::plain)
+    /// Not a label: whoever may move one, or make one, would choose what a caller gets who relies
+    /// on a version never to change.
+    fn check_caller_version(&self, version: &Id) -> Result<()> {
+        match may_be_version_id(version.as_str()) {
+            true => Ok(()),
+            false => Err(Error::new(Reason::VersionNotFound)),
+        }
+    }
+
+    fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
+        let name = SecretName::parse(secret).ok()?;
+        name.plain(self.client.region(), self.account_id.as_deref())
     }
 
     async fn check(&self, _: &CallContext) -> Result<()> {
-        let listed = self.client.reads().list_secrets().max_results(1);
-        match listed.send().await.map_err(|error| self.failure(&error)) {
+        // Counts against the same quota as reads do, which `calls_per_second` is a share of.
+        let asked = self.client.reads().describe_secret().secret_id(PROBE);
+        match asked.send().await.map_err(|error| self.failure(&error)) {
             Ok(_) => Ok(()),
-            // Who may only read single secrets has credentials that AWS takes.
-            Err(failure) if failure.has_code(DENIED) => Ok(()),
+            // Who is told so has credentials that AWS takes.
+            Err(failure) if failure.has_code(NOT_FOUND) || failure.has_code(DENIED) => Ok(()),
             Err(failure) => Err(failure.into_read_error()),
         }
     }
@@ -385,8 +295,7 @@ impl Backend for Aws {
             Some(version) => match self.get(name, Selector::Version(version)).await {
                 // A label may be as long as the id of a version.
                 Err(failure) if failure.has_code(NOT_FOUND) => {
-                    let labelled = self.get(name, Selector::Label(label)).await;
-                    labelled.map_err(|_| failure)
+                    self.get(name, Selector::Label(label)).await
                 }
                 read => read,
             },

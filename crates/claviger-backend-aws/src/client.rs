@@ -8,13 +8,14 @@ use aws_sdk_secretsmanager::Client as Sdk;
 use aws_sdk_secretsmanager::config::interceptors::InterceptorContext;
 use aws_sdk_secretsmanager::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::config::{Config, SharedCredentialsProvider};
+use aws_sdk_secretsmanager::config::{Builder as ConfigBuilder, Config, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::retries::ErrorKind;
 use aws_smithy_runtime_api::client::retries::classifiers::{RetryClassifierPriority, RetryReason};
 
 use crate::AwsSettings;
+use crate::error::says_when;
 use crate::name::SecretName;
 
 /// How often a read is tried, the first time included.
@@ -54,20 +55,16 @@ impl Client {
             loader = loader.credentials_provider(credentials);
         }
         let shared = loader.load().await;
-        let mut builder = aws_sdk_secretsmanager::config::Builder::from(&shared);
+        let mut builder = at_place(&shared, settings.endpoint_url.as_deref());
         if let Some(role) = &settings.role_arn {
             let provider = assumed(role, settings.external_id.as_deref(), &shared).await;
             builder = builder.credentials_provider(provider);
-        }
-        // Not in `shared`: a role is assumed at AWS's own place.
-        if let Some(url) = &settings.endpoint_url {
-            builder = builder.endpoint_url(url);
         }
         let reads = RetryConfig::standard().with_max_attempts(READ_ATTEMPTS);
         let reads = builder
             .clone()
             .retry_config(reads)
-            .retry_classifier(ThrottlingIsFinal);
+            .retry_classifier(NobodyAsksTooEarly);
         let writes = builder.retry_config(RetryConfig::disabled());
         Self {
             region: settings.region.clone(),
@@ -108,6 +105,14 @@ impl Client {
     }
 }
 
+/// SECURITY: sets the place in any case. What the environment or a profile names instead of AWS's
+/// own was not held to https or loopback. Not in `shared`: a role is assumed elsewhere.
+fn at_place(shared: &SdkConfig, endpoint_url: Option<&str>) -> ConfigBuilder {
+    let mut builder = ConfigBuilder::from(shared);
+    builder.set_endpoint_url(endpoint_url.map(str::to_owned));
+    builder
+}
+
 async fn assumed(
     role: &str,
     external_id: Option<&str>,
@@ -122,16 +127,16 @@ async fn assumed(
     SharedCredentialsProvider::new(provider.build().await)
 }
 
-/// Asking a throttled vault again only keeps it throttled.
+/// Asking a throttled vault again only keeps it throttled, and who says when to come back means it.
 #[derive(Debug)]
-struct ThrottlingIsFinal;
+struct NobodyAsksTooEarly;
 
-impl ClassifyRetry for ThrottlingIsFinal {
+impl ClassifyRetry for NobodyAsksTooEarly {
     fn classify_retry(&self, _: &InterceptorContext) -> RetryAction {
         RetryAction::NoActionIndicated
     }
 
-    fn classify_retry_v2(&self, _: &InterceptorContext, so_far: &RetryAction) -> RetryAction {
+    fn classify_retry_v2(&self, cx: &InterceptorContext, so_far: &RetryAction) -> RetryAction {
         let is_throttled = matches!(
             so_far,
             RetryAction::RetryIndicated(RetryReason::RetryableError {
@@ -139,19 +144,72 @@ impl ClassifyRetry for ThrottlingIsFinal {
                 ..
             })
         );
-        match is_throttled {
+        match is_throttled || cx.response().is_some_and(says_when) {
             true => RetryAction::RetryForbidden,
             false => RetryAction::NoActionIndicated,
         }
     }
 
     fn name(&self) -> &'static str {
-        "throttling is final"
+        "nobody asks too early"
     }
 
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_after(RetryClassifierPriority::run_after(
             RetryClassifierPriority::transient_error_classifier(),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_config::SdkConfig;
+    use aws_credential_types::Credentials;
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
+    use super::*;
+
+    /// Notes where it should connect to, and does not.
+    #[derive(Clone, Debug, Default)]
+    struct Nowhere(Arc<Mutex<Vec<String>>>);
+
+    impl HttpConnector for Nowhere {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let mut asked = self.0.lock().expect("nobody panics with it");
+            asked.push(request.uri().to_owned());
+            let error = ConnectorError::user("does not connect".into());
+            HttpConnectorFuture::ready(Err(error))
+        }
+    }
+
+    #[tokio::test]
+    async fn secrets_go_nowhere_that_the_settings_do_not_name() {
+        for (endpoint_url, place) in [
+            (None, "https://secretsmanager.eu-central-1.amazonaws.com/"),
+            (Some("https://vpce.example"), "https://vpce.example/"),
+        ] {
+            let nowhere = Nowhere::default();
+            let connector = SharedHttpConnector::new(nowhere.clone());
+            let credentials = Credentials::new("AKIA", "x", None, None, "test");
+            // As `aws_config` makes it of AWS_ENDPOINT_URL, or of a profile's.
+            let shared = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .region(Region::from_static("eu-central-1"))
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .endpoint_url("http://elsewhere.example")
+                .http_client(http_client_fn(move |_, _| connector.clone()))
+                .retry_config(RetryConfig::disabled())
+                .build();
+            let sdk = Sdk::from_conf(at_place(&shared, endpoint_url).build());
+            let answer = sdk.get_secret_value().secret_id("x").send().await;
+            answer.expect_err("there is no connection");
+            assert_eq!(*nowhere.0.lock().expect("nobody panics with it"), [place]);
+        }
     }
 }

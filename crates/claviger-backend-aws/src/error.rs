@@ -1,8 +1,9 @@
 //! From what AWS answers, or does not, to a reason: one table, by code and never by message text.
 //!
-//! A refusal with a code is AWS speaking. Anything else, a bare 503 or 403 of something in between
-//! or a body that cannot be read, says only that AWS was not heard: harmless for a read, but a
-//! write may have been taken.
+//! A refusal with a code that is listed, or with 401 or 403, is AWS speaking. Anything else, a bare
+//! 503 or 403 of something in between, a code nobody has seen or a body that cannot be read, leaves
+//! open what became of the call: a read is as if AWS had not been heard, because a refusal would
+//! purge what is known of the secret; a write may have been taken.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,6 +20,12 @@ const SKEW_MAX: Duration = Duration::from_secs(14 * 60);
 
 /// Longest pause that is passed on to a client.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// The header that says after how many seconds to come back.
+const RETRY_AFTER: &str = "retry-after";
+
+/// AWS's own, in milliseconds.
+const RETRY_AFTER_MILLIS: &str = "x-amz-retry-after";
 
 /// Longest upstream message that is logged, in characters.
 const MESSAGE_LEN_MAX: usize = 400;
@@ -46,7 +53,11 @@ const PLACE: &str =
     "AWS does not take this name or version; write them as the AWS console shows them";
 const UNLISTED: &str = "AWS refused the request; the log has its code";
 
-/// What an answer with this code comes to, and the remedy where a reason has several.
+/// What is known of a call that nobody confirmed or refused.
+const OPEN: (Reason, &str) = (Reason::WriteOutcomeUnknown, "");
+
+/// What an answer with this code comes to for a write, and the remedy where a reason has several. A
+/// read is the same, but `VAULT_UNREACHABLE` where a write is left open.
 type Row = (&'static str, Reason, &'static str);
 
 /// Recorded from AWS, or from tests that were validated against it.
@@ -72,6 +83,7 @@ const RECORDED: &[Row] = &[
 /// Unrecorded: as the SDK's model, or AWS's list of common errors, has them.
 const UNRECORDED: &[Row] = &[
     ("AccessDenied", Reason::VaultAccessDenied, POLICY),
+    ("BandwidthLimitExceeded", Reason::VaultUnreachable, ""),
     ("DecryptionFailure", Reason::VaultAccessDenied, KEY),
     ("DecryptionFailureException", Reason::VaultAccessDenied, KEY),
     ("EncryptionFailure", Reason::VaultAccessDenied, KEY),
@@ -86,13 +98,6 @@ const UNRECORDED: &[Row] = &[
         "IncompleteSignature",
         Reason::VaultCredentialsRejected,
         SIGNATURE,
-    ),
-    ("InternalFailure", Reason::VaultUnreachable, ""),
-    ("InternalServiceError", Reason::VaultUnreachable, ""),
-    (
-        "InternalServiceErrorException",
-        Reason::VaultUnreachable,
-        "",
     ),
     (
         "InvalidClientTokenId",
@@ -114,24 +119,38 @@ const UNRECORDED: &[Row] = &[
         Reason::VaultCredentialsRejected,
         NOT_LOADED,
     ),
+    ("NotAuthorized", Reason::VaultAccessDenied, POLICY),
+    ("PriorRequestNotComplete", Reason::VaultUnreachable, ""),
+    (
+        "ProvisionedThroughputExceededException",
+        Reason::VaultUnreachable,
+        "",
+    ),
     ("RequestExpired", Reason::VaultCredentialsRejected, CLOCK),
     ("RequestLimitExceeded", Reason::VaultUnreachable, ""),
+    ("RequestThrottled", Reason::VaultUnreachable, ""),
+    ("RequestThrottledException", Reason::VaultUnreachable, ""),
     (
         "RequestTimeTooSkewed",
         Reason::VaultCredentialsRejected,
         CLOCK,
     ),
-    ("ServiceUnavailable", Reason::VaultUnreachable, ""),
-    ("ServiceUnavailableException", Reason::VaultUnreachable, ""),
     (
         "SignatureDoesNotMatch",
         Reason::VaultCredentialsRejected,
         SIGNATURE,
     ),
     ("SlowDown", Reason::VaultUnreachable, ""),
+    ("ThrottledException", Reason::VaultUnreachable, ""),
     ("Throttling", Reason::VaultUnreachable, ""),
     ("ThrottlingException", Reason::VaultUnreachable, ""),
     ("TooManyRequestsException", Reason::VaultUnreachable, ""),
+    (
+        "TransactionInProgressException",
+        Reason::VaultUnreachable,
+        "",
+    ),
+    ("ValidationError", Reason::LocationInvalid, PLACE),
 ];
 
 /// A call that brought no usable answer. Its text is for logs only.
@@ -209,25 +228,26 @@ impl Failure {
 
     /// What a call that changes nothing comes to.
     pub(crate) fn into_read_error(self) -> Error {
-        let (reason, remedy) = match &self {
-            Self::Answered(answer) => answer.verdict().unwrap_or((Reason::VaultUnreachable, "")),
-            Self::Credentials { reason, remedy, .. } => (*reason, *remedy),
-            Self::Lost(_) | Self::NotSent(_) => (Reason::VaultUnreachable, ""),
+        let (reason, remedy) = match self.verdict() {
+            (Reason::WriteOutcomeUnknown, _) => (Reason::VaultUnreachable, ""),
+            verdict => verdict,
         };
         self.into_error(reason, remedy)
     }
 
     /// What a call that stores a value comes to: refused only if AWS itself said so.
     pub(crate) fn into_write_error(self) -> Error {
-        let unknown = (Reason::WriteOutcomeUnknown, "");
-        let (reason, remedy) = match &self {
-            Self::Answered(answer) if answer.status >= 500 => unknown,
-            Self::Answered(answer) => answer.verdict().unwrap_or(unknown),
-            Self::Credentials { reason, remedy, .. } => (*reason, *remedy),
-            Self::Lost(_) => unknown,
-            Self::NotSent(_) => (Reason::VaultUnreachable, ""),
-        };
+        let (reason, remedy) = self.verdict();
         self.into_error(reason, remedy)
+    }
+
+    fn verdict(&self) -> (Reason, &'static str) {
+        match self {
+            Self::Answered(answer) => answer.verdict(),
+            Self::Credentials { reason, remedy, .. } => (*reason, *remedy),
+            Self::Lost(_) => OPEN,
+            Self::NotSent(_) => (Reason::VaultUnreachable, ""),
+        }
     }
 
     fn into_error(self, reason: Reason, remedy: &'static str) -> Error {
@@ -269,9 +289,7 @@ impl Answer {
             code,
             message: message.filter(|_| is_quotable).map(plain),
             request_id: header("x-amzn-requestid").map(plain),
-            retry_after: header("retry-after")
-                .and_then(|text| text.parse().ok())
-                .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
+            retry_after: retry_after(response),
             skew: date.map(|date| match now.duration_since(date) {
                 Ok(behind) => behind,
                 Err(ahead) => ahead.duration(),
@@ -279,17 +297,19 @@ impl Answer {
         }
     }
 
-    /// The row of the code; `None` if it was not AWS that refused.
-    fn verdict(&self) -> Option<(Reason, &'static str)> {
-        let code = self.code.as_deref()?;
+    fn verdict(&self) -> (Reason, &'static str) {
+        let Some(code) = self.code.as_deref() else {
+            return OPEN;
+        };
         let mut rows = RECORDED.iter().chain(UNRECORDED);
-        match rows.find(|(listed, _, _)| *listed == code) {
-            Some((_, reason, SIGNATURE)) => Some((*reason, self.signature_remedy())),
-            Some((_, reason, remedy)) => Some((*reason, *remedy)),
-            None if (400..500).contains(&self.status) => {
-                Some((Reason::VaultAccessDenied, UNLISTED))
-            }
-            None => None,
+        let row = rows.find(|(listed, _, _)| *listed == code);
+        match (self.status, row) {
+            (429, _) => (Reason::VaultUnreachable, ""),
+            (408 | 500.., _) => OPEN,
+            (_, Some((_, reason, SIGNATURE))) => (*reason, self.signature_remedy()),
+            (_, Some((_, reason, remedy))) => (*reason, *remedy),
+            (401 | 403, None) => (Reason::VaultAccessDenied, UNLISTED),
+            (_, None) => OPEN,
         }
     }
 
@@ -325,6 +345,22 @@ impl fmt::Display for Failure {
 }
 
 impl StdError for Failure {}
+
+/// Whether the answer says when to come back; then nobody asks earlier.
+pub(crate) fn says_when(response: &HttpResponse) -> bool {
+    let headers = response.headers();
+    headers.contains_key(RETRY_AFTER) || headers.contains_key(RETRY_AFTER_MILLIS)
+}
+
+/// When to come back. A date instead of a pause is left to the client's own patience.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let number = |name| response.headers().get(name)?.parse().ok();
+    let after = match number(RETRY_AFTER) {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => Duration::from_millis(number(RETRY_AFTER_MILLIS)?),
+    };
+    Some(after.min(RETRY_AFTER_MAX))
+}
 
 /// The first error of this type in a chain.
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
@@ -382,6 +418,25 @@ mod tests {
                     | Reason::VaultCredentialsRejected
             );
             assert_eq!(!remedy.is_empty(), has_one, "{code}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_are_late_are_not_wrong_ones() {
+        let late = CredentialsError::provider_timed_out(Duration::from_secs(5));
+        let late = Failure::of_credentials(&late).into_write_error();
+        assert_eq!(late.reason(), Reason::VaultUnreachable);
+        for (error, remedy) in [
+            (CredentialsError::not_loaded("none"), NOT_LOADED),
+            (CredentialsError::invalid_configuration("half"), NOT_LOADED),
+            (CredentialsError::provider_error("refused"), PROVIDER),
+            (CredentialsError::unhandled("panicked"), PROVIDER),
+        ] {
+            for failure in [Failure::into_read_error, Failure::into_write_error] {
+                let error = failure(Failure::of_credentials(&error));
+                assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
+                assert_eq!(error.detail(Detail::Remedy), Some(remedy));
+            }
         }
     }
 

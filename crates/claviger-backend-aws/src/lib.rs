@@ -6,7 +6,7 @@
 //! them. Writes create a secret or a version of it and touch nothing else but one tag that says
 //! which definition of which store it belongs to.
 //!
-//! `backend` keeps the contract, `client` is the connection, `error` the one table from what AWS
+//! `backend` keeps the contract, with `write` for the steps of a write; `client` is the connection, `error` the one table from what AWS
 //! answers to a reason. Properties of a document are the broker's work; rotation, policies and
 //! deletion stay the console's.
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod error;
 mod name;
 mod settings;
 mod shapes;
+mod write;
 
 pub use backend::Aws;
 pub use settings::{AwsSettings, SettingsProblem};

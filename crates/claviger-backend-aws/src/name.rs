@@ -29,7 +29,14 @@ const OTHER_REGION: NameWarning = NameWarning {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SecretName<'a> {
     text: &'a str,
-    region: Option<&'a str>,
+    place: Option<Place<'a>>,
+}
+
+/// Where an ARN leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Place<'a> {
+    region: &'a str,
+    account: &'a str,
 }
 
 impl<'a> SecretName<'a> {
@@ -39,7 +46,7 @@ impl<'a> SecretName<'a> {
         if text.starts_with("arn:") {
             return Ok(Self {
                 text,
-                region: Some(region_of(text)?),
+                place: Some(place_of(text)?),
             });
         }
         if text.is_empty() || text.len() > NAME_LEN_MAX {
@@ -50,7 +57,7 @@ impl<'a> SecretName<'a> {
                 "has a character that AWS does not take; use only 0-9 A-Z a-z / _ + = . @ ! -",
             ));
         }
-        Ok(Self { text, region: None })
+        Ok(Self { text, place: None })
     }
 
     pub(crate) fn as_str(self) -> &'a str {
@@ -59,34 +66,38 @@ impl<'a> SecretName<'a> {
 
     /// Whether this is the ARN of the secret that AWS found by it; a plain name is always right.
     pub(crate) fn is_of(self, arn: Option<&str>) -> bool {
-        self.region.is_none() || arn == Some(self.text)
+        self.place.is_none() || arn == Some(self.text)
     }
 
     /// The region of an ARN.
     pub(crate) fn region(self) -> Option<&'a str> {
-        self.region
+        self.place.map(|place| place.region)
     }
 
-    /// Its plain name, that of an ARN included: without the hyphen and six characters that AWS
-    /// added.
-    pub(crate) fn plain(self) -> &'a str {
-        if self.region.is_none() {
-            return self.text;
+    /// Its plain name in a vault of this region and account: that of an ARN without the hyphen and
+    /// six characters that AWS added, and only if it leads there. The same name is another secret
+    /// elsewhere.
+    pub(crate) fn plain(self, region: &str, account: Option<&str>) -> Option<&'a str> {
+        let Some(place) = self.place else {
+            return Some(self.text);
+        };
+        if place.region != region || Some(place.account) != account {
+            return None;
         }
-        let name = self.text.rsplit(':').next().unwrap_or(self.text);
-        name.rsplit_once('-').map_or(name, |(plain, _)| plain)
+        let (_, name) = self.text.rsplit_once(':')?;
+        name.rsplit_once('-').map(|(plain, _)| plain)
     }
 
     /// What may not be meant, in a vault of this region.
     pub(crate) fn warning(self, vault_region: &str) -> Option<NameWarning> {
-        match self.region {
+        match self.region() {
             Some(region) => (region != vault_region).then_some(OTHER_REGION),
             None => has_arn_end(self.text).then_some(LOOKS_PARTIAL),
         }
     }
 }
 
-fn region_of(arn: &str) -> Result<&str> {
+fn place_of(arn: &str) -> Result<Place<'_>> {
     let parts: Vec<&str> = arn.split(':').collect();
     let [
         _,
@@ -114,7 +125,7 @@ fn region_of(arn: &str) -> Result<&str> {
              or use the secret's plain name",
         ));
     }
-    Ok(region)
+    Ok(Place { region, account })
 }
 
 /// Whether it ends in a hyphen and six characters, after something.
@@ -153,14 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_name_is_the_one_inside_an_arn() {
-        for (text, plain) in [
-            (ARN, "prod/stripe"),
-            ("prod/stripe", "prod/stripe"),
-            ("prod-stripe", "prod-stripe"),
+    fn the_plain_name_is_the_one_inside_an_arn_of_the_vault_s_own_place() {
+        let (region, account) = ("eu-west-1", Some("123456789012"));
+        for (text, region, account, plain) in [
+            (ARN, region, account, Some("prod/stripe")),
+            (ARN, region, None, None),
+            (ARN, region, Some("210987654321"), None),
+            (ARN, "us-east-1", account, None),
+            ("prod/stripe", region, None, Some("prod/stripe")),
+            ("prod-stripe", region, account, Some("prod-stripe")),
         ] {
             let name = SecretName::parse(text).expect("valid");
-            assert_eq!(name.plain(), plain, "{text}");
+            assert_eq!(name.plain(region, account), plain, "{text} {account:?}");
         }
     }
 

@@ -31,6 +31,8 @@ const DIRECTIONS: &[&str] = &[
 pub struct AwsSettings {
     /// Where the secrets are, `eu-central-1` for example.
     pub region: String,
+    /// The account that the secrets are in: an ARN of it and of `region` counts as the name in it.
+    pub account_id: Option<String>,
     /// Another place to call than the region's own, for emulators and private endpoints.
     pub endpoint_url: Option<String>,
     /// The profile of the shared configuration files that has the credentials.
@@ -63,6 +65,11 @@ impl AwsSettings {
                 "region",
                 !is_region(&self.region),
                 "is not the name of an AWS region; write it as in eu-central-1",
+            ),
+            (
+                "account_id",
+                self.account_id.as_deref().is_some_and(|id| !is_account(id)),
+                "is not the id of an AWS account; write its 12 digits in quotes",
             ),
             (
                 "endpoint_url",
@@ -193,6 +200,7 @@ mod tests {
     fn settings_that_work_have_no_problem() {
         assert_eq!(keys(|_| ()), [""; 0]);
         let whole = keys(|settings| {
+            settings.account_id = Some("001234567890".to_owned());
             settings.endpoint_url = Some("https://vpce-1.example:8443/".to_owned());
             settings.role_arn = Some("arn:aws-us-gov:iam::123456789012:role/a/b".to_owned());
             settings.external_id = Some("id".to_owned());
@@ -242,6 +250,20 @@ mod tests {
         ] {
             let found = keys(|settings| settings.endpoint_url = Some(url.to_owned()));
             assert_eq!(found.is_empty(), is_safe, "{url}");
+        }
+    }
+
+    #[test]
+    fn account_has_twelve_digits() {
+        for id in [
+            "",
+            "12345678901",
+            "1234567890123",
+            "1234-5678-9012",
+            "١٢٣٤٥٦",
+        ] {
+            let found = keys(|settings| settings.account_id = Some(id.to_owned()));
+            assert_eq!(found, ["account_id"], "{id}");
         }
     }
 

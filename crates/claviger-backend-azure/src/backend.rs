@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::error::Failure;
 use crate::name::{self, SecretName, check_version};
 use crate::shapes::{self, TAG_STORE, VALUE_BYTES_MAX, Version, has_tag, time};
-use crate::write::{check_managed, stored_by};
+use crate::write::{check_managed, only_predecessor, stored_by};
 
 /// Azure's quota of transactions on secrets, 4,000 in ten seconds, per vault and region.
 const CALLS_PER_SECOND: u32 = 400;
@@ -260,6 +260,17 @@ impl Backend for Azure {
         }
         infos.truncate(limit);
         Ok(infos)
+    }
+
+    async fn replaced(
+        &self,
+        _: &CallContext,
+        address: &Address,
+        version: &Id,
+    ) -> Result<Option<Id>> {
+        let versions = self.all_versions(address).await?;
+        let found = versions.iter().find(|one| one.id == *version);
+        Ok(found.and_then(|found| only_predecessor(&versions, found)))
     }
 
     async fn set_state(

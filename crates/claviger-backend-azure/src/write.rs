@@ -277,7 +277,7 @@ pub(crate) fn stored_by(versions: &[Version], write_id: Uid) -> Option<&Version>
 }
 
 /// The version that was the latest before this one, if its second tells it from all others.
-fn only_predecessor(versions: &[Version], version: &Version) -> Option<Id> {
+pub(crate) fn only_predecessor(versions: &[Version], version: &Version) -> Option<Id> {
     let others = versions.iter().filter(|other| other.id != version.id);
     let mut earlier = others.filter(|other| other.created <= version.created);
     let newest = earlier.next()?;

@@ -45,9 +45,20 @@ impl Allow {
 
     /// Whether definitions of this project may point at the secret of this name.
     pub fn allows(&self, project: &Id, secret: &str) -> bool {
-        self.0.iter().any(|rule| {
-            rule.is_for(project) && rule.names.iter().any(|pattern| pattern.matches(secret))
-        })
+        self.patterns(project)
+            .any(|pattern| pattern.matches(secret))
+    }
+
+    /// Whether they may point at the secret of this full name. Nothing general says so: only a
+    /// pattern that spells out what comes before the name, and with it region and account.
+    pub fn allows_in_full(&self, project: &Id, arn: &str) -> bool {
+        self.patterns(project)
+            .any(|pattern| pattern.is_arn() && pattern.matches(arn))
+    }
+
+    fn patterns(&self, project: &Id) -> impl Iterator<Item = &NamePattern> {
+        let rules = self.0.iter().filter(move |rule| rule.is_for(project));
+        rules.flat_map(|rule| &rule.names)
     }
 }
 
@@ -105,6 +116,11 @@ impl NamePattern {
             }
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Whether it begins as an ARN does; no `*` can, because an ARN is one segment up to its name.
+    fn is_arn(&self) -> bool {
+        self.0.starts_with("arn:")
     }
 
     /// Whether the name is one of these.
@@ -190,6 +206,43 @@ mod tests {
             let parsed = NamePattern::parse(pattern).expect(pattern);
             assert_eq!(parsed.matches(name), is_match, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn full_name_is_allowed_only_by_a_pattern_that_spells_out_where_it_leads() {
+        let arn = |place: &str| format!("arn:aws:secretsmanager:{place}:secret:pay/stripe-AbCdEf");
+        let (here, there) = (arn("eu-west-1:123456789012"), arn("us-east-1:123456789012"));
+        for (pattern, is_allowed) in [
+            (here.as_str(), true),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pay/*",
+                true,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pay",
+                false,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pay/stripe",
+                false,
+            ),
+            (
+                "arn:aws:secretsmanager:eu-west-1:210987654321:secret:pay/*",
+                false,
+            ),
+            (there.as_str(), false),
+            ("*", false),
+            ("*/*", false),
+            ("*/stripe-AbCdEf", false),
+            ("pay/*", false),
+        ] {
+            let rule = allow("acme", &[pattern]);
+            assert_eq!(rule.allows_in_full(&acme(), &here), is_allowed, "{pattern}");
+            assert!(!rule.allows_in_full(&acme(), "pay/stripe"), "{pattern}");
+            let other = Id::from_static("other");
+            assert!(!rule.allows_in_full(&other, &here), "{pattern}");
+        }
+        assert!(!Allow::everything().allows_in_full(&acme(), &here));
     }
 
     #[test]

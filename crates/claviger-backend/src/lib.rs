@@ -166,7 +166,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What this vault can do; never changes.
     fn capabilities(&self) -> Capabilities;
 
-    /// How many calls per second the vault's provider lets an account make, where it says.
+    /// How many calls per second the vault's provider lets an account make, where it says. Calls of
+    /// the contract are counted, the ones that read: some ask the vault several times, and a
+    /// listing once per page.
     fn calls_per_second(&self) -> Option<u32> {
         None
     }
@@ -179,9 +181,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The name by which rules know a secret that has several, such as the name inside an ARN.
-    fn plain_name<'a>(&self, secret: &'a str) -> &'a str {
-        secret
+    /// The name by which rules know a secret, such as the one inside a full name. `None` if only its
+    /// full name tells which secret it is, because it may lead to another region or account.
+    fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
+        Some(secret)
     }
 
     /// The name that a secret gets which a definition does not name: it tells the definition, and
@@ -216,6 +219,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
                 "pins something that is no version; see ListSecretVersions",
             )),
         }
+    }
+
+    /// Judges a version that a caller names, without asking the vault. Narrower than
+    /// [`check_version`](Self::check_version) where [`read`](Self::read) also understands what is no
+    /// version, such as a label: that is for who writes a location.
+    ///
+    /// # Errors
+    /// `VERSION_NOT_FOUND`.
+    fn check_caller_version(&self, _version: &Id) -> Result<()> {
+        Ok(())
     }
 
     /// Reads a version, or what else the vault knows one by; `None` is the latest, and asked only
@@ -286,6 +299,21 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         after: Option<&Id>,
         limit: usize,
     ) -> Result<Vec<VersionInfo>>;
+
+    /// The version that was the latest before this one, for who has to settle a write long after it.
+    /// `None` if there was none, or if the vault's times do not tell.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn replaced(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: &Id,
+    ) -> Result<Option<Id>> {
+        let mut older = self.versions(cx, address, Some(version), 1).await?;
+        Ok(older.pop().map(|older| older.version))
+    }
 
     /// Enables, disables or destroys a version; doing it again changes nothing.
     ///

@@ -15,6 +15,11 @@ use crate::{
     VersionInfo, VersionState, Write, Written,
 };
 
+/// What is said of a full name that no rule spells out.
+const FULL_NAME: &str = "is an ARN of another region or account than the vault's, as far as its \
+    settings say: ask whoever runs the daemon to set account_id there if it is of the vault's own \
+    region and account, or else to put the ARN itself into allow";
+
 /// All configured vaults, by id.
 #[derive(Clone, Debug, Default)]
 pub struct Vaults(BTreeMap<Id, Arc<Vault>>);
@@ -144,16 +149,37 @@ impl Vault {
         checked.map_err(|error| error.with(Detail::Vault, &self.id))
     }
 
-    /// Checks that definitions of this project may point at this secret. A secret's full name
-    /// counts as its plain one.
+    /// See [`Backend::check_caller_version`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_caller_version(&self, version: &Id) -> Result<()> {
+        let checked = self.backend.check_caller_version(version);
+        checked.map_err(|error| error.with(Detail::Vault, &self.id))
+    }
+
+    /// See [`Backend::plain_name`].
+    pub fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
+        self.backend.plain_name(secret)
+    }
+
+    /// Checks that definitions of this project may point at this secret: by its plain name, or by
+    /// its full one where a rule spells that out.
     ///
     /// # Errors
     /// `LOCATION_NOT_ALLOWED` with the remedy.
     pub fn check_allowed(&self, project: &Id, secret: &str) -> Result<()> {
-        match self.allow.allows(project, self.backend.plain_name(secret)) {
-            true => Ok(()),
-            false => Err(Error::new(Reason::LocationNotAllowed).with(Detail::Vault, &self.id)),
+        let plain = self.plain_name(secret);
+        if plain.is_some_and(|name| self.allow.allows(project, name))
+            || self.allow.allows_in_full(project, secret)
+        {
+            return Ok(());
         }
+        let error = Error::new(Reason::LocationNotAllowed).with(Detail::Vault, &self.id);
+        Err(match plain {
+            Some(_) => error,
+            None => error.violation("location.secret", FULL_NAME),
+        })
     }
 
     /// See [`Backend::check`].
@@ -241,6 +267,20 @@ impl Vault {
         self.within(Reason::VaultUnreachable, versions).await
     }
 
+    /// See [`Backend::replaced`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn replaced(
+        &self,
+        cx: &CallContext,
+        address: &Address,
+        version: &Id,
+    ) -> Result<Option<Id>> {
+        let replaced = self.backend.replaced(cx, address, version);
+        self.within(Reason::VaultUnreachable, replaced).await
+    }
+
     /// See [`Backend::set_state`].
     ///
     /// # Errors
@@ -324,6 +364,9 @@ mod tests {
                 destroy_version: false,
                 value_bytes_max: 1,
             }
+        }
+        fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
+            (!secret.starts_with("arn:")).then_some(secret)
         }
         async fn check(&self, _: &CallContext) -> Result<()> {
             std::future::pending().await
@@ -431,6 +474,23 @@ mod tests {
             "this project may not use stripe in vault quiet; ask whoever runs the daemon to add it \
              to vaults.quiet.allow"
         );
+    }
+
+    #[test]
+    fn a_full_name_of_elsewhere_is_allowed_only_where_a_rule_spells_it_out() {
+        let (acme, arn) = (Id::from_static("acme"), "arn:there:acme/stripe-AbCdEf");
+        for (pattern, is_allowed) in [("*", false), ("acme/*", false), ("arn:there:acme/*", true)] {
+            let rule = Allow::parse_rule("acme", &[pattern.to_owned()]).expect("valid");
+            let mut vault = silent().0;
+            vault.allow = Allow::new(vec![rule]);
+            let checked = vault.check_allowed(&acme, arn);
+            assert_eq!(checked.is_ok(), is_allowed, "{pattern}");
+            let remedy = checked.err().map(|error| error.to_string());
+            assert!(
+                remedy.is_none_or(|text| text.contains("account_id")),
+                "{pattern}"
+            );
+        }
     }
 
     #[test]

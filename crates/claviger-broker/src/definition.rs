@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use claviger_backend::{Address, NameWarning, Vault, Vaults};
 use claviger_core::{
-    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid,
+    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid, VersionName,
 };
 use claviger_store::Record;
 use serde::{Deserialize, Serialize};
@@ -124,17 +124,24 @@ impl Route {
         project: &Project,
         vaults: &Vaults,
     ) -> Result<Self> {
-        let vault = Arc::clone(vaults.find(&place.vault)?);
+        // Which vaults there are is nothing for who only reads.
+        let vault = vaults.find(&place.vault).map_err(|_| {
+            Error::new(Reason::VaultUnknown)
+                .with(Detail::Vault, &place.vault)
+                .with(Detail::Vaults, "see ListVaults")
+        })?;
+        let vault = Arc::clone(vault);
         // Again at every use: the project's default vault may be another one since the put, and
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;
+        let secret = place.spelled(location);
         vault
-            .check_allowed(project.name.id(), &place.secret)
+            .check_allowed(project.name.id(), secret)
             .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
         Ok(Self {
             address: Address {
                 owner,
-                secret: place.secret.clone(),
+                secret: secret.to_owned(),
             },
             property: location.property.clone(),
             pin: location.version.clone(),
@@ -216,6 +223,10 @@ impl Definition {
                 "version",
                 "is another one than the definition pins; leave it out",
             ));
+        }
+        if let Some(version) = version {
+            let checked = route.vault.check_caller_version(version);
+            checked.map_err(|error| error.with(Detail::Resource, named(&self.name, version)))?;
         }
         route.version = match version {
             Some(version) => Some(version.to_string()),
@@ -412,10 +423,11 @@ impl Content {
                 .map_err(|error| error.at(vault_field))?;
             check_coordinates(location, field, vault)?;
             // First: a name that cannot be is not one to be allowed.
-            warnings.extend(vault.check_name(&place.secret).map_err(|e| e.at(field))?);
+            let secret = place.spelled(location);
+            warnings.extend(vault.check_name(secret).map_err(|e| e.at(field))?);
             vault
-                .check_allowed(project.name.id(), &place.secret)
-                .map_err(|e| e.with(Detail::Secret, Coordinate(&place.secret)).at(field))?;
+                .check_allowed(project.name.id(), secret)
+                .map_err(|e| e.with(Detail::Secret, Coordinate(secret)).at(field))?;
         }
         warnings.dedup();
         Ok(warnings)
@@ -477,9 +489,10 @@ fn check_coordinates(location: &Location, field: &'static str, vault: &Vault) ->
     }
 }
 
+fn named(name: &DefinitionName, version: &Id) -> VersionName {
+    VersionName::new(name.clone(), version.clone())
+}
+
 pub(crate) fn not_found(name: &DefinitionName) -> Error {
     Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name)
 }
-
-#[cfg(test)]
-mod tests;

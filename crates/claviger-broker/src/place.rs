@@ -70,12 +70,19 @@ pub struct Location {
     pub version: Option<String>,
 }
 
-/// A vault and a secret in it: shared by all environments that resolve to it.
+/// A vault and the plain name of a secret in it: shared by all environments that resolve to it.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct Place {
     pub(crate) vault: Id,
     pub(crate) secret: String,
+}
+
+impl Place {
+    /// The name that the vault is asked for: as the location spells it.
+    pub(crate) fn spelled<'a>(&'a self, location: &'a Location) -> &'a str {
+        location.secret.as_deref().unwrap_or(&self.secret)
+    }
 }
 
 impl From<Place> for String {
@@ -122,10 +129,18 @@ impl Defaults<'_> {
             None => self.project.vault_for(environment),
         };
         let secret = match &location.secret {
-            Some(secret) => secret.clone(),
+            Some(secret) => self.plain(&vault, secret).to_owned(),
             None => self.secret_in(&vault),
         };
         Ok(Place { vault, secret })
+    }
+
+    /// One secret is one place, whichever of its names a location uses: else two spellings would
+    /// have two fences, and who may write in one environment could write what another one reads.
+    fn plain<'a>(&self, vault: &Id, secret: &'a str) -> &'a str {
+        let vault = self.vaults.find(vault).ok();
+        let plain = vault.and_then(|vault| vault.plain_name(secret));
+        plain.unwrap_or(secret)
     }
 
     /// The name that a value of the definition gets in a vault: in one that others use too the end
@@ -135,9 +150,7 @@ impl Defaults<'_> {
         if vault.as_str() == crate::vaults::MANAGED {
             return id.to_string();
         }
-        let hash = claviger_seal::sha256(self.name.to_string().as_bytes());
-        let (start, _) = hash.split_at(5);
-        let hash = claviger_seal::hex(start);
+        let hash = derived_hash(self.name);
         let project = self.project.name.id().as_str();
         match self.vaults.find(vault) {
             Ok(vault) => vault.derived_name(project, id.as_str(), &hash),
@@ -146,3 +159,13 @@ impl Defaults<'_> {
         }
     }
 }
+
+/// The end of every derived name: ten digits that no change of case touches.
+fn derived_hash(name: &DefinitionName) -> String {
+    let hash = claviger_seal::sha256(name.to_string().as_bytes());
+    let (start, _) = hash.split_at(5);
+    claviger_seal::hex(start)
+}
+
+#[cfg(test)]
+mod tests;

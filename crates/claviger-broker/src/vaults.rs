@@ -204,7 +204,7 @@ impl Broker {
         };
         Ok(CheckReport {
             vault: place.place.vault,
-            secret: place.place.secret,
+            secret: place.address.secret,
             property: place.property,
             pin: place.pin,
             environment: environment.cloned(),

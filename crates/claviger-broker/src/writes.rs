@@ -431,11 +431,10 @@ impl Broker {
         let landed = match &version {
             None => None,
             Some(version) => {
-                let older = match &pending.base {
+                let replaced = match &pending.base {
                     None => None,
-                    Some(_) => vault.versions(cx, &address, Some(version), 1).await?.pop(),
+                    Some(_) => vault.replaced(cx, &address, version).await?,
                 };
-                let replaced = older.map(|older| older.version);
                 Some(Landed::of(
                     version,
                     pending.base.as_ref(),

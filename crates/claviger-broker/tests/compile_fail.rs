@@ -85,6 +85,8 @@ fn sources(dir: &Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(dir).expect("a directory");
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.expect("an entry").path())
+        // Folders hold the tests of the file of their name.
+        .filter(|path| path.is_file())
         .collect();
     files.sort();
     let named = |path: &PathBuf| {

@@ -8,8 +8,12 @@
     reason = "a global allocator cannot be written without it; nothing else in here may use it"
 )]
 
+#[cfg(feature = "count")]
+mod count;
 mod harden;
 
+#[cfg(feature = "count")]
+pub use count::live_bytes;
 pub use harden::harden;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -47,12 +51,18 @@ impl Default for ZeroOnFree {
 unsafe impl<A: GlobalAlloc> GlobalAlloc for ZeroOnFree<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: our caller keeps the contract of `alloc`, which is passed on unchanged.
-        unsafe { self.inner.alloc(layout) }
+        let block = unsafe { self.inner.alloc(layout) };
+        #[cfg(feature = "count")]
+        count::allocated(block, layout);
+        block
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: our caller keeps the contract of `alloc_zeroed`, which is passed on unchanged.
-        unsafe { self.inner.alloc_zeroed(layout) }
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        #[cfg(feature = "count")]
+        count::allocated(block, layout);
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -61,6 +71,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for ZeroOnFree<A> {
         unsafe { libc::explicit_bzero(block.cast(), layout.size()) };
         // SAFETY: `block` came from `inner` with this very layout, and is freed once.
         unsafe { self.inner.dealloc(block, layout) };
+        #[cfg(feature = "count")]
+        count::freed(layout);
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Stop> {
             .map_err(|error| Stop::failed(format!("services cannot be built: {error}")))?;
 
         let stop = stop_signal()?;
-        let upkeep = Upkeep::start(&broker, health, vault_health, stop.clone());
+        let upkeep = Upkeep::start(&broker, health, &vault_health, stop.clone());
         ready::announce(config, address, admin_address);
         let tcp = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         tracing::info!(socket = %config.socket.display(), tcp, "serving");

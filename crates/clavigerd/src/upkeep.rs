@@ -30,7 +30,7 @@ impl Upkeep {
     pub(crate) fn start(
         broker: &Arc<Broker>,
         health: HealthReporter,
-        vault_health: HealthReporter,
+        vault_health: &HealthReporter,
         stopping: CancellationToken,
     ) -> Self {
         let upkeep = Self {

@@ -24,6 +24,9 @@ use crate::moto::{AwsConsole, CREDENTIALS, Moto};
 /// Where to make secrets; whoever sets it means it.
 const REGION: &str = "CLAVIGER_LIVE_AWS_REGION";
 
+/// An emulator instead of AWS.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+
 /// What the names of all runs begin with, so that a policy can be written for them.
 const PREFIX: &str = "claviger-live";
 
@@ -237,17 +240,23 @@ async fn is_gone(sdk: &Client, name: &str) -> bool {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment rule is the daemon's; this is how somebody opts in"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 #[tokio::test]
 #[ignore = "makes secrets in an AWS account: deploy/live/aws.sh REGION"]
 async fn a_real_account_keeps_the_contract() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the environment rule is the daemon's; this is how somebody opts in"
-    )]
-    let region = std::env::var(REGION);
-    let region = region.unwrap_or_else(|_| panic!("{REGION} is not set: use deploy/live/aws.sh"));
+    let region = variable(REGION);
+    let region = region.unwrap_or_else(|| panic!("{REGION} is not set: use deploy/live/aws.sh"));
     let settings = AwsSettings {
         region: region.clone(),
+        // Claviger itself goes where its settings say, the test's console where the SDK is told.
+        endpoint_url: variable(ENDPOINT),
         ..AwsSettings::default()
     };
     assert_eq!(settings.problems(), []);
@@ -291,10 +300,7 @@ fn run_live(moto: &Moto, region: Option<&str>) -> (bool, String) {
             "--exact",
             "live::a_real_account_keeps_the_contract",
         ])
-        .env(
-            "AWS_ENDPOINT_URL",
-            moto.settings().endpoint_url.expect("set"),
-        )
+        .env(ENDPOINT, moto.settings().endpoint_url.expect("set"))
         .env("AWS_ACCESS_KEY_ID", key_id)
         .env("AWS_SECRET_ACCESS_KEY", secret)
         .env_remove("AWS_SESSION_TOKEN")

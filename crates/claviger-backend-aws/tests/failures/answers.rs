@@ -3,8 +3,6 @@
 //! Codes, statuses and the shape of bodies are recorded where the row says so; the texts are ours, so
 //! that they can be searched for.
 
-use std::time::Duration;
-
 use claviger_backend::Backend;
 use claviger_core::{Detail, Id, Reason};
 
@@ -155,11 +153,46 @@ const UNRECORDED: &[Row] = &[
         "",
     ),
     (
-        400,
+        401,
         "SomethingNewException",
         Reason::VaultAccessDenied,
         Reason::VaultAccessDenied,
         "log",
+    ),
+    (
+        403,
+        "SomethingNewException",
+        Reason::VaultAccessDenied,
+        Reason::VaultAccessDenied,
+        "log",
+    ),
+    (
+        400,
+        "SomethingNewException",
+        Reason::VaultUnreachable,
+        Reason::WriteOutcomeUnknown,
+        "",
+    ),
+    (
+        400,
+        "InternalServiceError",
+        Reason::VaultUnreachable,
+        Reason::WriteOutcomeUnknown,
+        "",
+    ),
+    (
+        400,
+        "ServiceUnavailable",
+        Reason::VaultUnreachable,
+        Reason::WriteOutcomeUnknown,
+        "",
+    ),
+    (
+        500,
+        "AccessDeniedException",
+        Reason::VaultUnreachable,
+        Reason::WriteOutcomeUnknown,
+        "",
     ),
     (
         500,
@@ -247,36 +280,6 @@ async fn who_is_not_aws_says_only_that_aws_was_not_heard() {
             "{status} {body}"
         );
         assert_eq!(stub.count("PutSecretValue"), 1, "{status} {body}");
-    }
-}
-
-#[tokio::test]
-async fn reads_are_tried_twice_only_where_it_may_help() {
-    for (status, code, reads) in [
-        (400, "ThrottlingException", 1),
-        (429, "TooManyRequestsException", 1),
-        (503, "SlowDown", 1),
-        (400, "AccessDeniedException", 1),
-        (400, "ExpiredTokenException", 1),
-        (400, "DecryptionFailure", 1),
-        (500, "InternalServiceError", 2),
-        (503, "", 2),
-    ] {
-        let stub = Stub::start(script(&Reply::error(status, code, MESSAGE)));
-        let aws = aws(&stub, LONG).await;
-        read_fails(&aws, None).await;
-        assert_eq!(stub.count("GetSecretValue"), reads, "{status} {code}");
-    }
-}
-
-#[tokio::test]
-async fn throttling_says_when_to_come_back() {
-    for (header, delay) in [("Retry-After: 7", 7), ("Retry-After: 86400", 60)] {
-        let reply = Reply::error(400, "ThrottlingException", MESSAGE).header(header);
-        let stub = Stub::start(script(&reply));
-        let error = read_fails(&aws(&stub, LONG).await, None).await;
-        assert_eq!(error.retry_delay(), Some(Duration::from_secs(delay)));
-        assert_eq!(stub.count("GetSecretValue"), 1);
     }
 }
 
@@ -401,16 +404,20 @@ async fn nothing_is_written_where_the_mark_cannot_be_set() {
 }
 
 #[tokio::test]
-async fn vault_is_well_for_who_may_not_list_and_not_for_who_is_unknown() {
+async fn vault_is_well_for_who_may_not_describe_and_not_for_who_is_unknown() {
     let stub = Stub::start(vec![(
-        "ListSecrets",
+        "DescribeSecret",
         vec![
+            Reply::json(200, DESCRIBED),
+            Reply::error(400, "ResourceNotFoundException", MESSAGE),
             Reply::error(400, "AccessDeniedException", MESSAGE),
             Reply::error(400, "ExpiredTokenException", MESSAGE),
         ],
     )]);
     let aws = aws(&stub, LONG).await;
-    aws.check(&cx()).await.expect("the credentials are taken");
+    for _ in 0..3 {
+        aws.check(&cx()).await.expect("the credentials are taken");
+    }
     let error = aws.check(&cx()).await.expect_err("expired");
     assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
 }

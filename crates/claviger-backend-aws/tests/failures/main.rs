@@ -1,9 +1,16 @@
-//! What becomes of every failure of AWS: recorded answers, and those no emulator gives.
+//! What becomes of every failure of AWS: recorded answers, and those no emulator gives. And what AWS
+//! is asked.
 
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod stub;
+#[cfg(test)]
+mod throttling;
 #[cfg(test)]
 mod transport;
 
@@ -45,19 +52,25 @@ mod support {
         }
     }
 
-    fn address() -> Address {
+    pub(crate) fn address(secret: &str) -> Address {
         Address {
             owner: Uid::random(),
-            secret: "acme/stripe".to_owned(),
+            secret: secret.to_owned(),
         }
     }
 
     pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {
-        let error = aws.read(&cx(), &address(), version.map(Id::as_str)).await;
+        let error = aws
+            .read(&cx(), &address("acme/stripe"), version.map(Id::as_str))
+            .await;
         safe(error.expect_err("the read fails"))
     }
 
     pub(crate) async fn write_fails(aws: &Aws) -> Error {
+        write_fails_at(aws, "acme/stripe").await
+    }
+
+    pub(crate) async fn write_fails_at(aws: &Aws, secret: &str) -> Error {
         let value = SecretBytes::new(VALUE.into());
         let write = Write {
             write_id: Uid::random(),
@@ -65,7 +78,7 @@ mod support {
             format: Format::Text,
             adopt: true,
         };
-        let error = aws.write(&cx(), &address(), &write).await;
+        let error = aws.write(&cx(), &address(secret), &write).await;
         safe(error.expect_err("the write fails"))
     }
 

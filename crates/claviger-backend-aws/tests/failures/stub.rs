@@ -1,5 +1,5 @@
 //! A stand-in for AWS, and ours: it plays answers that moto cannot give, from recordings where there
-//! are some, and counts what it was asked.
+//! are some, and remembers what it was asked.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -49,10 +49,17 @@ impl Reply {
 /// Operation → what to reply; the last one stays.
 type Script = Vec<(&'static str, Vec<Reply>)>;
 
+struct Request {
+    operation: String,
+    body: String,
+    /// The access key it is signed with.
+    key: String,
+}
+
 #[derive(Default)]
 struct State {
     script: Script,
-    asked: Vec<String>,
+    asked: Vec<Request>,
     open: Vec<TcpStream>,
     is_over: bool,
 }
@@ -88,7 +95,24 @@ impl Stub {
     /// How often this operation was asked for.
     pub(crate) fn count(&self, operation: &str) -> usize {
         let state = lock(&self.state);
-        state.asked.iter().filter(|one| *one == operation).count()
+        let asked = state.asked.iter();
+        asked.filter(|one| one.operation == operation).count()
+    }
+
+    /// All that it was asked: operations and bodies.
+    pub(crate) fn asked(&self) -> Vec<(String, String)> {
+        let state = lock(&self.state);
+        let asked = state.asked.iter();
+        asked
+            .map(|request| (request.operation.clone(), request.body.clone()))
+            .collect()
+    }
+
+    /// The access keys by which it was asked.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let state = lock(&self.state);
+        let keys = state.asked.iter().map(|request| request.key.clone());
+        keys.collect()
     }
 }
 
@@ -106,7 +130,11 @@ impl Drop for Stub {
         // Wakes the accept loop.
         TcpStream::connect(&self.address).ok();
         if let Some(accepting) = self.accepting.take() {
-            accepting.join().expect("the stub ended well");
+            let ended = accepting.join();
+            // Of two panics at once nobody would hear.
+            if !thread::panicking() {
+                ended.expect("the stub ended well");
+            }
         }
     }
 }
@@ -133,11 +161,12 @@ fn accept(listener: &TcpListener, state: &Arc<Mutex<State>>) {
 /// Serves requests until either side has enough.
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream.try_clone().expect("cloned"));
-    while let Some(operation) = read_request(&mut reader) {
+    while let Some(request) = read_request(&mut reader) {
         let reply = {
             let mut state = lock(state);
-            state.asked.push(operation.clone());
-            next_reply(&mut state.script, &operation)
+            let reply = next_reply(&mut state.script, &request.operation);
+            state.asked.push(request);
+            reply
         };
         let sent = match reply {
             Reply::Answer(status, headers, body) => {
@@ -175,9 +204,9 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     stream.shutdown(Shutdown::Both).ok();
 }
 
-/// The operation of the next request, with its body read; `None` at the end.
-fn read_request(reader: &mut impl BufRead) -> Option<String> {
-    let mut operation = String::new();
+/// The next request; `None` at the end.
+fn read_request(reader: &mut impl BufRead) -> Option<Request> {
+    let (mut operation, mut key) = (String::new(), String::new());
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -197,13 +226,21 @@ fn read_request(reader: &mut impl BufRead) -> Option<String> {
                     .trim_start_matches("secretsmanager.")
                     .to_owned();
             }
+            "authorization" => {
+                let key_and_rest = value.split("Credential=").nth(1).expect("signed");
+                key = key_and_rest.split('/').next().expect("one").to_owned();
+            }
             "content-length" => length = value.trim().parse().expect("a number"),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(operation)
+    Some(Request {
+        operation,
+        body: String::from_utf8(body).expect("JSON"),
+        key,
+    })
 }
 
 fn next_reply(script: &mut Script, operation: &str) -> Reply {

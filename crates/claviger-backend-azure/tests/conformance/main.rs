@@ -7,6 +7,8 @@ mod support;
 #[cfg(test)]
 mod environment;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod tests {

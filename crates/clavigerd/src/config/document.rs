@@ -376,6 +376,21 @@ impl<'a> Table<'a> {
         self.problems.add(place, remedy);
     }
 
+    /// Adds what is wrong with `key` of the table under `table`, whose keys were read before.
+    pub(crate) fn wrong_in(&mut self, table: &str, key: &str, remedy: &'static str) {
+        let Some((place, value)) = self.find(table) else {
+            return self.wrong(table, remedy);
+        };
+        let mut inner = Table {
+            text: self.text,
+            entries: value.as_table(),
+            place,
+            known: Vec::new(),
+            problems: self.problems,
+        };
+        inner.wrong(key, remedy);
+    }
+
     /// Takes whatever is under `key` for right.
     pub(crate) fn skip(&mut self, key: &str) {
         self.known.push(key.to_owned());

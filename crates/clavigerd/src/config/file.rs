@@ -121,7 +121,7 @@ fn read_vaults(vaults: &mut Table<'_>, kinds: &[VaultKind]) -> BTreeMap<Id, Vaul
         let kind = std::mem::discriminant(&vault.settings);
         if marked.contains(&kind) {
             let remedy = "is true of another vault of this kind as well; mark one of them";
-            vaults.wrong(&format!("{id}.default"), remedy);
+            vaults.wrong_in(id.as_str(), "default", remedy);
         }
         marked.push(kind);
     }

@@ -51,6 +51,7 @@ fn read_aws(settings: &mut Table<'_>) -> VaultSettings {
     let has_region = region.is_some();
     let aws = AwsSettings {
         region: region.unwrap_or_default(),
+        account_id: settings.text("account_id"),
         endpoint_url: settings.text("endpoint_url"),
         profile: settings.text("profile"),
         role_arn: settings.text("role_arn"),
@@ -92,7 +93,7 @@ fn read_azure(settings: &mut Table<'_>) -> VaultSettings {
             "vault_url" if !has_url => {}
             "credential" if has_credential && !is_read => {}
             "credential" | "vault_url" => settings.wrong(problem.key, problem.remedy),
-            key => settings.wrong(&format!("credential.{key}"), problem.remedy),
+            key => settings.wrong_in("credential", key, problem.remedy),
         }
     }
     VaultSettings::Azure(azure)

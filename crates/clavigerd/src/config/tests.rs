@@ -6,6 +6,7 @@ use toml::de::DeTable;
 use super::*;
 use crate::cli::Cli;
 
+mod azure;
 mod vaults;
 
 const EXAMPLE: &str = include_str!("../../../../deploy/config/clavigerd.toml");
@@ -15,24 +16,27 @@ fn as_text(text: &str) -> Result<String, String> {
 }
 
 /// The kinds there are, and one with settings of its own.
-const KINDS: &[VaultKind] = &[
-    VaultKind {
-        name: "aws",
-        read_settings: read_aws,
-    },
-    VaultKind {
+fn kinds() -> Vec<VaultKind> {
+    let known = VAULT_KINDS
+        .iter()
+        .map(|kind| (kind.name, kind.read_settings));
+    let mut kinds: Vec<VaultKind> = known
+        .map(|(name, read_settings)| VaultKind {
+            name,
+            read_settings,
+        })
+        .collect();
+    kinds.push(VaultKind {
         name: "cloud",
         read_settings: |settings| {
             settings.parsed("region", as_text);
             settings.table("tags", |tags| tags.parsed("owner", as_text));
             VaultSettings::Managed
         },
-    },
-    VaultKind {
-        name: "managed",
-        read_settings: |_| VaultSettings::Managed,
-    },
-];
+    });
+    kinds.sort_by_key(|kind| kind.name);
+    kinds
+}
 
 struct Case {
     dir: tempfile::TempDir,
@@ -57,7 +61,7 @@ impl Case {
         let ephemeral_dir = self.path("ephemeral");
         let arguments = arguments.split_whitespace();
         let cli = Cli::try_parse_from(std::iter::once("clavigerd").chain(arguments)).unwrap();
-        Config::resolve(&cli, &self.environment, Some(&ephemeral_dir), KINDS)
+        Config::resolve(&cli, &self.environment, Some(&ephemeral_dir), &kinds())
             .map_err(|problems| problems.to_string())
     }
 
@@ -128,9 +132,9 @@ c.toml:15: log.filter: is not a log filter; write a level (off, error, warn, inf
 c.toml:18: audit.file: is not an absolute path; write it out, `~` and variables are not expanded
 c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 25s
 c.toml:23: vaults.managed.settings.canary-value: is not a key (keys here: none)
-c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, cloud, managed
-c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, kind, settings, timeout)
-c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, cloud, managed
+c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, azure, cloud, managed
+c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, default, kind, settings, timeout)
+c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, azure, cloud, managed
 c.toml:32: vaults.cloud.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
 c.toml:34: vaults.cloud.settings.tags.x: is not a key (keys here: owner)
 c.toml:34: vaults.cloud.settings.regio: is not a key; did you mean region? (keys here: region, tags)
@@ -463,7 +467,8 @@ fn the_example_has_every_key_there_is() {
             "\n"
         };
     }
-    let mut known = BTreeSet::from(["aws-eu", "managed"].map(|id| format!("vaults.{id}")));
+    let mut known =
+        BTreeSet::from(["aws-eu", "azure-eu", "managed"].map(|id| format!("vaults.{id}")));
     for problem in problems(&probed).lines() {
         let (_, problem) = problem.split_once(": ").unwrap();
         let (table, keys) = problem

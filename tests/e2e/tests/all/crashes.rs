@@ -1,5 +1,5 @@
-//! Kill -9 in the middle of a put, at each place where a crash hurts, with AWS (moto) and the
-//! managed vault.
+//! Kill -9 in the middle of a put, at each place where a crash hurts, with AWS (moto), Azure (our Key
+//! Vault) and the managed vault.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use claviger_e2e::{AwsStub, Client, Daemon, Home, Moto, REGION, reason, tools};
+use claviger_keyvault_fake::{Behaviour, Filter};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use serde_json::{Value, json};
 use tonic::Status;
 use uuid::Uuid;
+
+use crate::azure::{Cloud, HOST};
 
 /// Where the daemon is killed, and whether the vault has the value by then.
 const FAILPOINTS: &[(&str, bool)] = &[
@@ -21,20 +24,56 @@ const FAILPOINTS: &[(&str, bool)] = &[
     ("before-current", true),
 ];
 
-const SECRET: &str = "acme/stripe";
+/// The id of the vault, whatever its kind.
+const VAULT: &str = "vault-eu";
+
+const AWS_SECRET: &str = "acme/stripe";
+const AZURE_SECRET: &str = "acme-stripe";
+
+/// The peer that plays the vault.
+enum Peer {
+    Aws(Moto),
+    Azure(Cloud),
+    /// Claviger's own vault needs none.
+    Managed,
+}
+
+impl Peer {
+    fn cloud(&self) -> Option<&Cloud> {
+        match self {
+            Self::Azure(cloud) => Some(cloud),
+            Self::Aws(_) | Self::Managed => None,
+        }
+    }
+
+    /// The name of the secret there.
+    fn secret(&self) -> &'static str {
+        match self {
+            Self::Aws(_) => AWS_SECRET,
+            Self::Azure(_) => AZURE_SECRET,
+            Self::Managed => "",
+        }
+    }
+}
 
 /// A daemon that can be killed in the middle of a write, and the vault it writes to.
 struct Scene {
     home: Home,
-    moto: Option<Moto>,
+    peer: Peer,
 }
 
 impl Scene {
     fn managed() -> Self {
         Self {
             home: Home::new(),
-            moto: None,
+            peer: Peer::Managed,
         }
+    }
+
+    fn azure() -> Self {
+        let cloud = Cloud::start();
+        let config = cloud.vault((VAULT, HOST), "");
+        Self::with(Peer::Azure(cloud), &config)
     }
 
     fn aws() -> Self {
@@ -45,16 +84,18 @@ impl Scene {
 
     /// With something in front of moto.
     fn aws_at(moto: Moto, url: &str) -> Self {
-        let scene = Self {
-            home: Home::new(),
-            moto: Some(moto),
-        };
         let config = format!(
-            "[vaults.aws-eu]\n\
+            "[vaults.{VAULT}]\n\
              kind = \"aws\"\n\
              allow = [{{ project = \"dev\", names = [\"acme/*\"] }}]\n\
              settings = {{ region = \"{REGION}\", endpoint_url = \"{url}\" }}\n"
         );
+        Self::with(Peer::Aws(moto), &config)
+    }
+
+    fn with(peer: Peer, config: &str) -> Self {
+        let home = Home::new();
+        let scene = Self { home, peer };
         fs::write(scene.config(), config).expect("a writable home");
         scene
     }
@@ -65,12 +106,16 @@ impl Scene {
 
     fn command(&self, program: Command) -> Command {
         let mut command = program;
-        if self.moto.is_some() {
-            command.arg("--config").arg(self.config());
+        match &self.peer {
+            Peer::Aws(_) => {
+                command
+                    .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
+                    .env("AWS_SECRET_ACCESS_KEY", "secret");
+            }
+            Peer::Azure(cloud) => cloud.surround(&mut command),
+            Peer::Managed => return command,
         }
-        command
-            .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
-            .env("AWS_SECRET_ACCESS_KEY", "secret");
+        command.arg("--config").arg(self.config());
         command
     }
 
@@ -104,9 +149,10 @@ impl Scene {
         property: &str,
         request_id: Uuid,
     ) -> Result<String, Status> {
-        let location = self.moto.as_ref().map(|_| v1::Location {
-            vault: "aws-eu".to_owned(),
-            secret: SECRET.to_owned(),
+        let secret = self.peer.secret();
+        let location = (!secret.is_empty()).then(|| v1::Location {
+            vault: VAULT.to_owned(),
+            secret: secret.to_owned(),
             property: property.to_owned(),
             ..Default::default()
         });
@@ -130,14 +176,20 @@ impl Scene {
 
     /// Every version there is in the vault, whoever made it; `None` of an absent secret.
     async fn versions(&self, client: &Client) -> Vec<String> {
-        let Some(moto) = &self.moto else {
-            return client.versions("stripe").await.unwrap_or_default();
+        let secret = self.peer.secret();
+        let moto = match &self.peer {
+            Peer::Aws(moto) => moto,
+            Peer::Azure(cloud) => {
+                let versions = cloud.fake.vault(HOST).versions(secret).into_iter();
+                return versions.map(|(version, _, _)| version).collect();
+            }
+            Peer::Managed => return client.versions("stripe").await.unwrap_or_default(),
         };
         let listed = moto.call("ListSecrets", &json!({}));
         if listed["SecretList"] == json!([]) {
             return Vec::new();
         }
-        let all = json!({ "SecretId": SECRET, "IncludeDeprecated": true });
+        let all = json!({ "SecretId": secret, "IncludeDeprecated": true });
         let listed = moto.call("ListSecretVersionIds", &all);
         let versions = listed["Versions"].as_array().expect("a list");
         let id = |version: &Value| version["VersionId"].as_str().expect("text").to_owned();
@@ -210,7 +262,7 @@ async fn register_through_a_crash(scene: &Scene, failpoint: &str, is_stored: boo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_cut_at_any_point_is_done_once_or_not_at_all() {
-    for scene in [Scene::managed, Scene::aws] {
+    for scene in [Scene::managed, Scene::aws, Scene::azure] {
         for &(failpoint, is_stored) in FAILPOINTS {
             for repeats in [true, false] {
                 rotate_through_a_crash(&scene(), failpoint, is_stored, repeats).await;
@@ -221,13 +273,18 @@ async fn a_rotation_cut_at_any_point_is_done_once_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_cut_at_any_point_is_done_once_or_not_at_all() {
-    for scene in [Scene::managed, Scene::aws] {
+    for scene in [Scene::managed, Scene::aws, Scene::azure] {
         for &(failpoint, is_stored) in FAILPOINTS {
             for repeats in [true, false] {
                 register_through_a_crash(&scene(), failpoint, is_stored, repeats).await;
             }
         }
     }
+}
+
+/// The document after somebody else's edit.
+fn edited() -> String {
+    json!({ "apiKey": "one", "other": "edited" }).to_string()
 }
 
 /// A put of one property, cut off after AWS has taken it; somebody else may have changed the document
@@ -241,10 +298,7 @@ async fn merge_through_a_crash(
     let due = Arc::clone(&edit);
     let stub = AwsStub::start(move |request| {
         if request.operation == "PutSecretValue" && due.swap(false, Ordering::Relaxed) {
-            console.put(
-                SECRET,
-                &json!({ "apiKey": "one", "other": "edited" }).to_string(),
-            );
+            console.put(AWS_SECRET, &edited());
         }
         console.play(request)
     });
@@ -276,6 +330,51 @@ async fn a_merge_that_was_cut_off_says_whether_it_overwrote_an_edit() {
     let changed = first.expect_err("the edit is gone");
     assert_eq!(reason(&changed).as_deref(), Some("VALUE_CHANGED"));
     second.expect("who was told may go on");
+}
+
+/// The same in Azure, which tells neither what a version has replaced nor their order within a second.
+async fn merge_in_azure_through_a_crash() {
+    let scene = Scene::azure();
+    let cloud = scene.peer.cloud().expect("it is in Azure");
+    let vault = cloud.fake.vault(HOST);
+    let (daemon, client) = scene.start().await;
+    let registered = scene.register_property(&client, "apiKey", Uuid::new_v4());
+    registered.await.expect("registered");
+    daemon.stop();
+
+    let (daemon, client) = scene.start_failing("after-vault").await;
+    // So that the daemon's write is no challenge's.
+    client.read("stripe", "").await.expect("read");
+    let puts = Filter {
+        method: Some("PUT"),
+        path_contains: AZURE_SECRET,
+    };
+    cloud.fake.next(puts, 1, Behaviour::Hang);
+    let request_id = Uuid::new_v4();
+    let edit = async {
+        cloud.fake.held(1).await;
+        vault.set(AZURE_SECRET, &edited(), &[]);
+        cloud.fake.release();
+    };
+    let (cut, ()) = tokio::join!(client.rotate("stripe", "two", request_id), edit);
+    cut.expect_err("the daemon died");
+    Scene::died(daemon);
+
+    let (_daemon, client) = scene.start().await;
+    let repeated = client.rotate("stripe", "two", request_id).await;
+    let (_, latest, _) = vault.versions(AZURE_SECRET).pop().expect("there");
+    let latest: Value = serde_json::from_str(&latest).expect("JSON");
+    match repeated {
+        Ok(_) => assert_eq!(latest, json!({ "apiKey": "two", "other": "edited" })),
+        Err(status) => assert_eq!(reason(&status).as_deref(), Some("VALUE_CHANGED")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_in_azure_that_was_cut_off_is_never_a_silent_loss() {
+    for _ in 0..4 {
+        merge_in_azure_through_a_crash().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

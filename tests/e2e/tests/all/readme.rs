@@ -53,7 +53,7 @@ const PRINTED: [&str; 16] = [
 const AWS_KEYS: [&str; 3] = ["pa$$ word", "second pa$$ word", "rk_test_adopted"];
 
 /// What the blocks of the AWS section print.
-const AWS_PRINTED: [&str; 20] = [
+const AWS_PRINTED: [&str; 19] = [
     "\"kind\": \"aws\"",
     "\"ok\": true",
     "\"Name\": \"acme/stripe\"",
@@ -68,8 +68,7 @@ const AWS_PRINTED: [&str; 20] = [
     "\"version\": ",
     "\"vault\": \"aws-eu\"",
     "\"text\": \"second pa$$ word\"",
-    "\"text\": \"pa$$ word\"",
-    "\"vault\": \"aws-eu\"",
+    "\"state\": \"ENABLED\"",
     "\"vault\": \"aws-eu\"",
     "rk_test_adopted",
     "nightly",

@@ -70,7 +70,7 @@ fn everything_that_is_wrong_is_said_at_once_each_with_its_line() {
          [listen]\n\
          tcp = \"0.0.0.0:1\"\n\
          [vaults.azure]\n\
-         kind = \"azure\"\n\
+         kind = \"keepass\"\n\
          [vaults.managed.settings]\n\
          region = \"eu\"\n",
     );

@@ -34,6 +34,7 @@ allow = [
 ]
 [vaults.aws-eu.settings]
 region = "eu-centrall-1"
+account_id = "12345"
 endpoint_url = "http://example.com"
 profile = "main"
 role_arn = "arn:aws:iam::123456789012:role/canary"
@@ -56,17 +57,18 @@ c.toml:7: vaults.aws-eu.allow[2].names: is missing; list names, or \"acme/*\" fo
 c.toml:7: vaults.aws-eu.allow[2].project: is not a project; write the id of one, or \"any-project\"
 c.toml:8: vaults.aws-eu.allow[3]: is of type string; write a table
 c.toml:11: vaults.aws-eu.settings.region: is not the name of an AWS region; write it as in eu-central-1
-c.toml:12: vaults.aws-eu.settings.endpoint_url: is not https://HOST[:PORT]; plain http:// is for emulators on loopback only, because secrets would travel readable
-c.toml:13: vaults.aws-eu.settings.profile: contradicts role_arn; drop one of the two (a profile can name a role itself)
-c.toml:15: vaults.aws-eu.settings.external_id: is of type integer; write text in quotes
-c.toml:16: vaults.aws-eu.settings.tags.team: is of type integer; write text in quotes
-c.toml:16: vaults.aws-eu.settings.tags: have a key that is empty, longer than 128 or begins with aws: or claviger:, or a value longer than 256 characters
-c.toml:17: vaults.aws-eu.settings.secret_access_key: is not a key (keys here: endpoint_url, external_id, kms_key_id, profile, region, role_arn, tags)
-c.toml:19: vaults.aws-us.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
-c.toml:21: vaults.aws-us.concurrent_calls: is not a whole number from 1 to 1024
-c.toml:22: vaults.aws-us.calls_per_second: is not a whole number from 1 to 100000
-c.toml:23: vaults.aws-us.settings.region: is missing; name the one the secrets are in, eu-central-1 for example
-c.toml:23: vaults.aws-us.settings.external_id: goes with role_arn, which is missing; add role_arn or drop external_id";
+c.toml:12: vaults.aws-eu.settings.account_id: is not the id of an AWS account; write its 12 digits in quotes
+c.toml:13: vaults.aws-eu.settings.endpoint_url: is not https://HOST[:PORT]; plain http:// is for emulators on loopback only, because secrets would travel readable
+c.toml:14: vaults.aws-eu.settings.profile: contradicts role_arn; drop one of the two (a profile can name a role itself)
+c.toml:16: vaults.aws-eu.settings.external_id: is of type integer; write text in quotes
+c.toml:17: vaults.aws-eu.settings.tags.team: is of type integer; write text in quotes
+c.toml:17: vaults.aws-eu.settings.tags: have a key that is empty, longer than 128 or begins with aws: or claviger:, or a value longer than 256 characters
+c.toml:18: vaults.aws-eu.settings.secret_access_key: is not a key (keys here: account_id, endpoint_url, external_id, kms_key_id, profile, region, role_arn, tags)
+c.toml:20: vaults.aws-us.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
+c.toml:22: vaults.aws-us.concurrent_calls: is not a whole number from 1 to 1024
+c.toml:23: vaults.aws-us.calls_per_second: is not a whole number from 1 to 100000
+c.toml:24: vaults.aws-us.settings.region: is missing; name the one the secrets are in, eu-central-1 for example
+c.toml:24: vaults.aws-us.settings.external_id: goes with role_arn, which is missing; add role_arn or drop external_id";
     assert_eq!(problems(text), expected);
 }
 
@@ -86,6 +88,7 @@ project = "any-project"
 names = ["shared/*"]
 [vaults.aws-eu.settings]
 region = "eu-central-1"
+account_id = "123456789012"
 tags.team = "data"
 "#;
     let config = Case::new().with_file(text, "").unwrap();
@@ -94,6 +97,7 @@ tags.team = "data"
         panic!("{vault:?}");
     };
     assert_eq!(settings.region, "eu-central-1");
+    assert_eq!(settings.account_id.as_deref(), Some("123456789012"));
     assert_eq!(settings.tags["team"], "data");
     assert_eq!(
         vault.limits,

@@ -9,8 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::support::{
-    Caller, VAULT, adopt, assert_refused, definition, location, new_value, put, start, start_with,
-    text, text_of, vault,
+    ACCOUNT, Caller, VAULT, adopt, asked, assert_refused, definition, location, new_value, put,
+    start, start_with, text, text_of, vault,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +33,7 @@ async fn what_the_allow_list_does_not_name_never_reaches_aws() {
     let client = Client::connect(&daemon.socket()).await;
     client.read("mine", "").await.expect("still allowed");
     assert!(
-        !stub.take_asked().is_empty(),
+        !asked(&stub).is_empty(),
         "what is not seen cannot be missed"
     );
     let refused = client.read("theirs", "").await;
@@ -46,7 +46,7 @@ async fn what_the_allow_list_does_not_name_never_reaches_aws() {
         let refused = put(&client, "again", ("other/stripe", ""), text).await;
         assert_refused(refused, "LOCATION_NOT_ALLOWED");
     }
-    assert!(stub.take_asked().is_empty());
+    assert!(asked(&stub).is_empty());
 }
 
 /// A vault in which acme has its names and b some, if any.
@@ -112,7 +112,7 @@ async fn operator_of_another_project_gets_nowhere_near_a_project_s_names() {
             }
         }
     }
-    assert!(stub.take_asked().is_empty());
+    assert!(asked(&stub).is_empty());
     assert_eq!(moto.value("acme/stripe"), "of acme");
     // The same caller reaches what is its own, so it was the name that was refused.
     let own = of_b.put(definition(name, location("b/own", ""))).await;
@@ -163,14 +163,89 @@ async fn names_taken_back_are_out_of_reach_of_what_was_registered_before() {
             assert_refused(refused.await, "LOCATION_NOT_ALLOWED");
         }
     }
-    assert!(stub.take_asked().is_empty());
+    assert!(asked(&stub).is_empty());
     let [.., with_own_place] = names.as_slice() else {
         panic!("three ways");
     };
     let read = of_b.get_in(with_own_place, "dev").await;
     assert_eq!(text_of(read.expect("its own")), "value of b/own");
     assert!(
-        !stub.take_asked().is_empty(),
+        !asked(&stub).is_empty(),
         "what is not seen cannot be missed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arn_of_elsewhere_is_allowed_only_where_it_is_spelled_out() {
+    let (home, moto) = (Home::new(), Moto::start());
+    let stub = AwsStub::before(&moto);
+    let arn = |region: &str, account: &str| {
+        format!("arn:aws:secretsmanager:{region}:{account}:secret:pay/stripe-AbCdEf")
+    };
+    let there = arn("us-east-1", ACCOUNT);
+    let theirs = arn("eu-central-1", "210987654321");
+    let daemon = start(&home, &stub.url(), &["*"]);
+    let caller = Caller::of(&daemon).await;
+    let name = "projects/dev/secrets/stripe";
+    for secret in [&there, &theirs] {
+        let put = caller.put(definition(name, location(secret, ""))).await;
+        let status = assert_refused(put, "LOCATION_NOT_ALLOWED");
+        assert!(
+            status.message().contains("put the ARN itself"),
+            "{status:?}"
+        );
+    }
+    assert!(asked(&stub).is_empty(), "AWS was not asked");
+    // The same names in the vault's own place are allowed.
+    let own = arn("eu-central-1", ACCOUNT);
+    let put = caller.put(definition("projects/dev/secrets/own", location(&own, "")));
+    assert_eq!(put.await.expect("allowed").warnings, []);
+    daemon.stop();
+
+    let spelled = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:pay/*"];
+    let daemon = start(&home, &stub.url(), &spelled);
+    let caller = Caller::of(&daemon).await;
+    let put = caller.put(definition(name, location(&there, ""))).await;
+    let warnings = put.expect("allowed").warnings;
+    let reasons: Vec<&str> = warnings.iter().map(|w| w.reason.as_str()).collect();
+    assert_eq!(reasons, ["SECRET_IN_OTHER_REGION"]);
+    // Asked there, where moto has none.
+    assert_refused(caller.text(name).await, "SECRET_NOT_FOUND");
+    for secret in ["pay/stripe", theirs.as_str(), own.as_str()] {
+        let put = caller.put(definition(
+            "projects/dev/secrets/other",
+            location(secret, ""),
+        ));
+        assert_refused(put.await, "LOCATION_NOT_ALLOWED");
+    }
+    daemon.stop();
+
+    let daemon = start(&home, &stub.url(), &["*"]);
+    let caller = Caller::of(&daemon).await;
+    asked(&stub);
+    assert_refused(caller.text(name).await, "LOCATION_NOT_ALLOWED");
+    assert!(asked(&stub).is_empty(), "AWS was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_account_no_arn_counts_as_the_name_in_it() {
+    let (home, moto) = (Home::new(), Moto::start());
+    let create = json!({ "Name": "acme/stripe", "SecretString": "v" });
+    let created = moto.call("CreateSecret", &create);
+    let arn = created["ARN"].as_str().expect("text");
+    let config = vault(VAULT, &moto.url(), ("dev", &["*"]), "");
+    let account = format!("account_id = \"{ACCOUNT}\"\n");
+    let daemon = start_with(&home, &config.replace(&account, ""));
+    let caller = Caller::of(&daemon).await;
+    let name = "projects/dev/secrets/stripe";
+    let put = caller.put(definition(name, location(arn, ""))).await;
+    let status = assert_refused(put, "LOCATION_NOT_ALLOWED");
+    assert!(status.message().contains("set account_id"), "{status:?}");
+    daemon.stop();
+
+    let daemon = start_with(&home, &config);
+    let caller = Caller::of(&daemon).await;
+    let put = caller.put(definition(name, location(arn, ""))).await;
+    assert_eq!(put.expect("allowed").warnings, []);
+    assert_eq!(caller.text(name).await.expect("read"), "v");
 }

@@ -9,7 +9,8 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::support::{
-    Caller, VAULT, adopt, assert_refused, definition, location, put, start, start_with, text, vault,
+    Caller, VAULT, adopt, asked, assert_refused, definition, location, put, start, start_with,
+    text, vault,
 };
 
 #[test]
@@ -131,7 +132,7 @@ async fn place_that_cannot_be_is_refused_at_the_put_naming_field_and_remedy() {
             }
         }
     }
-    assert!(stub.take_asked().is_empty(), "AWS was not asked");
+    assert!(asked(&stub).is_empty(), "AWS was not asked");
 }
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn value_that_aws_does_not_take_is_refused_before_anything_changes() {
         adopt(&client, "theirs", &too_long).await,
         "PAYLOAD_TOO_LARGE",
     );
-    assert!(stub.take_asked().is_empty());
+    assert!(asked(&stub).is_empty());
 
     // Only too long together with what else is in the document.
     let status = assert_refused(

@@ -3,6 +3,7 @@
 
 use claviger_e2e::{AwsReply, AwsRequest, AwsStub, Client, Home};
 use claviger_proto::v1;
+use claviger_proto::v1::vault_service_client::VaultServiceClient;
 use serde_json::json;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -282,4 +283,79 @@ async fn write_whose_answer_is_lost_is_sent_once_and_said_to_be_unknown() {
     let next = client.rotate("put-unavailable", "v", Uuid::new_v4()).await;
     next.expect_err("not known to be there");
     assert_silent(&home.log(), &[MARKER, CANARY]);
+}
+
+#[tokio::test]
+async fn check_of_a_vault_says_whether_it_is_well_and_else_what_to_do() {
+    type Case = (&'static str, fn() -> AwsReply, &'static str, &'static str);
+    let cases: &[Case] = &[
+        (
+            "found",
+            || AwsReply::json(200, &json!({ "ARN": ARN })),
+            "",
+            "",
+        ),
+        (
+            "absent",
+            || error(400, "ResourceNotFoundException", ""),
+            "",
+            "",
+        ),
+        (
+            "forbidden",
+            || error(400, "AccessDeniedException", ""),
+            "",
+            "",
+        ),
+        (
+            "expired",
+            || error(400, "ExpiredTokenException", ""),
+            "VAULT_CREDENTIALS_REJECTED",
+            "have expired; renew them",
+        ),
+        (
+            "unknown",
+            || error(400, "UnrecognizedClientException", ""),
+            "VAULT_CREDENTIALS_REJECTED",
+            "does not know the access key",
+        ),
+        (
+            "throttled",
+            || error(400, "ThrottlingException", ""),
+            "VAULT_UNREACHABLE",
+            "does not answer in time",
+        ),
+    ];
+    let stubs: Vec<AwsStub> = cases
+        .iter()
+        .map(|(_, reply, _, _)| *reply)
+        .map(|reply| AwsStub::start(move |_: &AwsRequest| reply()))
+        .collect();
+    let blocks = cases.iter().zip(&stubs);
+    let config: String = blocks
+        .map(|((id, ..), stub)| vault(id, &stub.url(), ("dev", &["*"]), ""))
+        .collect();
+    let home = Home::new();
+    let daemon = start_with(&home, &config);
+    let client = Client::connect(&daemon.socket()).await;
+    let mut vaults = VaultServiceClient::new(client.channel());
+    for (id, _, reason, word) in cases {
+        let name = format!("vaults/{id}");
+        let checked = vaults.check_vault(v1::CheckVaultRequest { name });
+        let checked = checked.await.expect("asked").into_inner();
+        assert_eq!(checked.ok, reason.is_empty(), "{id}: {checked:?}");
+        assert_eq!(checked.reason, *reason, "{id}");
+        assert_eq!(checked.message.is_empty(), reason.is_empty(), "{id}");
+        assert!(checked.message.contains(word), "{id}: {checked:?}");
+        assert!(!checked.message.contains(MARKER), "{id}: {checked:?}");
+    }
+    // Reads are of the same quota, and `calls_per_second` is a share of it.
+    for stub in &stubs {
+        let asked = stub.take_asked();
+        let is_describing = |request: &AwsRequest| request.operation == "DescribeSecret";
+        assert!(
+            !asked.is_empty() && asked.iter().all(is_describing),
+            "{asked:?}"
+        );
+    }
 }

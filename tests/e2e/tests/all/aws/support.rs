@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use claviger_e2e::{Client, Daemon, Home, REGION, reason};
+use claviger_e2e::{AwsRequest, AwsStub, Client, Daemon, Home, REGION, reason};
 use claviger_proto::v1;
 use claviger_proto::v1::access_service_client::AccessServiceClient;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
@@ -16,6 +16,9 @@ use tonic::{Request, Status};
 /// The vault of most tests.
 pub(super) const VAULT: &str = "aws-eu";
 
+/// The account that moto plays.
+pub(super) const ACCOUNT: &str = "123456789012";
+
 /// A vault of kind `aws` that lets one project use these names.
 pub(super) fn vault(id: &str, url: &str, (project, names): (&str, &[&str]), more: &str) -> String {
     format!(
@@ -25,6 +28,7 @@ pub(super) fn vault(id: &str, url: &str, (project, names): (&str, &[&str]), more
          {more}\n\
          [vaults.{id}.settings]\n\
          region = \"{REGION}\"\n\
+         account_id = \"{ACCOUNT}\"\n\
          endpoint_url = \"{url}\"\n\
          tags = {{ team = \"payments\" }}\n"
     )
@@ -114,6 +118,14 @@ pub(super) async fn adopt(client: &Client, id: &str, value: &str) -> Result<Stri
     let mut client = SecretServiceClient::new(client.channel());
     let answer = client.put_secret_value(request).await?;
     Ok(answer.into_inner().version)
+}
+
+/// What AWS was asked for callers: without the daemon's own question whether it is well.
+pub(super) fn asked(stub: &AwsStub) -> Vec<AwsRequest> {
+    let asked = stub.take_asked().into_iter();
+    asked
+        .filter(|request| request.secret() != "claviger/check")
+        .collect()
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 
 use claviger_integration::{Fault, FaultyBackend, Options, Server, Verb, text_payload};
 use claviger_proto::v1::{self, Role};
+use tokio::runtime::Handle;
 use tonic::Code;
 
 use super::{delete, holder, in_faulty, located, patient, revoke};
@@ -25,7 +26,7 @@ async fn a_put_does_not_outlive_its_token_while_a_vault_is_asked() {
     let operator = server.tcp().await.with_token(&token.token);
     vault.set(Verb::FindWrite, Fault::Hang);
     let asked = vault.count(Verb::FindWrite);
-    let put = tokio::spawn(async move { operator.rotate(&name, "late").await });
+    let put = Handle::current().spawn(async move { operator.rotate(&name, "late").await });
     vault.entered(Verb::FindWrite, asked + 1).await;
     revoke(&server.unix(), &token.info.unwrap()).await.unwrap();
     let writes = vault.count(Verb::Write);
@@ -46,7 +47,7 @@ async fn a_creation_at_a_vault_that_hangs_holds_up_no_other_project() {
     vault.set(Verb::Write, Fault::Hang);
     let mut put = located(slow, in_faulty("away"));
     put.payload = Some(text_payload("v"));
-    let creating = tokio::spawn({
+    let creating = Handle::current().spawn({
         let client = client.clone();
         async move { client.put_definition(put).await }
     });
@@ -78,6 +79,10 @@ async fn a_definition_whose_vault_was_taken_away_can_be_purged() {
 
     server.restart_with(|options| options.vaults.clear()).await;
     let client = holder(&server, &server.unix(), Role::Operator, "*").await;
+    let runner = holder(&server, &server.unix(), Role::Runner, "*").await;
+    let read = runner.get(&name).await;
+    let status = fails(read, Code::FailedPrecondition, "VAULT_UNKNOWN");
+    assert!(!format!("{status:?}").contains("managed"), "{status:?}");
     let read = delete(&client, &name, false).await;
     fails(read, Code::FailedPrecondition, "VAULT_UNKNOWN");
     delete(&client, &name, true).await.unwrap();

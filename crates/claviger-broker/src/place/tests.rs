@@ -53,7 +53,7 @@ impl Random {
 fn add(derived: &mut HashMap<String, DefinitionName>, project: &str, id: &str) {
     let text = format!("projects/{project}/secrets/{id}");
     let name = DefinitionName::parse("name", &text).expect("a name");
-    let folded = derived_name(&name).to_ascii_lowercase();
+    let folded = format!("{project}/{id}-{}", derived_hash(&name)).to_ascii_lowercase();
     let other = derived.entry(folded).or_insert_with(|| name.clone());
     assert_eq!(*other, name, "both have the same derived name");
 }

@@ -1,0 +1,123 @@
+//! The steps of a write: creating a secret, marking one as a definition's, storing a version.
+
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
+use aws_sdk_secretsmanager::types::Tag;
+use claviger_backend::{Write, Written};
+use claviger_core::{Error, Id, Reason, Result, Uid};
+
+use crate::Aws;
+use crate::backend::{CURRENT, PREVIOUS, TAG_STORE, WRONG_STATE};
+use crate::error::Failure;
+use crate::name::SecretName;
+use crate::shapes::{Content, has_tag, labelled, stored_version, tag};
+
+/// Which definition of its store a secret belongs to.
+const TAG_DEFINITION: &str = "claviger:definition";
+
+impl Aws {
+    async fn write_error(&self, name: SecretName<'_>, failure: Failure) -> Error {
+        if failure.has_code(WRONG_STATE) && self.is_deleted(name).await {
+            return Error::new(Reason::SecretDeleted).caused_by(failure);
+        }
+        failure.into_write_error()
+    }
+
+    pub(crate) fn owns(&self, secret: &DescribeSecretOutput, owner: Uid) -> bool {
+        has_tag(secret.tags(), TAG_STORE, &self.store_id)
+            && has_tag(secret.tags(), TAG_DEFINITION, &owner.to_string())
+    }
+
+    fn own_tags(&self, owner: Uid) -> [Tag; 2] {
+        [
+            tag(TAG_STORE, &self.store_id),
+            tag(TAG_DEFINITION, &owner.to_string()),
+        ]
+    }
+
+    pub(crate) async fn create(
+        &self,
+        name: SecretName<'_>,
+        owner: Uid,
+        write: &Write<'_>,
+        content: Content,
+    ) -> Result<Written> {
+        if name.region().is_some() {
+            return Err(Error::new(Reason::LocationInvalid).violation(
+                "location.secret",
+                "is the ARN of no secret there is; give a plain name to have one created",
+            ));
+        }
+        let configured = self.tags.iter().map(|(key, value)| tag(key, value));
+        let tags = configured.chain(self.own_tags(owner)).collect();
+        let created = self.client.writes_of(name).create_secret();
+        let created = created
+            .name(name.as_str())
+            .client_request_token(write.write_id.to_string())
+            .set_kms_key_id(self.kms_key_id.clone())
+            .set_tags(Some(tags))
+            .set_secret_string(content.text)
+            .set_secret_binary(content.binary)
+            .send()
+            .await;
+        match created.map_err(|error| self.failure(&error)) {
+            Ok(created) => Ok(Written {
+                version: stored_version(created.version_id(), Reason::WriteOutcomeUnknown)?,
+                replaced: None,
+                recovered: false,
+            }),
+            Err(failure) => Err(self.write_error(name, failure).await),
+        }
+    }
+
+    /// Comes before the value: a secret that is ours without a new value is what it was before.
+    pub(crate) async fn adopt(&self, name: SecretName<'_>, owner: Uid) -> Result<()> {
+        let tagged = self.client.writes_of(name).tag_resource();
+        let tagged = tagged
+            .secret_id(name.as_str())
+            .set_tags(Some(self.own_tags(owner).into()))
+            .send()
+            .await;
+        match tagged.map_err(|error| self.failure(&error)) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.into_read_error()),
+        }
+    }
+
+    pub(crate) async fn put(
+        &self,
+        name: SecretName<'_>,
+        write: &Write<'_>,
+        content: Content,
+    ) -> Result<Written> {
+        let put = self.client.writes_of(name).put_secret_value();
+        let put = put
+            .secret_id(name.as_str())
+            .client_request_token(write.write_id.to_string())
+            .set_secret_string(content.text)
+            .set_secret_binary(content.binary)
+            .send()
+            .await;
+        match put.map_err(|error| self.failure(&error)) {
+            Ok(put) => {
+                let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
+                let replaced = self.replaced(name, &version).await;
+                Ok(Written {
+                    version,
+                    replaced,
+                    recovered: false,
+                })
+            }
+            Err(failure) => Err(self.write_error(name, failure).await),
+        }
+    }
+
+    /// What `version` replaced. AWS moves a label when it stores a version, so this is exact even if
+    /// another writer came in between; what was current before the write would not be.
+    async fn replaced(&self, name: SecretName<'_>, version: &Id) -> Option<Id> {
+        let secret = self.describe(name).await.ok().flatten()?;
+        if labelled(&secret, CURRENT)? != version.as_str() {
+            return None;
+        }
+        Id::parse("version", labelled(&secret, PREVIOUS)?).ok()
+    }
+}

@@ -1,0 +1,99 @@
+//! A vault that is asked too often, or not now: nobody is refused for it, and nobody asks again too
+//! early.
+
+use std::time::Duration;
+
+use claviger_core::Reason;
+
+use crate::stub::{Reply, Stub};
+use crate::support::{LONG, aws, read_fails, write_fails};
+
+/// A secret that anybody may adopt.
+const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
+
+fn script(reply: &Reply) -> Vec<(&'static str, Vec<Reply>)> {
+    vec![
+        ("GetSecretValue", vec![reply.clone()]),
+        ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
+        ("TagResource", vec![Reply::json(200, "")]),
+        ("PutSecretValue", vec![reply.clone()]),
+    ]
+}
+
+#[tokio::test]
+async fn throttling_and_time_outs_refuse_nobody() {
+    // Of what was not taken in time, nobody knows whether it was taken.
+    let unknown = Reason::WriteOutcomeUnknown;
+    let untaken = Reason::VaultUnreachable;
+    for (status, code, write) in [
+        (400, "BandwidthLimitExceeded", untaken),
+        (400, "PriorRequestNotComplete", untaken),
+        (400, "ProvisionedThroughputExceededException", untaken),
+        (400, "RequestLimitExceeded", untaken),
+        (400, "RequestThrottled", untaken),
+        (400, "RequestThrottledException", untaken),
+        (400, "RequestTimeout", unknown),
+        (400, "RequestTimeoutException", unknown),
+        (400, "ThrottledException", untaken),
+        (400, "TransactionInProgressException", untaken),
+        (408, "AccessDeniedException", unknown),
+        (408, "SomethingNewException", unknown),
+        (429, "AccessDeniedException", untaken),
+        (429, "SomethingNewException", untaken),
+    ] {
+        let stub = Stub::start(script(&Reply::error(status, code, "")));
+        let aws = aws(&stub, LONG).await;
+        let error = read_fails(&aws, None).await;
+        assert_eq!(error.reason(), Reason::VaultUnreachable, "{status} {code}");
+        let error = write_fails(&aws).await;
+        assert_eq!(error.reason(), write, "{status} {code}");
+        assert_eq!(stub.count("PutSecretValue"), 1, "{status} {code}");
+    }
+}
+
+#[tokio::test]
+async fn reads_are_tried_twice_only_where_it_may_help() {
+    for (status, code, header, reads) in [
+        (400, "ThrottlingException", "", 1),
+        (429, "TooManyRequestsException", "", 1),
+        (503, "SlowDown", "", 1),
+        (400, "AccessDeniedException", "", 1),
+        (400, "ExpiredTokenException", "", 1),
+        (400, "DecryptionFailure", "", 1),
+        (500, "InternalServiceError", "", 2),
+        (503, "", "", 2),
+        (503, "", "Retry-After: 7", 1),
+        (503, "", "x-amz-retry-after: 100", 1),
+        (500, "InternalServiceError", "Retry-After: 7", 1),
+    ] {
+        let reply = Reply::error(status, code, "");
+        let reply = match header {
+            "" => reply,
+            line => reply.header(line),
+        };
+        let stub = Stub::start(script(&reply));
+        let aws = aws(&stub, LONG).await;
+        read_fails(&aws, None).await;
+        let asked = stub.count("GetSecretValue");
+        assert_eq!(asked, reads, "{status} {code} {header}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_to_come_back_later_hears_when() {
+    let (second, millisecond) = (Duration::from_secs(1), Duration::from_millis(1));
+    for (header, delay) in [
+        ("Retry-After: 7", 7 * second),
+        ("Retry-After: 86400", 60 * second),
+        ("x-amz-retry-after: 1500", 1500 * millisecond),
+        ("x-amz-retry-after: 86400000", 60 * second),
+    ] {
+        for (status, code) in [(400, "ThrottlingException"), (503, "")] {
+            let reply = Reply::error(status, code, "").header(header);
+            let stub = Stub::start(script(&reply));
+            let error = read_fails(&aws(&stub, LONG).await, None).await;
+            assert_eq!(error.retry_delay(), Some(delay), "{status} {header}");
+            assert_eq!(stub.count("GetSecretValue"), 1, "{status} {header}");
+        }
+    }
+}
