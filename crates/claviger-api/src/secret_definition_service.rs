@@ -182,6 +182,15 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
             .unwrap_or_default(),
         existence: Some(verdict(&report.existence.map(drop))),
         format: report.format.as_ref().map(verdict),
+        kind: report.kind.as_ref().map(verdict),
+        stripe: report.stripe.map(|found| v1::StripeVerdict {
+            class: found.class.to_string(),
+            mode: found.mode.map(|mode| mode.to_string()).unwrap_or_default(),
+            last_four: found
+                .last_four
+                .map(|end| end.to_string())
+                .unwrap_or_default(),
+        }),
         access: Some(verdict(&report.access)),
         principal: report.principal.to_string(),
     }

@@ -6,9 +6,11 @@ use std::time::SystemTime;
 
 use claviger_backend::{Address, NameWarning, Vault, Vaults};
 use claviger_core::{
-    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid, VersionName,
+    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, SecretBytes, Uid,
+    VersionName,
 };
 use claviger_store::Record;
+use claviger_stripe::{Mode, Settings, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Project;
@@ -39,6 +41,8 @@ pub struct Content {
     pub environments: BTreeMap<Id, Location>,
     /// Whether the other environments use `location`.
     pub environment_fallback: bool,
+    /// What a Stripe credential has to be.
+    pub stripe: Settings,
 }
 
 /// A definition as it is kept.
@@ -304,6 +308,11 @@ impl Definition {
 }
 
 impl Content {
+    /// What a value is, if the kind is one that is judged.
+    pub(crate) fn judge(&self, value: &SecretBytes, demanded: Option<Mode>) -> Option<Verdict> {
+        claviger_stripe::judge(self.kind, value.expose(), &self.stripe, demanded)
+    }
+
     /// Whether environments without an override use the default location.
     fn covers_all(&self) -> bool {
         self.environments.is_empty() || self.environment_fallback
@@ -334,6 +343,13 @@ impl Content {
                 found.is_ok_and(|found| found == *place)
             })
         })
+    }
+
+    /// The modes that the environments at a place demand of a Stripe key.
+    pub(crate) fn stripe_modes(&self, defaults: Defaults<'_>, place: &Place) -> BTreeSet<Mode> {
+        let environments = self.environments_at(defaults, place);
+        let modes = environments.filter_map(|id| defaults.project.stripe_mode(Some(id)));
+        modes.collect()
     }
 
     /// Whether several environments share one value without saying so.
@@ -386,10 +402,11 @@ impl Content {
     ) -> Result<Vec<NameWarning>> {
         let mut warnings = Vec::new();
         check_description(&self.description, "definition.description")?;
-        if self.kind == Kind::StripeApiKey && self.format == Format::Binary {
+        self.stripe.validate(self.kind)?;
+        if self.kind.is_stripe() && self.format == Format::Binary {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 "definition.format",
-                "is BINARY, but a STRIPE_API_KEY is TEXT; leave it unset",
+                "is BINARY, but a Stripe credential is TEXT; leave it unset",
             ));
         }
         check_environment_count(self.environments.len(), "definition.environments")?;

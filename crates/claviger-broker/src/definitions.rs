@@ -184,9 +184,10 @@ impl Broker {
             Some(payload) => {
                 let definition = &outcome.definition;
                 let route = definition.only_route(project, &self.vaults)?;
+                let defaults = definition.defaults(project, &self.vaults);
                 let (value, warnings) = payload.admit(
-                    definition.content.kind,
-                    definition.content.format,
+                    &definition.content,
+                    &definition.content.stripe_modes(defaults, &route.place),
                     route.vault.capabilities().value_bytes_max,
                 )?;
                 outcome.warnings.extend(warnings);
@@ -503,12 +504,13 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
             "environments" => content.environments.clone_from(&new.environments),
             "format" => content.format = new.format,
             "kind" => content.kind = new.kind,
+            "stripe" => content.stripe.clone_from(&new.stripe),
             "location" => content.location.clone_from(&new.location),
             _ => {
                 return Err(Error::new(Reason::FieldInvalid).violation(
                     "update_mask",
                     "names a field that cannot be changed; use description, environment_fallback, \
-                     environments, format, kind, location or *",
+                     environments, format, kind, location, stripe or *",
                 ));
             }
         }

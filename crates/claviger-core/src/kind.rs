@@ -28,6 +28,16 @@ pub enum Kind {
     StripeWebhookSecret,
 }
 
+impl Kind {
+    /// Whether it is a credential of Stripe's.
+    pub fn is_stripe(self) -> bool {
+        match self {
+            Self::Opaque | Self::Password => false,
+            Self::StripeApiKey | Self::StripeWebhookSecret => true,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
