@@ -139,8 +139,7 @@ impl Route {
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;
         let secret = place.spelled(location);
-        vault
-            .check_allowed(project.name.id(), secret)
+        check_allowed(location, secret, project, &vault)
             .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
         Ok(Self {
             address: Address {
@@ -442,8 +441,7 @@ impl Content {
             // First: a name that cannot be is not one to be allowed.
             let secret = place.spelled(location);
             warnings.extend(vault.check_name(secret).map_err(|e| e.at(field))?);
-            vault
-                .check_allowed(project.name.id(), secret)
+            check_allowed(location, secret, project, vault)
                 .map_err(|e| e.with(Detail::Secret, Coordinate(secret)).at(field))?;
         }
         warnings.dedup();
@@ -477,6 +475,19 @@ fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
             .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
     }
     Ok(())
+}
+
+/// Refuses a secret that the project may not use.
+fn check_allowed(
+    location: &Location,
+    secret: &str,
+    project: &Project,
+    vault: &Vault,
+) -> Result<()> {
+    match location.secret {
+        Some(_) => vault.check_allowed(project.name.id(), secret),
+        None => vault.check_derived(project.name.id()),
+    }
 }
 
 /// Refuses by name a coordinate that the vault does not have.

@@ -114,3 +114,41 @@ async fn a_re_made_name_inherits_no_answers() {
     }
     assert_eq!(client.text(&name).await, "fresh");
 }
+
+#[tokio::test]
+async fn two_spellings_of_one_secret_are_one_place() {
+    let vault = FaultyBackend::new();
+    let (server, client) = Server::prepared(Options::with_faulty(&vault)).await;
+    client.project("projects/two", &["dev", "prod"]).await;
+    let name = "projects/two/secrets/key";
+    let mut put = defining(name);
+    let spelled = [("dev", "Stripe-Key"), ("prod", "stripe-key")];
+    put.definition.as_mut().unwrap().environments = spelled
+        .map(|(id, secret)| (id.to_owned(), in_faulty(secret)))
+        .into();
+    let warnings = client.put_definition(put).await.unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].reason, "ENVIRONMENTS_SHARE_VALUE");
+
+    let dev = v1::TokenGrant {
+        role: Role::Operator.into(),
+        resource: "projects/two".to_owned(),
+        environment: "dev".to_owned(),
+    };
+    let request = v1::CreateTokenRequest {
+        grants: vec![dev],
+        ttl: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let token = server.unix().access().create_token(request).await.unwrap();
+    let of_dev = server.tcp().await.with_token(&token.into_inner().token);
+    let rotated = of_dev.put_value(v1::PutSecretValueRequest {
+        environment: "dev".to_owned(),
+        ..storing(name, "evil")
+    });
+    fails(rotated.await, Code::PermissionDenied, "ACCESS_DENIED");
+    assert_eq!(vault.count(Verb::Write), 0);
+}
