@@ -241,6 +241,7 @@ async fn an_empty_location_is_in_the_default_vault_of_its_environment_else_of_it
     let (_server, client) = staged().await;
     let vault = |id: &str| v1::Environment {
         default_vault: id.to_owned(),
+        ..Default::default()
     };
     let environments = [
         ("dev".to_owned(), vault("managed")),
