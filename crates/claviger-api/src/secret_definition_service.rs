@@ -41,6 +41,7 @@ impl SecretDefinitionService for Api {
                     payload: request.payload.map(convert::payload).transpose()?,
                     is_dry_run: request.validate_only,
                     is_adopting: request.adopt,
+                    is_value_unchecked: request.skip_value_check,
                     request_id: RequestId::parse(&request.request_id)?,
                 };
                 let outcome = broker.put_definition(&Arc::new(call), put).await?;

@@ -37,6 +37,8 @@ pub struct PutDefinition {
     pub request_id: Option<RequestId>,
     /// Whether the payload may go to a secret that the definition did not create.
     pub is_adopting: bool,
+    /// Whether an existing value of the vault is left unjudged.
+    pub is_value_unchecked: bool,
 }
 
 /// What a put of a definition did.
@@ -180,7 +182,12 @@ impl Broker {
         };
         let mut outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         let write = match put.payload {
-            None => None,
+            None if put.is_value_unchecked => None,
+            None => {
+                let judged = self.judge_existing(authorized, &outcome.definition, project);
+                outcome.warnings.extend(judged.await?);
+                None
+            }
             Some(payload) => {
                 let definition = &outcome.definition;
                 let route = definition.only_route(project, &self.vaults)?;
@@ -276,6 +283,10 @@ impl Broker {
         outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
+        if !put.is_value_unchecked {
+            let judged = self.judge_existing(authorized, &outcome.definition, project);
+            outcome.warnings.extend(judged.await?);
+        }
         if put.is_dry_run {
             return Ok(outcome);
         }
@@ -457,6 +468,7 @@ impl PutDefinition {
             format,
             self.is_dry_run,
             self.is_adopting,
+            self.is_value_unchecked,
         );
         serde_json::to_vec(&shape).map_err(|error| Error::new(Reason::Internal).caused_by(error))
     }

@@ -13,6 +13,7 @@ mod dev;
 mod document;
 mod failpoints;
 mod idempotency;
+mod judging;
 mod merge;
 mod page;
 mod payload;

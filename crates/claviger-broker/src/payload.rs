@@ -134,6 +134,14 @@ impl Warning {
         "definition.location",
     );
 
+    /// The value that a definition points at could not be looked at.
+    pub(crate) const VALUE_NOT_CHECKED: Self = Self::new(
+        "VALUE_NOT_CHECKED",
+        "the value in the vault could not be read, so it was not judged; call \
+         CheckSecretDefinition once it can be",
+        "definition.location",
+    );
+
     const VALUE_HAS_SURROUNDING_SPACE: Self = Self::new(
         "VALUE_HAS_SURROUNDING_SPACE",
         "the value begins or ends with white space, which was stored as it is",

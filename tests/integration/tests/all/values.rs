@@ -99,7 +99,10 @@ async fn white_space_around_a_stripe_key_is_trimmed_with_a_warning() {
         "rk_test_0123456789abcdefghijklmnnext"
     );
 
-    let clean = client.rotate(&name, "rk_test_0123456789abcdefghijklmnclean").await.unwrap();
+    let clean = client
+        .rotate(&name, "rk_test_0123456789abcdefghijklmnclean")
+        .await
+        .unwrap();
     assert_eq!(clean.warnings, []);
 }
 
