@@ -8,7 +8,7 @@
 )]
 
 use claviger_core::{Kind, Reason, SecretBytes};
-use claviger_stripe::{Class, Finding, Mode, Settings, Verdict, admit, inspect, judge};
+use claviger_stripe::{Class, Finding, Mode, Settings, Verdict, admit, judge};
 use proptest::prelude::*;
 
 const SK_LIVE: &str = concat!("sk_", "live_");
@@ -320,15 +320,6 @@ fn findings_have_names_of_their_own_and_a_remedy() {
     texts.sort_unstable();
     texts.dedup();
     assert_eq!(texts.len(), Finding::ALL.len());
-}
-
-#[test]
-fn inspection_takes_a_value_for_what_it_looks_like() {
-    assert!(inspect(b"hunter2").is_none());
-    let signing = inspect(key(WHSEC).as_bytes()).expect("Stripe's");
-    assert!(signing.findings.is_empty());
-    let published = inspect(key(PK_TEST).as_bytes()).expect("Stripe's");
-    assert_eq!(refusing(&published), ["PUBLISHABLE_KEY"]);
 }
 
 /// Cases of a property; `CLAVIGER_TEST_VOLUME` makes them more.

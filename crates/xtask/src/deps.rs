@@ -93,7 +93,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-backend-azure"],
     ),
     ("libc", &["claviger-mem"]),
-    ("reqwest", &["claviger-backend-azure", "claviger-stripe"]),
+    ("reqwest", &["claviger-backend-azure"]),
     ("rusqlite", &["claviger-store"]),
     ("tonic", &["claviger-api", "claviger-proto", "clavigerd"]),
     ("tonic-health", &["claviger-api"]),
