@@ -5,15 +5,17 @@ use std::time::SystemTime;
 
 use claviger_access::{Label, Principal, Role};
 use claviger_broker::{
-    Content, Definition, Environment, GrantView, Location, NewGrant, Payload, Project,
-    ProjectContent, SecretVersion, VersionState, Warning,
+    Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload, Project,
+    ProjectContent, SecretVersion, StripeSettings, VersionState, Warning,
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
 };
 use claviger_proto::v1;
 use prost_types::Timestamp;
+use v1::environment::StripeMode as WireMode;
 use v1::secret_definition::{Format as WireFormat, Kind as WireKind};
+use v1::stripe_settings::Class as WireClass;
 
 pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Some(Timestamp::from(time))
@@ -47,11 +49,18 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
     let mut environments = BTreeMap::new();
     for (id, environment) in &project.environments {
         let default_vault = optional_id("project.environments", &environment.default_vault)?;
+        let stripe_mode = match WireMode::try_from(environment.stripe_mode) {
+            Ok(WireMode::Unspecified) => None,
+            Ok(WireMode::Test) => Some(Mode::Test),
+            Ok(WireMode::Live) => Some(Mode::Live),
+            Err(_) => return Err(unknown_enum("project.environments")),
+        };
+        let environment = Environment {
+            default_vault,
+            stripe_mode,
+        };
         let id = Id::parse("project.environments", id)?;
-        if environments
-            .insert(id, Environment { default_vault })
-            .is_some()
-        {
+        if environments.insert(id, environment).is_some() {
             return Err(twice("project.environments"));
         }
     }
@@ -71,6 +80,11 @@ pub(crate) fn project(project: Project) -> v1::Project {
     let etag = project.etag();
     let environment = |environment: Environment| v1::Environment {
         default_vault: text(environment.default_vault),
+        stripe_mode: match environment.stripe_mode {
+            None => WireMode::Unspecified.into(),
+            Some(Mode::Test) => WireMode::Test.into(),
+            Some(Mode::Live) => WireMode::Live.into(),
+        },
     };
     v1::Project {
         name: project.name.to_string(),
@@ -112,6 +126,52 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
         },
         environments,
         environment_fallback: definition.environment_fallback,
+        stripe: match &definition.stripe {
+            Some(wire) => stripe_settings(wire)?,
+            None => StripeSettings::default(),
+        },
+    })
+}
+
+fn stripe_settings(wire: &v1::StripeSettings) -> Result<StripeSettings> {
+    let field = "definition.stripe.allowed_classes";
+    let class = |number: &i32| match WireClass::try_from(*number) {
+        Ok(WireClass::Organization) => Ok(Class::Organization),
+        Ok(WireClass::Restricted) => Ok(Class::Restricted),
+        Ok(WireClass::Secret) => Ok(Class::Secret),
+        Ok(WireClass::Unspecified) | Err(_) => Err(unknown_enum(field)),
+    };
+    Ok(StripeSettings {
+        allowed_classes: wire
+            .allowed_classes
+            .iter()
+            .map(class)
+            .collect::<Result<_>>()?,
+        account: optional(&wire.account),
+        context: optional(&wire.context),
+    })
+}
+
+fn wire_stripe(settings: StripeSettings) -> Option<v1::StripeSettings> {
+    let class = |class: Class| match class {
+        Class::Organization => Some(WireClass::Organization.into()),
+        Class::Restricted => Some(WireClass::Restricted.into()),
+        Class::Secret => Some(WireClass::Secret.into()),
+        // None of these is ever allowed.
+        Class::Ephemeral
+        | Class::Identifier
+        | Class::Publishable
+        | Class::Unknown
+        | Class::WebhookSecret => None,
+    };
+    (settings != StripeSettings::default()).then(|| v1::StripeSettings {
+        allowed_classes: settings
+            .allowed_classes
+            .into_iter()
+            .filter_map(class)
+            .collect(),
+        account: settings.account.unwrap_or_default(),
+        context: settings.context.unwrap_or_default(),
     })
 }
 
@@ -133,6 +193,7 @@ pub(crate) fn kind(field: &'static str, wire: i32) -> Result<Option<Kind>> {
         Ok(WireKind::Opaque) => Ok(Some(Kind::Opaque)),
         Ok(WireKind::Password) => Ok(Some(Kind::Password)),
         Ok(WireKind::StripeApiKey) => Ok(Some(Kind::StripeApiKey)),
+        Ok(WireKind::StripeWebhookSecret) => Ok(Some(Kind::StripeWebhookSecret)),
         Err(_) => Err(unknown_enum(field)),
     }
 }
@@ -166,6 +227,7 @@ pub(crate) fn definition(
         .map(|(id, location)| (id.to_string(), wire_location(location)))
         .collect();
     v1::SecretDefinition {
+        stripe: wire_stripe(content.stripe),
         name: definition.name.to_string(),
         id: definition.name.id().to_string(),
         uid: definition.uid.to_string(),
@@ -174,6 +236,7 @@ pub(crate) fn definition(
             Kind::Opaque => WireKind::Opaque,
             Kind::Password => WireKind::Password,
             Kind::StripeApiKey => WireKind::StripeApiKey,
+            Kind::StripeWebhookSecret => WireKind::StripeWebhookSecret,
         }
         .into(),
         format: match content.format {

@@ -41,6 +41,7 @@ impl SecretDefinitionService for Api {
                     payload: request.payload.map(convert::payload).transpose()?,
                     is_dry_run: request.validate_only,
                     is_adopting: request.adopt,
+                    is_value_unchecked: request.skip_value_check,
                     request_id: RequestId::parse(&request.request_id)?,
                 };
                 let outcome = broker.put_definition(&Arc::new(call), put).await?;
@@ -182,6 +183,15 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
             .unwrap_or_default(),
         existence: Some(verdict(&report.existence.map(drop))),
         format: report.format.as_ref().map(verdict),
+        kind: report.kind.as_ref().map(verdict),
+        stripe: report.stripe.map(|found| v1::StripeVerdict {
+            class: found.class.to_string(),
+            mode: found.mode.map(|mode| mode.to_string()).unwrap_or_default(),
+            last_four: found
+                .last_four
+                .map(|end| end.to_string())
+                .unwrap_or_default(),
+        }),
         access: Some(verdict(&report.access)),
         principal: report.principal.to_string(),
     }

@@ -137,6 +137,17 @@ impl SecretService for Api {
 }
 
 fn answer(served: Served, environment: Option<Id>) -> Result<v1::GetSecretResponse> {
+    let stripe = served
+        .stripe
+        .map(|(verdict, settings)| v1::StripeCredential {
+            class: verdict.class.to_string(),
+            mode: verdict
+                .mode
+                .map(|mode| mode.to_string())
+                .unwrap_or_default(),
+            account: settings.account.unwrap_or_default(),
+            context: settings.context.unwrap_or_default(),
+        });
     let crc32c = served.value.crc32c();
     let bytes = served.value.into_exposed();
     let value = match served.format {
@@ -156,6 +167,7 @@ fn answer(served: Served, environment: Option<Id>) -> Result<v1::GetSecretRespon
             served_from: Source::Vault.into(),
             age: Some(prost_types::Duration::default()),
         }),
+        stripe,
     })
 }
 

@@ -39,10 +39,13 @@ pub fn code_of(reason: Reason) -> Code {
         | R::SecretNotOwned
         | R::PropertyRequired
         | R::ValueExpired
+        | R::ValueClassNotAllowed
         | R::ValueNotJson
         | R::ValueNotText
         | R::ValueNotReadable
+        | R::ValueWrongMode
         | R::ValueNotYetValid
+        | R::StripeContextRequired
         | R::VaultAccessDenied
         | R::VaultAmbiguous
         | R::VaultCapabilityMissing
@@ -86,7 +89,11 @@ pub(crate) fn is_unauthenticated(reason: Reason) -> bool {
 /// The status a client gets: template text, reason and metadata; never the error's source.
 pub fn status_of(error: &Error, call_id: Uid) -> Status {
     let reason = error.reason();
-    let code = code_of(reason);
+    let code = match (reason, error.field_violation()) {
+        // Nothing is wrong with the request that met a wrong value in the vault.
+        (Reason::ValueMalformed | Reason::ValueWrongKind, None) => Code::FailedPrecondition,
+        _ => code_of(reason),
+    };
     let metadata: HashMap<String, String> = error
         .details()
         .iter()

@@ -1,7 +1,9 @@
 //! How an application with a certificate proves to Entra who it is: a short-lived JWT of our own,
-//! signed with the certificate's key. RSA only, because Entra takes nothing else.
+//! signed with the certificate's key. RSA only, because Entra takes nothing else. And how a pod does:
+//! by the token of its service account.
 //!
-//! The SDK's credential for this needs OpenSSL, which Claviger does not have.
+//! The SDK's credential for the one needs OpenSSL, which Claviger does not have; the one for the
+//! other blocks on the file, whatever it is.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -121,6 +123,25 @@ impl fmt::Debug for CertificateAssertion {
         f.debug_struct("CertificateAssertion")
             .field("client_id", &self.client_id)
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads the token of a pod's service account whenever Entra is asked.
+pub(crate) struct TokenFile(pub(crate) PathBuf);
+
+#[async_trait]
+impl ClientAssertion for TokenFile {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let file = self.0.clone();
+        let token = files::in_background(move || files::read_token(&file)).await?;
+        String::from_utf8(token.into_exposed())
+            .map_err(|_| LoginFailure::from(FileProblem::from(files::NOT_TEXT)).into())
+    }
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFile").finish_non_exhaustive()
     }
 }
 

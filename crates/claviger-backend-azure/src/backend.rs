@@ -1,8 +1,8 @@
 //! The contract of `claviger-backend`, kept with Azure Key Vault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,13 +11,14 @@ use claviger_backend::{
     VersionState, Write, Written,
 };
 use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
+use tokio::time::timeout;
 
 use crate::AzureSettings;
 use crate::client::Client;
 use crate::error::Failure;
 use crate::name::{self, SecretName, check_version};
 use crate::shapes::{self, TAG_STORE, VALUE_BYTES_MAX, Version, has_tag, time};
-use crate::write::{check_managed, only_predecessor, stored_by};
+use crate::write::{PAGES_AFTER, check_managed};
 
 /// Azure's quota of transactions on secrets, 4,000 in ten seconds, per vault and region.
 const CALLS_PER_SECOND: u32 = 400;
@@ -29,6 +30,8 @@ pub struct Azure {
     store_id: String,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+    /// Deleted secrets whose recovery this process began and no write has told of yet.
+    recovering: Mutex<BTreeSet<String>>,
 }
 
 impl Azure {
@@ -81,6 +84,7 @@ impl Azure {
             store_id: store_id.to_string(),
             timeout,
             clock,
+            recovering: Mutex::default(),
         }
     }
 
@@ -92,7 +96,12 @@ impl Azure {
         &self.store_id
     }
 
-    /// How long a write waits in all for a deleted secret.
+    pub(crate) fn recovering(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        let recovering = self.recovering.lock();
+        recovering.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a write asks, and waits for a deleted secret, before it sends its value.
     pub(crate) fn patience(&self) -> Duration {
         self.timeout / 2
     }
@@ -106,8 +115,8 @@ impl Azure {
         };
         let reason = match is_deleted {
             true => Reason::SecretDeleted,
-            false if is_pinned => match self.client.versions(name).await {
-                Ok(versions) if versions.is_empty() => Reason::SecretNotFound,
+            false if is_pinned => match self.client.history(name, 1).await {
+                Ok(history) if history.versions.is_empty() => Reason::SecretNotFound,
                 Ok(_) | Err(_) => Reason::VersionNotFound,
             },
             false => Reason::SecretNotFound,
@@ -163,6 +172,10 @@ impl Backend for Azure {
         name::derived(project, id, hash)
     }
 
+    fn place_name(&self, secret: &str) -> String {
+        secret.to_ascii_lowercase()
+    }
+
     fn credentials(&self) -> String {
         self.credentials.clone()
     }
@@ -208,8 +221,8 @@ impl Backend for Azure {
         address: &Address,
         write_id: Uid,
     ) -> Result<Option<Id>> {
-        let versions = self.all_versions(address).await?;
-        Ok(stored_by(&versions, write_id).map(|version| version.id.clone()))
+        self.find(SecretName::parse(&address.secret)?, write_id)
+            .await
     }
 
     async fn list(
@@ -268,9 +281,15 @@ impl Backend for Azure {
         address: &Address,
         version: &Id,
     ) -> Result<Option<Id>> {
-        let versions = self.all_versions(address).await?;
-        let found = versions.iter().find(|one| one.id == *version);
-        Ok(found.and_then(|found| only_predecessor(&versions, found)))
+        let name = SecretName::parse(&address.secret)?;
+        // A write is settled whether this can be told or not.
+        let history = self.client.history(name, PAGES_AFTER);
+        let Ok(history) = timeout(self.timeout / 2, history).await else {
+            return Ok(None);
+        };
+        let history = history.map_err(Failure::into_read_error)?;
+        let found = history.versions.iter().find(|one| one.id == *version);
+        Ok(found.and_then(|found| history.predecessor(found)))
     }
 
     async fn set_state(

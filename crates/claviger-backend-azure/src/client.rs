@@ -1,41 +1,27 @@
-//! The connection to a vault: transport, what may leave through it, and the calls of its API.
+//! The connection to a vault, and the calls of its API but the lists.
 //!
 //! Nothing is tried twice but a request whose token was refused, once, with a fresh one.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use azure_core::error::ErrorKind;
-use azure_core::http::{
-    AsyncRawResponse, ClientOptions, HttpClient, Request, RequestContent, RetryOptions, Transport,
-    Url,
-};
+use azure_core::http::{ClientOptions, HttpClient, RequestContent, RetryOptions, Transport, Url};
 use azure_security_keyvault_secrets::models::{
-    DeletedSecret, DeletedSecretProperties, Secret, SecretAttributes, SecretClientGetSecretOptions,
-    SecretClientListDeletedSecretPropertiesOptions, SecretClientListSecretPropertiesOptions,
-    SecretClientListSecretPropertiesVersionsOptions, SecretClientUpdateSecretPropertiesOptions,
-    SecretProperties, SetSecretParameters, UpdateSecretPropertiesParameters,
+    DeletedSecret, Secret, SecretAttributes, SecretClientGetSecretOptions,
+    SecretClientListSecretPropertiesOptions, SecretClientUpdateSecretPropertiesOptions,
+    SetSecretParameters, UpdateSecretPropertiesParameters,
 };
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use claviger_core::{Clock, Error, Reason, Result};
 use futures_util::TryStreamExt as _;
-use reqwest::redirect::Policy;
 
 use crate::credential::FreshTokens;
-use crate::error::{Failure, LoginFailure};
+use crate::error::Failure;
 use crate::name::SecretName;
-use crate::shapes::{self, Version};
+use crate::transport::{Login, OwnOrigin, connections};
 use crate::{AzureSettings, Credential};
 
-/// Most entries that Key Vault gives per page.
-const PAGE: i32 = 25;
-
-/// Longest wait for a connection.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
-
-type Answer<T> = std::result::Result<T, Failure>;
+pub(crate) type Answer<T> = std::result::Result<T, Failure>;
 
 /// One vault.
 pub(crate) struct Client(SecretClient);
@@ -142,60 +128,9 @@ impl Client {
         Ok(got.into_model()?)
     }
 
-    /// The same from the list, which also has those whose newest version is disabled.
-    pub(crate) async fn listed_as_deleted(
-        &self,
-        name: SecretName<'_>,
-    ) -> Answer<Option<DeletedSecretProperties>> {
-        let options = SecretClientListDeletedSecretPropertiesOptions {
-            maxresults: Some(PAGE),
-            ..SecretClientListDeletedSecretPropertiesOptions::default()
-        };
-        let mut listed = self.0.list_deleted_secret_properties(Some(options))?;
-        while let Some(secret) = listed.try_next().await? {
-            let found = shapes::secret_name(secret.id.as_deref());
-            if found.is_some_and(|found| found.eq_ignore_ascii_case(name.as_str())) {
-                return Ok(Some(secret));
-            }
-        }
-        Ok(None)
-    }
-
     /// Begins to bring a deleted secret back.
     pub(crate) async fn recover(&self, name: SecretName<'_>) -> Answer<()> {
         self.0.recover_deleted_secret(name.as_str(), None).await?;
-        Ok(())
-    }
-
-    /// Every version, newest first; none of a secret that is not there.
-    pub(crate) async fn versions(&self, name: SecretName<'_>) -> Answer<Vec<Version>> {
-        let options = SecretClientListSecretPropertiesVersionsOptions {
-            maxresults: Some(PAGE),
-            ..SecretClientListSecretPropertiesVersionsOptions::default()
-        };
-        let listed = self
-            .0
-            .list_secret_properties_versions(name.as_str(), Some(options))?;
-        let versions = listed.try_filter_map(async |version| Ok(Version::of(version)));
-        let mut versions: Vec<Version> = match versions.try_collect().await.map_err(Failure::from) {
-            Ok(versions) => versions,
-            Err(failure) if failure.is_absent() => Vec::new(),
-            Err(failure) => return Err(failure),
-        };
-        shapes::sort(&mut versions);
-        Ok(versions)
-    }
-
-    /// Hands each secret to `take`.
-    pub(crate) async fn list(&self, mut take: impl FnMut(SecretProperties)) -> Answer<()> {
-        let options = SecretClientListSecretPropertiesOptions {
-            maxresults: Some(PAGE),
-            ..SecretClientListSecretPropertiesOptions::default()
-        };
-        let mut listed = self.0.list_secret_properties(Some(options))?;
-        while let Some(secret) = listed.try_next().await? {
-            take(secret);
-        }
         Ok(())
     }
 
@@ -208,6 +143,10 @@ impl Client {
         let listed = self.0.list_secret_properties(Some(options))?;
         listed.into_pages().try_next().await?;
         Ok(())
+    }
+
+    pub(crate) fn sdk(&self) -> &SecretClient {
+        &self.0
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -224,67 +163,5 @@ fn options(http: Arc<dyn HttpClient>) -> ClientOptions {
         retry: RetryOptions::none(),
         transport: Some(Transport::new(http)),
         ..ClientOptions::default()
-    }
-}
-
-/// Connections that follow no redirect. Those to the machine's own identity service know no proxy.
-fn connections(timeout: Duration, is_local: bool) -> Result<Arc<dyn HttpClient>> {
-    let builder = reqwest::Client::builder()
-        .connect_timeout(timeout.min(CONNECT_MAX))
-        .redirect(Policy::none());
-    let builder = match is_local {
-        true => builder.no_proxy(),
-        false => builder,
-    };
-    Ok(Arc::new(builder.build().map_err(internal)?))
-}
-
-/// Lets requests go to the vault only.
-///
-/// SECURITY: the SDK follows a page's link to whatever host it names, with the token.
-struct OwnOrigin {
-    inner: Arc<dyn HttpClient>,
-    url: Url,
-}
-
-#[async_trait]
-impl HttpClient for OwnOrigin {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        if request.url().origin() != self.url.origin() {
-            return Err(azure_core::Error::with_message(
-                ErrorKind::Other,
-                "the vault's answer leads to another host",
-            ));
-        }
-        self.inner.execute_request(request).await
-    }
-}
-
-impl fmt::Debug for OwnOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnOrigin").finish_non_exhaustive()
-    }
-}
-
-/// Reads what Entra answers: the SDK loses the code of a refusal whose text has an escape.
-struct Login(Arc<dyn HttpClient>);
-
-#[async_trait]
-impl HttpClient for Login {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let answered = async {
-            let response = self.0.execute_request(request).await?;
-            response.try_into_raw_response().await
-        };
-        let answer = answered.await.map_err(LoginFailure::unreachable)?;
-        LoginFailure::check(&answer)?;
-        let (status, headers, body) = answer.deconstruct();
-        Ok(AsyncRawResponse::from_bytes(status, headers, body))
-    }
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").finish_non_exhaustive()
     }
 }

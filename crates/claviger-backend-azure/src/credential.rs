@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
+use azure_core::error::ErrorKind;
 use azure_core::http::ClientOptions;
 use azure_identity::{
     AzureCliCredential, ClientAssertionCredential, ClientAssertionCredentialOptions,
     ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
-    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
-    WorkloadIdentityCredentialOptions,
+    ManagedIdentityCredentialOptions, UserAssignedId,
 };
 use claviger_core::Clock;
 
 use crate::Credential;
-use crate::assertion::CertificateAssertion;
+use crate::assertion::{CertificateAssertion, TokenFile};
 use crate::error::LoginFailure;
 use crate::files::{self, FileProblem};
 
@@ -81,15 +81,33 @@ impl FreshTokens {
                 client_id,
                 token_file,
             } => {
-                let options = WorkloadIdentityCredentialOptions {
-                    credential_options: ClientAssertionCredentialOptions { client_options },
-                    client_id: client_id.clone(),
-                    tenant_id: tenant_id.clone(),
-                    token_file_path: token_file.clone(),
-                };
-                WorkloadIdentityCredential::new(Some(options))?
+                let file = or_environment(token_file.clone(), "AZURE_FEDERATED_TOKEN_FILE")?;
+                ClientAssertionCredential::new(
+                    or_environment(tenant_id.clone(), "AZURE_TENANT_ID")?,
+                    or_environment(client_id.clone(), "AZURE_CLIENT_ID")?,
+                    TokenFile(file),
+                    Some(ClientAssertionCredentialOptions { client_options }),
+                )?
             }
         })
+    }
+}
+
+/// What the settings leave out, from the variable that the webhook sets.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "as the SDK does in its own credential, which blocks on the file"
+)]
+fn or_environment<T: From<String>>(
+    given: Option<T>,
+    variable: &'static str,
+) -> azure_core::Result<T> {
+    match given {
+        Some(given) => Ok(given),
+        None => std::env::var(variable).map(T::from).map_err(|_| {
+            let missing = format!("neither set nor in the environment: {variable}");
+            azure_core::Error::with_message(ErrorKind::Credential, missing)
+        }),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use claviger_core::SecretBytes;
+use rustix::fs::OFlags;
 
 use crate::error::LoginFailure;
 
@@ -85,12 +86,17 @@ pub(crate) fn read_token(path: &Path) -> Result<SecretBytes, FileProblem> {
 }
 
 fn open(path: &Path) -> Result<File, FileProblem> {
-    // Asked first, because opening a named pipe would wait for a writer. Links are followed:
-    // mounted secrets are links to what is replaced as a whole.
-    if !std::fs::metadata(path)?.is_file() {
+    // Opening a named pipe would wait for a writer. Links are followed: mounted secrets are links
+    // to what is replaced as a whole.
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
         return Err("names something that is no regular file; correct the path".into());
     }
-    Ok(File::open(path)?)
+    Ok(file)
 }
 
 fn read(file: File) -> Result<SecretBytes, FileProblem> {

@@ -6,8 +6,8 @@
 //! tags and content type of others are carried over. A deleted secret is brought back before it is
 //! written; nothing is ever purged.
 //!
-//! `backend` keeps the contract, `write` is its one long story, `client` the connection,
-//! `credential` and `assertion` who Claviger is to Entra, `error` the one table from what Azure
+//! `backend` keeps the contract, `write` is its one long story, `client` the calls of the API,
+//! `pages` its lists, `transport` what may leave and come in, `credential` and `assertion` who Claviger is to Entra, `error` the one table from what Azure
 //! answers to a reason. Properties of a document are the broker's work; rotation, expiry dates,
 //! roles and deletion stay the portal's.
 #![forbid(unsafe_code)]
@@ -19,8 +19,10 @@ mod credential;
 mod error;
 mod files;
 mod name;
+mod pages;
 mod settings;
 mod shapes;
+mod transport;
 mod write;
 
 pub use backend::Azure;

@@ -31,6 +31,11 @@ impl<'a> SecretName<'a> {
         Ok(Self(text))
     }
 
+    /// One spelling for all that Key Vault takes for the same.
+    pub(crate) fn folded(self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
     pub(crate) fn as_str(self) -> &'a str {
         self.0
     }

@@ -8,7 +8,7 @@ use azure_core::base64;
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_secrets::models::{Secret, SecretAttributes, SecretProperties};
 use claviger_backend::{Reading, VersionInfo, VersionState, Write};
-use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes};
+use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 /// Tags of a version.
 pub(crate) type Tags = HashMap<String, String>;
@@ -69,7 +69,7 @@ impl Content {
 }
 
 /// A version without its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Version {
     pub(crate) id: Id,
     pub(crate) created: SystemTime,
@@ -105,6 +105,11 @@ impl Version {
             tags: secret.tags.unwrap_or_default(),
             content_type: secret.content_type,
         })
+    }
+
+    /// Whether this write stored it.
+    pub(crate) fn is_of(&self, write_id: Uid) -> bool {
+        has_tag(&self.tags, TAG_WRITE, &write_id.to_string())
     }
 
     pub(crate) fn info(&self) -> VersionInfo {

@@ -9,9 +9,11 @@ use std::time::Duration;
 use azure_security_keyvault_secrets::models::SetSecretParameters;
 use claviger_backend::{Address, Write, Written};
 use claviger_core::{Detail, Error, Id, Reason, Result, Uid};
+use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Azure;
 use crate::name::SecretName;
+use crate::pages::History;
 use crate::shapes::{
     BASE64, Content, TAG_DEFINITION, TAG_ENCODING, TAG_PREFIX, TAG_STORE, TAG_WRITE, Tags, Version,
     has_tag, version_id,
@@ -32,12 +34,27 @@ const TAGS_MAX: usize = 15;
 const CERTIFICATE: &str = "belongs to a certificate of this vault, and only Key Vault writes it; choose \
                            another secret, or renew the certificate there";
 
+/// Most pages of a history that is looked at before a value is sent: enough for an ordinary one.
+const PAGES_BEFORE: usize = 2;
+
+/// Most pages that are searched for a mark of ours where the latest version has none.
+const PAGES_SEARCHED: usize = 8;
+
+/// Most pages that are looked at for what a write replaced.
+pub(crate) const PAGES_AFTER: usize = 40;
+
+/// What there is to do.
+enum Plan {
+    /// Nothing is to be sent, or not yet.
+    Is(Step),
+    /// The value is to be sent, with these versions there and this one's tags.
+    Put(History, Option<Version>),
+}
+
 /// Where one attempt left it.
 enum Step {
     /// The value is stored.
     Stored(Written),
-    /// The secret was deleted; it is coming back.
-    Recovering,
     /// The secret is on its way between there and deleted; what to say if it stays so.
     Changing(Error),
 }
@@ -48,79 +65,112 @@ struct Task<'a> {
     owner: Uid,
     write: &'a Write<'a>,
     content: Content,
+    /// When the value has to be on its way.
+    send_by: Instant,
+    /// When nothing more is asked.
+    ask_by: Instant,
 }
 
 impl Azure {
     /// See [`claviger_backend::Backend::write`].
     pub(crate) async fn store(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
+        let (start, patience) = (Instant::now(), self.patience());
         let task = Task {
             name: SecretName::parse(&address.secret)?,
             owner: address.owner,
             write,
             content: Content::of(write)?,
+            send_by: start + patience,
+            ask_by: start + patience + patience / 2,
         };
-        let mut recovered = false;
         let mut pause = PAUSE_FIRST;
-        let mut patience = self.patience();
         let mut is_known = false;
         loop {
-            let stuck = match self.attempt(&task, is_known).await? {
+            // Beyond the deadline nobody could tell whether the value was sent.
+            let plan = timeout_at(task.send_by, self.plan(&task, is_known)).await;
+            let too_late = |_| Error::new(Reason::VaultUnreachable).caused_by("nothing was sent");
+            let step = match plan.map_err(too_late)?? {
+                Plan::Is(step) => step,
+                Plan::Put(before, model) => self.put(&task, &before, model.as_ref()).await?,
+            };
+            let stuck = match step {
                 Step::Stored(written) => {
                     return Ok(Written {
-                        recovered,
+                        recovered: self.recovering().remove(&task.name.folded()),
                         ..written
                     });
                 }
-                Step::Recovering => {
-                    recovered = true;
-                    still_recovering()
-                }
                 Step::Changing(error) => error,
             };
-            patience = match patience.checked_sub(pause) {
-                Some(left) => left,
-                None => return Err(stuck),
-            };
+            if Instant::now() + pause > task.send_by {
+                return Err(stuck);
+            }
             is_known = true;
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// `is_known` is a secret that an earlier attempt met, so it is not to be created.
-    async fn attempt(&self, task: &Task<'_>, is_known: bool) -> Result<Step> {
-        let versions = self.client().versions(task.name).await;
-        let versions = versions.map_err(|failure| failure.into_read_error())?;
-        if let Some(version) = stored_by(&versions, task.write.write_id) {
-            return Ok(Step::Stored(Written {
-                version: version.id.clone(),
-                replaced: only_predecessor(&versions, version),
-                recovered: false,
-                warnings: Vec::new(),
-            }));
+    /// The version that a write stored, if it is the latest or found on few pages.
+    pub(crate) async fn find(&self, name: SecretName<'_>, write_id: Uid) -> Result<Option<Id>> {
+        match self.client().get(name, None).await {
+            Ok(secret) => {
+                let latest = Version::of_secret(secret);
+                if let Some(latest) = latest.filter(|latest| latest.is_of(write_id)) {
+                    return Ok(Some(latest.id));
+                }
+            }
+            Err(failure) if failure.is_absent() || failure.is_disabled() || failure.is_denied() => {
+            }
+            Err(failure) => return Err(failure.into_read_error()),
+        }
+        let seen = self.client().history(name, PAGES_SEARCHED).await;
+        let seen = seen.map_err(|failure| failure.into_read_error())?;
+        Ok(stored_by(&seen.versions, write_id).map(|found| found.id.clone()))
+    }
+
+    /// Asks all that has to be known. `is_known` is a secret that an earlier attempt met, so it is
+    /// not to be created.
+    async fn plan(&self, task: &Task<'_>, is_known: bool) -> Result<Plan> {
+        let before = self.client().history(task.name, PAGES_BEFORE).await;
+        let before = before.map_err(|failure| failure.into_read_error())?;
+        if let Some(done) = done_before(&before, task) {
+            return Ok(done);
         }
         // Lists do not tell which version is the latest.
         match self.client().get(task.name, None).await {
             Ok(secret) => {
                 let unusable = || Error::new(Reason::VaultUnreachable);
                 let latest = Version::of_secret(secret).ok_or_else(unusable)?;
-                // It came between the two questions, back or anew.
-                if !versions.iter().any(|version| version.id == latest.id) {
-                    return Ok(Step::Changing(still_recovering()));
+                if latest.is_of(task.write.write_id) {
+                    return Ok(stored(latest.id, None));
                 }
-                self.replace(task, &versions, Some(&latest)).await
+                // It came between the two questions, back or anew.
+                let is_new = !before.versions.iter().any(|one| one.id == latest.id);
+                if before.is_whole && is_new {
+                    return Ok(Plan::Is(Step::Changing(still_recovering())));
+                }
+                self.replace(task, before, Some(latest)).await
             }
-            Err(failure) if failure.is_disabled() => self.replace(task, &versions, None).await,
+            Err(failure) if failure.is_disabled() => self.replace(task, before, None).await,
             // A secret that is coming back reads like one that never was.
-            Err(failure) if failure.is_absent() && !versions.is_empty() => {
-                Ok(Step::Changing(still_recovering()))
+            Err(failure) if failure.is_absent() && !before.versions.is_empty() => {
+                Ok(Plan::Is(Step::Changing(still_recovering())))
             }
-            Err(failure) if failure.is_absent() => self.create_or_recover(task, is_known).await,
+            Err(failure) if failure.is_absent() => {
+                self.create_or_recover(task, before, is_known).await
+            }
             Err(failure) => Err(failure.into_read_error()),
         }
     }
 
-    async fn create_or_recover(&self, task: &Task<'_>, is_known: bool) -> Result<Step> {
+    async fn create_or_recover(
+        &self,
+        task: &Task<'_>,
+        before: History,
+        is_known: bool,
+    ) -> Result<Plan> {
+        let coming_back = || Ok(Plan::Is(Step::Changing(still_recovering())));
         let (tags, is_managed) = match self.client().deleted(task.name).await {
             Ok(deleted) => (
                 deleted.tags,
@@ -129,44 +179,69 @@ impl Azure {
             Err(failure) if failure.is_disabled() => {
                 let listed = self.client().listed_as_deleted(task.name).await;
                 let listed = listed.map_err(|failure| failure.into_read_error())?;
-                let listed = listed.unwrap_or_default();
-                (listed.tags, listed.managed.unwrap_or(false))
+                match listed {
+                    Some(listed) => (listed.tags, listed.managed.unwrap_or(false)),
+                    // Neither whose it is nor what: it is on its way.
+                    None => return coming_back(),
+                }
             }
-            Err(failure) if failure.is_absent() && is_known => {
-                return Ok(Step::Changing(still_recovering()));
-            }
+            Err(failure) if failure.is_absent() && is_known => return coming_back(),
             Err(failure) if failure.is_denied() && is_known => {
                 return Err(Error::new(Reason::SecretDeleted).caused_by(failure));
             }
             // Who may not see deleted secrets may still create one.
             Err(failure) if failure.is_absent() || failure.is_denied() => {
-                return self.put(task, &[], None).await;
+                return Ok(Plan::Put(before, None));
             }
             Err(failure) => return Err(failure.into_read_error()),
         };
         check_managed(is_managed)?;
-        let is_own = tags.is_some_and(|tags| self.is_marked(&tags, task.owner));
-        check_owned(is_own, task)?;
-        match self.client().recover(task.name).await {
-            Ok(()) => Ok(Step::Recovering),
-            // Another writer was quicker.
-            Err(failure) if failure.is_absent() || failure.is_changing() => {
-                Ok(Step::Changing(still_recovering()))
-            }
-            Err(failure) => Err(failure.into_read_error()),
+        let tags = tags.unwrap_or_default();
+        check_owned(self.is_marked(&tags, task.owner), task)?;
+        // What would be refused afterwards stays deleted.
+        self.tags(task, Some(&tags))?;
+        // Remembered first: the call may be left half-way, and the next one has to say it.
+        let is_first = self.recovering().insert(task.name.folded());
+        let failure = match self.client().recover(task.name).await {
+            Ok(()) => return coming_back(),
+            Err(failure) => failure,
+        };
+        if is_first && !failure.is_open() {
+            self.recovering().remove(&task.name.folded());
+        }
+        // Another writer was quicker.
+        match failure.is_absent() || failure.is_changing() {
+            true => coming_back(),
+            false => Err(failure.into_read_error()),
         }
     }
 
     async fn replace(
         &self,
         task: &Task<'_>,
-        versions: &[Version],
-        latest: Option<&Version>,
-    ) -> Result<Step> {
-        let shown = latest.or_else(|| versions.first());
-        check_managed(shown.is_some_and(|version| version.is_managed))?;
-        check_owned(self.owns(versions, latest, task.owner), task)?;
-        self.put(task, versions, shown).await
+        before: History,
+        latest: Option<Version>,
+    ) -> Result<Plan> {
+        let is_told = latest
+            .as_ref()
+            .is_some_and(|latest| latest.tags.contains_key(TAG_STORE));
+        let before = match is_told || before.is_whole {
+            true => before,
+            false => {
+                let more = self.client().history(task.name, PAGES_SEARCHED).await;
+                more.map_err(|failure| failure.into_read_error())?
+            }
+        };
+        if let Some(done) = done_before(&before, task) {
+            return Ok(done);
+        }
+        // SECURITY: a part of the history does not tell whose mark is the newest.
+        let is_own = (is_told || before.is_whole)
+            && self.owns(&before.versions, latest.as_ref(), task.owner);
+        let model = latest.or_else(|| before.versions.first().cloned());
+        check_managed(model.as_ref().is_some_and(|model| model.is_managed))?;
+        check_owned(is_own, task)?;
+        Ok(Plan::Put(before, model))
     }
 
     /// Sends the value. `before` are the versions there were, `model` the one whose tags and content
@@ -174,63 +249,62 @@ impl Azure {
     async fn put(
         &self,
         task: &Task<'_>,
-        before: &[Version],
+        before: &History,
         model: Option<&Version>,
     ) -> Result<Step> {
         let parameters = SetSecretParameters {
             content_type: model.and_then(|version| version.content_type.clone()),
-            tags: Some(self.tags(task, model)?),
+            tags: Some(self.tags(task, model.map(|model| &model.tags))?),
             value: Some(task.content.to_text()),
             secret_attributes: None,
         };
-        let failure = match self.client().set(task.name, parameters).await {
+        let unknown = match self.client().set(task.name, parameters).await {
             Ok(secret) => match version_id(secret.id.as_deref()) {
-                Some(version) => return self.stored(task, before, model, Some(version)).await,
-                None => None,
+                Some(version) => return Ok(self.stored(task, before, model, version).await),
+                None => Error::new(Reason::WriteOutcomeUnknown),
             },
             Err(failure) if failure.is_changing() => {
                 return Ok(Step::Changing(failure.into_write_error()));
             }
-            Err(failure) if failure.is_open() => Some(failure),
+            Err(failure) if failure.is_open() => failure.into_write_error(),
             Err(failure) => return Err(failure.into_write_error()),
         };
-        match self.stored(task, before, model, None).await {
-            Ok(step) => Ok(step),
-            Err(unknown) => Err(failure.map_or(unknown, |failure| failure.into_write_error())),
+        let found = self.find(task.name, task.write.write_id);
+        match timeout_at(task.ask_by, found).await {
+            Ok(Ok(Some(version))) => Ok(self.stored(task, before, model, version).await),
+            Ok(Ok(None) | Err(_)) | Err(_) => Err(unknown),
         }
     }
 
-    /// What was stored and what it replaced. Without an answer that says so, `version` is looked for.
+    /// What was stored and what it replaced.
     async fn stored(
         &self,
         task: &Task<'_>,
-        before: &[Version],
+        before: &History,
         model: Option<&Version>,
-        version: Option<Id>,
-    ) -> Result<Step> {
-        let after = self.client().versions(task.name).await.ok();
-        let after = after.unwrap_or_default();
-        let found = stored_by(&after, task.write.write_id).map(|found| found.id.clone());
-        let version = version
-            .or(found)
-            .ok_or_else(|| Error::new(Reason::WriteOutcomeUnknown))?;
-        // Exact only if nobody else wrote since the latest version was asked for.
-        let is_only = after.len() == before.len() + 1
-            && after
-                .iter()
-                .all(|now| now.id == version || before.iter().any(|earlier| earlier.id == now.id));
-        let replaced = model.filter(|_| is_only);
-        Ok(Step::Stored(Written {
+        version: Id,
+    ) -> Step {
+        let replaced = match model {
+            None => None,
+            Some(model) => {
+                let after = self.client().history(task.name, PAGES_AFTER);
+                let after = timeout_at(task.ask_by, after).await;
+                let after = after.ok().and_then(|after| after.ok()).unwrap_or_default();
+                let is_told = is_only_write(before, model, &after, &version);
+                is_told.then(|| model.id.clone())
+            }
+        };
+        Step::Stored(Written {
             version,
-            replaced: replaced.map(|model| model.id.clone()),
+            replaced,
             recovered: false,
             warnings: Vec::new(),
-        }))
+        })
     }
 
     /// The tags of others go on; ours say whose the version is and what stored it.
-    fn tags(&self, task: &Task<'_>, model: Option<&Version>) -> Result<Tags> {
-        let others = model.into_iter().flat_map(|version| &version.tags);
+    fn tags(&self, task: &Task<'_>, model: Option<&Tags>) -> Result<Tags> {
+        let others = model.into_iter().flatten();
         let others = others.filter(|(key, _)| !key.starts_with(TAG_PREFIX));
         let mut tags: Tags = others
             .map(|(key, value)| (key.clone(), value.clone()))
@@ -272,21 +346,35 @@ impl Azure {
 }
 
 /// The version that a write stored.
-pub(crate) fn stored_by(versions: &[Version], write_id: Uid) -> Option<&Version> {
-    let write_id = write_id.to_string();
-    let mut versions = versions.iter();
-    versions.find(|version| has_tag(&version.tags, TAG_WRITE, &write_id))
+fn stored_by(versions: &[Version], write_id: Uid) -> Option<&Version> {
+    versions.iter().find(|version| version.is_of(write_id))
 }
 
-/// The version that was the latest before this one, if its second tells it from all others.
-pub(crate) fn only_predecessor(versions: &[Version], version: &Version) -> Option<Id> {
-    let others = versions.iter().filter(|other| other.id != version.id);
-    let mut earlier = others.filter(|other| other.created <= version.created);
-    let newest = earlier.next()?;
-    match earlier.next() {
-        Some(next) if next.created == newest.created => None,
-        Some(_) | None => Some(newest.id.clone()),
-    }
+fn done_before(before: &History, task: &Task<'_>) -> Option<Plan> {
+    let version = stored_by(&before.versions, task.write.write_id)?;
+    Some(stored(version.id.clone(), before.predecessor(version)))
+}
+
+fn stored(version: Id, replaced: Option<Id>) -> Plan {
+    Plan::Is(Step::Stored(Written {
+        version,
+        replaced,
+        recovered: false,
+        warnings: Vec::new(),
+    }))
+}
+
+/// Whether nobody else wrote since `latest` was asked for: by what there was before, or by the times
+/// where that was too much to look at.
+fn is_only_write(before: &History, latest: &Version, after: &History, version: &Id) -> bool {
+    let others = || after.versions.iter().filter(|now| now.id != *version);
+    let was_there = |now: &Version| before.versions.iter().any(|earlier| earlier.id == now.id);
+    let is_same = before.is_whole
+        && after.versions.len() == before.versions.len() + 1
+        && others().all(was_there);
+    let is_newest = others().all(|now| now.id == latest.id || now.created < latest.created)
+        && others().any(|now| now.id == latest.id);
+    after.is_whole && (is_same || is_newest)
 }
 
 pub(crate) fn check_managed(is_managed: bool) -> Result<()> {

@@ -212,6 +212,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         String::new()
     }
 
+    /// One name for a secret however it is spelled: spellings that the vault takes for the same have
+    /// the same.
+    fn place_name(&self, secret: &str) -> String {
+        self.plain_name(secret).unwrap_or(secret).to_owned()
+    }
+
     /// Asks whether the vault answers and takes our credentials.
     ///
     /// # Errors

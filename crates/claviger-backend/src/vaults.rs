@@ -165,9 +165,26 @@ impl Vault {
         checked.map_err(|error| error.with(Detail::Vault, &self.id))
     }
 
+    /// See [`Backend::place_name`].
+    pub fn place_name(&self, secret: &str) -> String {
+        self.backend.place_name(secret)
+    }
+
     /// See [`Backend::plain_name`].
     pub fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
         self.backend.plain_name(secret)
+    }
+
+    /// Checks that definitions of this project may have secrets here under names that are made for
+    /// them: any rule for the project says so, because such a name is nobody else's.
+    ///
+    /// # Errors
+    /// `LOCATION_NOT_ALLOWED` with the remedy.
+    pub fn check_derived(&self, project: &Id) -> Result<()> {
+        match self.allow.names(project) {
+            true => Ok(()),
+            false => Err(Error::new(Reason::LocationNotAllowed).with(Detail::Vault, &self.id)),
+        }
     }
 
     /// Checks that definitions of this project may point at this secret: by its plain name, or by

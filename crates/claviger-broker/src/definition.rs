@@ -6,9 +6,11 @@ use std::time::SystemTime;
 
 use claviger_backend::{Address, NameWarning, Vault, Vaults};
 use claviger_core::{
-    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, Uid, VersionName,
+    Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, SecretBytes, Uid,
+    VersionName,
 };
 use claviger_store::Record;
+use claviger_stripe::{Mode, Settings, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::Project;
@@ -39,6 +41,8 @@ pub struct Content {
     pub environments: BTreeMap<Id, Location>,
     /// Whether the other environments use `location`.
     pub environment_fallback: bool,
+    /// What a Stripe credential has to be.
+    pub stripe: Settings,
 }
 
 /// A definition as it is kept.
@@ -124,13 +128,18 @@ impl Route {
         project: &Project,
         vaults: &Vaults,
     ) -> Result<Self> {
-        let vault = Arc::clone(vaults.find(&place.vault)?);
+        // Which vaults there are is nothing for who only reads.
+        let vault = vaults.find(&place.vault).map_err(|_| {
+            Error::new(Reason::VaultUnknown)
+                .with(Detail::Vault, &place.vault)
+                .with(Detail::Vaults, "see ListVaults")
+        })?;
+        let vault = Arc::clone(vault);
         // Again at every use: the project's default vault may be another one since the put, and
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;
         let secret = place.spelled(location);
-        vault
-            .check_allowed(project.name.id(), secret)
+        check_allowed(location, secret, project, &vault)
             .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
         Ok(Self {
             address: Address {
@@ -298,6 +307,11 @@ impl Definition {
 }
 
 impl Content {
+    /// What a value is, if the kind is one that is judged.
+    pub(crate) fn judge(&self, value: &SecretBytes, demanded: Option<Mode>) -> Option<Verdict> {
+        claviger_stripe::judge(self.kind, value.expose(), &self.stripe, demanded)
+    }
+
     /// Whether environments without an override use the default location.
     fn covers_all(&self) -> bool {
         self.environments.is_empty() || self.environment_fallback
@@ -328,6 +342,13 @@ impl Content {
                 found.is_ok_and(|found| found == *place)
             })
         })
+    }
+
+    /// The modes that the environments at a place demand of a Stripe key.
+    pub(crate) fn stripe_modes(&self, defaults: Defaults<'_>, place: &Place) -> BTreeSet<Mode> {
+        let environments = self.environments_at(defaults, place);
+        let modes = environments.filter_map(|id| defaults.project.stripe_mode(Some(id)));
+        modes.collect()
     }
 
     /// Whether several environments share one value without saying so.
@@ -380,10 +401,11 @@ impl Content {
     ) -> Result<Vec<NameWarning>> {
         let mut warnings = Vec::new();
         check_description(&self.description, "definition.description")?;
-        if self.kind == Kind::StripeApiKey && self.format == Format::Binary {
+        self.stripe.validate(self.kind)?;
+        if self.kind.is_stripe() && self.format == Format::Binary {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 "definition.format",
-                "is BINARY, but a STRIPE_API_KEY is TEXT; leave it unset",
+                "is BINARY, but a Stripe credential is TEXT; leave it unset",
             ));
         }
         check_environment_count(self.environments.len(), "definition.environments")?;
@@ -419,8 +441,7 @@ impl Content {
             // First: a name that cannot be is not one to be allowed.
             let secret = place.spelled(location);
             warnings.extend(vault.check_name(secret).map_err(|e| e.at(field))?);
-            vault
-                .check_allowed(project.name.id(), secret)
+            check_allowed(location, secret, project, vault)
                 .map_err(|e| e.with(Detail::Secret, Coordinate(secret)).at(field))?;
         }
         warnings.dedup();
@@ -454,6 +475,19 @@ fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
             .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
     }
     Ok(())
+}
+
+/// Refuses a secret that the project may not use.
+fn check_allowed(
+    location: &Location,
+    secret: &str,
+    project: &Project,
+    vault: &Vault,
+) -> Result<()> {
+    match location.secret {
+        Some(_) => vault.check_allowed(project.name.id(), secret),
+        None => vault.check_derived(project.name.id()),
+    }
 }
 
 /// Refuses by name a coordinate that the vault does not have.

@@ -37,6 +37,8 @@ pub struct PutDefinition {
     pub request_id: Option<RequestId>,
     /// Whether the payload may go to a secret that the definition did not create.
     pub is_adopting: bool,
+    /// Whether an existing value of the vault is left unjudged.
+    pub is_value_unchecked: bool,
 }
 
 /// What a put of a definition did.
@@ -180,13 +182,19 @@ impl Broker {
         };
         let mut outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         let write = match put.payload {
-            None => None,
+            None if put.is_value_unchecked => None,
+            None => {
+                let judged = self.judge_existing(authorized, &outcome.definition, project);
+                outcome.warnings.extend(judged.await?);
+                None
+            }
             Some(payload) => {
                 let definition = &outcome.definition;
                 let route = definition.only_route(project, &self.vaults)?;
+                let defaults = definition.defaults(project, &self.vaults);
                 let (value, warnings) = payload.admit(
-                    definition.content.kind,
-                    definition.content.format,
+                    &definition.content,
+                    &definition.content.stripe_modes(defaults, &route.place),
                     route.vault.capabilities().value_bytes_max,
                 )?;
                 outcome.warnings.extend(warnings);
@@ -274,6 +282,10 @@ impl Broker {
         outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
+        if !put.is_value_unchecked {
+            let judged = self.judge_existing(authorized, &outcome.definition, project);
+            outcome.warnings.extend(judged.await?);
+        }
         if put.is_dry_run {
             return Ok(outcome);
         }
@@ -455,6 +467,7 @@ impl PutDefinition {
             format,
             self.is_dry_run,
             self.is_adopting,
+            self.is_value_unchecked,
         );
         serde_json::to_vec(&shape).map_err(|error| Error::new(Reason::Internal).caused_by(error))
     }
@@ -502,12 +515,13 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
             "environments" => content.environments.clone_from(&new.environments),
             "format" => content.format = new.format,
             "kind" => content.kind = new.kind,
+            "stripe" => content.stripe.clone_from(&new.stripe),
             "location" => content.location.clone_from(&new.location),
             _ => {
                 return Err(Error::new(Reason::FieldInvalid).violation(
                     "update_mask",
                     "names a field that cannot be changed; use description, environment_fallback, \
-                     environments, format, kind, location or *",
+                     environments, format, kind, location, stripe or *",
                 ));
             }
         }

@@ -13,6 +13,7 @@ mod dev;
 mod document;
 mod failpoints;
 mod idempotency;
+mod judging;
 mod merge;
 mod page;
 mod payload;
@@ -38,6 +39,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use access::{GrantView, NewGrant};
 pub use claviger_backend::{ListedSecret, VersionState};
+pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as StripeVerdict};
 pub use definition::{Content, Definition};
 pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;

@@ -1,12 +1,16 @@
 //! A value on its way in.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use claviger_backend::{NameWarning, WriteWarning, Written};
-use claviger_core::{Detail, Error, Format, Kind, Reason, Result, SecretBytes, Trimmed};
+use claviger_core::{Detail, Error, Format, Kind, Reason, Result, SecretBytes};
+use claviger_stripe::{Finding, Mode};
 
 use serde::{Deserialize, Serialize};
+
+use crate::Content;
 
 /// A value as the caller sent it.
 pub struct Payload {
@@ -33,10 +37,11 @@ impl Payload {
     /// `PAYLOAD_*`, `VALUE_WRONG_KIND`, `VALUE_MALFORMED`, each with the field and the remedy.
     pub(crate) fn admit(
         self,
-        kind: Kind,
-        format: Format,
+        content: &Content,
+        modes: &BTreeSet<Mode>,
         bytes_max: usize,
     ) -> Result<(SecretBytes, Vec<Warning>)> {
+        let (kind, format) = (content.kind, content.format);
         let field = match self.format {
             Format::Binary => "payload.data",
             Format::Text => "payload.text",
@@ -68,17 +73,23 @@ impl Payload {
             return Err(Error::new(Reason::PayloadCrcMismatch).at("payload.crc32c"));
         }
         let has_surrounding_space = self.value.expose().trim_ascii().len() != self.value.len();
-        let (value, trimmed) = kind
-            .admit(self.value, field)
-            .map_err(|error| error.with(Detail::Kind, kind))?;
-        let warning = match (trimmed, kind) {
-            (Trimmed::Yes, _) => Some(Warning::VALUE_TRIMMED),
-            (Trimmed::No, Kind::Password) if has_surrounding_space => {
-                Some(Warning::VALUE_HAS_SURROUNDING_SPACE)
+        let demanded = modes.first().copied();
+        let (value, verdict) = claviger_stripe::admit(kind, self.value, &content.stripe, demanded);
+        // Environments that share one place may demand different things of it.
+        let others = modes.iter().skip(1);
+        let others = others.filter_map(|mode| content.judge(&value, Some(*mode)));
+        let mut warnings = Vec::new();
+        for verdict in verdict.into_iter().chain(others) {
+            if let Some(refusal) = verdict.refusal(kind, Some(field)) {
+                return Err(refusal);
             }
-            (Trimmed::No, _) => None,
-        };
-        Ok((value, warning.into_iter().collect()))
+            warnings.extend(verdict.warnings().map(Warning::from));
+        }
+        if kind == Kind::Password && has_surrounding_space {
+            warnings.push(Warning::VALUE_HAS_SURROUNDING_SPACE);
+        }
+        warnings.dedup();
+        Ok((value, warnings))
     }
 }
 
@@ -123,17 +134,25 @@ impl Warning {
         "definition.location",
     );
 
+    /// The value that a definition points at could not be looked at.
+    pub(crate) const VALUE_NOT_CHECKED: Self = Self::new(
+        "VALUE_NOT_CHECKED",
+        "the value in the vault could not be read, so it was not judged; call \
+         CheckSecretDefinition once it can be",
+        "definition.location",
+    );
+
     const VALUE_HAS_SURROUNDING_SPACE: Self = Self::new(
         "VALUE_HAS_SURROUNDING_SPACE",
         "the value begins or ends with white space, which was stored as it is",
         "payload",
     );
+}
 
-    const VALUE_TRIMMED: Self = Self::new(
-        "VALUE_TRIMMED",
-        "white space around the value was removed before it was stored",
-        "payload",
-    );
+impl From<Finding> for Warning {
+    fn from(finding: Finding) -> Self {
+        Self::new(finding.as_str(), finding.text(), "payload")
+    }
 }
 
 impl Warning {

@@ -129,18 +129,20 @@ impl Defaults<'_> {
             None => self.project.vault_for(environment),
         };
         let secret = match &location.secret {
-            Some(secret) => self.plain(&vault, secret).to_owned(),
+            Some(secret) => secret.clone(),
             None => self.secret_in(&vault),
         };
+        let secret = self.place_name(&vault, secret);
         Ok(Place { vault, secret })
     }
 
     /// One secret is one place, whichever of its names a location uses: else two spellings would
     /// have two fences, and who may write in one environment could write what another one reads.
-    fn plain<'a>(&self, vault: &Id, secret: &'a str) -> &'a str {
-        let vault = self.vaults.find(vault).ok();
-        let plain = vault.and_then(|vault| vault.plain_name(secret));
-        plain.unwrap_or(secret)
+    fn place_name(&self, vault: &Id, secret: String) -> String {
+        match self.vaults.find(vault) {
+            Ok(vault) => vault.place_name(&secret),
+            Err(_) => secret,
+        }
     }
 
     /// The name that a value of the definition gets in a vault: in one that others use too the end
@@ -160,10 +162,11 @@ impl Defaults<'_> {
     }
 }
 
-/// The end of every derived name: ten digits that no change of case touches.
+/// The end of every derived name: digits that no change of case touches, enough of them that nobody
+/// finds another definition with the same ones. No rule has to name a derived name.
 fn derived_hash(name: &DefinitionName) -> String {
     let hash = claviger_seal::sha256(name.to_string().as_bytes());
-    let (start, _) = hash.split_at(5);
+    let (start, _) = hash.split_at(10);
     claviger_seal::hex(start)
 }
 

@@ -8,6 +8,7 @@ use claviger_access::{Authorized, Call, Permission, Resolved};
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, List, ProjectName, Reason, Resource, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Record};
+use claviger_stripe::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{check_description, check_environment_count};
@@ -19,6 +20,8 @@ use crate::{Broker, Definition, Page, PageRequest, vaults};
 pub struct Environment {
     /// The vault of definitions that name none.
     pub default_vault: Option<Id>,
+    /// The mode that Stripe keys have to be for.
+    pub stripe_mode: Option<Mode>,
 }
 
 /// What operators edit.
@@ -80,6 +83,11 @@ impl Project {
             .and_then(|environment| environment.default_vault.clone())
             .or_else(|| self.content.default_vault.clone())
             .unwrap_or_else(|| Id::from_static(vaults::MANAGED))
+    }
+
+    /// The mode that an environment demands of Stripe keys.
+    pub(crate) fn stripe_mode(&self, environment: Option<&Id>) -> Option<Mode> {
+        self.content.environments.get(environment?)?.stripe_mode
     }
 
     /// Checks that an environment is named exactly where the project declares some.

@@ -9,6 +9,7 @@ use claviger_backend::{Reading, Vaults, VersionInfo, VersionState};
 use claviger_core::{
     DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
 };
+use claviger_stripe::{Settings, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Route;
@@ -38,6 +39,8 @@ pub struct Served {
     pub format: Format,
     /// The vault it came from.
     pub vault: Id,
+    /// Of a Stripe credential: what it is, and what goes with it.
+    pub stripe: Option<(Verdict, Settings)>,
 }
 
 impl fmt::Debug for Served {
@@ -120,6 +123,11 @@ impl Broker {
         let reading = reading.map_err(named)?;
         let format = definition.content.format;
         let value = present(reading.value, format, &route).map_err(named)?;
+        let content = &definition.content;
+        let verdict = content.judge(&value, project.stripe_mode(environment));
+        if let Some(refusal) = verdict.as_ref().and_then(|v| v.refusal(content.kind, None)) {
+            return Err(named(refusal));
+        }
 
         // Revoked or deleted while the vault was asked.
         authorized.still_valid(self).await?;
@@ -129,6 +137,7 @@ impl Broker {
             value,
             format,
             vault,
+            stripe: verdict.map(|verdict| (verdict, content.stripe.clone())),
         })
     }
 
@@ -206,9 +215,10 @@ impl Broker {
         self.settle_place(&context(authorized), definition, &route.place)
             .await?;
         let format = definition.content.format;
+        let defaults = definition.defaults(&project, &self.vaults);
         let (value, mut warnings) = put.payload.admit(
-            definition.content.kind,
-            format,
+            &definition.content,
+            &definition.content.stripe_modes(defaults, &route.place),
             route.vault.capabilities().value_bytes_max,
         )?;
 

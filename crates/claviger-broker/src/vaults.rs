@@ -8,10 +8,11 @@ use claviger_access::{Call, Permission, Principal, Question, evaluate};
 use claviger_audit::Facts;
 use claviger_backend::{Capabilities, ListedSecret, Vault};
 use claviger_core::{
-    DefinitionName, Detail, Error, Format, Id, ProjectName, Reason, Resource, Result, VaultName,
+    DefinitionName, Detail, Error, Id, ProjectName, Reason, Resource, Result, VaultName,
 };
 
-use crate::definition::Route;
+use claviger_stripe::Verdict;
+
 use crate::secrets::present;
 use crate::{Broker, Page, PageRequest, context};
 
@@ -62,6 +63,10 @@ pub struct CheckReport {
     pub existence: Result<Id>,
     /// Whether the value fits the format; `None` without a value.
     pub format: Option<Check>,
+    /// Whether it is what the kind says; `None` for kinds that are not judged.
+    pub kind: Option<Check>,
+    /// What it is, of a Stripe credential.
+    pub stripe: Option<Verdict>,
     /// Whether the principal may read it.
     pub access: Check,
     /// Whose access was judged.
@@ -198,43 +203,42 @@ impl Broker {
         let project = self.project(authorized).await?.record;
         let place = definition.place_of(environment, &project, &self.vaults)?;
         let route = definition.route(environment, None, &project, &self.vaults);
-        let (existence, format) = match route {
-            Ok(route) => {
-                self.check_value(authorized, &route, definition.content.format)
-                    .await
-            }
+        let (existence, value) = match route {
+            Ok(route) => match self.read_route(authorized, &route).await {
+                Ok(reading) => {
+                    let value = present(reading.value, definition.content.format, &route);
+                    (Ok(reading.version), Some(value))
+                }
+                Err(error) => (Err(error), None),
+            },
             Err(error) => (Err(error), None),
         };
+        let named = |error: Error| error.with(Detail::Resource, &definition.name);
+        let content = &definition.content;
+        let readable = value.as_ref().and_then(|value| value.as_ref().ok());
+        let stripe =
+            readable.and_then(|value| content.judge(value, project.stripe_mode(environment)));
+        let kind = stripe
+            .as_ref()
+            .map(|verdict| match verdict.refusal(content.kind, None) {
+                Some(refusal) => Err(named(refusal)),
+                None => Ok(()),
+            });
         Ok(CheckReport {
             vault: place.place.vault,
             secret: place.address.secret,
             property: place.property,
             pin: place.pin,
             environment: environment.cloned(),
-            existence: existence.map_err(|error| error.with(Detail::Resource, &definition.name)),
-            format: format.map(|check| {
-                check.map_err(|error: Error| error.with(Detail::Resource, &definition.name))
-            }),
+            existence: existence.map_err(named),
+            format: value.map(|value| value.map(drop).map_err(named)),
+            kind,
+            stripe,
             access: self
                 .check_access(authorized, environment, &principal)
                 .await?,
             principal,
         })
-    }
-
-    async fn check_value(
-        &self,
-        authorized: &Authorized,
-        route: &Route,
-        format: Format,
-    ) -> (Result<Id>, Option<Check>) {
-        match self.read_route(authorized, route).await {
-            Ok(reading) => (
-                Ok(reading.version),
-                Some(present(reading.value, format, route).map(drop)),
-            ),
-            Err(error) => (Err(error), None),
-        }
     }
 
     async fn check_access(

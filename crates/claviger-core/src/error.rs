@@ -162,6 +162,8 @@ reasons! {
         "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
+    /// An organization key of Stripe works only for a named account, and the definition names none.
+    StripeContextRequired "STRIPE_CONTEXT_REQUIRED" "the value needs an account to work on ({found}): {remedy}";
     /// The token's time is over.
     TokenExpired "TOKEN_EXPIRED" "the token has expired; ask an admin for a new one (CreateToken)";
     /// Not a token of this daemon.
@@ -173,11 +175,14 @@ reasons! {
     /// Somebody else changed the document in the vault while a property of it was written.
     ValueChanged "VALUE_CHANGED"
         "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call";
+    /// A usable value of a class that the definition does not allow.
+    ValueClassNotAllowed "VALUE_CLASS_NOT_ALLOWED"
+        "the definition does not allow a {kind} of this class ({found}): {remedy}";
     /// The vault has marked the value as expired.
     ValueExpired "VALUE_EXPIRED"
         "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
     /// A value of the right kind in a form that cannot work.
-    ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind}";
+    ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind} ({found}): {remedy}";
     /// A property is asked of a value that is no JSON object.
     ValueNotJson "VALUE_NOT_JSON" "{resource} names a property, but the value is no JSON object; leave location.property out";
     /// The vault keeps the value and gives it to nobody outside.
@@ -188,7 +193,9 @@ reasons! {
     ValueNotYetValid "VALUE_NOT_YET_VALID"
         "the value of {resource} is not valid yet in vault {vault}; wait for its activation date, or change the date there";
     /// Another sort of credential than the definition's kind.
-    ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind}";
+    ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind} ({found}): {remedy}";
+    /// A usable value for another mode than the environment demands.
+    ValueWrongMode "VALUE_WRONG_MODE" "the value is for the wrong mode ({found}): {remedy}";
     /// The vault knows who Claviger is and refuses it this secret or the key it is encrypted with.
     VaultAccessDenied "VAULT_ACCESS_DENIED" "vault {vault} refuses this to Claviger: {remedy}";
     /// `[Default]` could be several vaults.
@@ -232,6 +239,10 @@ pub enum Detail {
     Capability,
     /// The environments a project declares.
     Environments,
+    /// What exactly is wrong with a value, of several things with one reason.
+    Finding,
+    /// What a value turned out to be; never more of it than its last four characters.
+    Found,
     /// The kind of a definition.
     Kind,
     /// A bound that was passed.
@@ -260,6 +271,8 @@ impl Detail {
         match self {
             Self::Capability => "capability",
             Self::Environments => "environments",
+            Self::Finding => "finding",
+            Self::Found => "found",
             Self::Kind => "kind",
             Self::Limit => "limit",
             Self::NearMisses => "near_misses",

@@ -11,6 +11,6 @@ mod secret_bytes;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Coordinate, Detail, Error, FieldViolation, Public, Reason, Result};
-pub use kind::{Format, Kind, Trimmed};
+pub use kind::{Format, Kind};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
 pub use secret_bytes::SecretBytes;

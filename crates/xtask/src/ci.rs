@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Context, Result, deps, docs, new_backend, policies, run, tools};
+use crate::{Context, Result, deps, docs, new_backend, policies, run, secrets, tools};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {
@@ -46,6 +46,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("tools", "install what the other steps need", tools::install),
     Step::new("fmt", "rustfmt has nothing to change", fmt).lint(),
     Step::new("check-deps", "crates use only what they may", deps::check).lint(),
+    Step::new(
+        "check-secrets",
+        "no file looks as if it held a live key",
+        secrets::check,
+    )
+    .lint(),
     Step::new("buf", "the proto keeps its rules", buf).lint(),
     Step::new("deny", "licences, sources, duplicates", deny).lint(),
     Step::new("clippy", "no warning anywhere", clippy).lint(),

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-access", &["claviger-core"]),
     ("claviger-seal", &["claviger-core"]),
     ("claviger-store", &["claviger-core", "claviger-seal"]),
+    ("claviger-stripe", &["claviger-core"]),
     ("claviger-backend", &["claviger-core"]),
     (
         "claviger-backend-aws",
@@ -48,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-core",
             "claviger-seal",
             "claviger-store",
+            "claviger-stripe",
         ],
     ),
     (
@@ -58,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-broker",
             "claviger-core",
             "claviger-proto",
+            "claviger-stripe",
         ],
     ),
     (
@@ -78,6 +81,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-proto",
             "claviger-seal",
             "claviger-store",
+            "claviger-stripe",
         ],
     ),
     ("xtask", &[]),

@@ -142,6 +142,11 @@ impl Backend for FaultyBackend {
         }
     }
 
+    /// As some vaults do, it ignores case.
+    fn place_name(&self, secret: &str) -> String {
+        secret.to_ascii_lowercase()
+    }
+
     async fn check(&self, _: &CallContext) -> Result<()> {
         Ok(())
     }
@@ -291,7 +296,7 @@ impl Backend for FaultyBackend {
 }
 
 fn key(address: &Address) -> (Uid, String) {
-    (address.owner, address.secret.clone())
+    (address.owner, address.secret.to_ascii_lowercase())
 }
 
 fn version_of(number: usize) -> Id {

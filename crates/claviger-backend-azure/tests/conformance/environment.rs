@@ -54,3 +54,44 @@ async fn inner() {
     let azure = Azure::new(&settings, Uid::random(), timeout, clock).expect("set up");
     azure.check(&cx()).await.expect("well");
 }
+
+#[tokio::test]
+async fn identity_of_a_pod_comes_from_the_variables_that_the_webhook_sets() {
+    let cloud = Cloud::start();
+    let fake = &cloud.fake;
+    let vault = fake.vault("environment");
+    let (token, certificates) = (file(fake.federated_token()), file(fake.ca_pem()));
+    for (token_file, is_taken) in [(token.path(), true), (Path::new("/nowhere"), false)] {
+        let before = fake.logins();
+        let mut child = Command::new(std::env::current_exe().expect("a test"));
+        let child = child
+            .args(["--ignored", "--exact", "environment::inner_pod"])
+            .env("HTTPS_PROXY", fake.proxy_url())
+            .env("SSL_CERT_FILE", certificates.path())
+            .env("AZURE_TENANT_ID", fake.tenant())
+            .env("AZURE_CLIENT_ID", fake.client_id())
+            .env("AZURE_FEDERATED_TOKEN_FILE", token_file)
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy");
+        let outcome = child.output().expect("ran");
+        assert_eq!(outcome.status.success(), is_taken, "{outcome:?}");
+        assert_eq!(fake.logins(), before + usize::from(is_taken));
+    }
+    assert!(vault.requests().iter().any(|seen| seen.has_bearer));
+}
+
+#[tokio::test]
+#[ignore = "run by the test above"]
+async fn inner_pod() {
+    let settings = AzureSettings {
+        vault_url: "https://environment.vault.azure.net/".to_owned(),
+        credential: Some(Credential::WorkloadIdentity {
+            tenant_id: None,
+            client_id: None,
+            token_file: None,
+        }),
+    };
+    let (timeout, clock) = (Duration::from_secs(60), Arc::new(SystemClock));
+    let azure = Azure::new(&settings, Uid::random(), timeout, clock).expect("set up");
+    azure.check(&cx()).await.expect("well");
+}

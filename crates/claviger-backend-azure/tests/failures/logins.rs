@@ -133,14 +133,26 @@ async fn machine_without_the_identity_is_told_to_be_given_it() {
 /// The environment that the webhook sets is missing outside a pod.
 #[tokio::test]
 async fn workload_identity_outside_a_pod_says_so() {
-    let stub = Stub::new(Vec::new());
-    let credential = Credential::WorkloadIdentity {
-        tenant_id: Some(ID.to_owned()),
-        client_id: Some(ID.to_owned()),
-        token_file: Some("/nowhere/token".into()),
-    };
-    let azure = azure_as(&stub, LONG, credential);
-    let error = read_fails(&azure, None).await;
-    assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
-    assert!(error.to_string().contains("service account"), "{error}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("ran").success());
+    for (token_file, word) in [
+        (None, "service account"),
+        (Some("/nowhere/token".into()), "does not exist"),
+        // Nobody will ever write into it.
+        (Some(pipe), "regular file"),
+    ] {
+        let stub = Stub::new(Vec::new());
+        let credential = Credential::WorkloadIdentity {
+            tenant_id: Some(ID.to_owned()),
+            client_id: Some(ID.to_owned()),
+            token_file,
+        };
+        let azure = azure_as(&stub, LONG, credential);
+        let error = read_fails(&azure, None).await;
+        assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
+        assert!(error.to_string().contains(word), "{error}");
+        assert_eq!(stub.count(LOGIN), 0);
+    }
 }

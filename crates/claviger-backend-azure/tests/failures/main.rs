@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod logins;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod stub;
 #[cfg(test)]

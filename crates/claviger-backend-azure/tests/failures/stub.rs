@@ -62,7 +62,7 @@ impl Reply {
 }
 
 /// Method and path → what to reply; the last one stays.
-type Script = Vec<(&'static str, Vec<Reply>)>;
+pub(crate) type Script = Vec<(&'static str, Vec<Reply>)>;
 
 #[derive(Default)]
 struct State {
@@ -89,6 +89,11 @@ impl Stub {
             state: Mutex::new(state),
             secret_file,
         })
+    }
+
+    /// Goes on with another script.
+    pub(crate) fn play(&self, script: Script) {
+        self.state().script = script;
     }
 
     /// How often this was asked for with a token; `""` is everything, logins and challenges too.

@@ -8,5 +8,6 @@ mod failures;
 mod hanging;
 mod races;
 mod reading;
+mod stripe;
 mod support;
 mod writing;

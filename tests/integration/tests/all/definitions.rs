@@ -198,7 +198,7 @@ async fn validate_only_answers_as_the_put_would_and_changes_nothing() {
     let name = secret("tried");
     let mut put = described(&name, "first");
     put.definition.as_mut().unwrap().kind = Kind::StripeApiKey.into();
-    put.payload = Some(text_payload(" rk_test_abc "));
+    put.payload = Some(text_payload(" rk_test_0123456789abcdefghijklmnabc "));
     put.validate_only = true;
     let tried = client.put_definition(put.clone()).await.unwrap();
     assert_eq!(tried.warnings[0].reason, "VALUE_TRIMMED");
@@ -217,7 +217,7 @@ async fn validate_only_answers_as_the_put_would_and_changes_nothing() {
         "VALUE_WRONG_KIND",
     );
 
-    put.payload = Some(text_payload("rk_test_abc"));
+    put.payload = Some(text_payload("rk_test_0123456789abcdefghijklmnabc"));
     put.validate_only = false;
     client.put_definition(put).await.unwrap();
     let before = client.definition(&name).await.unwrap();

@@ -241,6 +241,7 @@ async fn an_empty_location_is_in_the_default_vault_of_its_environment_else_of_it
     let (_server, client) = staged().await;
     let vault = |id: &str| v1::Environment {
         default_vault: id.to_owned(),
+        ..Default::default()
     };
     let environments = [
         ("dev".to_owned(), vault("managed")),
@@ -259,7 +260,7 @@ async fn an_empty_location_is_in_the_default_vault_of_its_environment_else_of_it
     let name = "projects/mixed/secrets/key";
     client.put_definition(defining(name)).await.unwrap();
     // In a vault that others use too, the name says whose it is, and differs in more than case.
-    let derived = "mixed/key-30677df503";
+    let derived = "mixed/key-30677df503ca5fdd5a54";
     for (environment, vault, secret) in [("dev", "managed", "key"), ("prod", "faulty", derived)] {
         store_in(&client, name, environment, environment).await;
         let read = read_in(&client, name, environment).await;

@@ -75,16 +75,34 @@ async fn a_binary_value_comes_back_exactly_with_its_crc() {
 async fn white_space_around_a_stripe_key_is_trimmed_with_a_warning() {
     let (_server, client) = Server::prepared(Options::default()).await;
     let name = secret("stripe");
-    let put = of_kind(&client, &name, Kind::StripeApiKey, " rk_test_abc\r\n").await;
+    let put = of_kind(
+        &client,
+        &name,
+        Kind::StripeApiKey,
+        " rk_test_0123456789abcdefghijklmnabc\r\n",
+    )
+    .await;
     assert_eq!(warning_reasons(&put.warnings), ["VALUE_TRIMMED"]);
     assert_eq!(put.warnings[0].field, "payload");
-    assert_eq!(client.text(&name).await, "rk_test_abc");
+    assert_eq!(
+        client.text(&name).await,
+        "rk_test_0123456789abcdefghijklmnabc"
+    );
 
-    let rotated = client.rotate(&name, "\tsk_test_next ").await.unwrap();
+    let rotated = client
+        .rotate(&name, "\trk_test_0123456789abcdefghijklmnnext ")
+        .await
+        .unwrap();
     assert_eq!(warning_reasons(&rotated.warnings), ["VALUE_TRIMMED"]);
-    assert_eq!(client.text(&name).await, "sk_test_next");
+    assert_eq!(
+        client.text(&name).await,
+        "rk_test_0123456789abcdefghijklmnnext"
+    );
 
-    let clean = client.rotate(&name, "sk_test_clean").await.unwrap();
+    let clean = client
+        .rotate(&name, "rk_test_0123456789abcdefghijklmnclean")
+        .await
+        .unwrap();
     assert_eq!(clean.warnings, []);
 }
 

@@ -385,11 +385,11 @@ async fn a_repeat_gets_the_first_answer_even_after_a_restart() {
     let name = secret("stripe");
     let mut register = defining(&name);
     register.definition.as_mut().unwrap().kind = v1::secret_definition::Kind::StripeApiKey.into();
-    register.payload = Some(text_payload(" rk_test_one "));
+    register.payload = Some(text_payload(" rk_test_0123456789abcdefghijklmnone "));
     register.request_id = request_id();
     let registered = client.put_definition(register.clone()).await.unwrap();
     assert_eq!(registered.warnings.len(), 1);
-    let rotate = rotating(&name, " rk_test_two ");
+    let rotate = rotating(&name, " rk_test_0123456789abcdefghijklmntwo ");
     let rotated = client.put_value(rotate.clone()).await.unwrap();
     assert_eq!(rotated.warnings.len(), 1);
     let empty = v1::PutSecretDefinitionRequest {
@@ -397,7 +397,10 @@ async fn a_repeat_gets_the_first_answer_even_after_a_restart() {
         ..defining(&secret("empty"))
     };
     let made = client.put_definition(empty.clone()).await.unwrap();
-    client.rotate(&name, "rk_test_three").await.unwrap();
+    client
+        .rotate(&name, "rk_test_0123456789abcdefghijklmnthree")
+        .await
+        .unwrap();
 
     for _ in 0..2 {
         let client = server.unix();
@@ -405,7 +408,10 @@ async fn a_repeat_gets_the_first_answer_even_after_a_restart() {
         assert_eq!(again, registered);
         assert_eq!(client.put_value(rotate.clone()).await.unwrap(), rotated);
         assert_eq!(client.put_definition(empty.clone()).await.unwrap(), made);
-        assert_eq!(client.text(&name).await, "rk_test_three");
+        assert_eq!(
+            client.text(&name).await,
+            "rk_test_0123456789abcdefghijklmnthree"
+        );
         assert_eq!(versions(&client, &name).await.len(), 3);
         server.restart().await;
     }

@@ -199,7 +199,13 @@ impl Caller {
     pub(super) async fn put_project(&self, name: &str, environments: &[(&str, &str)]) {
         let environments = environments.iter().map(|(id, vault)| {
             let default_vault = (*vault).to_owned();
-            ((*id).to_owned(), v1::Environment { default_vault })
+            (
+                (*id).to_owned(),
+                v1::Environment {
+                    default_vault,
+                    ..Default::default()
+                },
+            )
         });
         let project = v1::Project {
             name: name.to_owned(),

@@ -2,6 +2,7 @@
 
 use claviger_integration::{Fault, FaultyBackend, Options, Server, Verb, text_payload};
 use claviger_proto::v1::{self, Role};
+use tokio::runtime::Handle;
 use tonic::Code;
 
 use super::{delete, holder, in_faulty, located, patient, revoke};
@@ -25,7 +26,7 @@ async fn a_put_does_not_outlive_its_token_while_a_vault_is_asked() {
     let operator = server.tcp().await.with_token(&token.token);
     vault.set(Verb::FindWrite, Fault::Hang);
     let asked = vault.count(Verb::FindWrite);
-    let put = tokio::spawn(async move { operator.rotate(&name, "late").await });
+    let put = Handle::current().spawn(async move { operator.rotate(&name, "late").await });
     vault.entered(Verb::FindWrite, asked + 1).await;
     revoke(&server.unix(), &token.info.unwrap()).await.unwrap();
     let writes = vault.count(Verb::Write);
@@ -46,7 +47,7 @@ async fn a_creation_at_a_vault_that_hangs_holds_up_no_other_project() {
     vault.set(Verb::Write, Fault::Hang);
     let mut put = located(slow, in_faulty("away"));
     put.payload = Some(text_payload("v"));
-    let creating = tokio::spawn({
+    let creating = Handle::current().spawn({
         let client = client.clone();
         async move { client.put_definition(put).await }
     });
@@ -78,6 +79,10 @@ async fn a_definition_whose_vault_was_taken_away_can_be_purged() {
 
     server.restart_with(|options| options.vaults.clear()).await;
     let client = holder(&server, &server.unix(), Role::Operator, "*").await;
+    let runner = holder(&server, &server.unix(), Role::Runner, "*").await;
+    let read = runner.get(&name).await;
+    let status = fails(read, Code::FailedPrecondition, "VAULT_UNKNOWN");
+    assert!(!format!("{status:?}").contains("managed"), "{status:?}");
     let read = delete(&client, &name, false).await;
     fails(read, Code::FailedPrecondition, "VAULT_UNKNOWN");
     delete(&client, &name, true).await.unwrap();
@@ -108,4 +113,42 @@ async fn a_re_made_name_inherits_no_answers() {
         fails(reused, Code::InvalidArgument, "REQUEST_ID_REUSED");
     }
     assert_eq!(client.text(&name).await, "fresh");
+}
+
+#[tokio::test]
+async fn two_spellings_of_one_secret_are_one_place() {
+    let vault = FaultyBackend::new();
+    let (server, client) = Server::prepared(Options::with_faulty(&vault)).await;
+    client.project("projects/two", &["dev", "prod"]).await;
+    let name = "projects/two/secrets/key";
+    let mut put = defining(name);
+    let spelled = [("dev", "Stripe-Key"), ("prod", "stripe-key")];
+    put.definition.as_mut().unwrap().environments = spelled
+        .map(|(id, secret)| (id.to_owned(), in_faulty(secret)))
+        .into();
+    let warnings = client.put_definition(put).await.unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].reason, "ENVIRONMENTS_SHARE_VALUE");
+
+    let dev = v1::TokenGrant {
+        role: Role::Operator.into(),
+        resource: "projects/two".to_owned(),
+        environment: "dev".to_owned(),
+    };
+    let request = v1::CreateTokenRequest {
+        grants: vec![dev],
+        ttl: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let token = server.unix().access().create_token(request).await.unwrap();
+    let of_dev = server.tcp().await.with_token(&token.into_inner().token);
+    let rotated = of_dev.put_value(v1::PutSecretValueRequest {
+        environment: "dev".to_owned(),
+        ..storing(name, "evil")
+    });
+    fails(rotated.await, Code::PermissionDenied, "ACCESS_DENIED");
+    assert_eq!(vault.count(Verb::Write), 0);
 }

@@ -1,0 +1,70 @@
+//! Whether a value that is in a vault already is what a definition says, before a job finds out.
+
+use claviger_access::Authorized;
+use claviger_core::{Id, Reason, Result};
+
+use crate::secrets::present;
+use crate::{Broker, Definition, Project, Warning};
+
+impl Broker {
+    /// Judges the values that a definition points at, where its kind can be judged and the vault has
+    /// values that did not come through Claviger. What cannot be read now is warned about: checks
+    /// and reads judge it again.
+    ///
+    /// # Errors
+    /// `VALUE_*`, `STRIPE_CONTEXT_REQUIRED`, each with the remedy.
+    pub(crate) async fn judge_existing(
+        &self,
+        authorized: &Authorized,
+        definition: &Definition,
+        project: &Project,
+    ) -> Result<Vec<Warning>> {
+        let content = &definition.content;
+        if !content.kind.is_stripe() {
+            return Ok(Vec::new());
+        }
+        let declared = project.content.environments.keys().map(Some);
+        let none = project.content.environments.is_empty().then_some(None);
+        let mut warnings = Vec::new();
+        for environment in declared.chain(none) {
+            warnings.extend(
+                self.judge_in(authorized, definition, project, environment)
+                    .await?,
+            );
+        }
+        warnings.dedup();
+        Ok(warnings)
+    }
+
+    async fn judge_in(
+        &self,
+        authorized: &Authorized,
+        definition: &Definition,
+        project: &Project,
+        environment: Option<&Id>,
+    ) -> Result<Vec<Warning>> {
+        let content = &definition.content;
+        let route = definition.route(environment, None, project, &self.vaults);
+        let Some(route) = route.ok().filter(|r| r.vault.capabilities().latest) else {
+            return Ok(Vec::new());
+        };
+        let value = match self.read_route(authorized, &route).await {
+            Ok(reading) => present(reading.value, content.format, &route),
+            Err(error) => Err(error),
+        };
+        let value = match value {
+            Ok(value) => value,
+            // To be stored yet.
+            Err(error) if error.reason() == Reason::SecretNotFound => return Ok(Vec::new()),
+            Err(_) => return Ok(vec![Warning::VALUE_NOT_CHECKED]),
+        };
+        let verdict = content.judge(&value, project.stripe_mode(environment));
+        let Some(verdict) = verdict else {
+            return Ok(Vec::new());
+        };
+        match verdict.refusal(content.kind, Some("definition.location")) {
+            Some(refusal) => Err(refusal),
+            None => Ok(verdict.warnings().map(Warning::from).collect()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Takes a pasted value apart: what is around the key, what the key is, how it ends.
+
+use crate::{Class, Finding, LastFour, Mode};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Straight ones, the back quote of Markdown, and those that word processors make.
+const QUOTES: &[&str] = &["\"", "'", "`", "“", "”", "‘", "’", "„", "«", "»"];
+
+/// What takes the place of a key's middle where it is only shown.
+const MASKS: &[&str] = &["**", "...", "…", "•", "●", "∙"];
+
+/// Longer before shorter where one begins another.
+const PREFIXES: &[(&str, Class)] = &[
+    ("sk_org_", Class::Organization),
+    ("whsec_", Class::WebhookSecret),
+    ("ek_", Class::Ephemeral),
+    ("pk_", Class::Publishable),
+    (CLI_SANDBOX, Class::Restricted),
+    ("rk_", Class::Restricted),
+    ("sk_", Class::Secret),
+    ("ac_", Class::Identifier),
+    ("acct_", Class::Identifier),
+    ("ca_", Class::Identifier),
+    ("we_", Class::Identifier),
+];
+
+/// Keys that Stripe's command line makes for a sandbox nobody has claimed.
+const CLI_SANDBOX: &str = "rkcs_";
+
+/// Where a key begins inside other text.
+const MARKS_INSIDE: &[&str] = &[
+    concat!("pk_", "live_"),
+    "pk_test_",
+    concat!("rk_", "live_"),
+    "rk_test_",
+    concat!("sk_", "live_"),
+    "sk_test_",
+    "sk_org_",
+    "whsec_",
+];
+
+/// Shorter than this nothing of a value is shown.
+const SHOWN_FROM: usize = 12;
+
+/// Of a key's own part at most half is shown.
+const BODY_SHOWN_FROM: usize = 8;
+
+/// Stripe documents no length; these are well outside of every key seen.
+const BODY_USUAL: std::ops::RangeInclusive<usize> = 16..=255;
+
+/// What there is to say about a value without knowing what it is for.
+pub(crate) struct Shape {
+    pub(crate) class: Class,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) last_four: Option<LastFour>,
+    /// Why it cannot work in this form.
+    pub(crate) faults: Vec<Finding>,
+    /// What deserves a look.
+    pub(crate) oddities: Vec<Finding>,
+}
+
+impl Shape {
+    pub(crate) fn of(value: &[u8]) -> Self {
+        let (core, mut faults) = peel(value);
+        let (class, mode, body) = classify(core);
+        let inside = fault_inside(core, class);
+        faults.extend(inside);
+        let mut oddities = Vec::new();
+        if core.starts_with(CLI_SANDBOX.as_bytes()) {
+            oddities.push(Finding::ShortLived);
+        }
+        let is_known = class != Class::Unknown;
+        if is_known && class != Class::Identifier && faults.is_empty() {
+            let is_usual = BODY_USUAL.contains(&body.len());
+            let is_plain = body.iter().copied().all(is_plain);
+            if !(is_usual && (is_plain || class == Class::WebhookSecret)) {
+                oddities.push(Finding::UnusualShape);
+            }
+        }
+        // A masked key is a picture of one: what it shows is not secret, but may be all there is.
+        let is_whole = inside.is_none() && body.len() >= BODY_SHOWN_FROM;
+        let is_shown =
+            is_known && core.len() >= SHOWN_FROM && (is_whole || inside == Some(Finding::Masked));
+        Self {
+            class,
+            mode,
+            last_four: LastFour::of(body).filter(|_| is_shown),
+            faults,
+            oddities,
+        }
+    }
+}
+
+/// The value without what was copied along with it, and what that was, each once.
+fn peel(value: &[u8]) -> (&[u8], Vec<Finding>) {
+    let mut core = value;
+    let mut faults = Vec::new();
+    loop {
+        let (finding, rest) = if let Some(rest) = core.strip_prefix(BYTE_ORDER_MARK) {
+            (Finding::ByteOrderMark, rest)
+        } else if core.trim_ascii().len() != core.len() {
+            (Finding::SurroundingSpace, core.trim_ascii())
+        } else if let Some(rest) = without_quote(core) {
+            (Finding::Quotes, rest)
+        } else if let Some(rest) = without_bearer(core) {
+            (Finding::Bearer, rest)
+        } else {
+            break;
+        };
+        core = rest;
+        if !faults.contains(&finding) {
+            faults.push(finding);
+        }
+    }
+    // Of nothing but white space that is all there is to say.
+    if core.is_empty() {
+        faults = vec![Finding::Empty];
+    }
+    (core, faults)
+}
+
+fn without_quote(core: &[u8]) -> Option<&[u8]> {
+    QUOTES.iter().find_map(|quote| {
+        let quote = quote.as_bytes();
+        core.strip_prefix(quote)
+            .or_else(|| core.strip_suffix(quote))
+    })
+}
+
+fn without_bearer(core: &[u8]) -> Option<&[u8]> {
+    let header = after_word(core, b"authorization").and_then(|rest| {
+        let rest = rest.trim_ascii_start().strip_prefix(b":")?;
+        Some(rest.trim_ascii_start())
+    });
+    let scheme = || {
+        let rest = after_word(core, b"bearer")?;
+        // What is just called so is no scheme.
+        let ends = rest.first().is_none_or(u8::is_ascii_whitespace);
+        ends.then_some(rest.trim_ascii_start())
+    };
+    header.or_else(scheme)
+}
+
+fn after_word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    start.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+/// What it is, and its own part after prefix and mode.
+fn classify(core: &[u8]) -> (Class, Option<Mode>, &[u8]) {
+    let known = PREFIXES.iter().find_map(|(prefix, class)| {
+        let rest = core.strip_prefix(prefix.as_bytes())?;
+        Some((*class, rest))
+    });
+    match known {
+        None => (Class::Unknown, None, core),
+        Some((class @ (Class::Identifier | Class::WebhookSecret), rest)) => (class, None, rest),
+        Some((class, rest)) => {
+            if let Some(body) = rest.strip_prefix(b"live_") {
+                (class, Some(Mode::Live), body)
+            } else if let Some(body) = rest.strip_prefix(b"test_") {
+                (class, Some(Mode::Test), body)
+            } else {
+                (class, None, rest)
+            }
+        }
+    }
+}
+
+/// The first thing that keeps a value from being one whole key.
+fn fault_inside(core: &[u8], class: Class) -> Option<Finding> {
+    if core.starts_with(b"{") || core.starts_with(b"[") {
+        return Some(Finding::Json);
+    }
+    if MASKS.iter().any(|mask| contains(core, mask.as_bytes())) {
+        return Some(Finding::Masked);
+    }
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
+    if core.iter().any(is_blank) {
+        return Some(Finding::InnerSpace);
+    }
+    if !core.is_ascii() {
+        return Some(Finding::NotAscii);
+    }
+    let is_embedded = match class {
+        Class::Unknown => MARKS_INSIDE
+            .iter()
+            .any(|mark| contains(core, mark.as_bytes())),
+        Class::Ephemeral
+        | Class::Identifier
+        | Class::Organization
+        | Class::Publishable
+        | Class::Restricted
+        | Class::Secret
+        | Class::WebhookSecret => !core.iter().copied().all(is_token),
+    };
+    is_embedded.then_some(Finding::Embedded)
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// What a bearer token may consist of (RFC 6750).
+fn is_token(byte: u8) -> bool {
+    is_plain(byte) || b"-.~+/=".contains(&byte)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}

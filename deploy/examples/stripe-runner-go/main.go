@@ -1,0 +1,155 @@
+// A job that fetches its Stripe key from Claviger when it starts and lists the customers.
+//
+// It reads the same variables as the example in Python, ../stripe-runner. A job of your own would
+// generate stubs from proto/claviger/v1 with buf or protoc; here the one call is written out, so that
+// `go run .` is all it takes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v85"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// From sysexits.h: a service manager tries again after the one and not after the other.
+const (
+	tryAgain      = 75
+	configuration = 78
+)
+
+// Retries while the daemon is starting or a vault is throttled.
+const retry = `{"methodConfig": [{"name": [{"service": "claviger.v1.SecretService"}], "retryPolicy": {
+	"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
+	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
+
+// stripeKey is what GetSecret answers. No part of it is printed.
+type stripeKey struct{ text, account, context string }
+
+func main() {
+	key := fromEnvironment()
+	// The library's own log repeats what Stripe says of a key.
+	settings := &stripe.BackendConfig{LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}}
+	if base := os.Getenv("STRIPE_API_BASE"); base != "" {
+		settings.URL = stripe.String(base)
+	}
+	client := stripe.NewClient(key.text, stripe.WithBackends(stripe.NewBackendsWithConfig(settings)))
+	cx := context.Background()
+	list := &stripe.CustomerListParams{}
+	list.Limit = stripe.Int64(100)
+	// A context goes before an account: the newer of the two says all that the older can.
+	switch {
+	case key.context != "":
+		list.SetStripeContext(key.context)
+	case key.account != "":
+		list.SetStripeAccount(key.account)
+	}
+	for customer, err := range client.V1Customers.List(cx, list).All(cx) {
+		if err != nil {
+			// Not Stripe's message, which can repeat what was sent as a key.
+			stop(1, "Stripe refused the list of customers")
+		}
+		fmt.Println(customer.ID)
+	}
+}
+
+// fromEnvironment is the key, or the end of the process with the remedy on standard error.
+func fromEnvironment() stripeKey {
+	secret, inline := os.Getenv("CLAVIGER_SECRET"), os.Getenv("STRIPE_API_KEY")
+	switch {
+	case secret != "" && inline != "":
+		stop(configuration, "CLAVIGER_SECRET names "+secret+", and STRIPE_API_KEY holds a key as well; "+
+			"remove STRIPE_API_KEY, so that it is certain which key the job works with")
+	case inline != "":
+		return stripeKey{text: inline}
+	case secret == "":
+		stop(configuration, "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}")
+	}
+	key, err := fetch(secret, os.Getenv("CLAVIGER_ENVIRONMENT"))
+	if err != nil {
+		code := configuration
+		refusal, _ := status.FromError(err)
+		if c := refusal.Code(); c == codes.Unavailable || c == codes.DeadlineExceeded {
+			code = tryAgain
+		}
+		stop(code, fmt.Sprintf("no key from %s: %s (%s)", secret, refusal.Message(), refusal.Code()))
+	}
+	return key
+}
+
+func fetch(secret, environment string) (stripeKey, error) {
+	address := os.Getenv("CLAVIGER_ADDRESS")
+	if address == "" {
+		address = "unix:/run/claviger/clavigerd.sock"
+	}
+	channel, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retry))
+	if err != nil {
+		return stripeKey{}, err
+	}
+	defer channel.Close()
+	cx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if file := os.Getenv("CLAVIGER_TOKEN_FILE"); file != "" {
+		token, err := os.ReadFile(file)
+		if err != nil {
+			return stripeKey{}, err
+		}
+		cx = metadata.AppendToOutgoingContext(cx, "authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
+	// GetSecretRequest: name = 1, environment = 2.
+	request := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), secret)
+	request = protowire.AppendString(protowire.AppendTag(request, 2, protowire.BytesType), environment)
+	var answer []byte
+	err = channel.Invoke(cx, "/claviger.v1.SecretService/GetSecret", request, &answer, grpc.ForceCodec(bytesCodec{}))
+	if err != nil {
+		return stripeKey{}, err
+	}
+	// GetSecretResponse: text = 2, stripe = 8; in that account = 3, context = 4.
+	details := field(answer, 8)
+	return stripeKey{string(field(answer, 2)), string(field(details, 3)), string(field(details, 4))}, nil
+}
+
+// field is the field of that number, if the message has it.
+func field(message []byte, wanted protowire.Number) []byte {
+	var found []byte
+	for len(message) > 0 {
+		number, kind, tag := protowire.ConsumeTag(message)
+		if tag < 0 {
+			return nil
+		}
+		length := protowire.ConsumeFieldValue(number, kind, message[tag:])
+		if length < 0 {
+			return nil
+		}
+		if number == wanted && kind == protowire.BytesType {
+			found, _ = protowire.ConsumeBytes(message[tag:])
+		}
+		message = message[tag+length:]
+	}
+	return found
+}
+
+// bytesCodec hands messages to gRPC as the bytes they are.
+type bytesCodec struct{}
+
+func (bytesCodec) Name() string                  { return "proto" }
+func (bytesCodec) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+func (bytesCodec) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
+
+func stop(code int, message string) {
+	fmt.Fprintln(os.Stderr, "stripe-runner: "+message)
+	os.Exit(code)
+}

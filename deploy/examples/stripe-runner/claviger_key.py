@@ -1,0 +1,102 @@
+"""Fetches a Stripe key from Claviger when a job starts.
+
+In a program:     key = claviger_key.from_environment()
+Before a program: python claviger_key.py FILE    (writes the key alone, for its reader only)
+
+CLAVIGER_SECRET       the definition, projects/{project}/secrets/{id}
+CLAVIGER_ENVIRONMENT  its environment, where the project declares some
+CLAVIGER_ADDRESS      unix:/run/claviger/clavigerd.sock (the default), or host:port
+CLAVIGER_TOKEN_FILE   a file with a token; over the socket the daemon knows the uid
+STRIPE_API_KEY        a key for a laptop without Claviger; never together with CLAVIGER_SECRET
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from claviger.v1 import secret_service_pb2 as pb
+from claviger.v1 import secret_service_pb2_grpc as services
+
+SOCKET = "unix:/run/claviger/clavigerd.sock"
+
+# sysexits.h: a service manager tries again after the one and not after the other.
+TRY_AGAIN = 75
+CONFIGURATION = 78
+
+# A daemon that is just starting, or a vault that is throttled, must not end a nightly job.
+SECONDS = 60
+TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+RETRY = """{"methodConfig": [{"name": [{"service": "claviger.v1.SecretService"}], "retryPolicy": {
+    "maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
+
+
+@dataclass(frozen=True)
+class StripeKey:
+    # Not in the repr, which ends up in tracebacks and logs.
+    text: str = field(repr=False)
+    account: str = ""
+    context: str = ""
+
+
+def from_environment() -> StripeKey:
+    """The key, or the end of the process with the remedy on standard error."""
+    secret = os.environ.get("CLAVIGER_SECRET", "")
+    inline = os.environ.get("STRIPE_API_KEY", "")
+    if secret and inline:
+        stop(
+            CONFIGURATION,
+            f"CLAVIGER_SECRET names {secret}, and STRIPE_API_KEY holds a key as well; remove "
+            "STRIPE_API_KEY, so that it is certain which key the job works with",
+        )
+    if inline:
+        return StripeKey(inline)
+    if not secret:
+        stop(CONFIGURATION, "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}")
+    try:
+        return fetch(secret, os.environ.get("CLAVIGER_ENVIRONMENT", ""))
+    except grpc.RpcError as error:
+        code = TRY_AGAIN if error.code() in TRANSIENT else CONFIGURATION
+        # The message of Claviger says what to do and holds no part of a value but its last four.
+        stop(code, f"no key from {secret}: {error.details()} ({error.code().name})")
+
+
+def fetch(secret: str, environment: str) -> StripeKey:
+    address = os.environ.get("CLAVIGER_ADDRESS", SOCKET)
+    options = [("grpc.service_config", RETRY)]
+    if address.startswith("unix:"):
+        # Without it the path of the socket would be sent as the authority, which HTTP/2 forbids.
+        options.append(("grpc.default_authority", "localhost"))
+    metadata = []
+    token_file = os.environ.get("CLAVIGER_TOKEN_FILE")
+    if token_file:
+        token = Path(token_file).read_text().strip()
+        metadata.append(("authorization", f"Bearer {token}"))
+    request = pb.GetSecretRequest(name=secret, environment=environment)
+    with grpc.insecure_channel(address, options) as channel:
+        stub = services.SecretServiceStub(channel)
+        answer = stub.GetSecret(request, metadata=metadata, timeout=SECONDS)
+    return StripeKey(answer.text, answer.stripe.account, answer.stripe.context)
+
+
+def write(key: StripeKey, path: str) -> None:
+    # O_EXCL: whoever put a file or a link there first does not get the key.
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    except OSError as error:
+        stop(CONFIGURATION, f"{path} cannot be made: {error.strerror}")
+    with open(descriptor, "w") as file:
+        file.write(key.text)
+
+
+def stop(code: int, message: str):
+    print(f"stripe-runner: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        stop(CONFIGURATION, "usage: claviger_key.py FILE")
+    write(from_environment(), sys.argv[1])

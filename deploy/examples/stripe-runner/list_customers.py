@@ -1,0 +1,35 @@
+"""A job: lists the customers of a Stripe account, one a line.
+
+Its key comes from claviger_key.py. STRIPE_API_BASE is another address of Stripe's API, for tests.
+"""
+
+import os
+
+import stripe
+
+import claviger_key
+
+
+def main() -> None:
+    key = claviger_key.from_environment()
+    addresses = {}
+    if base := os.environ.get("STRIPE_API_BASE"):
+        addresses["api"] = base
+    client = stripe.StripeClient(
+        key.text,
+        # A context goes before an account: the newer of the two says all that the older can.
+        stripe_account=None if key.context else key.account or None,
+        stripe_context=key.context or None,
+        base_addresses=addresses,
+        max_network_retries=2,
+    )
+    try:
+        for customer in client.v1.customers.list({"limit": 100}).auto_paging_iter():
+            print(customer.id, flush=True)
+    except stripe.StripeError as error:
+        # Not Stripe's message, which can repeat what was sent as a key.
+        kind = type(error).__name__
+        claviger_key.stop(1, f"Stripe refused: {kind} {error.http_status} {error.code or ''}")
+
+
+main()
