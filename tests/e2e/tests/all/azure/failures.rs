@@ -91,7 +91,8 @@ const CASES: &[Case] = &[
     case!("marked-throttled", error(429, "Throttled", ""), "VAULT_UNREACHABLE", "does not answer"),
     case!("marked-token", error(401, "Unauthorized", ""), "VAULT_CREDENTIALS_REJECTED", "clock"),
     case!("unavailable", error(503, "ServiceUnavailable", ""), "VAULT_UNREACHABLE", "does not answer"),
-    case!("unlisted", error(403, "Forbidden", "ForbiddenBySomethingNew"), "VAULT_ACCESS_DENIED", "log"),
+    // Not known to be a denial, which would be final.
+    case!("unlisted", error(403, "Forbidden", "ForbiddenBySomethingNew"), "VAULT_UNREACHABLE", "does not answer"),
     // Not Azure.
     case!("garbage", page(200), "VAULT_UNREACHABLE", "does not answer"),
     case!("gateway", page(502), "VAULT_UNREACHABLE", "does not answer"),
