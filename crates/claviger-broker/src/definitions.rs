@@ -5,18 +5,14 @@ use std::sync::Arc;
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
 use claviger_backend::{NameWarning, Vaults};
-use claviger_core::{
-    DefinitionName, Detail, Error, Id, Kind, ProjectName, Reason, Resource, Result, Uid,
-};
+use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Resource, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Stored};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::not_found;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{ATTEMPTS, NewValue, Target, in_progress};
-use crate::{
-    Broker, Content, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context,
-};
+use crate::{Broker, Content, Definition, Payload, Project, RequestId, Warning, context};
 
 /// A wanted definition.
 #[derive(Debug)]
@@ -50,17 +46,6 @@ pub struct PutDefinitionOutcome {
     pub version: Option<Id>,
     /// What deserves a look.
     pub warnings: Vec<Warning>,
-}
-
-/// Which definitions a listing shows.
-#[derive(Clone, Debug, Default)]
-pub struct DefinitionFilter {
-    /// Only this kind.
-    pub kind: Option<Kind>,
-    /// Only with a location in this vault.
-    pub vault: Option<Id>,
-    /// Soft-deleted ones too.
-    pub is_showing_deleted: bool,
 }
 
 impl Broker {
@@ -388,51 +373,6 @@ impl Broker {
             return Err(not_found(&definition.name));
         }
         Ok((**definition).clone())
-    }
-
-    /// Lists a project's definitions.
-    ///
-    /// # Errors
-    /// See the RPC `ListSecretDefinitions`.
-    pub async fn list_definitions(
-        &self,
-        call: &Arc<Call>,
-        parent: &ProjectName,
-        filter: &DefinitionFilter,
-        request: &PageRequest,
-    ) -> Result<Page<Definition>> {
-        let resource = Resource::Project(parent.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsGet], resource, None)
-            .await?;
-        let result = self.list_authorized(&authorized, filter, request).await;
-        self.decided(authorized, result).await
-    }
-
-    async fn list_authorized(
-        &self,
-        authorized: &Authorized,
-        filter: &DefinitionFilter,
-        request: &PageRequest,
-    ) -> Result<Page<Definition>> {
-        let project = self.project(authorized).await?.record;
-        let prefix = format!("{}/", project.name.id());
-        let after = request.after.as_deref();
-        let scanned = self
-            .records
-            .scan::<Definition>(&prefix, after, request.size)
-            .await?;
-        Ok(Page::of(scanned, request).filter_map(|stored| {
-            let definition = self.visible(&stored).ok()?;
-            let content = &definition.content;
-            let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
-                && filter.kind.is_none_or(|kind| content.kind == kind)
-                && filter.vault.as_ref().is_none_or(|vault| {
-                    let places = content.places(definition.defaults(&project, &self.vaults));
-                    places.iter().any(|place| place.vault == *vault)
-                });
-            is_shown.then_some(definition)
-        }))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod access;
 mod catalog;
+mod checks;
 mod definition;
 mod definitions;
 mod deletion;
@@ -14,6 +15,7 @@ mod document;
 mod failpoints;
 mod idempotency;
 mod judging;
+mod listing;
 mod merge;
 mod page;
 mod payload;
@@ -38,18 +40,20 @@ use tokio::sync::RwLock;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use access::{GrantView, NewGrant};
+pub use checks::{Check, CheckReport};
 pub use claviger_backend::{ListedSecret, VersionState};
 pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as StripeVerdict};
 pub use definition::{Content, Definition};
-pub use definitions::{DefinitionFilter, PutDefinition, PutDefinitionOutcome};
+pub use definitions::{PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
+pub use listing::DefinitionFilter;
 pub use page::{Page, PageRequest};
 pub use payload::{Payload, Warning};
 pub use place::{Location, VaultRef};
 pub use projects::{Environment, Project, ProjectContent, PutProject};
 pub use secrets::{GetSecret, PutValue, PutValueOutcome, SecretVersion, Served};
 pub use tokens::{NewToken, TokenView};
-pub use vaults::{Check, CheckReport, PartStatus, VaultView};
+pub use vaults::{PartStatus, VaultView};
 
 /// What a broker is made of.
 #[derive(Debug)]
