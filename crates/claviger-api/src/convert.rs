@@ -17,6 +17,8 @@ use v1::environment::StripeMode as WireMode;
 use v1::secret_definition::{Format as WireFormat, Kind as WireKind};
 use v1::stripe_settings::Class as WireClass;
 
+const ENVIRONMENT_TWICE: &str = "names an environment twice";
+
 pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Some(Timestamp::from(time))
 }
@@ -61,7 +63,7 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
         };
         let id = Id::parse("project.environments", id)?;
         if environments.insert(id, environment).is_some() {
-            return Err(twice("project.environments"));
+            return Err(twice("project.environments", ENVIRONMENT_TWICE));
         }
     }
     Ok(ProjectContent {
@@ -72,8 +74,8 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
 }
 
 /// Two spellings of one id in a map: one of them would be lost.
-fn twice(field: &'static str) -> Error {
-    Error::new(Reason::FieldInvalid).violation(field, "names an environment twice")
+fn twice(field: &'static str, what: &'static str) -> Error {
+    Error::new(Reason::FieldInvalid).violation(field, what)
 }
 
 pub(crate) fn project(project: Project) -> v1::Project {
@@ -109,7 +111,7 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
         let id = Id::parse("definition.environments", id)?;
         let location = location("definition.environments", wire)?;
         if environments.insert(id, location).is_some() {
-            return Err(twice("definition.environments"));
+            return Err(twice("definition.environments", ENVIRONMENT_TWICE));
         }
     }
     Ok(Content {
@@ -130,7 +132,20 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
             Some(wire) => stripe_settings(wire)?,
             None => StripeSettings::default(),
         },
+        rotate_by: optional_time("definition.rotate_by", definition.rotate_by)?,
+        labels: labels(&definition.labels)?,
     })
+}
+
+fn labels(wire: &HashMap<String, String>) -> Result<BTreeMap<Id, String>> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in wire {
+        let key = Id::parse("definition.labels", key)?;
+        if labels.insert(key, value.clone()).is_some() {
+            return Err(twice("definition.labels", "names a label twice"));
+        }
+    }
+    Ok(labels)
 }
 
 fn stripe_settings(wire: &v1::StripeSettings) -> Result<StripeSettings> {
@@ -228,6 +243,12 @@ pub(crate) fn definition(
         .collect();
     v1::SecretDefinition {
         stripe: wire_stripe(content.stripe),
+        rotate_by: content.rotate_by.and_then(timestamp),
+        labels: content
+            .labels
+            .into_iter()
+            .map(|(key, value)| (key.to_string(), value))
+            .collect(),
         name: definition.name.to_string(),
         id: definition.name.id().to_string(),
         uid: definition.uid.to_string(),
@@ -316,10 +337,7 @@ pub(crate) fn new_grant(wire: &v1::Grant) -> Result<(Principal, NewGrant)> {
         role: role("grant.role", wire.role)?,
         resource: Resource::parse("grant.resource", &wire.resource)?,
         environment: optional_id("grant.environment", &wire.environment)?,
-        expire_time: wire
-            .expire_time
-            .map(|time| system_time("grant.expire_time", time))
-            .transpose()?,
+        expire_time: optional_time("grant.expire_time", wire.expire_time)?,
         purpose: Label::parse("grant.purpose", &wire.purpose)?,
     };
     Ok((principal, grant))
@@ -335,10 +353,21 @@ pub(crate) fn token_grant(wire: &v1::TokenGrant) -> Result<NewGrant> {
     })
 }
 
-fn system_time(field: &'static str, time: Timestamp) -> Result<SystemTime> {
-    SystemTime::try_from(time).map_err(|_| {
-        Error::new(Reason::FieldInvalid).violation(field, "is not a time this machine can express")
-    })
+/// A time that can be kept: records count from 1970.
+pub(crate) fn optional_time(
+    field: &'static str,
+    time: Option<Timestamp>,
+) -> Result<Option<SystemTime>> {
+    let Some(time) = time else {
+        return Ok(None);
+    };
+    let time = SystemTime::try_from(time).ok();
+    let kept = time.filter(|time| *time >= SystemTime::UNIX_EPOCH);
+    match kept {
+        Some(time) => Ok(Some(time)),
+        None => Err(Error::new(Reason::FieldInvalid)
+            .violation(field, "is not a time that can be kept; use one after 1970")),
+    }
 }
 
 pub(crate) fn grant(view: GrantView) -> v1::Grant {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use claviger_access::Principal;
 use claviger_broker::{
-    Broker, Check, CheckReport, Definition, DefinitionFilter, PageRequest, PutDefinition, RequestId,
+    Broker, Check, CheckReport, Definition, DefinitionFilter, LabelFilter, PageRequest,
+    PutDefinition, RequestId,
 };
 use claviger_core::{DefinitionName, ProjectName};
 use claviger_proto::v1::{
@@ -84,6 +85,8 @@ impl SecretDefinitionService for Api {
                 let filter = DefinitionFilter {
                     kind: convert::kind("kind", request.kind)?,
                     vault: convert::optional_id("vault", &request.vault)?,
+                    label: LabelFilter::parse("label", &request.label)?,
+                    rotate_by: convert::optional_time("rotate_by", request.rotate_by)?,
                     is_showing_deleted: request.show_deleted,
                 };
                 let page = broker
@@ -193,6 +196,7 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
                 .unwrap_or_default(),
         }),
         access: Some(verdict(&report.access)),
+        warnings: convert::warnings(&report.warnings),
         principal: report.principal.to_string(),
     }
 }

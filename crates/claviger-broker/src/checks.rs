@@ -6,8 +6,8 @@ use claviger_access::{Authorized, Call, Directory, Permission, Principal, Questi
 use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Resource, Result};
 use claviger_stripe::Verdict;
 
-use crate::Broker;
 use crate::secrets::present;
+use crate::{Broker, Warning};
 
 /// One thing that was looked at: well, or the error a read would fail with.
 pub type Check = Result<()>;
@@ -33,6 +33,8 @@ pub struct CheckReport {
     pub kind: Option<Check>,
     /// What it is, of a Stripe credential.
     pub stripe: Option<Verdict>,
+    /// What deserves a look though a read works.
+    pub warnings: Vec<Warning>,
     /// Whether the principal may read it.
     pub access: Check,
     /// Whose access was judged.
@@ -102,7 +104,13 @@ impl Broker {
                 Some(refusal) => Err(named(refusal)),
                 None => Ok(()),
             });
+        let due = content.is_rotation_due(self.clock.now());
+        let due = due.then_some(Warning::ROTATION_DUE);
+        let found = stripe.iter().flat_map(Verdict::warnings);
+        let found = found.map(|finding| Warning::found(finding, ""));
+        let warnings = due.into_iter().chain(found).collect();
         Ok(CheckReport {
+            warnings,
             vault: place.place.vault,
             secret: place.address.secret,
             property: place.property,

@@ -22,6 +22,12 @@ pub(crate) const DESCRIPTION_CHARS_MAX: usize = 256;
 /// Most environments of a project or definition.
 const ENVIRONMENTS_MAX: usize = 50;
 
+/// Most labels of a definition.
+const LABELS_MAX: usize = 50;
+
+/// Longest value of a label, in characters.
+const LABEL_CHARS_MAX: usize = 128;
+
 /// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
 const COORDINATE_BYTES_MAX: usize = 2048;
 
@@ -43,6 +49,10 @@ pub struct Content {
     pub environment_fallback: bool,
     /// What a Stripe credential has to be.
     pub stripe: Settings,
+    /// Until when its value is to be rotated.
+    pub rotate_by: Option<SystemTime>,
+    /// What people and tools find it by.
+    pub labels: BTreeMap<Id, String>,
 }
 
 /// A definition as it is kept.
@@ -312,6 +322,32 @@ impl Content {
         claviger_stripe::judge(self.kind, value.expose(), &self.stripe, demanded)
     }
 
+    /// Whether its value should have been rotated by now.
+    pub(crate) fn is_rotation_due(&self, now: SystemTime) -> bool {
+        self.rotate_by.is_some_and(|end| end <= now)
+    }
+
+    fn check_labels(&self) -> Result<()> {
+        let invalid = |remedy: &'static str| {
+            Err(Error::new(Reason::FieldInvalid).violation("definition.labels", remedy))
+        };
+        if self.labels.len() > LABELS_MAX {
+            return invalid("has more than 50 labels; leave some out");
+        }
+        let is_long = |value: &String| value.chars().count() > LABEL_CHARS_MAX;
+        if self.labels.values().any(is_long) {
+            return invalid("has a value longer than 128 characters; shorten it");
+        }
+        if self
+            .labels
+            .values()
+            .any(|value| value.contains(char::is_control))
+        {
+            return invalid("has a value with a control character; leave that out");
+        }
+        Ok(())
+    }
+
     /// Whether environments without an override use the default location.
     fn covers_all(&self) -> bool {
         self.environments.is_empty() || self.environment_fallback
@@ -401,6 +437,7 @@ impl Content {
     ) -> Result<Vec<NameWarning>> {
         let mut warnings = Vec::new();
         check_description(&self.description, "definition.description")?;
+        self.check_labels()?;
         self.stripe.validate(self.kind)?;
         if self.kind.is_stripe() && self.format == Format::Binary {
             return Err(Error::new(Reason::FieldInvalid).violation(

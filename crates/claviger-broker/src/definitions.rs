@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::{NameWarning, Vaults};
+use claviger_backend::NameWarning;
 use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Resource, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Stored};
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,7 @@ impl Broker {
             is_purging: false,
             places: std::collections::BTreeMap::new(),
         };
-        let mut outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
+        let mut outcome = self.outcome(definition, project, &names);
         let write = match put.payload {
             None if put.is_value_unchecked => None,
             None => {
@@ -240,8 +240,7 @@ impl Broker {
             None => put.content,
         };
         let names = content.validate(&put.name, project, &self.vaults)?;
-        let mut outcome =
-            PutDefinitionOutcome::of((**existing).clone(), (project, &self.vaults), &names);
+        let mut outcome = self.outcome((**existing).clone(), project, &names);
         if content == existing.content {
             self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
                 .await?;
@@ -264,7 +263,7 @@ impl Broker {
             content,
             ..outcome.definition
         };
-        outcome = PutDefinitionOutcome::of(definition, (project, &self.vaults), &names);
+        outcome = self.outcome(definition, project, &names);
         outcome.definition.generation += 1;
         outcome.definition.update_time = self.clock.now();
         if !put.is_value_unchecked {
@@ -277,6 +276,26 @@ impl Broker {
         self.audit.intent(authorized, Facts::default()).await?;
         self.commit_change(authorized, outcome, stored.revision, request.as_ref())
             .await
+    }
+
+    /// What a put answers about a definition before anything is stored.
+    fn outcome(
+        &self,
+        definition: Definition,
+        project: &Project,
+        names: &[NameWarning],
+    ) -> PutDefinitionOutcome {
+        let content = &definition.content;
+        let is_sharing = content.is_sharing(definition.defaults(project, &self.vaults));
+        let is_due = content.is_rotation_due(self.clock.now());
+        let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
+        let rotation = is_due.then_some(Warning::ROTATION_DUE);
+        let names = names.iter().map(|warning| Warning::from(*warning));
+        PutDefinitionOutcome {
+            warnings: sharing.into_iter().chain(rotation).chain(names).collect(),
+            definition,
+            version: None,
+        }
     }
 
     /// Keeps the answer of a request that changed nothing, so that its id stays its own.
@@ -376,25 +395,6 @@ impl Broker {
     }
 }
 
-impl PutDefinitionOutcome {
-    fn of(
-        definition: Definition,
-        (project, vaults): (&Project, &Vaults),
-        names: &[NameWarning],
-    ) -> Self {
-        let is_sharing = definition
-            .content
-            .is_sharing(definition.defaults(project, vaults));
-        let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
-        let names = names.iter().map(|warning| Warning::from(*warning));
-        Self {
-            definition,
-            version: None,
-            warnings: sharing.into_iter().chain(names).collect(),
-        }
-    }
-}
-
 impl PutDefinition {
     /// Everything that makes the request what it is, without the payload's bytes.
     fn shape(&self) -> Result<Vec<u8>> {
@@ -456,12 +456,14 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
             "format" => content.format = new.format,
             "kind" => content.kind = new.kind,
             "stripe" => content.stripe.clone_from(&new.stripe),
+            "labels" => content.labels.clone_from(&new.labels),
             "location" => content.location.clone_from(&new.location),
+            "rotate_by" => content.rotate_by = new.rotate_by,
             _ => {
                 return Err(Error::new(Reason::FieldInvalid).violation(
                     "update_mask",
                     "names a field that cannot be changed; use description, environment_fallback, \
-                     environments, format, kind, location, stripe or *",
+                     environments, format, kind, labels, location, rotate_by, stripe or *",
                 ));
             }
         }

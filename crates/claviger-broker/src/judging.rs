@@ -62,9 +62,15 @@ impl Broker {
         let Some(verdict) = verdict else {
             return Ok(Vec::new());
         };
-        match verdict.refusal(content.kind, Some("definition.location")) {
+        let field = "definition.location";
+        match verdict.refusal(content.kind, Some(field)) {
             Some(refusal) => Err(refusal),
-            None => Ok(verdict.warnings().map(Warning::from).collect()),
+            None => {
+                let found = verdict.warnings();
+                Ok(found
+                    .map(|finding| Warning::found(finding, field))
+                    .collect())
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as St
 pub use definition::{Content, Definition};
 pub use definitions::{PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
-pub use listing::DefinitionFilter;
+pub use listing::{DefinitionFilter, LabelFilter};
 pub use page::{Page, PageRequest};
 pub use payload::{Payload, Warning};
 pub use place::{Location, VaultRef};

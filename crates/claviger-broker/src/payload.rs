@@ -83,7 +83,8 @@ impl Payload {
             if let Some(refusal) = verdict.refusal(kind, Some(field)) {
                 return Err(refusal);
             }
-            warnings.extend(verdict.warnings().map(Warning::from));
+            let found = verdict.warnings();
+            warnings.extend(found.map(|finding| Warning::found(finding, "payload")));
         }
         if kind == Kind::Password && has_surrounding_space {
             warnings.push(Warning::VALUE_HAS_SURROUNDING_SPACE);
@@ -126,6 +127,14 @@ impl Warning {
         "definition.environments",
     );
 
+    /// The value should have been rotated by now.
+    pub(crate) const ROTATION_DUE: Self = Self::new(
+        "ROTATION_DUE",
+        "the time in rotate_by has passed; rotate the value with PutSecretValue, and set rotate_by \
+         to the next time with update_mask",
+        "definition.rotate_by",
+    );
+
     /// The secret was deleted in the vault, and was brought back to be written.
     const SECRET_RECOVERED: Self = Self::new(
         "SECRET_RECOVERED",
@@ -149,13 +158,12 @@ impl Warning {
     );
 }
 
-impl From<Finding> for Warning {
-    fn from(finding: Finding) -> Self {
-        Self::new(finding.as_str(), finding.text(), "payload")
-    }
-}
-
 impl Warning {
+    /// What was found in a value that came with `field`, or that `field` points at.
+    pub(crate) fn found(finding: Finding, field: &'static str) -> Self {
+        Self::new(finding.as_str(), finding.text(), field)
+    }
+
     /// What deserves a look of a write that was done.
     pub(crate) fn of_write(written: &Written) -> Vec<Self> {
         let recovered = written.recovered.then_some(Self::SECRET_RECOVERED);

@@ -222,6 +222,10 @@ impl Broker {
             route.vault.capabilities().value_bytes_max,
         )?;
 
+        if definition.content.is_rotation_due(self.clock.now()) {
+            warnings.push(Warning::ROTATION_DUE);
+        }
+
         let vault = route.place.vault.clone();
         let target = Facts {
             vault: Some(vault.clone()),

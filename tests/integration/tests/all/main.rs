@@ -20,6 +20,7 @@ mod every_rpc;
 mod matrix;
 mod names;
 mod refusals;
+mod rotation;
 mod stripe;
 mod support;
 mod table;
