@@ -392,7 +392,7 @@ pub(crate) fn grant(view: GrantView) -> v1::Grant {
     }
 }
 
-/// An optional id as it is on the wire.
-pub(crate) fn text(id: Option<Id>) -> String {
-    id.map(|id| id.to_string()).unwrap_or_default()
+/// Something optional as it is on the wire.
+pub(crate) fn text(found: Option<impl ToString>) -> String {
+    found.map(|found| found.to_string()).unwrap_or_default()
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use claviger_access::Principal;
 use claviger_broker::{
-    Broker, Check, CheckReport, Definition, DefinitionFilter, LabelFilter, PageRequest,
-    PutDefinition, RequestId,
+    Broker, Check, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter,
+    LiveVerdict, PageRequest, PutDefinition, RequestId,
 };
 use claviger_core::{DefinitionName, ProjectName};
 use claviger_proto::v1::{
@@ -149,15 +149,16 @@ impl SecretDefinitionService for Api {
             &rpc::CHECK_SECRET_DEFINITION,
             request,
             async |broker, call, request| {
-                let name = DefinitionName::parse("name", &request.name)?;
-                let environment = convert::optional_id("environment", &request.environment)?;
-                let principal = convert::optional(&request.principal)
-                    .map(|principal| Principal::parse("principal", &principal))
-                    .transpose()?;
-                let call = Arc::new(call);
-                let report = broker
-                    .check_definition(&call, &name, environment.as_ref(), principal)
-                    .await?;
+                let principal = convert::optional(&request.principal);
+                let check = CheckDefinition {
+                    name: DefinitionName::parse("name", &request.name)?,
+                    environment: convert::optional_id("environment", &request.environment)?,
+                    principal: principal
+                        .map(|principal| Principal::parse("principal", &principal))
+                        .transpose()?,
+                    is_live: request.live,
+                };
+                let report = broker.check_definition(&Arc::new(call), check).await?;
                 Ok(checked(report))
             },
         )
@@ -179,26 +180,35 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
             version: report.pin.unwrap_or_default(),
         }),
         environment: convert::text(report.environment),
-        version: report
-            .existence
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        version: convert::text(report.existence.as_ref().ok()),
         existence: Some(verdict(&report.existence.map(drop))),
         format: report.format.as_ref().map(verdict),
         kind: report.kind.as_ref().map(verdict),
         stripe: report.stripe.map(|found| v1::StripeVerdict {
             class: found.class.to_string(),
-            mode: found.mode.map(|mode| mode.to_string()).unwrap_or_default(),
-            last_four: found
-                .last_four
-                .map(|end| end.to_string())
-                .unwrap_or_default(),
+            mode: convert::text(found.mode),
+            last_four: convert::text(found.last_four),
         }),
         access: Some(verdict(&report.access)),
         warnings: convert::warnings(&report.warnings),
+        live: report.live.as_ref().map(live),
         principal: report.principal.to_string(),
     }
+}
+
+fn live(found: &LiveVerdict) -> v1::StripeLiveVerdict {
+    let mut wire = v1::StripeLiveVerdict {
+        outcome: found.as_str().to_owned(),
+        message: found.text().to_owned(),
+        ..Default::default()
+    };
+    if let LiveVerdict::Limited { permission } = found {
+        wire.missing_permission = convert::text(permission.as_ref());
+    }
+    if let LiveVerdict::Works { mode } = found {
+        wire.mode = convert::text(mode.as_ref());
+    }
+    wire
 }
 
 fn verdict(check: &Check) -> Verdict {

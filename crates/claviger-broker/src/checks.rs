@@ -3,14 +3,31 @@
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Directory, Permission, Principal, Question, evaluate};
-use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Resource, Result};
-use claviger_stripe::Verdict;
+use claviger_core::{
+    DefinitionName, Detail, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes,
+};
+use claviger_stripe::live::{self, LiveVerdict};
+use claviger_stripe::{Mode, Verdict};
 
+use crate::definition::Route;
 use crate::secrets::present;
-use crate::{Broker, Warning};
+use crate::{Broker, Content, Warning};
 
 /// One thing that was looked at: well, or the error a read would fail with.
 pub type Check = Result<()>;
+
+/// Which definition is looked at, and for whom.
+#[derive(Clone, Debug)]
+pub struct CheckDefinition {
+    /// The definition.
+    pub name: DefinitionName,
+    /// Where the project declares environments.
+    pub environment: Option<Id>,
+    /// Whose access is judged, if not the caller's.
+    pub principal: Option<Principal>,
+    /// Whether Stripe is asked too.
+    pub is_live: bool,
+}
 
 /// What [`Broker::check_definition`] found.
 #[derive(Debug)]
@@ -33,6 +50,8 @@ pub struct CheckReport {
     pub kind: Option<Check>,
     /// What it is, of a Stripe credential.
     pub stripe: Option<Verdict>,
+    /// What Stripe said, if it was to be asked.
+    pub live: Option<LiveVerdict>,
     /// What deserves a look though a read works.
     pub warnings: Vec<Warning>,
     /// Whether the principal may read it.
@@ -49,82 +68,123 @@ impl Broker {
     pub async fn check_definition(
         &self,
         call: &Arc<Call>,
-        name: &DefinitionName,
-        environment: Option<&Id>,
-        principal: Option<Principal>,
+        check: CheckDefinition,
     ) -> Result<CheckReport> {
-        let resource = Resource::Definition(name.clone());
-        let is_own = principal
-            .as_ref()
-            .is_none_or(|other| *other == call.caller.principal);
+        let resource = Resource::Definition(check.name.clone());
+        let principal = check.principal.as_ref();
+        let is_own = principal.is_none_or(|other| *other == call.caller.principal);
         let permissions: &[Permission] = if is_own {
             &[Permission::DefinitionsCheck]
         } else {
             &[Permission::DefinitionsCheck, Permission::GrantsGet]
         };
         let authorized = self
-            .authorize(call, permissions, resource, environment)
+            .authorize(call, permissions, resource, check.environment.as_ref())
             .await?;
-        let principal = principal.unwrap_or_else(|| call.caller.principal.clone());
-        let result = self
-            .check_authorized(&authorized, environment, principal)
-            .await;
+        let result = self.check_authorized(&authorized, check).await;
         self.decided(authorized, result).await
     }
 
     async fn check_authorized(
         &self,
         authorized: &Authorized,
-        environment: Option<&Id>,
-        principal: Principal,
+        check: CheckDefinition,
     ) -> Result<CheckReport> {
+        let environment = check.environment.as_ref();
+        let own = &authorized.call().caller.principal;
+        let principal = check.principal.unwrap_or_else(|| own.clone());
         let definition = self.definition(authorized).await?.record;
         let definition = definition.live()?;
+        let content = &definition.content;
+        if check.is_live && content.kind != Kind::StripeApiKey {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "live",
+                "asks Stripe, and this definition is not a STRIPE_API_KEY; leave it out",
+            ));
+        }
         let project = self.project(authorized).await?.record;
         let place = definition.place_of(environment, &project, &self.vaults)?;
         let route = definition.route(environment, None, &project, &self.vaults);
         let (existence, value) = match route {
-            Ok(route) => match self.read_route(authorized, &route).await {
-                Ok(reading) => {
-                    let value = present(reading.value, definition.content.format, &route);
-                    (Ok(reading.version), Some(value))
-                }
-                Err(error) => (Err(error), None),
-            },
+            Ok(route) => self.look_at(authorized, &route, content.format).await,
             Err(error) => (Err(error), None),
         };
         let named = |error: Error| error.with(Detail::Resource, &definition.name);
-        let content = &definition.content;
-        let readable = value.as_ref().and_then(|value| value.as_ref().ok());
-        let stripe =
-            readable.and_then(|value| content.judge(value, project.stripe_mode(environment)));
-        let kind = stripe
-            .as_ref()
-            .map(|verdict| match verdict.refusal(content.kind, None) {
-                Some(refusal) => Err(named(refusal)),
-                None => Ok(()),
-            });
-        let due = content.is_rotation_due(self.clock.now());
-        let due = due.then_some(Warning::ROTATION_DUE);
-        let found = stripe.iter().flat_map(Verdict::warnings);
-        let found = found.map(|finding| Warning::found(finding, ""));
-        let warnings = due.into_iter().chain(found).collect();
+        let (format, value) = match value {
+            Some(Ok(value)) => (Some(Ok(())), Some(value)),
+            Some(Err(error)) => (Some(Err(named(error))), None),
+            None => (None, None),
+        };
+        let demanded = project.stripe_mode(environment);
+        let readable = value.as_ref();
+        let stripe = readable.and_then(|value| content.judge(value, demanded));
+        let kind = stripe.as_ref().map(|verdict| {
+            let refusal = verdict.refusal(content.kind, None);
+            refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
+        });
+        let live = match check.is_live {
+            // Nobody is shown a value that is not what it should be.
+            true => {
+                let value = value.filter(|_| matches!(kind, Some(Ok(()))));
+                Some(self.ask_stripe(value, content, demanded).await?)
+            }
+            false => None,
+        };
         Ok(CheckReport {
-            warnings,
             vault: place.place.vault,
             secret: place.address.secret,
             property: place.property,
             pin: place.pin,
             environment: environment.cloned(),
             existence: existence.map_err(named),
-            format: value.map(|value| value.map(drop).map_err(named)),
+            format,
             kind,
+            warnings: self.warnings(content, stripe.as_ref()),
             stripe,
+            live,
             access: self
                 .check_access(authorized, environment, &principal)
                 .await?,
             principal,
         })
+    }
+
+    /// The version that a read returns, and what it makes of the value; none without one.
+    async fn look_at(
+        &self,
+        authorized: &Authorized,
+        route: &Route,
+        format: Format,
+    ) -> (Result<Id>, Option<Result<SecretBytes>>) {
+        match self.read_route(authorized, route).await {
+            Ok(reading) => {
+                let value = present(reading.value, format, route);
+                (Ok(reading.version), Some(value))
+            }
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    async fn ask_stripe(
+        &self,
+        key: Option<SecretBytes>,
+        content: &Content,
+        demanded: Option<Mode>,
+    ) -> Result<LiveVerdict> {
+        let Some(key) = key else {
+            return Ok(LiveVerdict::NotAsked);
+        };
+        let (client, settings) = (Arc::clone(&self.stripe), content.stripe.clone());
+        self.call_out(async move { live::check(&client, &key, &settings, demanded).await })
+            .await
+    }
+
+    fn warnings(&self, content: &Content, found: Option<&Verdict>) -> Vec<Warning> {
+        let is_due = content.is_rotation_due(self.clock.now());
+        let due = is_due.then_some(Warning::ROTATION_DUE);
+        let found = found.into_iter().flat_map(Verdict::warnings);
+        let found = found.map(|finding| Warning::found(finding, ""));
+        due.into_iter().chain(found).collect()
     }
 
     async fn check_access(

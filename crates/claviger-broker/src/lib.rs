@@ -35,13 +35,15 @@ use claviger_audit::{Audit, Facts};
 use claviger_backend::{CallContext, Vaults};
 use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
+use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use access::{GrantView, NewGrant};
-pub use checks::{Check, CheckReport};
+pub use checks::{Check, CheckDefinition, CheckReport};
 pub use claviger_backend::{ListedSecret, VersionState};
+pub use claviger_stripe::live::LiveVerdict;
 pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as StripeVerdict};
 pub use definition::{Content, Definition};
 pub use definitions::{PutDefinition, PutDefinitionOutcome};
@@ -64,6 +66,8 @@ pub struct Parts {
     pub vaults: Vaults,
     /// The audit log.
     pub audit: Arc<Audit>,
+    /// The way to Stripe.
+    pub stripe: LiveClient,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How long a soft-deleted definition keeps its name.
@@ -80,6 +84,7 @@ pub struct Broker {
     records: Arc<Records>,
     vaults: Vaults,
     audit: Arc<Audit>,
+    stripe: Arc<LiveClient>,
     clock: Arc<dyn Clock>,
     authorizer: Authorizer,
     deleted_retention: Duration,
@@ -101,6 +106,7 @@ impl Broker {
             records: parts.records,
             vaults: parts.vaults,
             audit: parts.audit,
+            stripe: Arc::new(parts.stripe),
             authorizer: Authorizer::new(log, Arc::clone(&parts.clock)),
             clock: parts.clock,
             deleted_retention: parts.deleted_retention,
@@ -152,9 +158,9 @@ impl Broker {
             .await
     }
 
-    /// Runs a call to a vault on the vaults' own runtime, where their connections live. It ends with
+    /// Runs a call to a vault, or to Stripe, on the runtime where such connections live. It ends with
     /// its caller: who asks and leaves must not use up the vault for others.
-    async fn ask_vault<T: Send + 'static>(
+    async fn call_out<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {

@@ -153,7 +153,7 @@ impl Broker {
             return route.vault.read(&cx, &route.address, version).await;
         }
         let route = route.clone();
-        self.ask_vault(async move {
+        self.call_out(async move {
             let version = route.version.as_deref();
             route.vault.read(&cx, &route.address, version).await
         })
@@ -325,7 +325,7 @@ impl Broker {
         let current = definition.current(&route.place).cloned();
         let size = request.size;
         let versions = self
-            .ask_vault(async move {
+            .call_out(async move {
                 let (vault, address) = (route.vault, route.address);
                 vault.versions(&cx, &address, after.as_ref(), size).await
             })

@@ -59,7 +59,7 @@ impl Broker {
 
     pub(crate) async fn ask_whether_well(&self, vault: &Arc<Vault>, cx: CallContext) -> Check {
         let vault = Arc::clone(vault);
-        self.ask_vault(async move { vault.check(&cx).await }).await
+        self.call_out(async move { vault.check(&cx).await }).await
     }
 
     /// The definitions whose vault is not configured any more, by the vault they lead to.

@@ -120,7 +120,7 @@ impl Broker {
         let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
         let (cx, after, size) = (context(authorized), request.after.clone(), request.size);
         let listed =
-            self.ask_vault(async move { vault.list(&cx, &project, after.as_deref(), size).await });
+            self.call_out(async move { vault.list(&cx, &project, after.as_deref(), size).await });
         let keyed = listed.await?.into_iter();
         let keyed = keyed.map(|secret| (secret.name.clone(), secret)).collect();
         Ok(Page::of(keyed, request))

@@ -80,7 +80,7 @@ findings! {
         "this is a masked key, as the dashboard shows it; click Reveal test key under Developers → API keys, or, because a live key is shown only once, Create restricted key";
     /// The environment demands a mode, and the key does not show its own.
     ModeUnknown "MODE_UNKNOWN" None,
-        "the environment demands a mode, and the key does not show which one it is for; compare it with Developers → API keys in both modes";
+        "the environment demands a mode, and the key does not show which one it is for; ask Stripe: CheckSecretDefinition with live";
     /// Characters outside of ASCII.
     NotAscii "NOT_ASCII" Some(Reason::ValueMalformed),
         "the value has characters that no key has (an invisible one, or a letter of another alphabet); copy it again from the dashboard itself: Developers → API keys";

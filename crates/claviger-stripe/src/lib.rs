@@ -1,8 +1,8 @@
 //! What Claviger knows of Stripe: which credential a value is, whether it may stand where it
-//! stands, and what to click when it may not.
+//! stands, what to click when it may not, and whether Stripe takes it.
 //!
-//! [`judge`] and [`admit`] look at bytes only. Does not know projects, vaults or callers, and keeps
-//! no value.
+//! [`judge`] and [`admit`] look at bytes only; [`live`] is the one part that talks to Stripe. Does
+//! not know projects, vaults or callers, and keeps no value.
 //!
 //! SECURITY: nothing here holds more of a value than its [`LastFour`], and of a value that is too
 //! short, unknown or not in one piece not even those. Every text is written in the code.
@@ -10,6 +10,7 @@
 
 mod class;
 mod finding;
+pub mod live;
 mod settings;
 mod shape;
 mod verdict;
@@ -64,6 +65,7 @@ pub fn admit(
     (SecretBytes::new(trimmed.to_vec()), Some(verdict))
 }
 
+/// Gravest first: the first one that refuses is the one a caller reads.
 fn api_key_findings(shape: &Shape, settings: &Settings, demanded: Option<Mode>) -> Vec<Finding> {
     let wrong_kind = match shape.class {
         Class::Ephemeral => Some(Finding::EphemeralKey),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use claviger_backend::{Allow, Limits};
 use claviger_core::Id;
+use claviger_stripe::live::BaseUrl;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::cli::Cli;
@@ -60,6 +61,19 @@ pub(crate) struct Config {
     pub(crate) audit_file: PathBuf,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
+    /// How Stripe is asked about a key.
+    pub(crate) stripe: StripeConfig,
+}
+
+/// How Stripe is asked about a key.
+#[derive(Debug)]
+pub(crate) struct StripeConfig {
+    /// Where Stripe is.
+    pub(crate) base_url: BaseUrl,
+    /// How long one answer may take.
+    pub(crate) timeout: Duration,
+    /// How often it is asked, by all callers together.
+    pub(crate) checks_per_minute: u32,
 }
 
 /// One configured vault.
@@ -116,8 +130,8 @@ impl Config {
         let audit_file = audit_file.or_else(|| Some(data_dir.as_ref()?.join("audit.jsonl")));
         check_distinct(&audit_file, &socket, &root_key, problems);
 
-        match (data_dir, socket, root_key, audit_file) {
-            (Some(data_dir), Some(socket), Some(root_key), Some(audit_file))
+        match (data_dir, socket, root_key, audit_file, file.stripe) {
+            (Some(data_dir), Some(socket), Some(root_key), Some(audit_file), Some(stripe))
                 if problems.is_empty() =>
             {
                 Ok(Self {
@@ -132,6 +146,7 @@ impl Config {
                     log_filter,
                     audit_file,
                     vaults: file.vaults,
+                    stripe,
                 })
             }
             _ => Err(std::mem::take(problems).sorted()),

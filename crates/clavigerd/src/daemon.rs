@@ -22,6 +22,7 @@ use claviger_backend_snowflake::Snowflake;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Error, Reason, SystemClock};
 use claviger_store::{OpenRefused, Records, SqliteStore};
+use claviger_stripe::live::LiveClient;
 use rustix::fs::Mode;
 use rustix::process::Resource;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -180,6 +181,12 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
         vaults: vaults(config, &records, &clock).await?,
         records,
         audit,
+        stripe: LiveClient::new(
+            config.stripe.base_url.clone(),
+            config.stripe.timeout,
+            config.stripe.checks_per_minute,
+            Arc::clone(&clock),
+        ),
         clock,
         deleted_retention: config.deleted_retention,
         first_admin: own_uid(),

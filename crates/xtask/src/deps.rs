@@ -99,7 +99,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-backend-azure"],
     ),
     ("libc", &["claviger-mem"]),
-    ("reqwest", &["claviger-backend-azure"]),
+    ("reqwest", &["claviger-backend-azure", "claviger-stripe"]),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),

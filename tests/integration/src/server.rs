@@ -16,6 +16,7 @@ use claviger_core::{Clock, Id, ManualClock};
 use claviger_proto::v1;
 use claviger_seal::RootKey;
 use claviger_store::{Records, SqliteStore};
+use claviger_stripe::live::{BaseUrl, LiveClient};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::runtime::{Handle, Runtime};
@@ -262,6 +263,12 @@ impl Drop for Server {
     }
 }
 
+/// Nobody to ask: port 9 is reserved for throwing away.
+fn stripe(clock: &Arc<dyn Clock>) -> LiveClient {
+    let url = BaseUrl::parse("http://127.0.0.1:9", &["127.0.0.1"]).expect("a good address");
+    LiveClient::new(url, Duration::from_secs(5), 60, Arc::clone(clock))
+}
+
 /// What a start takes to the server's own runtime.
 struct Start {
     options: Options,
@@ -281,6 +288,7 @@ impl Start {
             vaults: self.vaults(&records),
             records,
             audit: self.audit,
+            stripe: stripe(&self.clock),
             clock: Arc::clone(&self.clock),
             deleted_retention: self.options.deleted_retention,
             first_admin: self.options.first_admin,

@@ -12,7 +12,7 @@ const PUBLIC: &str = "https://api.stripe.com";
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BaseUrl(Url);
 
-/// What is wrong with a base URL. Quotes nothing of it.
+/// What is wrong with a base URL: goes on from its name, and quotes nothing of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BaseUrlProblem {
     /// The host is not among the configured ones.
@@ -72,10 +72,12 @@ impl BaseUrl {
 impl fmt::Display for BaseUrlProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::HostNotAllowed => "the host is not in the list of hosts that may be asked",
-            Self::NotEncrypted => "must be https (http only to 127.0.0.1, [::1] or localhost)",
-            Self::NotJustOrigin => "must be scheme, host and port only",
-            Self::NotUrl => "is not a URL",
+            Self::HostNotAllowed => {
+                "names a host that may not be asked; add it to hosts if it is Stripe's or a stub's"
+            }
+            Self::NotEncrypted => "is not https (http is for 127.0.0.1, [::1] and localhost)",
+            Self::NotJustOrigin => "has more than scheme, host and port; leave the rest out",
+            Self::NotUrl => "is not a URL; write it as https://api.stripe.com",
         })
     }
 }

@@ -4,15 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use claviger_backend::{Allow, CONCURRENT_CALLS_DEFAULT, Limits, NamePattern, Rule};
 use claviger_core::{Id, List};
+use claviger_stripe::live::BaseUrl;
 use tracing_subscriber::filter::Targets;
 
 use super::document::{Given, Table};
-use super::{VaultConfig, VaultKind};
+use super::{StripeConfig, VaultConfig, VaultKind};
 use crate::logging::{LogFormat, parse_filter};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,6 +27,12 @@ const VAULT_TIMEOUT_MAX: Duration = Duration::from_secs(25);
 
 const CONCURRENT_CALLS_MAX: u32 = 1024;
 const CALLS_PER_SECOND_MAX: u32 = 100_000;
+
+const STRIPE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+const STRIPE_TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(20);
+const STRIPE_CHECKS_DEFAULT: u32 = 60;
+const STRIPE_CHECKS_MAX: u32 = 6000;
 
 /// Id and kind of Claviger's own vault, which is there whether the file mentions it or not.
 const MANAGED: &str = "managed";
@@ -41,6 +49,8 @@ pub(super) struct ConfigFile {
     pub(super) log_filter: Option<Given<Targets>>,
     pub(super) audit_file: Option<Given<PathBuf>>,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
+    /// None if something is wrong with it.
+    pub(super) stripe: Option<StripeConfig>,
 }
 
 impl ConfigFile {
@@ -73,6 +83,7 @@ impl ConfigFile {
             log_filter,
             audit_file: root.table("audit", |audit| audit.path("file")),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
+            stripe: root.table("stripe", read_stripe),
         }
     }
 }
@@ -101,6 +112,35 @@ fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
         "text" => Ok(LogFormat::Text),
         _ => Err("is not a log format; write \"text\" or \"json\""),
     }
+}
+
+fn read_stripe(stripe: &mut Table<'_>) -> Option<StripeConfig> {
+    let timeout = stripe.duration("timeout", STRIPE_TIMEOUT, STRIPE_TIMEOUT_DEFAULT);
+    let checks = stripe.number("checks_per_minute", 1..=STRIPE_CHECKS_MAX);
+    let hosts = stripe.texts("hosts", |host| match host.contains(['/', '@']) {
+        false => Ok(host.to_owned()),
+        true => Err("is not a host alone; write it as api.stripe.com"),
+    });
+    let hosts = hosts.unwrap_or_else(|| vec![BaseUrl::DEFAULT_HOST.to_owned()]);
+    let parse = |url: &str| BaseUrl::parse(url, &hosts).map_err(|problem| problem.to_string());
+    let base_url = match stripe.has("base_url") {
+        true => stripe.parsed("base_url", parse)?.value,
+        false => match parse(BaseUrl::DEFAULT) {
+            Ok(url) => url,
+            Err(_) => {
+                stripe.missing(
+                    "base_url",
+                    "hosts does not list api.stripe.com, where it would be",
+                );
+                return None;
+            }
+        },
+    };
+    Some(StripeConfig {
+        base_url,
+        timeout,
+        checks_per_minute: checks.unwrap_or(STRIPE_CHECKS_DEFAULT),
+    })
 }
 
 fn read_vaults(vaults: &mut Table<'_>, kinds: &[VaultKind]) -> BTreeMap<Id, VaultConfig> {

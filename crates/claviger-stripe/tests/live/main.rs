@@ -1,0 +1,315 @@
+//! The live check against answers that Stripe was recorded to give.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    reason = "what surrounds the tests of a test package may fail like a test"
+)]
+
+mod stub;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_core::{ManualClock, SecretBytes};
+use claviger_stripe::live::{self, BaseUrl, LiveClient, LiveVerdict};
+use claviger_stripe::{Mode, Settings};
+
+use crate::stub::{Reply, Stub};
+
+const KEY: &str = concat!("rk_", "test_", "cAnArY51H8ZxQm");
+const ORGANIZATION: &str = concat!("sk_", "org_test_", "cAnArY51H8ZxQm");
+
+fn client(stub: &Stub, timeout: Duration, per_minute: u32, clock: Arc<ManualClock>) -> LiveClient {
+    let base = BaseUrl::parse(&stub.url, &["127.0.0.1"]).expect("a good address");
+    LiveClient::new(base, timeout, per_minute, clock)
+}
+
+fn a_client(stub: &Stub) -> LiveClient {
+    let clock = Arc::new(ManualClock::at(Duration::from_secs(0)));
+    client(stub, Duration::from_secs(30), 1000, clock)
+}
+
+async fn check(client: &LiveClient, key: &SecretBytes, settings: &Settings) -> LiveVerdict {
+    let asked = live::check(client, key, settings, None).await;
+    asked.expect("a host that can ask")
+}
+
+fn key(text: &str) -> SecretBytes {
+    SecretBytes::new(text.into())
+}
+
+fn error(status: u16, code: Option<&str>, message: &str) -> Reply {
+    let code = code.map_or_else(|| "null".to_owned(), |code| format!("\"{code}\""));
+    let message = message.replace('"', "\\\"");
+    let body = format!(
+        r#"{{"error":{{"type":"invalid_request_error","code":{code},"message":"{message}"}}}}"#
+    );
+    Reply::Answer(status, "Content-Type: application/json\r\n", body)
+}
+
+fn balance(livemode: &str) -> Reply {
+    let body = format!(r#"{{"object":"balance","available":[],"livemode":{livemode}}}"#);
+    Reply::Answer(200, "Request-Id: req_1\r\n", body)
+}
+
+fn recorded() -> Vec<(Reply, LiveVerdict)> {
+    use LiveVerdict as V;
+    let old = "The provided key 'rk_test_***qs8Kgd' does not have the required permissions for this endpoint on account 'acct_1'.";
+    vec![
+        (
+            balance("true"),
+            V::Works {
+                mode: Some(Mode::Live),
+            },
+        ),
+        (
+            balance("false"),
+            V::Works {
+                mode: Some(Mode::Test),
+            },
+        ),
+        (
+            error(401, None, &format!("Invalid API Key provided: {KEY}")),
+            V::Revoked,
+        ),
+        (
+            error(
+                401,
+                Some("api_key_expired"),
+                "Expired API Key provided: rk_test_****aaaaaa",
+            ),
+            V::Expired,
+        ),
+        (
+            error(401, None, "Expired API Key provided: rk_test_****aaaaaa"),
+            V::Expired,
+        ),
+        (
+            error(
+                401,
+                Some("platform_api_key_expired"),
+                "Expired API Key provided: pss_test_...",
+            ),
+            V::Revoked,
+        ),
+        (
+            error(
+                401,
+                None,
+                "Expired API Key provided: x. Platform access may have been revoked.",
+            ),
+            V::Revoked,
+        ),
+        (
+            error(403, Some("secret_key_required"), "x"),
+            V::NotAServerKey,
+        ),
+        (
+            error(
+                403,
+                None,
+                "This API call cannot be made with a publishable API key. Please use",
+            ),
+            V::NotAServerKey,
+        ),
+        (
+            error(
+                403,
+                None,
+                &format!("{old} Having more permissions would allow"),
+            ),
+            V::Limited { permission: None },
+        ),
+        (
+            error(
+                403,
+                Some("account_invalid"),
+                "The provided key 'x' does not have access",
+            ),
+            V::WrongAccount,
+        ),
+        (
+            error(
+                403,
+                None,
+                "The provided key 'x' does not have access to account 'acct_1'",
+            ),
+            V::WrongAccount,
+        ),
+        (
+            error(
+                400,
+                None,
+                "Please include the Stripe-Context header with your target account",
+            ),
+            V::ContextRequired,
+        ),
+        (
+            error(
+                401,
+                None,
+                "The API key provided does not allow requests from your IP address.",
+            ),
+            V::IpNotAllowed,
+        ),
+        (error(429, Some("rate_limit"), "x"), V::Overloaded),
+        (error(400, Some("rate_limit"), "x"), V::Overloaded),
+        (error(500, None, "x"), V::Unreachable),
+        (error(404, None, "x"), V::Unexpected),
+        (error(403, None, "x"), V::Unexpected),
+        (
+            Reply::Answer(200, "", "<html>welcome</html>".to_owned()),
+            V::Unexpected,
+        ),
+        (
+            Reply::Answer(200, "", r#"{"object":"account"}"#.to_owned()),
+            V::Unexpected,
+        ),
+        (
+            Reply::Answer(401, "", "who are you".to_owned()),
+            V::Unexpected,
+        ),
+        (
+            Reply::Answer(403, "", "denied by a proxy".to_owned()),
+            V::Unexpected,
+        ),
+        (Reply::Answer(200, "", "[".repeat(70_000)), V::Unexpected),
+    ]
+}
+
+#[tokio::test]
+async fn each_recorded_answer_has_its_verdict_and_nothing_of_the_key_is_kept() {
+    for (reply, expected) in recorded() {
+        let stub = Stub::start(reply.clone()).await;
+        let verdict = check(&a_client(&stub), &key(KEY), &Settings::default()).await;
+        assert_eq!(verdict, expected, "{reply:?}");
+        let printed = format!("{verdict:?}{}", verdict.text());
+        assert!(!printed.contains("cAnArY"), "{printed}");
+        assert_eq!(stub.asked().len(), 1, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_limited_key_says_which_permission_it_lacks() {
+    for (message, permission) in [
+        (
+            "The provided key 'rk_test_***qs8Kgd' does not have .. Having the 'rak_balance_read' permission would allow",
+            "balance_read",
+        ),
+        (
+            "Permission denied. .. Enabling \"Balance Read\" ('balance_read') permissions on this key",
+            "balance_read",
+        ),
+    ] {
+        let stub = Stub::start(error(403, None, message)).await;
+        let verdict = check(&a_client(&stub), &key(KEY), &Settings::default()).await;
+        let LiveVerdict::Limited {
+            permission: Some(found),
+        } = verdict
+        else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(found.to_string(), permission);
+    }
+}
+
+#[tokio::test]
+async fn the_key_goes_into_its_header_and_account_or_context_travel_with_it() {
+    let stub = Stub::start(balance("false")).await;
+    let client = a_client(&stub);
+    let mut settings = Settings {
+        account: Some("acct_1".to_owned()),
+        ..Settings::default()
+    };
+    check(&client, &key(KEY), &settings).await;
+    settings.context = Some("acct_2/acct_3".to_owned());
+    check(&client, &key(ORGANIZATION), &settings).await;
+    let asked = stub.asked();
+    assert!(
+        asked[0].starts_with("GET /v1/balance HTTP/1.1\r\n"),
+        "{}",
+        asked[0]
+    );
+    assert!(asked[0].contains(&format!("authorization: Bearer {KEY}\r\n")));
+    assert!(asked[0].contains("stripe-account: acct_1\r\n"));
+    assert!(!asked[0].contains("stripe-version"));
+    assert!(asked[1].contains("stripe-context: acct_2/acct_3\r\n"));
+    assert!(asked[1].contains("stripe-version: "));
+    assert!(!asked[1].contains("stripe-account"));
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let target = Stub::start(balance("false")).await;
+    let location = format!("Location: {}/v1/balance\r\n", target.url);
+    let stub = Stub::start(Reply::Answer(307, location.leak(), String::new())).await;
+    let verdict = check(&a_client(&stub), &key(KEY), &Settings::default()).await;
+    assert_eq!(verdict, LiveVerdict::Unexpected);
+    assert_eq!(target.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_stripe_that_hangs_does_not_hold_the_caller() {
+    for reply in [Reply::Hang, Reply::Stall] {
+        let stub = Stub::start(reply).await;
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(0)));
+        let client = client(&stub, Duration::from_millis(300), 1, clock);
+        let verdict = check(&client, &key(KEY), &Settings::default()).await;
+        assert_eq!(verdict, LiveVerdict::Unreachable);
+    }
+}
+
+#[tokio::test]
+async fn checks_are_counted_per_minute() {
+    let stub = Stub::start(balance("false")).await;
+    let clock = Arc::new(ManualClock::at(Duration::from_secs(0)));
+    let client = client(&stub, Duration::from_secs(30), 2, Arc::clone(&clock));
+    let mut verdicts = Vec::new();
+    for _ in 0..3 {
+        verdicts.push(
+            check(&client, &key(KEY), &Settings::default())
+                .await
+                .as_str(),
+        );
+    }
+    clock.advance(Duration::from_secs(60));
+    verdicts.push(
+        check(&client, &key(KEY), &Settings::default())
+            .await
+            .as_str(),
+    );
+    assert_eq!(verdicts, ["WORKS", "WORKS", "OVERLOADED", "WORKS"]);
+    assert_eq!(stub.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn bytes_that_no_header_can_carry_are_not_sent() {
+    let stub = Stub::start(balance("false")).await;
+    let verdict = check(
+        &a_client(&stub),
+        &key("rk_test_a\nX: y"),
+        &Settings::default(),
+    )
+    .await;
+    assert_eq!(verdict, LiveVerdict::NotAServerKey);
+    assert_eq!(stub.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_key_of_the_mode_that_is_not_demanded_is_told_by_stripe_itself() {
+    for (livemode, demanded, expected) in [
+        ("true", Some(Mode::Test), "WRONG_MODE"),
+        ("false", Some(Mode::Live), "WRONG_MODE"),
+        ("false", Some(Mode::Test), "WORKS"),
+        ("true", None, "WORKS"),
+    ] {
+        let stub = Stub::start(balance(livemode)).await;
+        let unknown = key("a prefix of next year");
+        let asked = live::check(&a_client(&stub), &unknown, &Settings::default(), demanded).await;
+        assert_eq!(
+            asked.expect("asked").as_str(),
+            expected,
+            "{livemode} {demanded:?}"
+        );
+    }
+}
