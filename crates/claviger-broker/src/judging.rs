@@ -1,7 +1,7 @@
 //! Whether a value that is in a vault already is what a definition says, before a job finds out.
 
 use claviger_access::Authorized;
-use claviger_core::{Id, Reason, Result};
+use claviger_core::{Detail, Id, Reason, Result};
 
 use crate::secrets::present;
 use crate::{Broker, Definition, Project, Warning};
@@ -12,7 +12,7 @@ impl Broker {
     /// and reads judge it again.
     ///
     /// # Errors
-    /// `VALUE_*`, `STRIPE_CONTEXT_REQUIRED`, each with the remedy.
+    /// `VALUE_*`, `PROPERTY_REQUIRED`, `STRIPE_CONTEXT_REQUIRED`, each with the remedy.
     pub(crate) async fn judge_existing(
         &self,
         authorized: &Authorized,
@@ -48,21 +48,23 @@ impl Broker {
         let Some(route) = route.ok().filter(|r| r.vault.capabilities().latest) else {
             return Ok(Vec::new());
         };
+        let field = "definition.location";
         let value = match self.read_route(authorized, &route).await {
-            Ok(reading) => present(reading.value, content.format, &route),
-            Err(error) => Err(error),
-        };
-        let value = match value {
-            Ok(value) => value,
+            Ok(reading) => reading.value,
             // To be stored yet.
             Err(error) if error.reason() == Reason::SecretNotFound => return Ok(Vec::new()),
             Err(_) => return Ok(vec![Warning::VALUE_NOT_CHECKED]),
+        };
+        let value = match present(value, content.format, &route) {
+            Ok(value) => value,
+            // To be stored yet, beside the properties there are.
+            Err(error) if error.reason() == Reason::PropertyNotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.with(Detail::Resource, &definition.name).at(field)),
         };
         let verdict = content.judge(&value, project.stripe_mode(environment));
         let Some(verdict) = verdict else {
             return Ok(Vec::new());
         };
-        let field = "definition.location";
         match verdict.refusal(content.kind, Some(field)) {
             Some(refusal) => Err(refusal),
             None => {

@@ -184,7 +184,8 @@ reasons! {
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind} ({found}): {remedy}";
     /// A property is asked of a value that is no JSON object.
-    ValueNotJson "VALUE_NOT_JSON" "{resource} names a property, but the value is no JSON object; leave location.property out";
+    ValueNotJson "VALUE_NOT_JSON"
+        "{resource} names a property, but the value is no JSON object; store it again as plain JSON without a byte-order mark or anything else around it, or leave location.property out";
     /// The vault keeps the value and gives it to nobody outside.
     ValueNotReadable "VALUE_NOT_READABLE" "the value of {resource} cannot be read through vault {vault}: {remedy}";
     /// A TEXT definition's stored value is not UTF-8.

@@ -71,7 +71,7 @@ findings! {
         "the value has white space or a control character inside; copy it again in one piece: Developers → API keys (Developers → Webhooks for a signing secret)";
     /// A JSON document.
     Json "JSON" Some(Reason::ValueMalformed),
-        "the value is a JSON document; name the property that has the key in location.property, or store the key alone";
+        "the value is a JSON document; store the key alone, or, in a vault that has properties (see ListVaults), name the one with the key in location.property";
     /// A live key where test ones are demanded.
     LiveKey "LIVE_KEY" Some(Reason::ValueWrongMode),
         "this is a live key, and the environment demands TEST; open a sandbox or turn on test mode in the dashboard, then Developers → API keys → Create restricted key";
