@@ -59,6 +59,8 @@ permissions! {
     VaultsBrowse "vaults.browse",
     /// List and check vaults.
     VaultsGet "vaults.get",
+    /// Have a secret of a vault judged that has no definition yet, without its value.
+    VaultsInspect "vaults.inspect",
     /// Enable, disable and destroy versions.
     VersionsChange "versions.change",
     /// List the versions of a secret.
@@ -134,6 +136,7 @@ impl Role {
                 P::SecretsPut,
                 P::VaultsBrowse,
                 P::VaultsGet,
+                P::VaultsInspect,
                 P::VersionsChange,
                 P::VersionsList,
             ],

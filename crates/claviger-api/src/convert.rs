@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use claviger_access::{Label, Principal, Role};
 use claviger_broker::{
-    Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload, Project,
-    ProjectContent, SecretVersion, StripeSettings, VersionState, Warning,
+    Check, Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload,
+    Project, ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState, Warning,
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
@@ -213,6 +213,15 @@ pub(crate) fn kind(field: &'static str, wire: i32) -> Result<Option<Kind>> {
     }
 }
 
+pub(crate) fn wire_kind(kind: Kind) -> WireKind {
+    match kind {
+        Kind::Opaque => WireKind::Opaque,
+        Kind::Password => WireKind::Password,
+        Kind::StripeApiKey => WireKind::StripeApiKey,
+        Kind::StripeWebhookSecret => WireKind::StripeWebhookSecret,
+    }
+}
+
 fn unknown_enum(field: &'static str) -> Error {
     Error::new(Reason::FieldInvalid).violation(
         field,
@@ -253,13 +262,7 @@ pub(crate) fn definition(
         id: definition.name.id().to_string(),
         uid: definition.uid.to_string(),
         description: content.description,
-        kind: match content.kind {
-            Kind::Opaque => WireKind::Opaque,
-            Kind::Password => WireKind::Password,
-            Kind::StripeApiKey => WireKind::StripeApiKey,
-            Kind::StripeWebhookSecret => WireKind::StripeWebhookSecret,
-        }
-        .into(),
+        kind: wire_kind(content.kind).into(),
         format: match content.format {
             Format::Binary => WireFormat::Binary,
             Format::Text => WireFormat::Text,
@@ -389,6 +392,23 @@ pub(crate) fn grant(view: GrantView) -> v1::Grant {
             .purpose
             .map(|purpose| purpose.as_str().to_owned())
             .unwrap_or_default(),
+    }
+}
+
+pub(crate) fn check(check: &Check) -> v1::check_secret_definition_response::Verdict {
+    let error = check.as_ref().err();
+    v1::check_secret_definition_response::Verdict {
+        ok: error.is_none(),
+        reason: text(error.map(Error::reason)),
+        message: text(error),
+    }
+}
+
+pub(crate) fn stripe_verdict(found: &StripeVerdict) -> v1::StripeVerdict {
+    v1::StripeVerdict {
+        class: found.class.to_string(),
+        mode: text(found.mode),
+        last_four: text(found.last_four),
     }
 }
 

@@ -62,6 +62,7 @@ rpcs! {
     LIST_SECRET_VERSIONS "SecretService/ListSecretVersions" [VersionsList] AUDITED PLAIN;
     PUT_SECRET_VALUE "SecretService/PutSecretValue" [SecretsPut] AUDITED REQUEST_ID;
     CHECK_VAULT "VaultService/CheckVault" [VaultsGet] AUDITED PLAIN;
+    INSPECT_VAULT_SECRET "VaultService/InspectVaultSecret" [VaultsInspect] AUDITED PLAIN;
     LIST_VAULTS "VaultService/ListVaults" [VaultsGet] AUDITED PLAIN;
     LIST_VAULT_SECRETS "VaultService/ListVaultSecrets" [VaultsBrowse] AUDITED PLAIN;
 }

@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use claviger_access::Principal;
 use claviger_broker::{
-    Broker, Check, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter,
-    LiveVerdict, PageRequest, PutDefinition, RequestId,
+    Broker, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter, LiveVerdict,
+    PageRequest, PutDefinition, RequestId,
 };
 use claviger_core::{DefinitionName, ProjectName};
-use claviger_proto::v1::{
-    self, check_secret_definition_response::Verdict,
-    secret_definition_service_server::SecretDefinitionService,
-};
+use claviger_proto::v1::{self, secret_definition_service_server::SecretDefinitionService};
 use tonic::{Request, Response, Status};
 
 use crate::convert;
@@ -181,15 +178,11 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
         }),
         environment: convert::text(report.environment),
         version: convert::text(report.existence.as_ref().ok()),
-        existence: Some(verdict(&report.existence.map(drop))),
-        format: report.format.as_ref().map(verdict),
-        kind: report.kind.as_ref().map(verdict),
-        stripe: report.stripe.map(|found| v1::StripeVerdict {
-            class: found.class.to_string(),
-            mode: convert::text(found.mode),
-            last_four: convert::text(found.last_four),
-        }),
-        access: Some(verdict(&report.access)),
+        existence: Some(convert::check(&report.existence.map(drop))),
+        format: report.format.as_ref().map(convert::check),
+        kind: report.kind.as_ref().map(convert::check),
+        stripe: report.stripe.as_ref().map(convert::stripe_verdict),
+        access: Some(convert::check(&report.access)),
         warnings: convert::warnings(&report.warnings),
         live: report.live.as_ref().map(live),
         principal: report.principal.to_string(),
@@ -209,18 +202,4 @@ fn live(found: &LiveVerdict) -> v1::StripeLiveVerdict {
         wire.mode = convert::text(mode.as_ref());
     }
     wire
-}
-
-fn verdict(check: &Check) -> Verdict {
-    match check {
-        Ok(()) => Verdict {
-            ok: true,
-            ..Default::default()
-        },
-        Err(error) => Verdict {
-            ok: false,
-            reason: error.reason().to_string(),
-            message: error.to_string(),
-        },
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_broker::{ListedSecret, PageRequest, VaultView};
+use claviger_broker::{InspectReport, InspectSecret, ListedSecret, PageRequest, VaultView};
 use claviger_core::{ProjectName, VaultName};
 use claviger_proto::v1::{self, vault_service_server::VaultService};
 use tonic::{Request, Response, Status};
@@ -69,6 +69,45 @@ impl VaultService for Api {
             },
         )
         .await
+    }
+
+    async fn inspect_vault_secret(
+        &self,
+        request: Request<v1::InspectVaultSecretRequest>,
+    ) -> Result<Response<v1::InspectVaultSecretResponse>, Status> {
+        self.handle(
+            &rpc::INSPECT_VAULT_SECRET,
+            request,
+            async |broker, call, request| {
+                let inspect = InspectSecret {
+                    vault: VaultName::parse("name", &request.name)?,
+                    project: ProjectName::parse("project", &request.project)?,
+                    secret: convert::optional(&request.secret).unwrap_or_default(),
+                    property: convert::optional(&request.property),
+                    version: convert::optional(&request.version),
+                    kind: convert::kind("kind", request.kind)?,
+                };
+                let report = broker.inspect_secret(&Arc::new(call), &inspect).await?;
+                Ok(inspected(report))
+            },
+        )
+        .await
+    }
+}
+
+fn inspected(report: InspectReport) -> v1::InspectVaultSecretResponse {
+    let judged_as = report.judged_as.map(convert::wire_kind).unwrap_or_default();
+    v1::InspectVaultSecretResponse {
+        version: report.version.to_string(),
+        age: report.age.and_then(|age| age.try_into().ok()),
+        properties: report.properties,
+        hidden_properties: i32::try_from(report.hidden_properties).unwrap_or(i32::MAX),
+        format: Some(convert::check(&report.format)),
+        judged_as: judged_as.into(),
+        kind: report.kind.as_ref().map(convert::check),
+        stripe: report.stripe.as_ref().map(convert::stripe_verdict),
+        warnings: convert::warnings(&report.warnings),
+        fingerprint: report.fingerprint,
     }
 }
 

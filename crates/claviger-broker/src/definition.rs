@@ -163,6 +163,27 @@ impl Route {
             version: None,
         })
     }
+
+    /// A way to a secret of a vault that no definition points at; whoever asks has checked the
+    /// location, which names both.
+    pub(crate) fn foreign(vault: Arc<Vault>, location: Location) -> Self {
+        let secret = location.secret.unwrap_or_default();
+        Self {
+            place: Place {
+                vault: vault.id().clone(),
+                secret: vault.place_name(&secret),
+            },
+            // Nobody's: only values that belong to a definition are found by it.
+            address: Address {
+                owner: Uid::random(),
+                secret,
+            },
+            version: location.version.clone(),
+            property: location.property,
+            pin: location.version,
+            vault,
+        }
+    }
 }
 
 impl Definition {
@@ -504,7 +525,7 @@ pub(crate) fn check_environment_count(count: usize, field: &'static str) -> Resu
     Ok(())
 }
 
-fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
+pub(crate) fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
     let coordinates = [&location.secret, &location.property, &location.version];
     let is_long = |text: &String| text.len() > COORDINATE_BYTES_MAX;
     if coordinates.into_iter().flatten().any(is_long) {
@@ -528,7 +549,11 @@ fn check_allowed(
 }
 
 /// Refuses by name a coordinate that the vault does not have.
-fn check_coordinates(location: &Location, field: &'static str, vault: &Vault) -> Result<()> {
+pub(crate) fn check_coordinates(
+    location: &Location,
+    field: &'static str,
+    vault: &Vault,
+) -> Result<()> {
     let able = vault.capabilities();
     let refuse = |remedy: &'static str| {
         Err(Error::new(Reason::LocationInvalid)

@@ -65,6 +65,13 @@ pub(crate) fn merge(
     Ok(SecretBytes::new(merged.into_bytes()))
 }
 
+/// The top-level keys of a document; none of what is no JSON object.
+pub(crate) fn keys(value: &SecretBytes) -> Vec<String> {
+    let object = Object::parse(value.expose());
+    let members = object.into_iter().flat_map(|object| object.0);
+    members.map(|(key, _)| key).collect()
+}
+
 /// A JSON object whose values are left as they are written: a number must not be rounded by somebody
 /// who only passes it on.
 struct Object<'a>(Vec<(String, &'a RawValue)>);

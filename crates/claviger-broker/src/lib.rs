@@ -14,6 +14,7 @@ mod dev;
 mod document;
 mod failpoints;
 mod idempotency;
+mod inspect;
 mod judging;
 mod listing;
 mod merge;
@@ -48,6 +49,7 @@ pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as St
 pub use definition::{Content, Definition};
 pub use definitions::{PutDefinition, PutDefinitionOutcome};
 pub use idempotency::RequestId;
+pub use inspect::{InspectReport, InspectSecret};
 pub use listing::{DefinitionFilter, LabelFilter};
 pub use page::{Page, PageRequest};
 pub use payload::{Payload, Warning};

@@ -65,6 +65,21 @@ pub fn admit(
     (SecretBytes::new(trimmed.to_vec()), Some(verdict))
 }
 
+/// The kind that a value looks like, judged by its shape alone. `None` if nothing about it is
+/// Stripe's.
+pub fn kind_of(value: &[u8]) -> Option<Kind> {
+    match Shape::of(value).class {
+        Class::Unknown => None,
+        Class::WebhookSecret => Some(Kind::StripeWebhookSecret),
+        Class::Ephemeral
+        | Class::Identifier
+        | Class::Organization
+        | Class::Publishable
+        | Class::Restricted
+        | Class::Secret => Some(Kind::StripeApiKey),
+    }
+}
+
 /// Gravest first: the first one that refuses is the one a caller reads.
 fn api_key_findings(shape: &Shape, settings: &Settings, demanded: Option<Mode>) -> Vec<Finding> {
     let wrong_kind = match shape.class {

@@ -1,6 +1,6 @@
 //! A vault and a disk of ours that fail on demand. Neither is an emulator of anybody's product.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,7 +48,8 @@ pub struct FaultyBackend {
     faults: watch::Sender<HashMap<Verb, Fault>>,
     entered: watch::Sender<HashMap<Verb, usize>>,
     secrets: Mutex<HashMap<(Uid, String), Vec<Stored>>>,
-    foreign: Mutex<BTreeSet<String>>,
+    foreign: Mutex<BTreeMap<String, Stored>>,
+    is_shared: bool,
 }
 
 struct Stored {
@@ -69,6 +70,14 @@ impl FaultyBackend {
         Arc::default()
     }
 
+    /// An empty vault that others write to as well: it serves its latest version, and documents.
+    pub fn shared() -> Arc<Self> {
+        Arc::new(Self {
+            is_shared: true,
+            ..Self::default()
+        })
+    }
+
     /// From now on calls of `verb` do this; those that hang do it too.
     pub fn set(&self, verb: Verb, fault: Fault) {
         self.faults.send_modify(|faults| {
@@ -78,8 +87,20 @@ impl FaultyBackend {
 
     /// Has secrets of these names that Claviger did not make.
     pub fn add_foreign(&self, names: &[&str]) {
+        for name in names {
+            self.type_in(name, "typed in by hand");
+        }
+    }
+
+    /// Has a secret with this value that Claviger did not make: its latest version, called `typed`.
+    pub fn type_in(&self, name: &str, value: &str) {
         let mut foreign = self.foreign.lock().expect("nobody panics in here");
-        foreign.extend(names.iter().map(|&name| name.to_owned()));
+        let typed = Stored {
+            write_id: Uid::random(),
+            value: SecretBytes::new(value.into()),
+            state: VersionState::Enabled,
+        };
+        foreign.insert(name.to_owned(), typed);
     }
 
     /// From now on everything works.
@@ -132,9 +153,9 @@ impl Backend for FaultyBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             secret: true,
-            property: false,
+            property: self.is_shared,
             version: false,
-            latest: false,
+            latest: self.is_shared,
             list: true,
             disable_version: true,
             destroy_version: true,
@@ -158,6 +179,14 @@ impl Backend for FaultyBackend {
         version: Option<&str>,
     ) -> Result<Reading> {
         self.suffer(Verb::Read).await?;
+        let foreign = self.foreign.lock().expect("nobody panics in here");
+        if let (Some(typed), None) = (foreign.get(&address.secret), version) {
+            return Ok(Reading {
+                version: Id::from_static("typed"),
+                value: typed.value.duplicate(),
+            });
+        }
+        drop(foreign);
         let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
         let version = Id::parse("version", version)?;
         let secrets = self.secrets();
@@ -231,9 +260,10 @@ impl Backend for FaultyBackend {
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
         self.suffer(Verb::List).await?;
-        let foreign = self.foreign.lock().expect("nobody panics in here").clone();
-        let foreign = foreign.into_iter().map(|name| (name, false));
-        let mut names: BTreeMap<String, bool> = foreign.collect();
+        let foreign = self.foreign.lock().expect("nobody panics in here");
+        let mut names: BTreeMap<String, bool> =
+            foreign.keys().map(|name| (name.clone(), false)).collect();
+        drop(foreign);
         let ours = self.secrets();
         names.extend(ours.keys().map(|(_, name)| (name.clone(), true)));
         let wanted = names

@@ -69,6 +69,15 @@ impl Scene {
                 };
                 shown(self.caller.vaults().list_vault_secrets(request).await)
             }
+            ("VaultService", "InspectVaultSecret") => {
+                let request = v1::InspectVaultSecretRequest {
+                    name: "vaults/faulty".to_owned(),
+                    project: PROJECT.to_owned(),
+                    secret: "acme/typed".to_owned(),
+                    ..Default::default()
+                };
+                shown(self.caller.vaults().inspect_vault_secret(request).await)
+            }
             _ => panic!("{method} has no call in every_rpc.rs"),
         }
     }

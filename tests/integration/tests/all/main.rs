@@ -17,6 +17,7 @@ mod concurrency;
 mod definitions;
 mod environments;
 mod every_rpc;
+mod inspection;
 mod matrix;
 mod names;
 mod refusals;

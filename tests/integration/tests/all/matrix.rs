@@ -35,7 +35,9 @@ const LEGEND: &str = "\
 
 /// The server, somebody who may make objects, and every caller with the name of its column.
 async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
-    let server = Server::start(Options::with_faulty(&FaultyBackend::new())).await;
+    let vault = FaultyBackend::shared();
+    vault.type_in("acme/typed", "x");
+    let server = Server::start(Options::with_faulty(&vault)).await;
     let other = Server::start(Options::default()).await;
     let (admin, tcp) = (server.unix(), server.tcp().await);
     let everywhere = EVERYTHING.map(|role| (role, "*"));

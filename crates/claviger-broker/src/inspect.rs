@@ -1,0 +1,216 @@
+//! A secret of a vault that has no definition yet, looked at without showing its value.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_access::{Authorized, Call, Permission};
+use claviger_audit::Facts;
+use claviger_backend::{Reading, Vault};
+use claviger_core::{
+    Coordinate, Detail, Error, Format, Id, Kind, ProjectName, Reason, Resource, Result, VaultName,
+};
+use claviger_stripe::{Settings, Verdict};
+
+use crate::definition::{Route, check_coordinates, check_lengths};
+use crate::secrets::present;
+use crate::{Broker, Check, Location, Project, VaultRef, Warning, context, document};
+
+/// Most names of properties that are shown.
+const PROPERTIES_MAX: usize = 100;
+
+/// Longest name of a property that is shown, in bytes: longer ones are more likely values.
+const PROPERTY_BYTES_MAX: usize = 64;
+
+/// How many versions are looked through for the age of one.
+const VERSIONS_MAX: usize = 100;
+
+/// Which secret is looked at.
+#[derive(Clone, Debug)]
+pub struct InspectSecret {
+    /// The vault.
+    pub vault: VaultName,
+    /// The project whose allow list counts.
+    pub project: ProjectName,
+    /// The secret's name in the vault.
+    pub secret: String,
+    /// The key of its document that is meant.
+    pub property: Option<String>,
+    /// A version, if not the latest one.
+    pub version: Option<String>,
+    /// What it is judged as; `None` for what it looks like.
+    pub kind: Option<Kind>,
+}
+
+/// What [`Broker::inspect_secret`] found.
+#[derive(Debug)]
+pub struct InspectReport {
+    /// The version that was looked at.
+    pub version: Id,
+    /// How long ago it was stored, where the vault says.
+    pub age: Option<Duration>,
+    /// The keys of its document, but for those that may be values themselves; sorted.
+    pub properties: Vec<String>,
+    /// How many of them are not shown.
+    pub hidden_properties: usize,
+    /// Whether a definition with this property would be able to read it.
+    pub format: Check,
+    /// What it was judged as; `None` if nothing about it is Stripe's and no kind was asked for.
+    pub judged_as: Option<Kind>,
+    /// Whether it is that; `None` for kinds that are not judged.
+    pub kind: Option<Check>,
+    /// What it is, of a Stripe credential.
+    pub stripe: Option<Verdict>,
+    /// What deserves a look.
+    pub warnings: Vec<Warning>,
+    /// Equal for equal values in one project, and nothing else can be learned from it.
+    pub fingerprint: String,
+}
+
+impl Broker {
+    /// Looks at a secret of a vault without showing its value.
+    ///
+    /// # Errors
+    /// See the RPC `InspectVaultSecret`.
+    pub async fn inspect_secret(
+        &self,
+        call: &Arc<Call>,
+        inspect: &InspectSecret,
+    ) -> Result<InspectReport> {
+        let resource = Resource::Project(inspect.project.clone());
+        let permissions = &[Permission::VaultsInspect];
+        let authorized = self.authorize(call, permissions, resource, None).await?;
+        let result = self.inspect_authorized(&authorized, inspect).await;
+        let vault = inspect.vault.id().clone();
+        self.audit
+            .conclude(authorized, result, |report| Facts {
+                vault: Some(vault),
+                version: Some(report.version.clone()),
+                ..Facts::default()
+            })
+            .await
+    }
+
+    async fn inspect_authorized(
+        &self,
+        authorized: &Authorized,
+        inspect: &InspectSecret,
+    ) -> Result<InspectReport> {
+        let project = self.project(authorized).await?.record;
+        let vault = self.vaults.find(inspect.vault.id());
+        let vault = Arc::clone(vault.map_err(|error| error.at("name"))?);
+        let route = inspect.route(vault, &project)?;
+        let named = |error: Error| error.with(Detail::Resource, Coordinate(&inspect.secret));
+        let Reading { version, value } =
+            self.read_route(authorized, &route).await.map_err(named)?;
+        let age = self.age(authorized, &route, &version).await;
+
+        let keys: BTreeSet<String> = document::keys(&value).into_iter().collect();
+        let shown = keys.iter().filter(|key| may_show(key));
+        let properties: Vec<String> = shown.take(PROPERTIES_MAX).cloned().collect();
+        let whole = self.fingerprint(&project, value.expose());
+        let mut report = InspectReport {
+            version,
+            age,
+            hidden_properties: keys.len() - properties.len(),
+            properties,
+            format: Ok(()),
+            judged_as: inspect.kind,
+            kind: None,
+            stripe: None,
+            warnings: Vec::new(),
+            fingerprint: whole,
+        };
+        match present(value, Format::Text, &route) {
+            Ok(value) => {
+                report.fingerprint = self.fingerprint(&project, value.expose());
+                report.judge(value.expose(), named);
+            }
+            Err(error) => report.format = Err(named(error)),
+        }
+        Ok(report)
+    }
+
+    /// Only for people: what the vault does not tell, or does not let us ask, is left out.
+    async fn age(&self, authorized: &Authorized, route: &Route, version: &Id) -> Option<Duration> {
+        let (cx, route, version) = (context(authorized), route.clone(), version.clone());
+        let found = self.call_out(async move {
+            let (vault, address) = (&route.vault, &route.address);
+            let versions = vault.versions(&cx, address, None, VERSIONS_MAX).await?;
+            Ok(versions.into_iter().find(|found| found.version == version))
+        });
+        let stored = found.await.ok()??.create_time;
+        self.clock.now().duration_since(stored).ok()
+    }
+
+    /// Keyed, and another one in each project: it tells whether two values are equal, and only to
+    /// who may inspect both.
+    fn fingerprint(&self, project: &Project, value: &[u8]) -> String {
+        let project = project.uid.to_string();
+        let keyring = self.records.keyring();
+        let mac = keyring.mac("fingerprint", &[project.as_bytes(), value]);
+        let (start, _) = mac.split_at(8);
+        claviger_seal::hex(start)
+    }
+}
+
+impl InspectSecret {
+    /// Where the secret is, as if a definition of the project pointed at it.
+    fn route(&self, vault: Arc<Vault>, project: &Project) -> Result<Route> {
+        if !vault.capabilities().latest {
+            let capability = "inspect a secret by its name; its values belong to definitions, and \
+                CheckSecretDefinition judges those";
+            return Err(Error::new(Reason::VaultCapabilityMissing)
+                .with(Detail::Vault, vault.id())
+                .with(Detail::Capability, capability));
+        }
+        if self.secret.is_empty() {
+            return Err(Error::new(Reason::FieldInvalid)
+                .violation("secret", "is missing; see ListVaultSecrets"));
+        }
+        let location = Location {
+            vault: Some(VaultRef::Named(vault.id().clone())),
+            secret: Some(self.secret.clone()),
+            property: self.property.clone(),
+            version: self.version.clone(),
+        };
+        check_lengths(&location, "secret")?;
+        check_coordinates(&location, "secret", &vault)?;
+        vault.check_name(&self.secret).map_err(|e| e.at("secret"))?;
+        vault
+            .check_allowed(project.name.id(), &self.secret)
+            .map_err(|e| {
+                e.with(Detail::Secret, Coordinate(&self.secret))
+                    .at("secret")
+            })?;
+        Ok(Route::foreign(vault, location))
+    }
+}
+
+impl InspectReport {
+    fn judge(&mut self, value: &[u8], named: impl Fn(Error) -> Error) {
+        let kind = self.judged_as.or_else(|| claviger_stripe::kind_of(value));
+        self.judged_as = kind;
+        let Some(kind) = kind else {
+            return;
+        };
+        let settings = Settings::default();
+        let Some(verdict) = claviger_stripe::judge(kind, value, &settings, None) else {
+            return;
+        };
+        self.kind = Some(match verdict.refusal(kind, None) {
+            Some(refusal) => Err(named(refusal)),
+            None => Ok(()),
+        });
+        let found = verdict.warnings();
+        self.warnings = found.map(|finding| Warning::found(finding, "")).collect();
+        self.stripe = Some(verdict);
+    }
+}
+
+/// SECURITY: whoever typed the document may have taken the fields of a form for each other.
+fn may_show(key: &str) -> bool {
+    key.len() <= PROPERTY_BYTES_MAX
+        && !key.contains(char::is_control)
+        && claviger_stripe::kind_of(key.as_bytes()).is_none()
+}

@@ -1,0 +1,234 @@
+//! A secret that has no definition yet is judged, and its value not shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_backend::{Allow, Limits};
+use claviger_core::Reason;
+use claviger_integration::{
+    Client, Fault, FaultyBackend, FaultyVault, Options, PROJECT, Server, Verb,
+};
+use claviger_proto::v1;
+use claviger_proto::v1::secret_definition::Kind;
+use tonic::{Code, Status};
+
+use crate::support::{fails, secret};
+
+/// What follows a prefix; long enough for a key.
+const BODY: &str = "0123456789abcdefghijWXYZ";
+
+async fn prepared(project: &str, names: &str) -> (Server, Client, Arc<FaultyBackend>) {
+    let backend = FaultyBackend::shared();
+    let rule = Allow::parse_rule(project, &[names.to_owned()]).unwrap();
+    let vault = FaultyVault {
+        id: "faulty",
+        backend: Arc::clone(&backend),
+        limits: Limits::timeout(Duration::from_secs(600)),
+        allow: Allow::new(vec![rule]),
+    };
+    let options = Options {
+        vaults: vec![vault],
+        ..Options::default()
+    };
+    let (server, client) = Server::prepared(options).await;
+    (server, client, backend)
+}
+
+fn looking_at(secret: &str) -> v1::InspectVaultSecretRequest {
+    v1::InspectVaultSecretRequest {
+        name: "vaults/faulty".to_owned(),
+        project: PROJECT.to_owned(),
+        secret: secret.to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn inspect(
+    client: &Client,
+    request: v1::InspectVaultSecretRequest,
+) -> Result<v1::InspectVaultSecretResponse, Status> {
+    let answer = client.vaults().inspect_vault_secret(request).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_key_is_judged_as_a_definition_would_judge_it() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    for (value, judged_as, reason, class) in [
+        (
+            format!("rk_test_{BODY}"),
+            Kind::StripeApiKey,
+            "",
+            "RESTRICTED",
+        ),
+        (
+            format!("pk_test_{BODY}"),
+            Kind::StripeApiKey,
+            "VALUE_WRONG_KIND",
+            "PUBLISHABLE",
+        ),
+        (
+            format!("whsec_{BODY}"),
+            Kind::StripeWebhookSecret,
+            "",
+            "WEBHOOK_SECRET",
+        ),
+        (
+            format!("rk_test_{BODY}\n"),
+            Kind::StripeApiKey,
+            "VALUE_MALFORMED",
+            "RESTRICTED",
+        ),
+    ] {
+        backend.type_in("acme/stripe", &value);
+        let found = inspect(&client, looking_at("acme/stripe")).await.unwrap();
+        let kind = found.kind.clone().unwrap();
+        assert_eq!(
+            (found.judged_as(), kind.ok),
+            (judged_as, reason.is_empty()),
+            "{found:?}"
+        );
+        assert_eq!(kind.reason, reason);
+        assert_eq!(found.stripe.clone().unwrap().class, class);
+        assert_eq!(found.version, "typed");
+        assert!(!format!("{found:?}").contains("01234567"), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_is_asked_for_is_what_the_value_is_judged_as() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    backend.type_in("acme/stripe", &format!("whsec_{BODY}"));
+    let request = v1::InspectVaultSecretRequest {
+        kind: Kind::StripeApiKey.into(),
+        ..looking_at("acme/stripe")
+    };
+    let found = inspect(&client, request).await.unwrap();
+    assert_eq!(found.kind.unwrap().reason, "VALUE_WRONG_KIND");
+
+    backend.type_in("acme/other", "hunter2");
+    let found = inspect(&client, looking_at("acme/other")).await.unwrap();
+    assert_eq!(
+        (found.judged_as(), found.kind, found.stripe),
+        (Kind::Unspecified, None, None)
+    );
+}
+
+#[tokio::test]
+async fn a_document_shows_the_names_of_its_keys_and_never_what_they_hold() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    let long = "n".repeat(65);
+    let document = format!(
+        r#"{{"url":"canary-1","apiKey":"rk_live_{BODY}","{long}":"canary-2","sk_live_{BODY}":"x"}}"#
+    );
+    backend.type_in("acme/stripe", &document);
+    let found = inspect(&client, looking_at("acme/stripe")).await.unwrap();
+    assert_eq!(found.properties, ["apiKey", "url"]);
+    assert_eq!(
+        found.hidden_properties, 2,
+        "a long one, and one that is a key itself"
+    );
+    assert_eq!(found.format.clone().unwrap().reason, "PROPERTY_REQUIRED");
+    assert_eq!(found.kind, None);
+    let whole = found.fingerprint.clone();
+    assert!(!format!("{found:?}").contains("canary"), "{found:?}");
+
+    let request = v1::InspectVaultSecretRequest {
+        property: "apiKey".to_owned(),
+        ..looking_at("acme/stripe")
+    };
+    let found = inspect(&client, request.clone()).await.unwrap();
+    let stripe = found.stripe.unwrap();
+    assert_eq!(
+        (stripe.mode.as_str(), stripe.last_four.as_str()),
+        ("LIVE", "WXYZ")
+    );
+    assert!(found.kind.unwrap().ok && found.format.unwrap().ok);
+    assert_ne!(found.fingerprint, whole);
+
+    let absent = v1::InspectVaultSecretRequest {
+        property: "password".to_owned(),
+        ..request
+    };
+    let found = inspect(&client, absent).await.unwrap();
+    assert_eq!(found.format.unwrap().reason, "PROPERTY_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn fingerprints_are_equal_for_equal_values_of_one_project_only() {
+    let (_server, client, backend) = prepared("any-project", "*").await;
+    client.project("projects/other", &[]).await;
+    for (name, value) in [("a", "one"), ("b", "one"), ("c", "two")] {
+        backend.type_in(name, value);
+    }
+    let fingerprint = async |name: &str, project: &str| {
+        let request = v1::InspectVaultSecretRequest {
+            project: project.to_owned(),
+            ..looking_at(name)
+        };
+        inspect(&client, request).await.unwrap().fingerprint
+    };
+    let a = fingerprint("a", PROJECT).await;
+    assert_eq!(a.len(), 16);
+    assert_eq!(a, fingerprint("b", PROJECT).await);
+    assert_ne!(a, fingerprint("c", PROJECT).await);
+    assert_ne!(a, fingerprint("a", "projects/other").await);
+}
+
+#[tokio::test]
+async fn what_a_definition_may_not_point_at_is_not_looked_at() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    backend.type_in("acme/stripe", "x");
+    backend.type_in("other/stripe", "x");
+    client.project("projects/else", &[]).await;
+    let of = |secret: &str, project: &str| v1::InspectVaultSecretRequest {
+        project: project.to_owned(),
+        ..looking_at(secret)
+    };
+    let not_allowed = "LOCATION_NOT_ALLOWED";
+    for (request, code, reason) in [
+        (
+            of("other/stripe", PROJECT),
+            Code::FailedPrecondition,
+            not_allowed,
+        ),
+        (
+            of("acme/stripe", "projects/else"),
+            Code::FailedPrecondition,
+            not_allowed,
+        ),
+        (of("", PROJECT), Code::InvalidArgument, "FIELD_INVALID"),
+        (of("acme/none", PROJECT), Code::NotFound, "SECRET_NOT_FOUND"),
+    ] {
+        let refused = inspect(&client, request.clone()).await;
+        fails(refused, code, reason);
+    }
+    assert_eq!(backend.count(Verb::Read), 1, "only what is allowed");
+
+    let managed = v1::InspectVaultSecretRequest {
+        name: "vaults/managed".to_owned(),
+        ..looking_at(&secret("a"))
+    };
+    let refused = inspect(&client, managed).await;
+    fails(
+        refused,
+        Code::FailedPrecondition,
+        "VAULT_CAPABILITY_MISSING",
+    );
+    let unknown = v1::InspectVaultSecretRequest {
+        name: "vaults/none".to_owned(),
+        ..looking_at("acme/stripe")
+    };
+    fails(
+        inspect(&client, unknown).await,
+        Code::FailedPrecondition,
+        "VAULT_UNKNOWN",
+    );
+
+    let refused = inspect(&client, looking_at("acme/none")).await;
+    let status = fails(refused, Code::NotFound, "SECRET_NOT_FOUND");
+    assert!(status.message().starts_with("acme/none has no value"));
+    backend.set(Verb::Read, Fault::Fail(Reason::VaultAccessDenied));
+    let refused = inspect(&client, looking_at("acme/stripe")).await;
+    fails(refused, Code::FailedPrecondition, "VAULT_ACCESS_DENIED");
+}
