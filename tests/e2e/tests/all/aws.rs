@@ -11,3 +11,5 @@ mod reading;
 mod stripe;
 mod support;
 mod writing;
+
+pub(crate) use support::vault;

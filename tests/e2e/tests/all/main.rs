@@ -21,4 +21,5 @@ mod restart;
 mod snowflake;
 mod status;
 mod upkeep;
+mod verdicts;
 mod writers;

@@ -13,11 +13,8 @@ use tonic::Status;
 use crate::every_rpc::{Answer, shown};
 use crate::room::Room;
 
-/// What somebody types who has a canary to hand over.
-type Typed = fn(String) -> String;
-
 /// A request that registers a definition of this kind.
-fn put(name: &str, kind: Kind, payload: v1::Payload) -> v1::PutSecretDefinitionRequest {
+pub(crate) fn put(name: &str, kind: Kind, payload: v1::Payload) -> v1::PutSecretDefinitionRequest {
     v1::PutSecretDefinitionRequest {
         definition: Some(v1::SecretDefinition {
             name: name.to_owned(),
@@ -29,7 +26,7 @@ fn put(name: &str, kind: Kind, payload: v1::Payload) -> v1::PutSecretDefinitionR
     }
 }
 
-fn put_value(name: &str, payload: v1::Payload) -> v1::PutSecretValueRequest {
+pub(crate) fn put_value(name: &str, payload: v1::Payload) -> v1::PutSecretValueRequest {
     v1::PutSecretValueRequest {
         name: name.to_owned(),
         payload: Some(payload),
@@ -39,7 +36,7 @@ fn put_value(name: &str, payload: v1::Payload) -> v1::PutSecretValueRequest {
 
 impl Room {
     /// Puts a definition; it must come to `wanted`, a reason or nothing.
-    async fn try_put(&mut self, wanted: &str, request: v1::PutSecretDefinitionRequest) {
+    pub(crate) async fn try_put(&mut self, wanted: &str, request: v1::PutSecretDefinitionRequest) {
         let answer = shown(
             self.keeper
                 .definitions()
@@ -50,12 +47,13 @@ impl Room {
     }
 
     /// Puts a value; it must come to `wanted`, a reason or nothing.
-    async fn try_put_value(&mut self, wanted: &str, request: v1::PutSecretValueRequest) {
+    pub(crate) async fn try_put_value(&mut self, wanted: &str, request: v1::PutSecretValueRequest) {
         let answer = shown(self.keeper.secrets().put_secret_value(request).await);
         self.expect("PutSecretValue", wanted, answer);
     }
 
-    fn expect(&mut self, rpc: &str, wanted: &str, answer: Result<Answer, Status>) {
+    /// Keeps an answer, which must have come to `wanted`, a reason or nothing.
+    pub(crate) fn expect(&mut self, rpc: &str, wanted: &str, answer: Result<Answer, Status>) {
         let got = answer.as_ref().err().map(reason).unwrap_or_default();
         assert_eq!(got, wanted, "{rpc}: {:?}", answer.as_ref().err());
         self.note_answer(&format!("{rpc}, which came to `{wanted}`"), answer);
@@ -64,21 +62,6 @@ impl Room {
 
 /// `PutSecretDefinition` with a payload that is refused, or taken with a warning.
 pub(crate) async fn of_puts(room: &mut Room) {
-    let stripe: [(&str, Typed); 5] = [
-        ("VALUE_WRONG_KIND", |canary| format!("pk_live_{canary}")),
-        ("VALUE_WRONG_KIND", |canary| format!("whsec_{canary}")),
-        ("VALUE_MALFORMED", |canary| {
-            format!("rk_live_{canary} {canary}")
-        }),
-        ("", |canary| format!(" rk_live_{canary}\n")),
-        ("", |canary| format!("sk_test_{canary}")),
-    ];
-    for (wanted, value) in stripe {
-        let value = value(room.canary("a Stripe key"));
-        let name = room.fresh_name();
-        room.try_put(wanted, put(&name, Kind::StripeApiKey, text_payload(&value)))
-            .await;
-    }
     let name = room.fresh_name();
     let password = format!(" {} ", room.text("a password in spaces"));
     room.try_put("", put(&name, Kind::Password, text_payload(&password)))

@@ -19,6 +19,7 @@ mod every_rpc;
 mod failures;
 mod room;
 mod search;
+mod stripe;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -73,6 +74,8 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
         let method = method.trim_start_matches("claviger.v1.");
         Box::pin(room.call_as_everybody(method, variant)).await;
     }
+    Box::pin(stripe::of_shapes(&mut room)).await;
+    Box::pin(stripe::of_a_demand_that_comes_later(&mut room)).await;
     Box::pin(failures::of_puts(&mut room)).await;
     Box::pin(failures::of_new_values(&mut room)).await;
     Box::pin(failures::of_vaults(&mut room)).await;
@@ -97,6 +100,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
         "store.db",
         "audit.jsonl",
         "VALUE_WRONG_KIND",
+        "VALUE_WRONG_MODE",
         "TOKEN_INVALID",
     ] {
         assert!(room.has_seen(part), "nothing about {part}");

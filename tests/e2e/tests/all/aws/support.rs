@@ -20,7 +20,7 @@ pub(super) const VAULT: &str = "aws-eu";
 pub(super) const ACCOUNT: &str = "123456789012";
 
 /// A vault of kind `aws` that lets one project use these names.
-pub(super) fn vault(id: &str, url: &str, (project, names): (&str, &[&str]), more: &str) -> String {
+pub(crate) fn vault(id: &str, url: &str, (project, names): (&str, &[&str]), more: &str) -> String {
     format!(
         "[vaults.{id}]\n\
          kind = \"aws\"\n\
