@@ -16,16 +16,14 @@ use super::support::{
 enum Outcome {
     /// The key in it is served.
     Served,
-    /// The value is refused at registration, check and read: reason, finding, remedy.
+    /// The value is refused at registration, check and read: reason, finding (none where no single
+    /// value is there to be judged), remedy.
     Refused(&'static str, &'static str, &'static str),
-    /// No single value is there to be judged: registration only warns that it was not; check and read
-    /// say why.
-    Unjudged(&'static str, &'static str),
     /// The place itself is refused, whatever is in it.
     NoPlace,
 }
 
-use Outcome::{NoPlace, Refused, Served, Unjudged};
+use Outcome::{NoPlace, Refused, Served};
 
 const JSON: Outcome = Refused("VALUE_MALFORMED", "JSON", "location.property");
 const MARK: Outcome = Refused(
@@ -61,10 +59,9 @@ fn cases() -> [Case; 6] {
         shown: Some(shown),
         ..case
     };
-    let required = Unjudged("PROPERTY_REQUIRED", "name one in location.property");
+    let required = Refused("PROPERTY_REQUIRED", "", "name one in location.property");
     let marked = format!("\u{feff}{siblings}");
-    // Of the remedy no more than that it names the place to look at.
-    let not_json = Unjudged("VALUE_NOT_JSON", "location.property");
+    let not_json = Refused("VALUE_NOT_JSON", "", "without a byte-order mark");
     let publishable = Refused("VALUE_WRONG_KIND", "PUBLISHABLE_KEY", "restricted key");
     [
         case("siblings", &siblings, "", required, JSON),
@@ -120,12 +117,6 @@ async fn comes_to(room: &Room, case: &Case, vault: &str) -> Option<Refusal> {
             assert_eq!(registered.expect_err(&id), read, "{id}");
             assert_eq!((&*read.reason, &*read.finding), (reason, finding), "{id}");
             assert!(read.message.contains(remedy), "{id}: {read:?}");
-        }
-        Unjudged(reason, remedy) => {
-            assert_eq!(registered.expect(&id), ["VALUE_NOT_CHECKED"], "{id}");
-            assert_eq!(read.reason, reason, "{id}");
-            assert!(read.message.contains(remedy), "{id}: {read:?}");
-            assert!(read.message.contains(&name(&id)), "{id}: {read:?}");
         }
         Served | NoPlace => {}
     }
