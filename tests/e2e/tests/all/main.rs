@@ -20,5 +20,6 @@ mod refusals;
 mod restart;
 mod snowflake;
 mod status;
+mod stripe_runner;
 mod upkeep;
 mod writers;
