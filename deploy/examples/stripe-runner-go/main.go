@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -56,7 +57,10 @@ func main() {
 	for customer, err := range client.V1Customers.List(cx, list).All(cx) {
 		if err != nil {
 			// Not Stripe's message, which can repeat what was sent as a key.
-			stop(1, "Stripe refused the list of customers")
+			if refusal := new(stripe.Error); errors.As(err, &refusal) {
+				stop(1, fmt.Sprintf("Stripe refused: %d %s", refusal.HTTPStatusCode, refusal.Code))
+			}
+			stop(1, "no answer from Stripe")
 		}
 		fmt.Println(customer.ID)
 	}
@@ -114,8 +118,12 @@ func fetch(secret, environment string) (stripeKey, error) {
 	if err != nil {
 		return stripeKey{}, err
 	}
-	// GetSecretResponse: text = 2, stripe = 8; in that account = 3, context = 4.
+	// GetSecretResponse: text = 2, stripe = 8; in that class = 1, account = 3, context = 4.
 	details := field(answer, 8)
+	// Of another kind, nobody has looked whether the value is a key at all.
+	if class := string(field(details, 1)); class == "" || class == "WEBHOOK_SECRET" {
+		stop(configuration, secret+" is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is")
+	}
 	return stripeKey{string(field(answer, 2)), string(field(details, 3)), string(field(details, 4))}, nil
 }
 

@@ -61,6 +61,8 @@ def from_environment() -> StripeKey:
         code = TRY_AGAIN if error.code() in TRANSIENT else CONFIGURATION
         # The message of Claviger says what to do and holds no part of a value but its last four.
         stop(code, f"no key from {secret}: {error.details()} ({error.code().name})")
+    except OSError as error:
+        stop(CONFIGURATION, f"CLAVIGER_TOKEN_FILE cannot be read: {error.strerror}")
 
 
 def fetch(secret: str, environment: str) -> StripeKey:
@@ -78,6 +80,12 @@ def fetch(secret: str, environment: str) -> StripeKey:
     with grpc.insecure_channel(address, options) as channel:
         stub = services.SecretServiceStub(channel)
         answer = stub.GetSecret(request, metadata=metadata, timeout=SECONDS)
+    # Of another kind, nobody has looked whether the value is a key at all.
+    if getattr(answer.stripe, "class") in ("", "WEBHOOK_SECRET"):
+        stop(
+            CONFIGURATION,
+            f"{secret} is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is",
+        )
     return StripeKey(answer.text, answer.stripe.account, answer.stripe.context)
 
 

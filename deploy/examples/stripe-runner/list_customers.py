@@ -28,8 +28,11 @@ def main() -> None:
             print(customer.id, flush=True)
     except stripe.StripeError as error:
         # Not Stripe's message, which can repeat what was sent as a key.
-        kind = type(error).__name__
-        claviger_key.stop(1, f"Stripe refused: {kind} {error.http_status} {error.code or ''}")
+        if error.http_status is None:
+            claviger_key.stop(1, f"no answer from Stripe: {type(error).__name__}")
+        # `error.code` is empty for a refused key, whatever Stripe says.
+        code = error.error.code if error.error else None
+        claviger_key.stop(1, f"Stripe refused: {error.http_status} {code or ''}")
 
 
 main()

@@ -16,6 +16,8 @@ mod client;
 mod daemon;
 mod moto;
 mod random;
+mod stripe_mock;
+mod stripe_stub;
 pub mod tools;
 
 pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
@@ -23,3 +25,5 @@ pub use client::{Client, reason};
 pub use daemon::{Daemon, Home};
 pub use moto::{Console, Moto, REGION};
 pub use random::Random;
+pub use stripe_mock::StripeMock;
+pub use stripe_stub::{StripeRequest, StripeStub};

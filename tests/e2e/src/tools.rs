@@ -34,6 +34,16 @@ pub fn strace() -> PathBuf {
     program("CLAVIGER_TEST_STRACE")
 }
 
+/// Stripe's own stand-in for its API.
+pub fn stripe_mock() -> PathBuf {
+    program("CLAVIGER_TEST_STRIPE_MOCK")
+}
+
+/// The example of a job in Go.
+pub fn stripe_job() -> PathBuf {
+    program("CLAVIGER_TEST_STRIPE_JOB")
+}
+
 /// How hard the tests that scale should try: 1 is for every commit.
 pub fn volume() -> u64 {
     number("CLAVIGER_TEST_VOLUME").unwrap_or(1)

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use claviger_e2e::{Daemon, Home, Moto, tools};
+use claviger_e2e::{Daemon, Home, Moto, StripeMock, tools};
 
 const START: &str = "cargo run --release -p clavigerd -- ";
 const ALL_TESTS: &str = "cargo xtask ci\n";
@@ -20,11 +20,14 @@ const INSTALL: &str = "go install ";
 const MOTO: &str = "moto_server -p 5000\n";
 const MOTO_URL: &str = "http://127.0.0.1:5000";
 
-/// The section that is followed with a daemon of its own.
-const AWS: &str = "AWS Secrets Manager";
+/// The sections that are followed with a daemon of their own.
+const AWS: [&str; 2] = ["AWS Secrets Manager", "Stripe keys"];
 
 /// Begins the block that defines what later ones use.
 const SHORTHAND: &str = "export PATH=";
+
+/// Begins the block that makes what a runner in Python imports.
+const STUBS: &str = "python3 -m pip install --quiet grpcio";
 
 /// What is typed where the README says so, in this order.
 const KEYS: [&str; 3] = ["rk_test_first", "rk_test_second", "pa$$ word"];
@@ -49,11 +52,16 @@ const PRINTED: [&str; 16] = [
     "records, unbroken; head ",
 ];
 
-/// What is typed in the AWS section.
-const AWS_KEYS: [&str; 3] = ["pa$$ word", "second pa$$ word", "rk_test_adopted"];
+/// What is typed in the sections with AWS.
+const AWS_KEYS: [&str; 4] = [
+    "pa$$ word",
+    "second pa$$ word",
+    "rk_test_adopted",
+    "rk_test_customers",
+];
 
-/// What the blocks of the AWS section print.
-const AWS_PRINTED: [&str; 19] = [
+/// What the blocks of the sections with AWS print.
+const AWS_PRINTED: [&str; 22] = [
     "\"kind\": \"aws\"",
     "\"ok\": true",
     "\"Name\": \"acme/stripe\"",
@@ -73,15 +81,24 @@ const AWS_PRINTED: [&str; 19] = [
     "rk_test_adopted",
     "nightly",
     "\"status\": \"SERVING\"",
+    "\"name\": \"projects/dev/secrets/stripe-customers\"",
+    "cus_",
+    "\"name\": \"projects/dev/secrets/stripe-pasted\"",
 ];
 
-/// The blocks of the AWS section or of all others.
+/// The blocks of the sections with AWS or of all others.
 fn blocks(are_aws: bool) -> Vec<String> {
+    blocks_in("bash", are_aws)
+}
+
+fn blocks_in(language: &str, are_aws: bool) -> Vec<String> {
     let readme = tools::repository().join("README.md");
     let readme = fs::read_to_string(readme).expect("a README");
     let sections = readme.split("\n## ");
-    let wanted = sections.filter(|section| section.starts_with(AWS) == are_aws);
-    let parts = wanted.flat_map(|section| section.split("\n```bash\n").skip(1));
+    let is_aws = |section: &str| AWS.iter().any(|title| section.starts_with(title));
+    let wanted = sections.filter(|section| is_aws(section) == are_aws);
+    let opening = format!("\n```{language}\n");
+    let parts = wanted.flat_map(|section| section.split(&opening).skip(1));
     let blocks = parts.map(|part| part.split("```").next().unwrap_or_default().to_owned());
     blocks.collect()
 }
@@ -130,6 +147,7 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
         .env("PATH", tools::path())
         .env("TMPDIR", home.path())
         .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -190,8 +208,8 @@ fn every_command_of_the_readme_works() {
 }
 
 #[test]
-fn every_command_of_the_walk_through_aws_works() {
-    let moto = Moto::start();
+fn every_command_of_the_walk_through_aws_and_stripe_works() {
+    let (moto, stripe) = (Moto::start(), StripeMock::start());
     let mut before = blocks(true);
     take(&mut before, MOTO);
     for block in &mut before {
@@ -201,7 +219,10 @@ fn every_command_of_the_walk_through_aws_works() {
     let starting = before.iter().position(is_start).expect("a daemon starts");
     let mut walk = before.split_off(starting);
     let starting = walk.remove(0);
-    walk.insert(0, take(&mut blocks(false), SHORTHAND));
+    let other_api = format!("export STRIPE_API_BASE={}\n", stripe.url());
+    let mut others = blocks(false);
+    let earlier = [SHORTHAND, STUBS].map(|beginning| take(&mut others, beginning));
+    walk.splice(0..0, earlier.into_iter().chain([other_api]));
 
     let home = Home::new();
     run(&home, &before, "", &[]);
@@ -209,4 +230,6 @@ fn every_command_of_the_walk_through_aws_works() {
     wait_for_health(daemon.admin(), "vaults/aws-eu");
     let printed = run(&home, &walk, daemon.ready_line(), &AWS_KEYS);
     assert_in_order(&printed, &AWS_PRINTED);
+    let shown = blocks_in("text", true).pop().expect("what the job prints");
+    assert_in_order(&printed, &shown.lines().collect::<Vec<_>>());
 }

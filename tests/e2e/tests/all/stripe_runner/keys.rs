@@ -1,0 +1,275 @@
+//! Which key a job works with, and when it does not start.
+
+use claviger_e2e::{Client, Home, Moto, REGION, StripeMock};
+use claviger_proto::v1;
+use claviger_proto::v1::environment::StripeMode;
+use claviger_proto::v1::secret_definition::Kind;
+use serde_json::json;
+
+use super::support::{
+    BODY, CONFIGURATION, JOBS, TRY_AGAIN, Worker, address, definition, demand_modes, empty_account,
+    end, key, name, put, register,
+};
+
+#[tokio::test]
+async fn right_key_lists_the_customers() {
+    let (home, worker, stripe) = (Home::new(), Worker::new(), StripeMock::start());
+    let daemon = home.start_dev();
+    let stored = definition("stripe", Kind::StripeApiKey);
+    register(&daemon, stored, &key("rk_test_")).await;
+    let customers = stripe.customers();
+    assert_ne!(customers, [""; 0]);
+    for job in JOBS {
+        let ended = worker.run(
+            job,
+            &[
+                ("CLAVIGER_ADDRESS", &address(&daemon)),
+                ("CLAVIGER_SECRET", &name("stripe")),
+                ("STRIPE_API_BASE", &stripe.url()),
+            ],
+        );
+        ended.assert_listed(&customers);
+    }
+}
+
+#[tokio::test]
+async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_not_start() {
+    let (home, worker, stripe) = (Home::new(), Worker::new(), StripeMock::start());
+    let daemon = home.start_dev();
+    let stored = definition("stripe", Kind::StripeApiKey);
+    register(&daemon, stored, &key("rk_test_")).await;
+    let client = Client::connect(&daemon.socket()).await;
+    let token = client.runner_token().await.expect("a token");
+    let file = worker.file("token");
+    std::fs::write(&file, format!("{token}\n")).expect("a writable home");
+    for job in JOBS {
+        let run = |file: &str| {
+            worker.run(
+                job,
+                &[
+                    ("CLAVIGER_ADDRESS", &daemon.tcp().to_string()),
+                    ("CLAVIGER_TOKEN_FILE", file),
+                    ("CLAVIGER_SECRET", &name("stripe")),
+                    ("STRIPE_API_BASE", &stripe.url()),
+                ],
+            )
+        };
+        run(&file.display().to_string()).assert_listed(&stripe.customers());
+        let missing = worker.file("missing").display().to_string();
+        run(&missing).assert_refused(CONFIGURATION, &["stripe-runner: ", "o such file"]);
+    }
+}
+
+#[tokio::test]
+async fn publishable_key_that_was_typed_into_a_console_does_not_start_the_job() {
+    let (home, worker, moto) = (Home::new(), Worker::new(), Moto::start());
+    let document = json!({ "wrong": key("pk_test_"), "right": key("rk_test_") });
+    let create = json!({ "Name": "acme/stripe", "SecretString": document.to_string() });
+    moto.call("CreateSecret", &create);
+    let config = home.path().join("clavigerd.toml");
+    let vault = format!(
+        "[vaults.aws-eu]\n\
+         kind = \"aws\"\n\
+         allow = [{{ project = \"dev\", names = [\"acme/*\"] }}]\n\
+         [vaults.aws-eu.settings]\n\
+         region = \"{REGION}\"\n\
+         endpoint_url = \"{}\"\n",
+        moto.url()
+    );
+    std::fs::write(&config, vault).expect("a writable home");
+    let mut command = home.clavigerd(&["--dev", "--config"]);
+    command
+        .arg(config)
+        .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    let daemon = home.start(&mut command);
+    for property in ["wrong", "right"] {
+        let location = v1::Location {
+            vault: "aws-eu".to_owned(),
+            secret: "acme/stripe".to_owned(),
+            property: property.to_owned(),
+            version: String::new(),
+        };
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                location: Some(location),
+                ..definition(property, Kind::StripeApiKey)
+            }),
+            skip_value_check: true,
+            ..Default::default()
+        };
+        put(&daemon, request).await;
+    }
+    let stripe = empty_account();
+    for job in JOBS {
+        let run = |id: &str| {
+            worker.run(
+                job,
+                &[
+                    ("CLAVIGER_ADDRESS", &address(&daemon)),
+                    ("CLAVIGER_SECRET", &name(id)),
+                    ("STRIPE_API_BASE", &stripe.url()),
+                ],
+            )
+        };
+        let remedy = [
+            "projects/dev/secrets/wrong",
+            "publishable key (pk_)",
+            "Create restricted key",
+            "WXYZ",
+        ];
+        run("wrong").assert_refused(CONFIGURATION, &remedy);
+        assert!(stripe.take_asked().is_empty(), "{job:?}");
+        // The same way with a right key leads to Stripe.
+        run("right").assert_listed(&[]);
+        assert_eq!(stripe.take_asked().len(), 1, "{job:?}");
+    }
+}
+
+#[tokio::test]
+async fn test_key_starts_the_job_in_an_environment_for_it_and_not_in_one_that_demands_live() {
+    let (home, worker, stripe) = (Home::new(), Worker::new(), StripeMock::start());
+    let daemon = home.start_dev();
+    let stored = definition("stripe", Kind::StripeApiKey);
+    register(&daemon, stored, &key("rk_test_")).await;
+    demand_modes(
+        &daemon,
+        &[("dev", StripeMode::Test), ("prod", StripeMode::Live)],
+    )
+    .await;
+    for job in JOBS {
+        let run = |environment: &str| {
+            worker.run(
+                job,
+                &[
+                    ("CLAVIGER_ADDRESS", &address(&daemon)),
+                    ("CLAVIGER_SECRET", &name("stripe")),
+                    ("CLAVIGER_ENVIRONMENT", environment),
+                    ("STRIPE_API_BASE", &stripe.url()),
+                ],
+            )
+        };
+        run("dev").assert_listed(&stripe.customers());
+        run("prod").assert_refused(CONFIGURATION, &["LIVE", "WXYZ"]);
+        run("").assert_refused(CONFIGURATION, &["environment"]);
+    }
+}
+
+#[tokio::test]
+async fn value_that_nobody_has_judged_as_a_key_does_not_start_the_job() {
+    let (home, worker) = (Home::new(), Worker::new());
+    let daemon = home.start_dev();
+    let opaque = definition("opaque", Kind::Opaque);
+    register(&daemon, opaque, &key("pk_test_")).await;
+    let hook = definition("hook", Kind::StripeWebhookSecret);
+    register(&daemon, hook, &key("whsec_")).await;
+    let stripe = empty_account();
+    for job in JOBS {
+        for id in ["opaque", "hook"] {
+            let ended = worker.run(
+                job,
+                &[
+                    ("CLAVIGER_ADDRESS", &address(&daemon)),
+                    ("CLAVIGER_SECRET", &name(id)),
+                    ("STRIPE_API_BASE", &stripe.url()),
+                ],
+            );
+            let remedy = [&name(id), "not of kind STRIPE_API_KEY"];
+            ended.assert_refused(CONFIGURATION, &remedy);
+        }
+        assert!(stripe.take_asked().is_empty(), "{job:?}");
+    }
+}
+
+#[tokio::test]
+async fn inline_key_beside_a_definition_is_refused_and_says_which_to_remove() {
+    let (home, worker) = (Home::new(), Worker::new());
+    let daemon = home.start_dev();
+    let stored = definition("stripe", Kind::StripeApiKey);
+    register(&daemon, stored, &key("rk_test_")).await;
+    let stripe = empty_account();
+    for job in JOBS {
+        let ended = worker.run(
+            job,
+            &[
+                ("CLAVIGER_ADDRESS", &address(&daemon)),
+                ("CLAVIGER_SECRET", &name("stripe")),
+                ("STRIPE_API_KEY", &key("rk_test_")),
+                ("STRIPE_API_BASE", &stripe.url()),
+            ],
+        );
+        ended.assert_refused(CONFIGURATION, &["remove STRIPE_API_KEY", &name("stripe")]);
+        assert!(!ended.errors.contains("WXYZ"), "{ended}");
+        assert!(stripe.take_asked().is_empty(), "{job:?}");
+    }
+}
+
+#[test]
+fn inline_key_alone_is_enough_on_a_laptop_without_a_daemon() {
+    let (worker, stripe) = (Worker::new(), StripeMock::start());
+    for job in JOBS {
+        let ended = worker.run(
+            job,
+            &[
+                ("STRIPE_API_KEY", &key("rk_test_")),
+                ("STRIPE_API_BASE", &stripe.url()),
+            ],
+        );
+        ended.assert_listed(&stripe.customers());
+    }
+}
+
+#[test]
+fn job_that_is_told_of_no_key_says_what_to_set() {
+    let worker = Worker::new();
+    for job in JOBS {
+        let ended = worker.run(job, &[]);
+        ended.assert_refused(CONFIGURATION, &["set CLAVIGER_SECRET"]);
+    }
+}
+
+#[test]
+fn job_without_a_daemon_ends_with_try_again() {
+    let (worker, stripe) = (Worker::new(), empty_account());
+    let socket = format!("unix:{}", worker.file("none.sock").display());
+    // Each tries for some seconds: so both at once.
+    let ended = std::thread::scope(|scope| {
+        let start = |job| {
+            let mut command = worker.job(
+                job,
+                &[
+                    ("CLAVIGER_ADDRESS", &socket),
+                    ("CLAVIGER_SECRET", &name("stripe")),
+                    ("STRIPE_API_BASE", &stripe.url()),
+                ],
+            );
+            scope.spawn(move || end(&mut command))
+        };
+        JOBS.map(start)
+            .map(|thread| thread.join().expect("it ends"))
+    });
+    for ended in ended {
+        ended.assert_refused(TRY_AGAIN, &["no key from projects/dev/secrets/stripe"]);
+    }
+    assert!(stripe.take_asked().is_empty());
+}
+
+#[test]
+fn malformed_inline_key_is_not_repeated() {
+    let (worker, stripe) = (Worker::new(), StripeMock::start());
+    for job in JOBS {
+        for malformed in [
+            format!("rk_test_{BODY}\n"),
+            format!("\u{feff}rk_test_{BODY}"),
+        ] {
+            let ended = worker.run(
+                job,
+                &[
+                    ("STRIPE_API_KEY", &malformed),
+                    ("STRIPE_API_BASE", &stripe.url()),
+                ],
+            );
+            ended.assert_refused(Some(1), &["stripe-runner: "]);
+        }
+    }
+}
