@@ -26,4 +26,4 @@ pub use daemon::{Daemon, Home};
 pub use moto::{Console, Moto, REGION};
 pub use random::Random;
 pub use stripe_mock::StripeMock;
-pub use stripe_stub::{StripeRequest, StripeStub};
+pub use stripe_stub::{SilentStripe, StripeRequest, StripeStub};

@@ -43,13 +43,22 @@ pub struct StripeStub {
 impl StripeStub {
     /// Starts one that gives this answer to everything.
     pub fn start(status: u16, body: &Value) -> Self {
+        Self::answering(status, "", body)
+    }
+
+    /// Starts one that sends everybody elsewhere.
+    pub fn moved_to(url: &str) -> Self {
+        Self::answering(307, &format!("Location: {url}\r\n"), &Value::Null)
+    }
+
+    fn answering(status: u16, headers: &str, body: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let body = body.to_string();
         let length = body.len();
         let answer = format!(
             "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
+             {headers}Content-Length: {length}\r\n\r\n{body}"
         );
         let (sender, asked) = mpsc::channel();
         thread::spawn(move || {
@@ -75,6 +84,43 @@ impl StripeStub {
         asked
             .filter(|request| !request.lines.iter().any(|line| line.starts_with(MARK)))
             .collect()
+    }
+}
+
+/// Takes every call and says nothing.
+#[derive(Debug)]
+pub struct SilentStripe {
+    address: SocketAddr,
+    left: Receiver<()>,
+}
+
+impl SilentStripe {
+    /// Starts one, which listens until the test's process ends.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (sender, left) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("accepted");
+                // Ends when the other side hangs up.
+                stream.read_to_end(&mut Vec::new()).ok();
+                sender.send(()).ok();
+            }
+        });
+        Self { address, left }
+    }
+
+    /// What goes into `STRIPE_API_BASE`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until somebody who asked has hung up.
+    pub fn await_hang_up(&self) {
+        self.left
+            .recv()
+            .expect("it listens as long as the test runs");
     }
 }
 

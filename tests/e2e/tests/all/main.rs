@@ -20,6 +20,7 @@ mod refusals;
 mod restart;
 mod snowflake;
 mod status;
+mod stripe_live;
 mod stripe_runner;
 mod upkeep;
 mod verdicts;

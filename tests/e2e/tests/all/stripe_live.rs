@@ -1,0 +1,235 @@
+//! `CheckSecretDefinition` with `live`: Stripe is asked, and of what it says only a verdict is kept.
+
+use std::fs;
+use std::time::Duration;
+
+use claviger_e2e::{Client, Daemon, Home, SilentStripe, StripeMock, StripeStub, reason};
+use claviger_proto::v1;
+use claviger_proto::v1::secret_definition::Kind;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use serde_json::{Value, json};
+use tonic::Status;
+
+/// What follows a prefix; long enough for a key.
+const BODY: &str = "0123456789abcdefghijWXYZ";
+
+/// All of it but the last four.
+const SHOWN_TO_NOBODY: &str = "0123456789abcdefghij";
+
+/// The name of the definition.
+const NAME: &str = "projects/dev/secrets/stripe";
+
+/// A daemon with one key, which asks a Stripe of the test's.
+struct Stage {
+    home: Home,
+    daemon: Daemon,
+    definitions: SecretDefinitionServiceClient<tonic::transport::Channel>,
+}
+
+impl Stage {
+    async fn with(url: &str, settings: &str, kind: Kind) -> Self {
+        let home = Home::new();
+        let config = home.path().join("clavigerd.toml");
+        let text = format!(
+            "[stripe]\nbase_url = \"{url}\"\nhosts = [\"127.0.0.1\"]\n{settings}\n\
+             [log]\nfilter = \"debug\"\n"
+        );
+        fs::write(&config, text).expect("a writable home");
+        let mut command = home.clavigerd(&["--dev", "--config"]);
+        let daemon = home.start(command.arg(config));
+        let client = Client::connect(&daemon.socket()).await;
+        let mut definitions = SecretDefinitionServiceClient::new(client.channel());
+        let put = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                name: NAME.to_owned(),
+                kind: kind.into(),
+                ..Default::default()
+            }),
+            payload: Some(v1::Payload {
+                value: Some(v1::payload::Value::Text(format!("rk_test_{BODY}"))),
+                crc32c: None,
+            }),
+            ..Default::default()
+        };
+        let put = definitions.put_secret_definition(put).await;
+        put.expect("registered");
+        Self {
+            home,
+            daemon,
+            definitions,
+        }
+    }
+
+    async fn asking(url: &str) -> Self {
+        Self::with(url, "", Kind::StripeApiKey).await
+    }
+
+    async fn check(&self) -> Result<v1::CheckSecretDefinitionResponse, Status> {
+        let request = v1::CheckSecretDefinitionRequest {
+            name: NAME.to_owned(),
+            live: true,
+            ..Default::default()
+        };
+        let mut definitions = self.definitions.clone();
+        let checked = definitions.check_secret_definition(request).await?;
+        Ok(checked.into_inner())
+    }
+
+    async fn live(&self) -> v1::StripeLiveVerdict {
+        let checked = self.check().await.expect("checked");
+        let told = format!("{checked:?}");
+        assert!(!told.contains(SHOWN_TO_NOBODY), "{told}");
+        checked.live.expect("asked for")
+    }
+
+    /// Ends the daemon and looks at all that it has written.
+    fn assert_nothing_leaked(self) {
+        assert!(self.daemon.stop().success());
+        for written in [self.home.log(), read(&self.home.audit_log())] {
+            assert!(!written.is_empty());
+            assert!(!written.contains(SHOWN_TO_NOBODY), "{written}");
+        }
+    }
+}
+
+fn read(file: &std::path::Path) -> String {
+    fs::read_to_string(file).expect("it is there")
+}
+
+fn refusal(code: Option<&str>, message: &str) -> Value {
+    json!({ "error": { "type": "invalid_request_error", "code": code, "message": message } })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stripe_mock_takes_a_key() {
+    let mock = StripeMock::start();
+    let stage = Stage::asking(&mock.url()).await;
+    let live = stage.live().await;
+    assert_eq!(
+        (live.outcome.as_str(), live.mode.as_str()),
+        ("WORKS", "TEST"),
+        "{live:?}"
+    );
+    stage.assert_nothing_leaked();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_refusal_of_stripes_has_its_outcome_and_remedy_and_none_of_its_words() {
+    let repeated = format!("Invalid API Key provided: rk_test_{BODY}");
+    let lacking = "The provided key 'rk_test_***WXYZ' does not have the required permissions for \
+                   this endpoint on account 'acct_1'. Having the 'rak_balance_read' permission \
+                   would allow this request to continue.";
+    for (status, body, outcome, permission, remedy) in [
+        (
+            401,
+            refusal(None, &repeated),
+            "REVOKED",
+            "",
+            "Create restricted key",
+        ),
+        (
+            401,
+            refusal(Some("api_key_expired"), "x"),
+            "EXPIRED",
+            "",
+            "PutSecretValue",
+        ),
+        (
+            403,
+            refusal(None, lacking),
+            "LIMITED",
+            "balance_read",
+            "Edit",
+        ),
+        (
+            403,
+            refusal(Some("account_invalid"), "x"),
+            "WRONG_ACCOUNT",
+            "",
+            "stripe.account",
+        ),
+        (
+            500,
+            refusal(None, &repeated),
+            "UNREACHABLE",
+            "",
+            "try again",
+        ),
+    ] {
+        let stub = StripeStub::start(status, &body);
+        let stage = Stage::asking(&stub.url()).await;
+        let live = stage.live().await;
+        assert_eq!(
+            (&*live.outcome, &*live.missing_permission),
+            (outcome, permission)
+        );
+        assert!(live.message.contains(remedy), "{live:?}");
+        let asked = stub.take_asked();
+        let targets: Vec<&str> = asked.iter().map(|request| request.target()).collect();
+        assert_eq!(targets, ["GET /v1/balance"], "once, and no retry");
+        stage.assert_nothing_leaked();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_takes_the_key_nowhere() {
+    let elsewhere = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let stub = StripeStub::moved_to(&format!("{}/v1/balance", elsewhere.url()));
+    let stage = Stage::asking(&stub.url()).await;
+    assert_eq!(stage.live().await.outcome, "UNEXPECTED");
+    assert_eq!(stub.take_asked().len(), 1);
+    assert_eq!(elsewhere.take_asked().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stripe_that_hangs_is_left_after_the_timeout_of_the_configuration() {
+    let stripe = SilentStripe::start();
+    let stage = Stage::with(&stripe.url(), "timeout = \"10ms\"", Kind::StripeApiKey).await;
+    let live = stage.live().await;
+    assert_eq!(live.outcome, "UNREACHABLE");
+    stripe.await_hang_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stripe_that_hangs_holds_nobody_past_the_callers_deadline() {
+    let stripe = SilentStripe::start();
+    let stage = Stage::with(&stripe.url(), "timeout = \"20s\"", Kind::StripeApiKey).await;
+    let mut request = tonic::Request::new(v1::CheckSecretDefinitionRequest {
+        name: NAME.to_owned(),
+        live: true,
+        ..Default::default()
+    });
+    request.set_timeout(Duration::from_millis(500));
+    let mut definitions = stage.definitions.clone();
+    let checked = definitions.check_secret_definition(request).await;
+    checked.expect_err("nobody answers");
+    // The daemon lives, and Stripe is not waited for in vain.
+    stripe.await_hang_up();
+    assert!(stage.daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_checks_than_a_minute_has_do_not_reach_stripe() {
+    let stub = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let stage = Stage::with(&stub.url(), "checks_per_minute = 1", Kind::StripeApiKey).await;
+    let mut outcomes = Vec::new();
+    for _ in 0..4 {
+        outcomes.push(stage.live().await.outcome);
+    }
+    let asked = stub.take_asked().len();
+    let worked = outcomes
+        .iter()
+        .filter(|outcome| *outcome == "WORKS")
+        .count();
+    assert_eq!(asked, worked, "{outcomes:?}");
+    assert!(outcomes.contains(&"OVERLOADED".to_owned()), "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stripe_is_asked_about_api_keys_only() {
+    let stub = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let stage = Stage::with(&stub.url(), "", Kind::Opaque).await;
+    let refused = stage.check().await.expect_err("no key");
+    assert_eq!(reason(&refused).as_deref(), Some("FIELD_INVALID"));
+    assert_eq!(stub.take_asked().len(), 0);
+}
