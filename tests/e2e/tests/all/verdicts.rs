@@ -2,6 +2,7 @@
 //! where it is, and holds nothing of it but its end.
 
 mod documents;
+mod inspected;
 mod modes;
 mod publishable;
 mod support;

@@ -9,6 +9,7 @@ use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use claviger_proto::v1::vault_service_client::VaultServiceClient;
 use serde_json::json;
 use tonic::Status;
 use tonic_prost::prost::Message;
@@ -203,6 +204,23 @@ impl Room {
                 .stripe
                 .map(|found| [found.class, found.mode, found.last_four]),
         }
+    }
+
+    /// Has a secret judged that needs no definition.
+    pub(super) async fn inspect(
+        &self,
+        (vault, secret): (&str, &str),
+        property: &str,
+    ) -> Result<v1::InspectVaultSecretResponse, Refusal> {
+        let request = v1::InspectVaultSecretRequest {
+            name: format!("vaults/{vault}"),
+            project: "projects/dev".to_owned(),
+            secret: secret.to_owned(),
+            property: property.to_owned(),
+            ..Default::default()
+        };
+        let mut vaults = VaultServiceClient::new(self.client.channel());
+        self.hear(vaults.inspect_vault_secret(request).await)
     }
 
     /// Reads a definition: the value, and class and mode with it.
