@@ -2,7 +2,8 @@
 //!
 //! One bash runs all blocks that the newcomer types into one terminal. Blocks for other terminals
 //! are not run in it: those that start a daemon (the built one is started with their arguments),
-//! the one that starts moto (ours is started, on a free port instead of the one written), the one
+//! the one that starts moto (ours is started, on a free port instead of the one written; the daemon
+//! of that section asks stripe-mock), the one
 //! that runs all tests (this is one of them), and the one that installs grpcurl (`cargo xtask` has
 //! done so).
 
@@ -61,7 +62,7 @@ const AWS_KEYS: [&str; 4] = [
 ];
 
 /// What the blocks of the sections with AWS print.
-const AWS_PRINTED: [&str; 22] = [
+const AWS_PRINTED: [&str; 28] = [
     "\"kind\": \"aws\"",
     "\"ok\": true",
     "\"Name\": \"acme/stripe\"",
@@ -82,7 +83,13 @@ const AWS_PRINTED: [&str; 22] = [
     "nightly",
     "\"status\": \"SERVING\"",
     "\"name\": \"projects/dev/secrets/stripe-customers\"",
+    "\"outcome\": \"WORKS\"",
+    "\"rotateBy\": \"2099-01-31T00:00:00Z\"",
+    "\"team\": \"payments\"",
     "cus_",
+    "\"reason\": \"VALUE_WRONG_KIND\"",
+    "\"class\": \"PUBLISHABLE\"",
+    "\"fingerprint\": \"",
     "\"name\": \"projects/dev/secrets/stripe-pasted\"",
 ];
 
@@ -212,8 +219,13 @@ fn every_command_of_the_walk_through_aws_and_stripe_works() {
     let (moto, stripe) = (Moto::start(), StripeMock::start());
     let mut before = blocks(true);
     take(&mut before, MOTO);
+    let another_stripe = format!(
+        "[stripe]\nbase_url = \"{}\"\nhosts = [\"127.0.0.1\"]\n\n[vaults.aws-eu]\n",
+        stripe.url()
+    );
     for block in &mut before {
         *block = block.replace(MOTO_URL, &moto.url());
+        *block = block.replace("[vaults.aws-eu]\n", &another_stripe);
     }
     let is_start = |block: &String| block.contains(START);
     let starting = before.iter().position(is_start).expect("a daemon starts");
