@@ -9,7 +9,7 @@ use claviger_core::{
 use claviger_stripe::live::{self, LiveVerdict};
 use claviger_stripe::{Mode, Verdict};
 
-use crate::definition::Route;
+use crate::route::Route;
 use crate::secrets::present;
 use crate::{Broker, Content, Warning};
 

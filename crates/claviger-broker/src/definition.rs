@@ -1,10 +1,9 @@
 //! A secret definition as it is kept, and where a read of it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use claviger_backend::{Address, NameWarning, Vault, Vaults};
+use claviger_backend::{NameWarning, Vaults};
 use claviger_core::{
     Coordinate, DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, SecretBytes, Uid,
     VersionName,
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Project;
 use crate::place::{Defaults, Location, Place};
+use crate::route::{Route, check_allowed, check_coordinates, check_lengths};
 
 /// Longest description, in characters.
 pub(crate) const DESCRIPTION_CHARS_MAX: usize = 256;
@@ -27,9 +27,6 @@ const LABELS_MAX: usize = 50;
 
 /// Longest value of a label, in characters.
 const LABEL_CHARS_MAX: usize = 128;
-
-/// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
-const COORDINATE_BYTES_MAX: usize = 2048;
 
 /// What operators edit.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -111,80 +108,6 @@ pub(crate) struct Pending {
 /// The version that a property was merged into; there may have been none.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Base(pub(crate) Option<Id>);
-
-/// Where a read or write goes; made only from a definition.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(crate) vault: Arc<Vault>,
-    pub(crate) address: Address,
-    pub(crate) place: Place,
-    /// The version to read; `None` asks the vault for its latest.
-    pub(crate) version: Option<String>,
-    /// The key of the document that is meant.
-    pub(crate) property: Option<String>,
-    /// The version that the location names.
-    pub(crate) pin: Option<String>,
-}
-
-impl Route {
-    /// A way to a place that the project may use.
-    ///
-    /// # Errors
-    /// `LOCATION_NOT_ALLOWED`, `LOCATION_INVALID`, `VAULT_UNKNOWN`.
-    fn new(
-        owner: Uid,
-        location: &Location,
-        place: Place,
-        project: &Project,
-        vaults: &Vaults,
-    ) -> Result<Self> {
-        // Which vaults there are is nothing for who only reads.
-        let vault = vaults.find(&place.vault).map_err(|_| {
-            Error::new(Reason::VaultUnknown)
-                .with(Detail::Vault, &place.vault)
-                .with(Detail::Vaults, "see ListVaults")
-        })?;
-        let vault = Arc::clone(vault);
-        // Again at every use: the project's default vault may be another one since the put, and
-        // what a project may use may have been narrowed.
-        check_coordinates(location, "definition.location", &vault)?;
-        let secret = place.spelled(location);
-        check_allowed(location, secret, project, &vault)
-            .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
-        Ok(Self {
-            address: Address {
-                owner,
-                secret: secret.to_owned(),
-            },
-            property: location.property.clone(),
-            pin: location.version.clone(),
-            vault,
-            place,
-            version: None,
-        })
-    }
-
-    /// A way to a secret of a vault that no definition points at; whoever asks has checked the
-    /// location, which names both.
-    pub(crate) fn foreign(vault: Arc<Vault>, location: Location) -> Self {
-        let secret = location.secret.unwrap_or_default();
-        Self {
-            place: Place {
-                vault: vault.id().clone(),
-                secret: vault.place_name(&secret),
-            },
-            // Nobody's: only values that belong to a definition are found by it.
-            address: Address {
-                owner: Uid::random(),
-                secret,
-            },
-            version: location.version.clone(),
-            property: location.property,
-            pin: location.version,
-            vault,
-        }
-    }
-}
 
 impl Definition {
     /// Key of a definition's record, without its kind.
@@ -523,60 +446,6 @@ pub(crate) fn check_environment_count(count: usize, field: &'static str) -> Resu
             .violation(field, "has more than 50 environments; use several projects"));
     }
     Ok(())
-}
-
-pub(crate) fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
-    let coordinates = [&location.secret, &location.property, &location.version];
-    let is_long = |text: &String| text.len() > COORDINATE_BYTES_MAX;
-    if coordinates.into_iter().flatten().any(is_long) {
-        return Err(Error::new(Reason::FieldInvalid)
-            .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
-    }
-    Ok(())
-}
-
-/// Refuses a secret that the project may not use.
-fn check_allowed(
-    location: &Location,
-    secret: &str,
-    project: &Project,
-    vault: &Vault,
-) -> Result<()> {
-    match location.secret {
-        Some(_) => vault.check_allowed(project.name.id(), secret),
-        None => vault.check_derived(project.name.id()),
-    }
-}
-
-/// Refuses by name a coordinate that the vault does not have.
-pub(crate) fn check_coordinates(
-    location: &Location,
-    field: &'static str,
-    vault: &Vault,
-) -> Result<()> {
-    let able = vault.capabilities();
-    let refuse = |remedy: &'static str| {
-        Err(Error::new(Reason::LocationInvalid)
-            .with(Detail::Vault, vault.id())
-            .violation(field, remedy))
-    };
-    if location.secret.is_some() && !able.secret {
-        return refuse(
-            "names a secret, but this vault knows a value by its definition; leave `secret` out",
-        );
-    }
-    if location.property.is_some() && !able.property {
-        return refuse(
-            "names a property, but values of this vault have none; leave `property` out",
-        );
-    }
-    match &location.version {
-        Some(_) if !able.version => refuse(
-            "pins a version, which this vault cannot; leave `version` out and name it in GetSecret",
-        ),
-        Some(version) => vault.check_version(version).map_err(|e| e.at(field)),
-        None => Ok(()),
-    }
 }
 
 fn named(name: &DefinitionName, version: &Id) -> VersionName {

@@ -12,7 +12,7 @@ use claviger_core::{
 };
 use claviger_stripe::{Settings, Verdict};
 
-use crate::definition::{Route, check_coordinates, check_lengths};
+use crate::route::{Route, check_coordinates, check_lengths};
 use crate::secrets::present;
 use crate::{Broker, Check, Location, Project, VaultRef, Warning, context, document};
 

@@ -22,6 +22,7 @@ mod page;
 mod payload;
 mod place;
 mod projects;
+mod route;
 mod secrets;
 mod tokens;
 mod upkeep;

@@ -7,8 +7,9 @@ use claviger_core::{Detail, Error, Reason, Result, SecretBytes};
 use serde::Serialize;
 
 use crate::catalog::authorized_definition;
-use crate::definition::{Base, Route};
+use crate::definition::Base;
 use crate::idempotency::FreshRequest;
+use crate::route::Route;
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
 use crate::{Broker, context, document};
 

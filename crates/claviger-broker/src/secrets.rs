@@ -12,9 +12,9 @@ use claviger_core::{
 use claviger_stripe::{Settings, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Route;
 use crate::document;
 use crate::idempotency::Replay;
+use crate::route::Route;
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
 use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context};
 

@@ -17,10 +17,11 @@ use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, S
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Base, Pending, Route};
+use crate::definition::{Base, Pending};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
 use crate::place::Place;
+use crate::route::Route;
 use crate::upkeep::own_context;
 use crate::{Broker, Definition, Warning};
 
