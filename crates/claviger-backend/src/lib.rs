@@ -9,6 +9,7 @@ mod allow;
 mod limits;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod upstream;
 mod vaults;
 
 use std::collections::BTreeMap;
