@@ -168,6 +168,19 @@ pub struct VersionInfo {
     pub create_time: SystemTime,
 }
 
+impl VersionInfo {
+    /// Of all versions the page that [`Backend::versions`] answers: empty if `after` is not among
+    /// them.
+    pub fn page(mut all: Vec<Self>, after: Option<&Id>, limit: usize) -> Vec<Self> {
+        if let Some(after) = after {
+            let position = all.iter().position(|info| info.version == *after);
+            all.drain(..position.map_or(all.len(), |position| position + 1));
+        }
+        all.truncate(limit);
+        all
+    }
+}
+
 /// A place where secret values live.
 ///
 /// Shared between tasks; must not block. A call that is dropped half-way leaves nothing half done.
