@@ -4,10 +4,11 @@
 //! that they can be searched for.
 
 use claviger_backend::Backend;
+use claviger_backend::testkit::cx;
 use claviger_core::{Detail, Id, Reason};
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, aws, cx, read_fails, write_fails};
+use crate::support::{LONG, aws, read_fails, write_fails};
 
 const MESSAGE: &str = "upstream text: arn:aws:sts::123456789012:assumed-role/claviger-role/x";
 

@@ -19,9 +19,10 @@ mod support {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use claviger_backend::{Address, Backend, CallContext, Write};
+    use claviger_backend::Backend;
+    use claviger_backend::testkit::{address, cx, put};
     use claviger_backend_aws::{Aws, AwsSettings};
-    use claviger_core::{Error, Format, Id, ManualClock, SecretBytes, Uid};
+    use claviger_core::{Error, Id, ManualClock, Uid};
 
     use crate::stub::Stub;
 
@@ -46,19 +47,6 @@ mod support {
         Aws::with_credentials(&settings, ("AKIA", "x"), Uid::random(), timeout, clock).await
     }
 
-    pub(crate) fn cx() -> CallContext {
-        CallContext {
-            call_id: Uid::random(),
-        }
-    }
-
-    pub(crate) fn address(secret: &str) -> Address {
-        Address {
-            owner: Uid::random(),
-            secret: secret.to_owned(),
-        }
-    }
-
     pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {
         let error = aws
             .read(&cx(), &address("acme/stripe"), version.map(Id::as_str))
@@ -71,14 +59,7 @@ mod support {
     }
 
     pub(crate) async fn write_fails_at(aws: &Aws, secret: &str) -> Error {
-        let value = SecretBytes::new(VALUE.into());
-        let write = Write {
-            write_id: Uid::random(),
-            value: &value,
-            format: Format::Text,
-            adopt: true,
-        };
-        let error = aws.write(&cx(), &address(secret), &write).await;
+        let error = put(aws, &address(secret), VALUE, true).await;
         safe(error.expect_err("the write fails"))
     }
 

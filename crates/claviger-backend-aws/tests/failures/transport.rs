@@ -1,10 +1,11 @@
 //! Answers that do not come, or not whole.
 
 use claviger_backend::Backend;
+use claviger_backend::testkit::cx;
 use claviger_core::Reason;
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, SHORT, aws, cx, read_fails, write_fails};
+use crate::support::{LONG, SHORT, aws, read_fails, write_fails};
 
 const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
 

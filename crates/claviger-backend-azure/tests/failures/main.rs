@@ -19,11 +19,11 @@ mod support {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use claviger_backend::{
-        Address, Allow, Backend, CallContext, Vault, VersionInfo, VersionState, Write, Written,
-    };
+    pub(crate) use claviger_backend::testkit::cx;
+    use claviger_backend::testkit::put_as;
+    use claviger_backend::{Address, Allow, Backend, Vault, VersionInfo, VersionState, Written};
     use claviger_backend_azure::{Azure, AzureSettings, Credential};
-    use claviger_core::{Error, Format, Id, ManualClock, Result, SecretBytes, Uid};
+    use claviger_core::{Error, Id, ManualClock, Result, Uid};
 
     use crate::stub::Stub;
 
@@ -77,12 +77,6 @@ mod support {
         )
     }
 
-    pub(crate) fn cx() -> CallContext {
-        CallContext {
-            call_id: Uid::random(),
-        }
-    }
-
     pub(crate) fn address() -> Address {
         Address {
             owner: Uid::random(),
@@ -100,14 +94,7 @@ mod support {
     }
 
     pub(crate) async fn write(azure: &Azure, write_id: Uid) -> Result<Written> {
-        let value = SecretBytes::new(VALUE.into());
-        let write = Write {
-            write_id,
-            value: &value,
-            format: Format::Text,
-            adopt: true,
-        };
-        azure.write(&cx(), &address(), &write).await
+        put_as(azure, &address(), VALUE, write_id, true).await
     }
 
     pub(crate) async fn switch(
