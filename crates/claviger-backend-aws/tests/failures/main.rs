@@ -24,10 +24,13 @@ mod support {
     use claviger_backend_aws::{Aws, AwsSettings};
     use claviger_core::{Error, Id, ManualClock, Uid};
 
-    use crate::stub::Stub;
+    use crate::stub::{Reply, Stub};
 
     /// Stored and served by the stub; must be in no error.
     pub(crate) const VALUE: &str = "canary-value";
+
+    /// A secret that anybody may adopt.
+    pub(crate) const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
 
     /// What the tests' clock shows: 2026-11-22 12:00:00 UTC.
     pub(crate) const NOW: Duration = Duration::from_secs(1_795_348_800);
@@ -45,6 +48,16 @@ mod support {
         };
         let clock = Arc::new(ManualClock::at(NOW));
         Aws::with_credentials(&settings, ("AKIA", "x"), Uid::random(), timeout, clock).await
+    }
+
+    /// This reply to whoever reads or stores the value of a secret that may be adopted.
+    pub(crate) fn script(reply: &Reply) -> Vec<(&'static str, Vec<Reply>)> {
+        vec![
+            ("GetSecretValue", vec![reply.clone()]),
+            ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
+            ("TagResource", vec![Reply::json(200, "")]),
+            ("PutSecretValue", vec![reply.clone()]),
+        ]
     }
 
     pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {

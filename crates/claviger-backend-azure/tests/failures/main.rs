@@ -25,7 +25,7 @@ mod support {
     use claviger_backend_azure::{Azure, AzureSettings, Credential};
     use claviger_core::{Error, Id, ManualClock, Result, Uid};
 
-    use crate::stub::Stub;
+    use crate::stub::{Reply, Stub};
 
     /// Stored and served by the stub; must be in no error.
     pub(crate) const VALUE: &str = "canary-value";
@@ -64,6 +64,18 @@ mod support {
         let http: Arc<Stub> = Arc::clone(stub);
         let azure = Azure::with_transport(&settings, http, Uid::random(), timeout, clock);
         azure.expect("set up")
+    }
+
+    /// A secret that is not there when a write looks for it, nor before `after` is listed.
+    pub(crate) fn absent_until_put(after: Vec<Reply>, put: Reply) -> Arc<Stub> {
+        let mut versions = vec![Reply::json(200, listed(&[]))];
+        versions.extend(after);
+        Stub::new(vec![
+            (VERSIONS, versions),
+            (GET, vec![Reply::absent()]),
+            (DELETED, vec![Reply::absent()]),
+            (PUT, vec![put]),
+        ])
     }
 
     /// Within its deadline, as in the daemon.
