@@ -17,9 +17,11 @@ mod daemon;
 mod moto;
 mod random;
 pub mod tools;
+mod walk_through;
 
 pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
 pub use client::{Client, reason};
 pub use daemon::{Daemon, Home};
 pub use moto::{Console, Moto, REGION};
 pub use random::Random;
+pub use walk_through::{WalkThrough, assert_in_order};
