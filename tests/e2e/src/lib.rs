@@ -20,7 +20,7 @@ pub mod tools;
 mod walk_through;
 
 pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
-pub use client::{Client, reason};
+pub use client::{Client, assert_refused, payload, reason, seen, text_of};
 pub use daemon::{Daemon, Home};
 pub use moto::{Console, Moto, REGION};
 pub use random::Random;
