@@ -406,13 +406,8 @@ impl Backend for Aws {
             return Ok(Vec::new());
         }
         let versions = self.all_versions(name).await?;
-        let mut infos: Vec<VersionInfo> = versions.iter().filter_map(version_info).collect();
-        if let Some(after) = after {
-            let position = infos.iter().position(|info| info.version == *after);
-            infos.drain(..position.map_or(infos.len(), |position| position + 1));
-        }
-        infos.truncate(limit);
-        Ok(infos)
+        let infos = versions.iter().filter_map(version_info).collect();
+        Ok(VersionInfo::page(infos, after, limit))
     }
 
     async fn set_state(

@@ -13,22 +13,17 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::primitives::{DateTime, DateTimeFormat};
+use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain};
 use claviger_core::{Detail, Error, Reason};
 
 /// AWS takes signatures that are up to 15 minutes off; less is not the clock's fault.
 const SKEW_MAX: Duration = Duration::from_secs(14 * 60);
-
-/// Longest pause that is passed on to a client.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// The header that says after how many seconds to come back.
 const RETRY_AFTER: &str = "retry-after";
 
 /// AWS's own, in milliseconds.
 const RETRY_AFTER_MILLIS: &str = "x-amz-retry-after";
-
-/// Longest upstream message that is logged, in characters.
-const MESSAGE_LEN_MAX: usize = 400;
 
 const KEY: &str = "AWS KMS does not let the secret's key be used; see the key's state and policy, and \
                    kms:Decrypt and kms:GenerateDataKey in Claviger's";
@@ -362,38 +357,6 @@ fn retry_after(response: &HttpResponse) -> Option<Duration> {
     Some(after.min(RETRY_AFTER_MAX))
 }
 
-/// The first error of this type in a chain.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The chain's texts. SECURITY: never `Debug`, which would print the body of a response.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    plain(&text)
-}
-
-/// Upstream text that cannot forge a log line or fill the disk.
-fn plain(text: &str) -> String {
-    let letters = text.chars().take(MESSAGE_LEN_MAX);
-    letters
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,11 +401,5 @@ mod tests {
                 assert_eq!(error.detail(Detail::Remedy), Some(remedy));
             }
         }
-    }
-
-    #[test]
-    fn upstream_text_cannot_forge_a_log_line() {
-        assert_eq!(plain("a\nb\u{1b}[31m"), "a b [31m");
-        assert_eq!(plain(&"x".repeat(1000)).len(), MESSAGE_LEN_MAX);
     }
 }

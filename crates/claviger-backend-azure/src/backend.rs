@@ -266,13 +266,8 @@ impl Backend for Azure {
         limit: usize,
     ) -> Result<Vec<VersionInfo>> {
         let versions = self.all_versions(address).await?;
-        let mut infos: Vec<VersionInfo> = versions.iter().map(|version| version.info()).collect();
-        if let Some(after) = after {
-            let position = infos.iter().position(|info| info.version == *after);
-            infos.drain(..position.map_or(infos.len(), |position| position + 1));
-        }
-        infos.truncate(limit);
-        Ok(infos)
+        let infos = versions.iter().map(Version::info).collect();
+        Ok(VersionInfo::page(infos, after, limit))
     }
 
     async fn replaced(

@@ -12,18 +12,13 @@ use std::time::Duration;
 use azure_core::error::ErrorKind;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER};
+use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain};
 use claviger_core::{Detail, Error, Reason};
 use serde::Deserialize;
 
 mod login;
 
 pub(crate) use login::LoginFailure;
-
-/// Longest pause that is passed on to a client.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
-
-/// Longest upstream message that is logged, in characters.
-const MESSAGE_LEN_MAX: usize = 400;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
@@ -322,38 +317,6 @@ fn retry_after(headers: &Headers) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
-/// The first error of this type in a chain.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The chain's texts. SECURITY: never `Debug`, which would print the body of a response.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    plain(&text)
-}
-
-/// Upstream text that cannot forge a log line or fill the disk.
-fn plain(text: &str) -> String {
-    let letters = text.chars().take(MESSAGE_LEN_MAX);
-    letters
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,11 +342,5 @@ mod tests {
             );
             assert_eq!(!remedy.is_empty(), has_one, "{status} {code} {inner}");
         }
-    }
-
-    #[test]
-    fn upstream_text_cannot_forge_a_log_line() {
-        assert_eq!(plain("a\r\nb\u{1b}[31m"), "a  b [31m");
-        assert_eq!(plain(&"x".repeat(1000)).len(), MESSAGE_LEN_MAX);
     }
 }

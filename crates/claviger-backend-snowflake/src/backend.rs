@@ -202,16 +202,11 @@ impl Backend for Snowflake {
         limit: usize,
     ) -> Result<Vec<VersionInfo>> {
         sql::check_name(&address.secret)?;
-        let mut infos = match &self.kept {
+        let infos = match &self.kept {
             Kept::Objects(objects) => objects.versions(&address.secret).await?,
             Kept::Sealed(sealed) => sealed.versions(address).await?,
         };
-        if let Some(after) = after {
-            let position = infos.iter().position(|info| info.version == *after);
-            infos.drain(..position.map_or(infos.len(), |position| position + 1));
-        }
-        infos.truncate(limit);
-        Ok(infos)
+        Ok(VersionInfo::page(infos, after, limit))
     }
 
     async fn set_state(

@@ -9,6 +9,7 @@ mod allow;
 mod limits;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod upstream;
 mod vaults;
 
 use std::collections::BTreeMap;
@@ -165,6 +166,19 @@ pub struct VersionInfo {
     pub state: VersionState,
     /// When it was stored.
     pub create_time: SystemTime,
+}
+
+impl VersionInfo {
+    /// Of all versions the page that [`Backend::versions`] answers: empty if `after` is not among
+    /// them.
+    pub fn page(mut all: Vec<Self>, after: Option<&Id>, limit: usize) -> Vec<Self> {
+        if let Some(after) = after {
+            let position = all.iter().position(|info| info.version == *after);
+            all.drain(..position.map_or(all.len(), |position| position + 1));
+        }
+        all.truncate(limit);
+        all
+    }
 }
 
 /// A place where secret values live.

@@ -15,13 +15,18 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use claviger_core::{Format, Id, Reason, Result, SecretBytes, Uid};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::{Address, Backend, CallContext, VersionInfo, VersionState, Write, Written};
 
+mod calls;
 mod flipped;
+mod live;
 mod shared;
 
-pub use flipped::{Flipped, flips};
+pub use calls::{address, cx, put, put_as, read};
+pub use flipped::{Flipped, every_false_claim_fails, flips};
+pub use live::{Live, LiveConsole, ignored_test};
 
 /// Appears in every value the suite stores, and must appear in no `Debug` and no error.
 const CANARY: &str = "canary-7f3a";
@@ -81,6 +86,19 @@ pub async fn conformance(backend: Arc<dyn Backend>, console: Option<Arc<dyn Cons
             "a vault that serves its own latest version has others in it: bring its console"
         ),
     }
+}
+
+/// Runs the suite as a task of its own, for who goes on after a failed check.
+///
+/// # Errors
+/// The failed check.
+pub async fn outcome(
+    backend: Arc<dyn Backend>,
+    console: Option<Arc<dyn Console>>,
+) -> std::result::Result<(), JoinError> {
+    let mut suite = JoinSet::new();
+    suite.spawn(conformance(backend, console));
+    suite.join_next().await.expect("one suite")
 }
 
 struct Suite {

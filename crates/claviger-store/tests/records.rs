@@ -96,11 +96,8 @@ impl Store for Faulty {
     }
 }
 
-struct Fixture {
-    directory: TempDir,
-    store: Arc<Faulty>,
-    records: Arc<Records>,
-}
+/// Memory in front of a store in a directory.
+type Fixture = (TempDir, Arc<Faulty>, Arc<Records>);
 
 fn root() -> &'static RootKey {
     static ROOT: OnceLock<RootKey> = OnceLock::new();
@@ -126,11 +123,7 @@ async fn open(directory: TempDir) -> Fixture {
     let records = Records::open(Arc::clone(&store) as _, root())
         .await
         .expect("opens");
-    Fixture {
-        directory,
-        store,
-        records: Arc::new(records),
-    }
+    (directory, store, Arc::new(records))
 }
 
 async fn put(records: &Records, id: &str, colour: &str) -> u64 {
@@ -148,11 +141,7 @@ async fn colour(records: &Records, id: &str) -> Option<String> {
 
 #[tokio::test]
 async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
-    let Fixture {
-        directory: _directory,
-        store,
-        records,
-    } = fixture().await;
+    let (_directory, store, records) = fixture().await;
     let revision = put(&records, "apple", "green").await;
     let before = store.reads.load(Ordering::SeqCst);
     for _ in 0..3 {
@@ -175,11 +164,7 @@ async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
 
 #[tokio::test]
 async fn a_scan_gives_ids_in_order_and_pages() {
-    let Fixture {
-        directory: _directory,
-        records,
-        ..
-    } = fixture().await;
+    let (_directory, _store, records) = fixture().await;
     for id in ["a/3", "a/1", "b/1", "a/2"] {
         put(&records, id, id).await;
     }
@@ -207,11 +192,7 @@ async fn a_scan_gives_ids_in_order_and_pages() {
 
 #[tokio::test]
 async fn a_batch_is_all_or_nothing_and_a_conflict_names_the_key() {
-    let Fixture {
-        directory: _directory,
-        records,
-        ..
-    } = fixture().await;
+    let (_directory, _store, records) = fixture().await;
     let revision = put(&records, "apple", "green").await;
     let batch = Batch::new()
         .put("pear", &fruit("yellow"), Expect::Absent)
@@ -229,11 +210,7 @@ async fn a_batch_is_all_or_nothing_and_a_conflict_names_the_key() {
 
 #[tokio::test]
 async fn what_a_commit_replaced_is_not_remembered_by_a_reader_that_was_slower() {
-    let Fixture {
-        directory: _directory,
-        store,
-        records,
-    } = fixture().await;
+    let (_directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     store.hold_reads.store(true, Ordering::SeqCst);
     let slow = tokio::spawn({
@@ -250,11 +227,7 @@ async fn what_a_commit_replaced_is_not_remembered_by_a_reader_that_was_slower() 
 
 #[tokio::test]
 async fn nothing_is_remembered_while_a_commit_of_its_key_is_under_way() {
-    let Fixture {
-        directory: _directory,
-        store,
-        records,
-    } = fixture().await;
+    let (_directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
     store.hold_commits.store(true, Ordering::SeqCst);
@@ -275,11 +248,7 @@ async fn nothing_is_remembered_while_a_commit_of_its_key_is_under_way() {
 
 #[tokio::test]
 async fn a_commit_whose_caller_left_is_seen_through_and_not_hidden_by_the_memory() {
-    let Fixture {
-        directory,
-        store,
-        records,
-    } = fixture().await;
+    let (directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     store.landed.forget_permits(usize::MAX);
     store.hold_commits.store(true, Ordering::SeqCst);
@@ -298,21 +267,13 @@ async fn a_commit_whose_caller_left_is_seen_through_and_not_hidden_by_the_memory
         .expect("is open");
     assert_eq!(colour(&records, "apple").await.as_deref(), Some("red"));
     drop((records, store));
-    let Fixture {
-        directory: _directory,
-        records,
-        ..
-    } = open(directory).await;
+    let (_directory, _store, records) = open(directory).await;
     assert_eq!(colour(&records, "apple").await.as_deref(), Some("red"));
 }
 
 #[tokio::test]
 async fn after_a_failed_commit_the_memory_shows_what_the_store_has() {
-    let Fixture {
-        directory: _directory,
-        store,
-        records,
-    } = fixture().await;
+    let (_directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
     store.fail_commits.store(true, Ordering::SeqCst);
@@ -338,11 +299,7 @@ async fn after_a_failed_commit_the_memory_shows_what_the_store_has() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_never_see_less_than_the_last_commit_that_returned() {
-    let Fixture {
-        directory: _directory,
-        records,
-        ..
-    } = fixture().await;
+    let (_directory, _store, records) = fixture().await;
     let returned = Arc::new(AtomicU64::new(put(&records, "apple", "green").await));
     let readers: Vec<_> = (0..4)
         .map(|_| {
@@ -370,11 +327,7 @@ async fn readers_never_see_less_than_the_last_commit_that_returned() {
 
 #[tokio::test]
 async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
-    let Fixture {
-        directory,
-        store,
-        records,
-    } = fixture().await;
+    let (directory, store, records) = fixture().await;
     let canary = b"canary-rk_live_51H8Zx";
     let secret = SecretBytes::new(canary.to_vec());
     let batch = Batch::new()
@@ -400,9 +353,7 @@ async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
     drop((records, store));
     absent(&directory);
 
-    let Fixture {
-        records, directory, ..
-    } = open(directory).await;
+    let (directory, _store, records) = open(directory).await;
     let value = records
         .secret("values/a/1")
         .await
@@ -421,11 +372,7 @@ async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
 
 #[tokio::test]
 async fn another_root_key_or_a_lost_keyring_opens_nothing() {
-    let Fixture {
-        directory,
-        store,
-        records,
-    } = fixture().await;
+    let (directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     drop((records, store));
     let store = SqliteStore::open(&directory.path().join("store.db")).expect("opens");
@@ -450,11 +397,7 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
 
 #[tokio::test]
 async fn rows_that_were_swapped_in_the_store_do_not_open() {
-    let Fixture {
-        directory: _directory,
-        store,
-        records,
-    } = fixture().await;
+    let (_directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     put(&records, "pear", "yellow").await;
     let apple = store

@@ -1,3 +1,4 @@
+use std::fmt::Debug;
 use std::path::Path;
 
 use claviger_proto::v1;
@@ -48,6 +49,28 @@ impl Client {
         Ok(answer.into_inner().version)
     }
 
+    /// Registers a definition that leads to a secret in a vault.
+    ///
+    /// # Errors
+    /// What the daemon answers.
+    pub async fn register(&self, id: &str, vault: &str, secret: &str) -> Result<(), Status> {
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                name: name(id),
+                location: Some(v1::Location {
+                    vault: vault.to_owned(),
+                    secret: secret.to_owned(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let mut client = SecretDefinitionServiceClient::new(self.channel());
+        client.put_secret_definition(request).await?;
+        Ok(())
+    }
+
     /// Stores a new value and returns its version.
     ///
     /// # Errors
@@ -76,10 +99,7 @@ impl Client {
         };
         let mut client = SecretServiceClient::new(self.channel());
         let answer = client.get_secret(request).await?.into_inner();
-        match answer.value {
-            Some(v1::get_secret_response::Value::Text(text)) => Ok((answer.version, text)),
-            value => panic!("not a text: {value:?}"),
-        }
+        Ok((answer.version.clone(), text_of(answer)))
     }
 
     /// The versions of a secret, newest first.
@@ -127,11 +147,35 @@ pub fn reason(status: &Status) -> Option<String> {
     Some(info.reason)
 }
 
+/// The call failed, and for this reason.
+#[track_caller]
+pub fn assert_refused<T: Debug>(result: Result<T, Status>, expected: &str) -> Status {
+    let status = result.expect_err(expected);
+    assert_eq!(reason(&status).as_deref(), Some(expected), "{status:?}");
+    status
+}
+
+/// Everything a client gets to see of an error.
+pub fn seen(status: &Status) -> String {
+    let details = String::from_utf8_lossy(status.details());
+    format!("{} {details} {:?}", status.message(), status.metadata())
+}
+
+/// The text that was read.
+#[track_caller]
+pub fn text_of(read: v1::GetSecretResponse) -> String {
+    match read.value {
+        Some(v1::get_secret_response::Value::Text(text)) => text,
+        value => panic!("not a text: {value:?}"),
+    }
+}
+
 fn name(id: &str) -> String {
     format!("projects/dev/secrets/{id}")
 }
 
-fn payload(text: &str) -> v1::Payload {
+/// A text as it is sent.
+pub fn payload(text: &str) -> v1::Payload {
     v1::Payload {
         value: Some(v1::payload::Value::Text(text.to_owned())),
         crc32c: None,

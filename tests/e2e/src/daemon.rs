@@ -61,6 +61,15 @@ impl Home {
         self.program(tools::clavigerd(), arguments)
     }
 
+    /// The same with `--dev` and this configuration.
+    pub fn configured(&self, config: &str) -> Command {
+        let file = self.path().join("clavigerd.toml");
+        fs::write(&file, config).expect("a writable home");
+        let mut command = self.clavigerd(&["--dev", "--config"]);
+        command.arg(file);
+        command
+    }
+
     /// Another build of it.
     pub fn program(&self, program: PathBuf, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);

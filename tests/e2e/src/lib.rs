@@ -19,11 +19,13 @@ mod random;
 mod stripe_mock;
 mod stripe_stub;
 pub mod tools;
+mod walk_through;
 
 pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
-pub use client::{Client, reason};
+pub use client::{Client, assert_refused, payload, reason, seen, text_of};
 pub use daemon::{Daemon, Home};
 pub use moto::{Console, Moto, REGION};
 pub use random::Random;
 pub use stripe_mock::StripeMock;
 pub use stripe_stub::{SilentStripe, StripeRequest, StripeStub};
+pub use walk_through::{WalkThrough, assert_in_order};

@@ -4,20 +4,15 @@
 //! its own and schedules what it made for deletion. So that it works on the day it is needed, every
 //! run of the tests tries it on moto.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_secretsmanager::Client;
-use claviger_backend::testkit::{self, Console};
-use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
-    Write, Written,
-};
+use claviger_backend::testkit::{Console as _, Live, LiveConsole, ignored_test};
 use claviger_backend_aws::{Aws, AwsSettings};
-use claviger_core::{Id, Result, SystemClock, Uid};
+use claviger_core::{SystemClock, Uid};
 
 use crate::moto::{AwsConsole, CREDENTIALS, Moto};
 
@@ -33,201 +28,15 @@ const PREFIX: &str = "claviger-live";
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A listing of AWS's lags up to five minutes behind; it is given ten.
-const LISTINGS_MAX: usize = 120;
-
-/// So that waiting for a listing is not throttled.
-const LISTING_PAUSE: Duration = Duration::from_secs(5);
-
-/// The names of one run, without their prefix.
-#[derive(Debug, Default)]
-struct Made {
-    /// What may be there and is to be deleted.
-    touched: BTreeSet<String>,
-    /// What a listing has to show, and whether as ours.
-    listed: BTreeMap<String, bool>,
-}
-
-/// AWS, as if it held nothing but the secrets of this run.
-#[derive(Debug)]
-struct Own {
-    aws: Aws,
-    prefix: String,
-    made: Mutex<Made>,
-}
-
-impl Own {
-    fn name(&self, secret: &str) -> String {
-        format!("{}{secret}", self.prefix)
-    }
-
-    fn at(&self, address: &Address) -> Address {
-        Address {
-            owner: address.owner,
-            secret: self.name(&address.secret),
-        }
-    }
-
-    fn note(&self, change: impl FnOnce(&mut Made)) {
-        change(&mut self.made.lock().expect("nobody panics with it"));
-    }
-
-    /// What AWS says by now.
-    async fn list_once(
-        &self,
-        cx: &CallContext,
-        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListedSecret>> {
-        let is_own = |name: &str| name.strip_prefix(&self.prefix).is_some_and(is_wanted);
-        let after = after.map(|after| self.name(after));
-        let mut listed = self.aws.list(cx, &is_own, after.as_deref(), limit).await?;
-        for secret in &mut listed {
-            secret.name.drain(..self.prefix.len());
-        }
-        Ok(listed)
-    }
-
-    fn is_settled(
-        &self,
-        listed: &[ListedSecret],
-        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-        after: Option<&str>,
-        limit: usize,
-    ) -> bool {
-        let made = self.made.lock().expect("nobody panics with it");
-        let expected = made
-            .listed
-            .iter()
-            .filter(|(name, _)| is_wanted(name) && after.is_none_or(|after| name.as_str() > after));
-        let shown = listed.iter().map(|secret| (&secret.name, &secret.is_ours));
-        shown.eq(expected.take(limit))
-    }
-}
+const LISTING_LAG: Duration = Duration::from_secs(600);
 
 #[async_trait]
-impl Backend for Own {
-    fn kind(&self) -> &'static str {
-        self.aws.kind()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.aws.capabilities()
-    }
-    async fn check(&self, cx: &CallContext) -> Result<()> {
-        self.aws.check(cx).await
-    }
-    async fn read(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
-        self.aws.read(cx, &self.at(address), version).await
-    }
-    async fn write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
-        // Before, because the suite drops some writes half-way.
-        self.note(|made| {
-            made.touched.insert(address.secret.clone());
-        });
-        let written = self.aws.write(cx, &self.at(address), write).await?;
-        self.note(|made| {
-            made.listed.insert(address.secret.clone(), true);
-        });
-        Ok(written)
-    }
-    async fn find_write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
-        self.aws.find_write(cx, &self.at(address), write_id).await
-    }
-    /// Waits for AWS to have caught up; what it says in the end is what the suite gets to see.
-    async fn list(
-        &self,
-        cx: &CallContext,
-        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListedSecret>> {
-        let mut pace = tokio::time::interval(LISTING_PAUSE);
-        for _ in 1..LISTINGS_MAX {
-            pace.tick().await;
-            let listed = self.list_once(cx, is_wanted, after, limit).await?;
-            if self.is_settled(&listed, is_wanted, after, limit) {
-                return Ok(listed);
-            }
-        }
-        self.list_once(cx, is_wanted, after, limit).await
-    }
-    async fn versions(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        after: Option<&Id>,
-        limit: usize,
-    ) -> Result<Vec<VersionInfo>> {
-        let address = self.at(address);
-        self.aws.versions(cx, &address, after, limit).await
-    }
-    async fn set_state(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: &Id,
-        state: VersionState,
-    ) -> Result<VersionInfo> {
-        let address = self.at(address);
-        self.aws.set_state(cx, &address, version, state).await
-    }
-    async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
-        self.aws.purge(cx, &self.at(address)).await
-    }
-}
-
-/// Acts in the account past Claviger, under the prefix too.
-struct OwnConsole {
-    own: Arc<Own>,
-    console: AwsConsole,
-}
-
-#[async_trait]
-impl Console for OwnConsole {
-    async fn put(&self, secret: &str, text: &str) {
-        self.own.note(|made| {
-            made.touched.insert(secret.to_owned());
-            made.listed.entry(secret.to_owned()).or_insert(false);
-        });
-        self.console.put(&self.own.name(secret), text).await;
-    }
-
-    async fn delete(&self, secret: &str) {
-        self.console.delete(&self.own.name(secret)).await;
-        self.own.note(|made| {
-            made.listed.remove(secret);
-        });
-    }
-}
-
-/// Schedules everything for deletion that the run may have made; says what it could not.
-async fn clean_up(own: &Own, sdk: &Client) -> Vec<String> {
-    let mut left = Vec::new();
-    let touched = std::mem::take(&mut own.made.lock().expect("nobody panics with it").touched);
-    for secret in touched {
-        let name = own.name(&secret);
-        let delete = sdk.delete_secret().secret_id(&name);
+impl LiveConsole for AwsConsole {
+    async fn clean_up(&self, secret: &str) -> bool {
+        let delete = self.0.delete_secret().secret_id(secret);
         let deleted = delete.recovery_window_in_days(7).send().await;
-        if deleted.is_err() && !is_gone(sdk, &name).await {
-            left.push(name);
-        }
+        deleted.is_ok() || is_gone(&self.0, secret).await
     }
-    left
 }
 
 /// The console of the suite deletes some, and a write that was refused has made nothing.
@@ -261,45 +70,24 @@ async fn a_real_account_keeps_the_contract() {
     };
     assert_eq!(settings.problems(), []);
     let clock = Arc::new(SystemClock);
-    let own = Arc::new(Own {
-        aws: Aws::new(&settings, Uid::random(), TIMEOUT, clock).await,
-        prefix: format!("{PREFIX}/{}/", Uid::random()),
-        made: Mutex::default(),
-    });
-    println!("makes secrets under {} in {region}", own.prefix);
+    let prefix = format!("{PREFIX}/{}/", Uid::random());
+    println!("makes secrets under {prefix} in {region}");
+    let backend = Aws::new(&settings, Uid::random(), TIMEOUT, clock).await;
     let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(Region::new(region));
-    let sdk = Client::new(&shared.load().await);
-
-    let console = Arc::new(OwnConsole {
-        own: Arc::clone(&own),
-        console: AwsConsole(sdk.clone()),
-    });
-    // As a task, so that a failed check is cleaned up after too.
-    let mut suite = tokio::task::JoinSet::new();
-    suite.spawn(testkit::conformance(
-        Arc::clone(&own) as Arc<dyn Backend>,
-        Some(console),
-    ));
-    let outcome = suite.join_next().await.expect("one suite");
-    let left = clean_up(&own, &sdk).await;
-    for name in &left {
-        println!("not deleted, do it by hand: {name}");
-    }
-    outcome.expect("the suite is green");
-    assert_eq!(left, [""; 0], "not deleted");
+    let live = Live {
+        backend: Arc::new(backend),
+        console: Arc::new(AwsConsole(Client::new(&shared.load().await))),
+        prefix,
+        listing_lag: LISTING_LAG,
+    };
+    live.conformance().await;
 }
 
 /// Runs the test above in a process of its own, because that is where an environment can be set.
 fn run_live(moto: &Moto, region: Option<&str>) -> (bool, String) {
     let (key_id, secret) = CREDENTIALS;
-    let program = std::env::current_exe().expect("this test");
-    let mut command = std::process::Command::new(program);
+    let mut command = ignored_test("live::a_real_account_keeps_the_contract");
     command
-        .args([
-            "--ignored",
-            "--exact",
-            "live::a_real_account_keeps_the_contract",
-        ])
         .env(ENDPOINT, moto.settings().endpoint_url.expect("set"))
         .env("AWS_ACCESS_KEY_ID", key_id)
         .env("AWS_SECRET_ACCESS_KEY", secret)

@@ -12,10 +12,10 @@ mod tests {
     use std::time::Duration;
 
     use aws_sdk_secretsmanager::types::Tag;
-    use claviger_backend::testkit::{self, Console as _};
-    use claviger_backend::{Address, Backend, CallContext, Write, Written};
+    use claviger_backend::Backend;
+    use claviger_backend::testkit::{self, Console as _, address, put, read};
     use claviger_backend_aws::{Aws, AwsSettings};
-    use claviger_core::{Format, Id, Reason, Result, SecretBytes, SystemClock, Uid};
+    use claviger_core::{Id, Reason, SystemClock, Uid};
 
     use crate::moto::{CREDENTIALS, Moto};
 
@@ -25,35 +25,6 @@ mod tests {
         assert_eq!(settings.problems(), []);
         let clock = Arc::new(SystemClock);
         Aws::with_credentials(settings, CREDENTIALS, Uid::random(), TIMEOUT, clock).await
-    }
-
-    fn cx() -> CallContext {
-        CallContext {
-            call_id: Uid::random(),
-        }
-    }
-
-    fn address(secret: &str) -> Address {
-        Address {
-            owner: Uid::random(),
-            secret: secret.to_owned(),
-        }
-    }
-
-    async fn put(aws: &Aws, address: &Address, text: &str, adopt: bool) -> Result<Written> {
-        let value = SecretBytes::new(text.into());
-        let write = Write {
-            write_id: Uid::random(),
-            value: &value,
-            format: Format::Text,
-            adopt,
-        };
-        aws.write(&cx(), address, &write).await
-    }
-
-    async fn read(aws: &Aws, address: &Address, version: Option<&Id>) -> Result<String> {
-        let reading = aws.read(&cx(), address, version.map(Id::as_str)).await?;
-        Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
     }
 
     #[tokio::test]
@@ -67,20 +38,8 @@ mod tests {
     async fn every_false_claim_fails_the_suite() {
         let moto = Moto::start();
         let backend: Arc<dyn Backend> = Arc::new(aws(&moto.settings()).await);
-        for (name, claimed) in testkit::flips(backend.capabilities()) {
-            let flipped = testkit::Flipped {
-                backend: Arc::clone(&backend),
-                claimed,
-            };
-            let mut suite = tokio::task::JoinSet::new();
-            let console = Arc::new(moto.console());
-            suite.spawn(testkit::conformance(Arc::new(flipped), Some(console)));
-            let outcome = suite.join_next().await.expect("one suite");
-            assert!(
-                outcome.is_err_and(|error| error.is_panic()),
-                "the suite is green although `{name}` is a false claim"
-            );
-        }
+        let console = Arc::new(moto.console());
+        testkit::every_false_claim_fails(backend, Some(console)).await;
     }
 
     #[tokio::test]
@@ -138,7 +97,7 @@ mod tests {
         let absent = Id::from_static("AWSPENDING");
         let error = read(&aws, &address, Some(&absent)).await;
         assert_eq!(error.expect_err("absent").reason(), Reason::VersionNotFound);
-        let elsewhere = self::address("nowhere");
+        let elsewhere = testkit::address("nowhere");
         let error = read(&aws, &elsewhere, Some(&absent)).await;
         assert_eq!(error.expect_err("absent").reason(), Reason::SecretNotFound);
     }

@@ -4,15 +4,13 @@
 //! that they can be searched for.
 
 use claviger_backend::Backend;
+use claviger_backend::testkit::cx;
 use claviger_core::{Detail, Id, Reason};
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, aws, cx, read_fails, write_fails};
+use crate::support::{DESCRIBED, LONG, aws, read_fails, script, write_fails};
 
 const MESSAGE: &str = "upstream text: arn:aws:sts::123456789012:assumed-role/claviger-role/x";
-
-/// A secret that anybody may adopt.
-const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
 
 const DELETED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe","DeletedDate":1795000000.0}"#;
 
@@ -216,15 +214,6 @@ const UNRECORDED: &[Row] = &[
         "",
     ),
 ];
-
-fn script(reply: &Reply) -> Vec<(&'static str, Vec<Reply>)> {
-    vec![
-        ("GetSecretValue", vec![reply.clone()]),
-        ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
-        ("TagResource", vec![Reply::json(200, "")]),
-        ("PutSecretValue", vec![reply.clone()]),
-    ]
-}
 
 #[tokio::test]
 async fn every_answer_has_its_reason_and_remedy() {

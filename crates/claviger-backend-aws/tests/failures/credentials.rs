@@ -3,15 +3,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use claviger_backend::Backend as _;
+use claviger_backend::testkit::{address, cx, ignored_test};
 use claviger_backend_aws::{Aws, AwsSettings};
 use claviger_core::{ManualClock, Uid};
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, NOW, VALUE, address, cx};
+use crate::support::{LONG, NOW, VALUE};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/claviger";
 
@@ -55,15 +55,9 @@ async fn read_with_the_credentials_of_the_environment() {
 
 /// Reads in a process with this environment and nothing of ours; returns what it says.
 fn read(environment: &[(&str, &str)]) -> String {
-    let program = std::env::current_exe().expect("this test");
-    let mut command = Command::new(program);
+    let mut command = ignored_test("credentials::read_with_the_credentials_of_the_environment");
     command
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "credentials::read_with_the_credentials_of_the_environment",
-        ])
+        .arg("--nocapture")
         .env_clear()
         // Nobody waits for a machine's identity that is not there.
         .env("AWS_EC2_METADATA_DISABLED", "true")

@@ -19,14 +19,18 @@ mod support {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use claviger_backend::{Address, Backend, CallContext, Write};
+    use claviger_backend::Backend;
+    use claviger_backend::testkit::{address, cx, put};
     use claviger_backend_aws::{Aws, AwsSettings};
-    use claviger_core::{Error, Format, Id, ManualClock, SecretBytes, Uid};
+    use claviger_core::{Error, Id, ManualClock, Uid};
 
-    use crate::stub::Stub;
+    use crate::stub::{Reply, Stub};
 
     /// Stored and served by the stub; must be in no error.
     pub(crate) const VALUE: &str = "canary-value";
+
+    /// A secret that anybody may adopt.
+    pub(crate) const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
 
     /// What the tests' clock shows: 2026-11-22 12:00:00 UTC.
     pub(crate) const NOW: Duration = Duration::from_secs(1_795_348_800);
@@ -46,17 +50,14 @@ mod support {
         Aws::with_credentials(&settings, ("AKIA", "x"), Uid::random(), timeout, clock).await
     }
 
-    pub(crate) fn cx() -> CallContext {
-        CallContext {
-            call_id: Uid::random(),
-        }
-    }
-
-    pub(crate) fn address(secret: &str) -> Address {
-        Address {
-            owner: Uid::random(),
-            secret: secret.to_owned(),
-        }
+    /// This reply to whoever reads or stores the value of a secret that may be adopted.
+    pub(crate) fn script(reply: &Reply) -> Vec<(&'static str, Vec<Reply>)> {
+        vec![
+            ("GetSecretValue", vec![reply.clone()]),
+            ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
+            ("TagResource", vec![Reply::json(200, "")]),
+            ("PutSecretValue", vec![reply.clone()]),
+        ]
     }
 
     pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {
@@ -71,14 +72,7 @@ mod support {
     }
 
     pub(crate) async fn write_fails_at(aws: &Aws, secret: &str) -> Error {
-        let value = SecretBytes::new(VALUE.into());
-        let write = Write {
-            write_id: Uid::random(),
-            value: &value,
-            format: Format::Text,
-            adopt: true,
-        };
-        let error = aws.write(&cx(), &address(secret), &write).await;
+        let error = put(aws, &address(secret), VALUE, true).await;
         safe(error.expect_err("the write fails"))
     }
 

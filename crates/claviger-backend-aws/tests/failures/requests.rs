@@ -1,10 +1,11 @@
 //! Which version AWS is asked for, and that it answers for the secret that was meant.
 
 use claviger_backend::Backend;
+use claviger_backend::testkit::{address, cx};
 use claviger_core::{Id, Reason};
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, VALUE, address, aws, cx, read_fails, write_fails_at};
+use crate::support::{LONG, VALUE, aws, read_fails, write_fails_at};
 
 const NAME: &str = "acme/stripe";
 

@@ -6,19 +6,7 @@ use std::time::Duration;
 use claviger_core::Reason;
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, aws, read_fails, write_fails};
-
-/// A secret that anybody may adopt.
-const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
-
-fn script(reply: &Reply) -> Vec<(&'static str, Vec<Reply>)> {
-    vec![
-        ("GetSecretValue", vec![reply.clone()]),
-        ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
-        ("TagResource", vec![Reply::json(200, "")]),
-        ("PutSecretValue", vec![reply.clone()]),
-    ]
-}
+use crate::support::{LONG, aws, read_fails, script, write_fails};
 
 #[tokio::test]
 async fn throttling_and_time_outs_refuse_nobody() {

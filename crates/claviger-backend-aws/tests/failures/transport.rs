@@ -1,12 +1,11 @@
 //! Answers that do not come, or not whole.
 
 use claviger_backend::Backend;
+use claviger_backend::testkit::cx;
 use claviger_core::Reason;
 
 use crate::stub::{Reply, Stub};
-use crate::support::{LONG, SHORT, aws, cx, read_fails, write_fails};
-
-const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
+use crate::support::{LONG, SHORT, aws, read_fails, script, write_fails};
 
 #[tokio::test]
 async fn lost_answer_is_harmless_to_a_read_and_leaves_a_write_open() {
@@ -15,12 +14,7 @@ async fn lost_answer_is_harmless_to_a_read_and_leaves_a_write_open() {
         (Reply::Reset, LONG),
         (Reply::Hang, SHORT),
     ] {
-        let stub = Stub::start(vec![
-            ("GetSecretValue", vec![reply.clone()]),
-            ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
-            ("TagResource", vec![Reply::json(200, "")]),
-            ("PutSecretValue", vec![reply.clone()]),
-        ]);
+        let stub = Stub::start(script(&reply));
         let reading = aws(&stub, timeout).await;
         let error = read_fails(&reading, None).await;
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{reply:?}");

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use azure_core::http::RawResponse;
+use claviger_backend::upstream::{chain, find, plain};
 use claviger_core::Reason;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{chain, find, plain, retry_after};
+use super::retry_after;
 use crate::Credential;
 use crate::files::FileProblem;
 

@@ -2,15 +2,15 @@
 //! process, so the test runs itself once more.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_backend::Backend as _;
+use claviger_backend::testkit::{cx, ignored_test};
 use claviger_backend_azure::{Azure, AzureSettings, Credential};
 use claviger_core::{SystemClock, Uid};
 
-use crate::support::{Cloud, cx, file};
+use crate::support::{Cloud, file};
 
 #[tokio::test]
 async fn proxy_and_certificates_of_the_environment_count_for_azure() {
@@ -19,9 +19,8 @@ async fn proxy_and_certificates_of_the_environment_count_for_azure() {
     let certificates = file(cloud.fake.ca_pem());
     let (endpoint, header) = cloud.fake.managed_identity_endpoint();
     let child = |certificates: &Path| {
-        let mut child = Command::new(std::env::current_exe().expect("a test"));
+        let mut child = ignored_test("environment::inner");
         let child = child
-            .args(["--ignored", "--exact", "environment::inner"])
             .env("HTTPS_PROXY", cloud.fake.proxy_url())
             // What the machine's identity service must not be reached through.
             .env("HTTP_PROXY", "http://127.0.0.1:1")
@@ -63,9 +62,8 @@ async fn identity_of_a_pod_comes_from_the_variables_that_the_webhook_sets() {
     let (token, certificates) = (file(fake.federated_token()), file(fake.ca_pem()));
     for (token_file, is_taken) in [(token.path(), true), (Path::new("/nowhere"), false)] {
         let before = fake.logins();
-        let mut child = Command::new(std::env::current_exe().expect("a test"));
+        let mut child = ignored_test("environment::inner_pod");
         let child = child
-            .args(["--ignored", "--exact", "environment::inner_pod"])
             .env("HTTPS_PROXY", fake.proxy_url())
             .env("SSL_CERT_FILE", certificates.path())
             .env("AZURE_TENANT_ID", fake.tenant())

@@ -4,12 +4,10 @@
 //! own, deletes what it made and purges nothing. So that it works on the day it is needed, every run
 //! of the tests tries it on our Key Vault, with a stand-in for the Azure CLI.
 
-use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,13 +15,10 @@ use azure_core::http::{ClientOptions, Transport};
 use azure_identity::AzureCliCredential;
 use azure_security_keyvault_secrets::models::SetSecretParameters;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
-use claviger_backend::testkit::{self, Console};
-use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
-    Write, Written,
-};
+use claviger_backend::Backend as _;
+use claviger_backend::testkit::{Console, Live, LiveConsole, cx, ignored_test};
 use claviger_backend_azure::{Azure, AzureSettings, Credential};
-use claviger_core::{Id, Result, SystemClock, Uid};
+use claviger_core::{SystemClock, Uid};
 
 use crate::support::{Cloud, file};
 
@@ -39,144 +34,33 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const DELETIONS_MAX: usize = 60;
 const DELETION_PAUSE: Duration = Duration::from_secs(1);
 
-/// Key Vault, as if it held nothing but the secrets of this run.
-#[derive(Debug)]
-struct Own {
-    azure: Azure,
-    prefix: String,
-    /// The whole names of what may be there.
-    touched: Mutex<BTreeSet<String>>,
-}
-
-impl Own {
-    fn name(&self, secret: &str) -> String {
-        format!("{}{secret}", self.prefix)
-    }
-
-    fn at(&self, address: &Address) -> Address {
-        Address {
-            owner: address.owner,
-            secret: self.name(&address.secret),
-        }
-    }
-
-    fn touch(&self, secret: &str) -> String {
-        let name = self.name(secret);
-        let mut touched = self.touched.lock().expect("nobody panics with it");
-        touched.insert(name.clone());
-        name
-    }
-}
+/// Acts in the vault past Claviger.
+struct LiveVault(SecretClient);
 
 #[async_trait]
-impl Backend for Own {
-    fn kind(&self) -> &'static str {
-        self.azure.kind()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.azure.capabilities()
-    }
-    fn check_version(&self, version: &str) -> Result<()> {
-        self.azure.check_version(version)
-    }
-    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
-        self.azure.derived_name(project, id, hash)
-    }
-    async fn check(&self, cx: &CallContext) -> Result<()> {
-        self.azure.check(cx).await
-    }
-    async fn read(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
-        self.azure.read(cx, &self.at(address), version).await
-    }
-    async fn write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
-        // Before, because the suite drops some writes half-way.
-        self.touch(&address.secret);
-        self.azure.write(cx, &self.at(address), write).await
-    }
-    async fn find_write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
-        self.azure.find_write(cx, &self.at(address), write_id).await
-    }
-    async fn list(
-        &self,
-        cx: &CallContext,
-        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListedSecret>> {
-        let is_own = |name: &str| name.strip_prefix(&self.prefix).is_some_and(is_wanted);
-        let after = after.map(|after| self.name(after));
-        let mut listed = self
-            .azure
-            .list(cx, &is_own, after.as_deref(), limit)
-            .await?;
-        for secret in &mut listed {
-            secret.name.drain(..self.prefix.len());
-        }
-        Ok(listed)
-    }
-    async fn versions(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        after: Option<&Id>,
-        limit: usize,
-    ) -> Result<Vec<VersionInfo>> {
-        let address = self.at(address);
-        self.azure.versions(cx, &address, after, limit).await
-    }
-    async fn set_state(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: &Id,
-        state: VersionState,
-    ) -> Result<VersionInfo> {
-        let address = self.at(address);
-        self.azure.set_state(cx, &address, version, state).await
-    }
-    async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
-        self.azure.purge(cx, &self.at(address)).await
-    }
-}
-
-/// Acts in the vault past Claviger, under the prefix too.
-struct OwnConsole {
-    own: Arc<Own>,
-    sdk: Arc<SecretClient>,
-}
-
-#[async_trait]
-impl Console for OwnConsole {
+impl Console for LiveVault {
     async fn put(&self, secret: &str, text: &str) {
-        let name = self.own.touch(secret);
         let parameters = SetSecretParameters {
             value: Some(text.to_owned()),
             ..SetSecretParameters::default()
         };
         let parameters = parameters.try_into().expect("JSON");
-        let set = self.sdk.set_secret(&name, parameters, None).await;
+        let set = self.0.set_secret(secret, parameters, None).await;
         set.expect("stored");
     }
 
     async fn delete(&self, secret: &str) {
-        let name = self.own.name(secret);
-        self.sdk.delete_secret(&name, None).await.expect("deleted");
-        assert!(is_gone(&self.sdk, &name).await, "{name} is not deleted");
+        self.0.delete_secret(secret, None).await.expect("deleted");
+        assert!(is_gone(&self.0, secret).await, "{secret} is not deleted");
+    }
+}
+
+#[async_trait]
+impl LiveConsole for LiveVault {
+    async fn clean_up(&self, secret: &str) -> bool {
+        let deleted = self.0.delete_secret(secret, None).await;
+        // A write that was refused has made nothing, and the suite deletes some itself.
+        deleted.is_ok() || self.0.get_secret(secret, None).await.is_err()
     }
 }
 
@@ -190,20 +74,6 @@ async fn is_gone(sdk: &SecretClient, name: &str) -> bool {
         }
     }
     false
-}
-
-/// Deletes everything that the run may have made; says what it could not.
-async fn clean_up(own: &Own, sdk: &SecretClient) -> Vec<String> {
-    let mut left = Vec::new();
-    let touched = std::mem::take(&mut *own.touched.lock().expect("nobody panics with it"));
-    for name in touched {
-        let deleted = sdk.delete_secret(&name, None).await;
-        // A write that was refused has made nothing, and the suite deletes some itself.
-        if deleted.is_err() && sdk.get_secret(&name, None).await.is_ok() {
-            left.push(name);
-        }
-    }
-    left
 }
 
 #[tokio::test]
@@ -221,12 +91,9 @@ async fn a_real_vault_keeps_the_contract() {
     };
     assert_eq!(settings.problems(), []);
     let clock = Arc::new(SystemClock);
-    let own = Arc::new(Own {
-        azure: Azure::new(&settings, Uid::random(), TIMEOUT, clock).expect("set up"),
-        prefix: format!("{PREFIX}{}-", Uid::random()),
-        touched: Mutex::default(),
-    });
-    println!("makes secrets named {}… in {url}", own.prefix);
+    let prefix = format!("{PREFIX}{}-", Uid::random());
+    println!("makes secrets named {prefix}… in {url}");
+    let backend = Azure::new(&settings, Uid::random(), TIMEOUT, clock).expect("set up");
     let options = SecretClientOptions {
         client_options: ClientOptions {
             transport: Some(Transport::new(Arc::new(reqwest::Client::new()))),
@@ -236,25 +103,13 @@ async fn a_real_vault_keeps_the_contract() {
     };
     let cli = AzureCliCredential::new(None).expect("set up");
     let sdk = SecretClient::new(&url, cli, Some(options)).expect("set up");
-    let sdk = Arc::new(sdk);
-
-    let console = Arc::new(OwnConsole {
-        own: Arc::clone(&own),
-        sdk: Arc::clone(&sdk),
-    });
-    // As a task, so that a failed check is cleaned up after too.
-    let mut suite = tokio::task::JoinSet::new();
-    suite.spawn(testkit::conformance(
-        Arc::clone(&own) as Arc<dyn Backend>,
-        Some(console),
-    ));
-    let outcome = suite.join_next().await.expect("one suite");
-    let left = clean_up(&own, &sdk).await;
-    for name in &left {
-        println!("not deleted, do it by hand: {name}");
-    }
-    outcome.expect("the suite is green");
-    assert_eq!(left, [""; 0], "not deleted");
+    let live = Live {
+        backend: Arc::new(backend),
+        console: Arc::new(LiveVault(sdk)),
+        prefix,
+        listing_lag: Duration::ZERO,
+    };
+    live.conformance().await;
 }
 
 /// Stands for the Azure CLI of somebody who is logged in: gives this token to whoever asks.
@@ -272,13 +127,8 @@ fn run_live(cloud: &Cloud, url: Option<&str>) -> (bool, String) {
     let directory = tempfile::tempdir().expect("a directory");
     write_cli(directory.path(), &cloud.fake.issue_token());
     let certificates = file(cloud.fake.ca_pem());
-    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    let mut command = ignored_test("live::a_real_vault_keeps_the_contract");
     command
-        .args([
-            "--ignored",
-            "--exact",
-            "live::a_real_vault_keeps_the_contract",
-        ])
         .env("PATH", directory.path())
         .env("HTTPS_PROXY", cloud.fake.proxy_url())
         .env("SSL_CERT_FILE", certificates.path())
@@ -309,10 +159,7 @@ async fn the_live_test_is_green_on_the_emulator_and_touches_only_what_it_made() 
     assert!(others.is_empty(), "{others:?}");
     // What is left is what was there before.
     let listed = cloud.azure("acme");
-    let cx = CallContext {
-        call_id: Uid::random(),
-    };
-    let listed = listed.list(&cx, &|_| true, None, 1_000).await;
+    let listed = listed.list(&cx(), &|_| true, None, 1_000).await;
     let names = listed.expect("listed").into_iter();
     assert!(names.map(|one| one.name).eq(["theirs".to_owned()]));
 }

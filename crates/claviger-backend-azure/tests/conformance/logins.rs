@@ -1,11 +1,12 @@
 //! Every way to log in that needs no environment of its own.
 
 use claviger_backend::Backend as _;
+use claviger_backend::testkit::cx;
 use claviger_backend_azure::Credential;
 use claviger_core::Reason;
 use claviger_keyvault_fake::Login;
 
-use crate::support::{Cloud, cx, file, with_credential};
+use crate::support::{Cloud, file, with_credential};
 
 #[tokio::test]
 async fn certificate_and_workload_identity_are_taken_by_entra() {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_backend::testkit::Console;
-use claviger_backend::{Address, Backend, CallContext, Write, Written};
 use claviger_backend_azure::{Azure, AzureSettings, Credential};
-use claviger_core::{Format, Id, Result, SecretBytes, SystemClock, Uid};
+use claviger_core::{SystemClock, Uid};
 use claviger_keyvault_fake::{Fake, VaultHandle};
 use tempfile::NamedTempFile;
 
@@ -63,40 +62,6 @@ impl Cloud {
         };
         with_credential(&self.fake, vault, credential)
     }
-}
-
-pub(crate) fn cx() -> CallContext {
-    CallContext {
-        call_id: Uid::random(),
-    }
-}
-
-pub(crate) fn address(secret: &str) -> Address {
-    Address {
-        owner: Uid::random(),
-        secret: secret.to_owned(),
-    }
-}
-
-pub(crate) async fn put(
-    azure: &Azure,
-    address: &Address,
-    text: &str,
-    adopt: bool,
-) -> Result<Written> {
-    let value = SecretBytes::new(text.into());
-    let write = Write {
-        write_id: Uid::random(),
-        value: &value,
-        format: Format::Text,
-        adopt,
-    };
-    azure.write(&cx(), address, &write).await
-}
-
-pub(crate) async fn read(azure: &Azure, address: &Address, version: Option<&Id>) -> Result<String> {
-    let reading = azure.read(&cx(), address, version.map(Id::as_str)).await?;
-    Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
 }
 
 /// Acts in Azure past Claviger.

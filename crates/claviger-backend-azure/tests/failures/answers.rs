@@ -101,12 +101,7 @@ async fn every_answer_has_its_reason_and_remedy() {
             format!("{error:?}").contains(&format!("HTTP {status}")),
             "{error:?}"
         );
-        let stub = Stub::new(vec![
-            (VERSIONS, vec![Reply::json(200, listed(&[]))]),
-            (GET, vec![Reply::absent()]),
-            (DELETED, vec![Reply::absent()]),
-            (PUT, vec![reply]),
-        ]);
+        let stub = absent_until_put(vec![], reply);
         let error = write_fails(&azure(&stub, LONG)).await;
         assert_eq!(error.reason(), write, "write: {case}");
         assert_eq!(stub.count(PUT), 1, "{case}: a write is sent once");
@@ -131,12 +126,7 @@ async fn who_is_not_azure_says_only_that_azure_was_not_heard() {
         let stub = Stub::new(vec![(GET, vec![reply.clone()])]);
         let error = read_fails(&azure(&stub, LONG), None).await;
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{status} {body}");
-        let stub = Stub::new(vec![
-            (VERSIONS, vec![Reply::json(200, listed(&[]))]),
-            (GET, vec![Reply::absent()]),
-            (DELETED, vec![Reply::absent()]),
-            (PUT, vec![reply]),
-        ]);
+        let stub = absent_until_put(vec![], reply);
         let error = write_fails(&azure(&stub, LONG)).await;
         assert_eq!(
             error.reason(),

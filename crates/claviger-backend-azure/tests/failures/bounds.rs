@@ -147,12 +147,7 @@ async fn answer_that_is_too_long_is_not_taken() {
             }
         }
     }
-    let stub = Stub::new(vec![
-        (VERSIONS, vec![Reply::json(200, listed(&[]))]),
-        (GET, vec![Reply::absent()]),
-        (DELETED, vec![Reply::absent()]),
-        (PUT, vec![padded(bundle(VERSION, ""), 1024 * 1024)]),
-    ]);
+    let stub = absent_until_put(vec![], padded(bundle(VERSION, ""), 1024 * 1024));
     let error = write_fails(&azure(&stub, LONG)).await;
     assert_eq!(error.reason(), Reason::WriteOutcomeUnknown);
 }

@@ -19,13 +19,13 @@ mod support {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use claviger_backend::{
-        Address, Allow, Backend, CallContext, Vault, VersionInfo, VersionState, Write, Written,
-    };
+    pub(crate) use claviger_backend::testkit::cx;
+    use claviger_backend::testkit::put_as;
+    use claviger_backend::{Address, Allow, Backend, Vault, VersionInfo, VersionState, Written};
     use claviger_backend_azure::{Azure, AzureSettings, Credential};
-    use claviger_core::{Error, Format, Id, ManualClock, Result, SecretBytes, Uid};
+    use claviger_core::{Error, Id, ManualClock, Result, Uid};
 
-    use crate::stub::Stub;
+    use crate::stub::{Reply, Stub};
 
     /// Stored and served by the stub; must be in no error.
     pub(crate) const VALUE: &str = "canary-value";
@@ -66,6 +66,18 @@ mod support {
         azure.expect("set up")
     }
 
+    /// A secret that is not there when a write looks for it, nor before `after` is listed.
+    pub(crate) fn absent_until_put(after: Vec<Reply>, put: Reply) -> Arc<Stub> {
+        let mut versions = vec![Reply::json(200, listed(&[]))];
+        versions.extend(after);
+        Stub::new(vec![
+            (VERSIONS, versions),
+            (GET, vec![Reply::absent()]),
+            (DELETED, vec![Reply::absent()]),
+            (PUT, vec![put]),
+        ])
+    }
+
     /// Within its deadline, as in the daemon.
     pub(crate) fn vault(azure: Azure, timeout: Duration) -> Vault {
         let id = Id::from_static("acme");
@@ -75,12 +87,6 @@ mod support {
             &claviger_backend::Limits::timeout(timeout),
             Allow::everything(),
         )
-    }
-
-    pub(crate) fn cx() -> CallContext {
-        CallContext {
-            call_id: Uid::random(),
-        }
     }
 
     pub(crate) fn address() -> Address {
@@ -100,14 +106,7 @@ mod support {
     }
 
     pub(crate) async fn write(azure: &Azure, write_id: Uid) -> Result<Written> {
-        let value = SecretBytes::new(VALUE.into());
-        let write = Write {
-            write_id,
-            value: &value,
-            format: Format::Text,
-            adopt: true,
-        };
-        azure.write(&cx(), &address(), &write).await
+        put_as(azure, &address(), VALUE, write_id, true).await
     }
 
     pub(crate) async fn switch(

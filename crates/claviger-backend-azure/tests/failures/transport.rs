@@ -11,17 +11,6 @@ use crate::support::*;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-fn absent_until_put(after: Vec<Reply>, put: Reply) -> std::sync::Arc<Stub> {
-    let mut versions = vec![Reply::json(200, listed(&[]))];
-    versions.extend(after);
-    Stub::new(vec![
-        (VERSIONS, versions),
-        (GET, vec![Reply::absent()]),
-        (DELETED, vec![Reply::absent()]),
-        (PUT, vec![put]),
-    ])
-}
-
 #[tokio::test(start_paused = true)]
 async fn retry_after_beyond_the_deadline_is_told_and_not_slept() {
     for status in [429, 503] {

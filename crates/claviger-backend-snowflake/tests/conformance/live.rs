@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_backend::Backend as _;
+use claviger_backend::testkit::cx;
 use claviger_backend::testkit::{self, Console};
 use claviger_backend_snowflake::{Reader, Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Id, SystemClock, Uid};
@@ -17,9 +18,8 @@ use snowflake_connector_rs::{
     AuthConfig, CellValue, Client, ClientConfig, DynamicRow, EndpointConfig, KeyPairConfig,
     Session, SessionConfig,
 };
-use tokio::task::JoinSet;
 
-use crate::support::{Account, TIMEOUT, cx, reader_name};
+use crate::support::{Account, TIMEOUT, reader_name};
 
 const ACCOUNT: &str = "CLAVIGER_LIVE_SNOWFLAKE_ACCOUNT";
 const KEY: &str = "CLAVIGER_LIVE_SNOWFLAKE_KEY";
@@ -183,9 +183,7 @@ async fn keeps_the_contract(settings: SnowflakeSettings) {
             Storage::SealedTable => None,
             Storage::SecretObjects => Some(Arc::clone(&live) as Arc<dyn Console>),
         };
-        let mut suite = JoinSet::new();
-        suite.spawn(testkit::conformance(vault, console));
-        let outcome = suite.join_next().await.expect("one suite");
+        let outcome = testkit::outcome(vault, console).await;
         live.clean().await;
         outcome.expect("the contract is kept");
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use claviger_backend::Backend as _;
 use claviger_backend::testkit::Console as _;
+use claviger_backend::testkit::{address, cx, put_as, read};
 use claviger_backend_snowflake::{Grantee, Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Detail, Format, Id, Reason, SecretBytes, SystemClock, Uid};
 use claviger_seal::{Keyring, RootKey};
 
 use crate::console::SnowflakeConsole;
-use crate::support::{Account, TIMEOUT, address, cx, put, put_as, read, reader_name};
+use crate::support::{Account, TIMEOUT, put, reader_name};
 
 /// A vault of another store, which knows other keys.
 fn stranger(settings: &SnowflakeSettings) -> Snowflake {

@@ -1,11 +1,12 @@
 //! One table: what goes wrong with which statement, and the reason it becomes.
 
+use claviger_backend::testkit::{address, cx, read};
 use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::{SnowflakeSettings, Storage};
 use claviger_core::{Detail, Error, Reason};
 use claviger_snowflake_fake::Fault;
 
-use crate::support::{Account, address, cx, put, read, reader_name};
+use crate::support::{Account, put, reader_name};
 
 /// Stored and bound; must be in no error.
 const VALUE: &str = "canary-value";

@@ -4,10 +4,11 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use claviger_backend::Backend as _;
+use claviger_backend::testkit::cx;
 use claviger_backend_snowflake::{SnowflakeSettings, Storage};
 use claviger_core::{Detail, Reason};
 
-use crate::support::{Account, cx};
+use crate::support::Account;
 
 const PASSWORD: &str = "canary-password";
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use claviger_backend::testkit::{address, cx, put_as, read};
 use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::Storage;
 use claviger_core::{Id, Reason, Uid};
 use claviger_snowflake_fake::Fault;
 
-use crate::support::{Account, address, cx, put, put_as, read};
+use crate::support::{Account, put};
 
 const TABLE: &str = "\"BROKER\".\"SECRETS\".\"CLAVIGER_SEALED\"";
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_backend::Backend as _;
+use claviger_backend::testkit::{address, cx, read};
 use claviger_backend_snowflake::{Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Detail, Id, ManualClock, Reason, Result};
 use claviger_seal::{Keyring, RootKey};
 use claviger_snowflake_fake::Fault;
 use tokio::task::JoinSet;
 
-use crate::support::{Account, TIMEOUT, address, cx, put, read};
+use crate::support::{Account, TIMEOUT, put};
 
 const READERS: usize = 50;
 
@@ -18,7 +19,7 @@ async fn fifty_reads(vault: &Arc<Snowflake>) -> Vec<Result<String>> {
     let mut readers = JoinSet::new();
     for _ in 0..READERS {
         let vault = Arc::clone(vault);
-        readers.spawn(async move { read(&vault, &address("acme"), None).await });
+        readers.spawn(async move { read(&*vault, &address("acme"), None).await });
     }
     readers.join_all().await
 }

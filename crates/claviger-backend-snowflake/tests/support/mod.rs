@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_backend::{Address, Backend as _, CallContext, Write, Written};
+use claviger_backend::{Address, Written, testkit};
 use claviger_backend_snowflake::{Grantee, Reader, Snowflake, SnowflakeSettings, Storage};
-use claviger_core::{Format, Id, Result, SecretBytes, SystemClock, Uid};
+use claviger_core::{Id, Result, SystemClock, Uid};
 use claviger_seal::{Keyring, RootKey};
 use tempfile::TempDir;
 
@@ -110,45 +110,6 @@ pub(crate) fn reader_name(store: Uid, database: &str, schema: &str, secret: &str
     format!("CLAVIGER_{}", hash.to_ascii_uppercase())
 }
 
-pub(crate) fn cx() -> CallContext {
-    CallContext {
-        call_id: Uid::random(),
-    }
-}
-
-pub(crate) fn address(secret: &str) -> Address {
-    Address {
-        owner: Uid::random(),
-        secret: secret.to_owned(),
-    }
-}
-
 pub(crate) async fn put(vault: &Snowflake, address: &Address, text: &str) -> Result<Written> {
-    put_as(vault, address, text, Uid::random(), false).await
-}
-
-pub(crate) async fn put_as(
-    vault: &Snowflake,
-    address: &Address,
-    text: &str,
-    write_id: Uid,
-    adopt: bool,
-) -> Result<Written> {
-    let value = SecretBytes::new(text.into());
-    let write = Write {
-        write_id,
-        value: &value,
-        format: Format::Text,
-        adopt,
-    };
-    vault.write(&cx(), address, &write).await
-}
-
-pub(crate) async fn read(
-    vault: &Snowflake,
-    address: &Address,
-    version: Option<&Id>,
-) -> Result<String> {
-    let reading = vault.read(&cx(), address, version.map(Id::as_str)).await?;
-    Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
+    testkit::put(vault, address, text, false).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use claviger_core::{Id, Result, Uid};
 
+use super::{Console, outcome};
 use crate::{
     Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
     Write, Written,
@@ -49,6 +50,21 @@ pub fn flips(able: Capabilities) -> Vec<(&'static str, Capabilities)> {
         ("value_bytes_max, more", resize(value_bytes_max + 1)),
         ("value_bytes_max, less", resize(value_bytes_max - 1)),
     ]
+}
+
+/// Runs the suite on a backend once for every false claim it could make; each has to fail.
+pub async fn every_false_claim_fails(backend: Arc<dyn Backend>, console: Option<Arc<dyn Console>>) {
+    for (name, claimed) in flips(backend.capabilities()) {
+        let flipped = Flipped {
+            backend: Arc::clone(&backend),
+            claimed,
+        };
+        let outcome = outcome(Arc::new(flipped), console.clone()).await;
+        assert!(
+            outcome.is_err_and(|error| error.is_panic()),
+            "the suite is green although `{name}` is a false claim"
+        );
+    }
 }
 
 /// A backend that claims other capabilities than it has.

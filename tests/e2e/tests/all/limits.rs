@@ -1,10 +1,6 @@
 //! The limits of one vault: who leaves gives back what was taken, and who is too many is told so.
 
-use std::fs;
-
 use claviger_e2e::{AwsReply, AwsStub, Client, Home, Moto, REGION, reason};
-use claviger_proto::v1;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -13,24 +9,6 @@ const PLACES: usize = 2;
 
 /// Calls that may wait for them.
 const WAITING: usize = 16 * PLACES;
-
-async fn register(client: &Client, id: &str) {
-    let request = v1::PutSecretDefinitionRequest {
-        definition: Some(v1::SecretDefinition {
-            name: format!("projects/dev/secrets/{id}"),
-            location: Some(v1::Location {
-                vault: "aws-eu".to_owned(),
-                secret: format!("acme/{id}"),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let mut service = SecretDefinitionServiceClient::new(client.channel());
-    let put = service.put_secret_definition(request).await;
-    put.expect("registered");
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_whose_callers_left_take_nobodys_place() {
@@ -53,17 +31,16 @@ async fn reads_whose_callers_left_take_nobodys_place() {
          settings = {{ region = \"{REGION}\", endpoint_url = \"{}\" }}\n",
         stub.url()
     );
-    let file = home.path().join("clavigerd.toml");
-    fs::write(&file, config).expect("a writable home");
-    let mut command = home.clavigerd(&["--dev", "--config"]);
+    let mut command = home.configured(&config);
     command
-        .arg(file)
         .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
         .env("AWS_SECRET_ACCESS_KEY", "secret");
     let daemon = home.start(&mut command);
     let client = Client::connect(&daemon.socket()).await;
-    register(&client, "slow").await;
-    register(&client, "quick").await;
+    for id in ["slow", "quick"] {
+        let put = client.register(id, "aws-eu", &format!("acme/{id}")).await;
+        put.expect("registered");
+    }
 
     let mut hanging = JoinSet::new();
     let full = loop {

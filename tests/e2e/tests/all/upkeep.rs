@@ -1,11 +1,8 @@
 //! What the daemon says on its own: the health of each vault, and definitions that lead nowhere.
 
-use std::fs;
 use std::net::SocketAddr;
 
 use claviger_e2e::{Client, Daemon, Home, Moto, REGION};
-use claviger_proto::v1;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -21,12 +18,9 @@ fn start(home: &Home, url: Option<&str>) -> Daemon {
              settings = {{ region = \"{REGION}\", endpoint_url = \"{url}\" }}\n"
         )
     });
-    let file = home.path().join("clavigerd.toml");
     let config = format!("listen.admin = \"127.0.0.1:0\"\n{vault}");
-    fs::write(&file, config).expect("a writable home");
-    let mut command = home.clavigerd(&["--dev", "--config"]);
+    let mut command = home.configured(&config);
     command
-        .arg(file)
         .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
         .env("AWS_SECRET_ACCESS_KEY", "secret");
     home.start(&mut command)
@@ -98,20 +92,7 @@ async fn definitions_without_their_vault_are_named_at_the_start() {
     let (home, moto) = (Home::new(), Moto::start());
     let daemon = start(&home, Some(&moto.url()));
     let client = Client::connect(&daemon.socket()).await;
-    let request = v1::PutSecretDefinitionRequest {
-        definition: Some(v1::SecretDefinition {
-            name: "projects/dev/secrets/orphan".to_owned(),
-            location: Some(v1::Location {
-                vault: "aws-eu".to_owned(),
-                secret: "acme/stripe".to_owned(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let mut service = SecretDefinitionServiceClient::new(client.channel());
-    let put = service.put_secret_definition(request).await;
+    let put = client.register("orphan", "aws-eu", "acme/stripe").await;
     put.expect("registered");
     daemon.stop();
     assert!(!home.log().contains("definitions lead there"));

@@ -17,7 +17,8 @@ use claviger_proto::v1::secret_definition::Kind;
 use tonic::{Code, Status};
 
 use crate::support::{
-    defining, fails, give, replacing, request_id, runner, secret, storing, take_back,
+    defining, delete, fails, give, replacing, request_id, runner, secret, storing, take_back,
+    undelete,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -44,25 +45,6 @@ fn in_faulty(secret: &str) -> v1::Location {
         secret: secret.to_owned(),
         ..Default::default()
     }
-}
-
-async fn delete(client: &Client, name: &str, purge: bool) -> Result<(), Status> {
-    let request = v1::DeleteSecretDefinitionRequest {
-        name: name.to_owned(),
-        purge,
-        ..Default::default()
-    };
-    let reply = client.definitions().delete_secret_definition(request).await;
-    reply.map(drop)
-}
-
-async fn undelete(client: &Client, name: &str) -> Result<(), Status> {
-    let request = v1::UndeleteSecretDefinitionRequest {
-        name: name.to_owned(),
-    };
-    let mut definitions = client.definitions();
-    let reply = definitions.undelete_secret_definition(request).await;
-    reply.map(drop)
 }
 
 /// A put of a project with this default vault and these environments.

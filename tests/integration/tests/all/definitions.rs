@@ -5,9 +5,9 @@ use std::time::Duration;
 use claviger_integration::{Client, Options, PROJECT, Server, text_payload};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::{Format, Kind};
-use tonic::{Code, Status};
+use tonic::Code;
 
-use crate::support::{defining, fails, replacing, secret, storing, versions};
+use crate::support::{defining, delete, fails, replacing, secret, storing, undelete, versions};
 
 #[tokio::test]
 async fn what_is_unset_is_echoed_as_what_it_means() {
@@ -62,22 +62,12 @@ async fn a_mask_changes_only_the_fields_it_names() {
     let name = secret("masked");
     let mut put = described(&name, "first");
     put.definition.as_mut().unwrap().kind = Kind::Password.into();
-    let before = client
-        .put_definition(put)
-        .await
-        .unwrap()
-        .definition
-        .unwrap();
+    let before = accepted(&client, put).await;
 
     let mut update = described(&name, "second");
     update.definition.as_mut().unwrap().format = Format::Binary.into();
     update.update_mask = mask("description");
-    let after = client
-        .put_definition(update)
-        .await
-        .unwrap()
-        .definition
-        .unwrap();
+    let after = accepted(&client, update).await;
     assert_eq!(after.description, "second");
     assert_eq!(
         (after.kind(), after.format()),
@@ -90,12 +80,7 @@ async fn a_mask_changes_only_the_fields_it_names() {
     let mut everything = described(&name, "third");
     everything.update_mask = mask("*");
     everything.definition.as_mut().unwrap().etag = after.etag;
-    let after = client
-        .put_definition(everything)
-        .await
-        .unwrap()
-        .definition
-        .unwrap();
+    let after = accepted(&client, everything).await;
     assert_eq!(
         (after.description.as_str(), after.kind()),
         ("third", Kind::Opaque)
@@ -108,21 +93,11 @@ async fn an_etag_replaces_everything_once() {
     let name = secret("replaced");
     let mut put = described(&name, "first");
     put.definition.as_mut().unwrap().kind = Kind::Password.into();
-    let before = client
-        .put_definition(put)
-        .await
-        .unwrap()
-        .definition
-        .unwrap();
+    let before = accepted(&client, put).await;
 
     let mut replacement = described(&name, "second");
     replacement.definition.as_mut().unwrap().etag = before.etag.clone();
-    let after = client
-        .put_definition(replacement)
-        .await
-        .unwrap()
-        .definition
-        .unwrap();
+    let after = accepted(&client, replacement).await;
     assert_eq!(
         (after.description.as_str(), after.kind()),
         ("second", Kind::Opaque)
@@ -491,25 +466,10 @@ fn mask(path: &str) -> Option<prost_types::FieldMask> {
     })
 }
 
-async fn delete(client: &Client, name: &str, purge: bool) -> Result<v1::SecretDefinition, Status> {
-    let request = v1::DeleteSecretDefinitionRequest {
-        name: name.to_owned(),
-        purge,
-        ..Default::default()
-    };
-    let reply = client.definitions().delete_secret_definition(request).await;
-    reply.map(tonic::Response::into_inner)
-}
-
-async fn undelete(client: &Client, name: &str) -> Result<v1::SecretDefinition, Status> {
-    let request = v1::UndeleteSecretDefinitionRequest {
-        name: name.to_owned(),
-    };
-    let reply = client
-        .definitions()
-        .undelete_secret_definition(request)
-        .await;
-    reply.map(tonic::Response::into_inner)
+/// Puts a definition and returns it.
+async fn accepted(client: &Client, put: v1::PutSecretDefinitionRequest) -> v1::SecretDefinition {
+    let put = client.put_definition(put).await;
+    put.unwrap().definition.unwrap()
 }
 
 /// The names on all pages.

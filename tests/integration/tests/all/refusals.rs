@@ -7,7 +7,7 @@ use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::{Format, Kind};
 use tonic::{Code, Status};
 
-use crate::support::{defining, secret, storing, versions};
+use crate::support::{defining, delete, secret, storing, versions};
 
 /// A project with the environments `dev` and `prod`.
 pub(crate) const WITH_ENVIRONMENTS: &str = "projects/staged";
@@ -174,12 +174,7 @@ pub(crate) async fn world() -> (Server, Client) {
     let kept = defining(&format!("{WITH_ENVIRONMENTS}/secrets/kept"));
     client.put_definition(kept).await.unwrap();
     client.put(&secret("gone"), "value").await.unwrap();
-    let gone = v1::DeleteSecretDefinitionRequest {
-        name: secret("gone"),
-        ..Default::default()
-    };
-    let deleted = client.definitions().delete_secret_definition(gone).await;
-    deleted.unwrap();
+    delete(&client, &secret("gone"), false).await.unwrap();
     (server, client)
 }
 

@@ -89,6 +89,33 @@ pub(crate) fn denied<T: Debug>(result: Result<T, Status>) -> Status {
     fails(result, Code::PermissionDenied, "ACCESS_DENIED")
 }
 
+/// `DeleteSecretDefinition`.
+pub(crate) async fn delete(
+    client: &Client,
+    name: &str,
+    purge: bool,
+) -> Result<v1::SecretDefinition, Status> {
+    let request = v1::DeleteSecretDefinitionRequest {
+        name: name.to_owned(),
+        purge,
+        ..Default::default()
+    };
+    let reply = client.definitions().delete_secret_definition(request).await;
+    reply.map(tonic::Response::into_inner)
+}
+
+/// `UndeleteSecretDefinition`.
+pub(crate) async fn undelete(client: &Client, name: &str) -> Result<v1::SecretDefinition, Status> {
+    let request = v1::UndeleteSecretDefinitionRequest {
+        name: name.to_owned(),
+    };
+    let reply = client
+        .definitions()
+        .undelete_secret_definition(request)
+        .await;
+    reply.map(tonic::Response::into_inner)
+}
+
 /// All grants of a principal.
 pub(crate) async fn grants_of(client: &Client, principal: &str) -> Vec<v1::Grant> {
     let request = v1::ListGrantsRequest {

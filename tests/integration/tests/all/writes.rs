@@ -12,7 +12,9 @@ use claviger_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{defining, fails, request_id, secret, storing, versions};
+use crate::support::{
+    defining, delete, fails, grants_of, request_id, secret, storing, take_back, versions,
+};
 
 /// Older than this, a pending write is settled.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +39,14 @@ fn registering(name: &str, text: &str) -> v1::PutSecretDefinitionRequest {
     put.payload = Some(text_payload(text));
     put.request_id = request_id();
     put
+}
+
+/// The name of a definition in the vault `faulty` whose value is `old`.
+async fn registered(client: &Client, id: &str) -> String {
+    let name = secret(id);
+    let put = client.put_definition(registering(&name, "old")).await;
+    put.unwrap();
+    name
 }
 
 fn rotating(name: &str, text: &str) -> v1::PutSecretValueRequest {
@@ -66,11 +76,7 @@ async fn the_faulty_vault_keeps_the_contract_that_every_vault_keeps() {
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_is_done_once_when_it_is_repeated() {
     let (server, client, vault) = faulty().await;
-    let name = secret("lost");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "lost").await;
     let put = rotating(&name, "new");
 
     vault.set(Verb::Write, Fault::LoseAnswer);
@@ -126,11 +132,7 @@ async fn the_next_writer_settles_a_lost_write_before_its_own() {
 #[tokio::test]
 async fn a_write_that_never_reached_the_vault_is_cleared_and_can_be_repeated() {
     let (server, client, vault) = faulty().await;
-    let name = secret("absent");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "absent").await;
     let put = rotating(&name, "new");
     vault.set(Verb::Write, LOST_BEFORE);
     unknown(client.put_value(put.clone()).await);
@@ -148,11 +150,7 @@ async fn a_write_that_never_reached_the_vault_is_cleared_and_can_be_repeated() {
 #[tokio::test]
 async fn a_write_that_failed_before_storing_is_out_of_the_way_at_once() {
     let (_server, client, vault) = faulty().await;
-    let name = secret("failed");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "failed").await;
     let put = rotating(&name, "new");
     vault.set(Verb::Write, Fault::Fail(Reason::VaultUnreachable));
     for _ in 0..2 {
@@ -192,11 +190,7 @@ async fn a_registration_that_failed_leaves_no_definition() {
 #[tokio::test]
 async fn a_second_writer_is_told_while_a_write_is_under_way() {
     let (_server, client, vault) = faulty().await;
-    let name = secret("busy");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "busy").await;
     vault.set(Verb::Write, Fault::Hang);
     let put = rotating(&name, "new");
     let first = async { client.put_value(put.clone()).await };
@@ -204,12 +198,7 @@ async fn a_second_writer_is_told_while_a_write_is_under_way() {
         vault.entered(Verb::Write, 2).await;
         in_progress(client.rotate(&name, "other").await);
         in_progress(client.put_value(put.clone()).await);
-        let purge = v1::DeleteSecretDefinitionRequest {
-            name: name.clone(),
-            purge: true,
-            ..Default::default()
-        };
-        in_progress(client.definitions().delete_secret_definition(purge).await);
+        in_progress(delete(&client, &name, true).await);
         assert_eq!(client.text(&name).await, "old");
         vault.heal();
     };
@@ -226,11 +215,7 @@ async fn a_vault_that_hangs_is_left_with_an_unknown_outcome() {
     let mut options = Options::with_faulty(&vault);
     options.vaults[0].limits.timeout = Duration::from_millis(20);
     let (server, client) = Server::prepared(options).await;
-    let name = secret("hanging");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "hanging").await;
 
     vault.set(Verb::Write, Fault::Hang);
     unknown(client.rotate(&name, "new").await);
@@ -250,11 +235,7 @@ async fn a_vault_that_hangs_is_left_with_an_unknown_outcome() {
 #[tokio::test]
 async fn a_pending_write_waits_until_its_vault_can_be_asked() {
     let (mut server, client, vault) = faulty().await;
-    let name = secret("unasked");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "unasked").await;
     vault.set(Verb::Write, Fault::LoseAnswer);
     vault.set(Verb::FindWrite, Fault::Fail(Reason::VaultUnreachable));
     let put = rotating(&name, "new");
@@ -312,16 +293,7 @@ async fn a_restart_removes_a_registration_that_never_reached_the_vault() {
     other.payload = Some(text_payload("other"));
     client.put_definition(other).await.expect("free");
     assert_eq!(client.text(&name).await, "other");
-    let purge = v1::DeleteSecretDefinitionRequest {
-        name: name.clone(),
-        purge: true,
-        ..Default::default()
-    };
-    client
-        .definitions()
-        .delete_secret_definition(purge)
-        .await
-        .unwrap();
+    delete(&client, &name, true).await.unwrap();
     client.put_definition(put).await.expect("not answered yet");
     assert_eq!(client.text(&name).await, "value");
 }
@@ -330,11 +302,7 @@ async fn a_restart_removes_a_registration_that_never_reached_the_vault() {
 async fn a_restart_settles_a_rotation() {
     for (fault, wanted) in [(Fault::LoseAnswer, "new"), (LOST_BEFORE, "old")] {
         let (mut server, client, vault) = faulty().await;
-        let name = secret("rotated");
-        client
-            .put_definition(registering(&name, "old"))
-            .await
-            .unwrap();
+        let name = registered(&client, "rotated").await;
         let put = rotating(&name, "new");
         vault.set(Verb::Write, fault);
         unknown(client.put_value(put.clone()).await);
@@ -351,11 +319,7 @@ async fn a_restart_settles_a_rotation() {
 #[tokio::test]
 async fn a_client_that_leaves_in_the_middle_leaves_a_finished_write() {
     let (server, client, vault) = faulty().await;
-    let name = secret("left");
-    client
-        .put_definition(registering(&name, "old"))
-        .await
-        .unwrap();
+    let name = registered(&client, "left").await;
     vault.set(Verb::Write, Fault::Hang);
     let put = rotating(&name, "new");
     {
@@ -461,14 +425,8 @@ async fn a_repeat_is_authorised_before_it_is_answered() {
     let put = rotating(&name, "one");
     operator.put_value(put.clone()).await.unwrap();
     let principal = token.info.unwrap().principal;
-    let request = v1::ListGrantsRequest {
-        principal,
-        ..Default::default()
-    };
-    let grants = client.access().list_grants(request).await;
-    for grant in grants.unwrap().into_inner().grants {
-        let request = v1::DeleteGrantRequest { name: grant.name };
-        client.access().delete_grant(request).await.unwrap();
+    for grant in grants_of(&client, &principal).await {
+        take_back(&client, &grant).await.unwrap();
     }
     let repeat = operator.put_value(put).await;
     fails(repeat, Code::PermissionDenied, "ACCESS_DENIED");

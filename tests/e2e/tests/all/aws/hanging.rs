@@ -4,13 +4,12 @@ use std::fs;
 use std::sync::Arc;
 
 use claviger_e2e::{AwsReply, AwsStub, Client, Daemon, Gate, Home};
-use claviger_proto::v1;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::support::{Caller, VAULT, put, start_with, vault};
+use super::support::{Caller, VAULT, start_with, vault};
 
 const CONNECTIONS: usize = 8;
 
@@ -38,6 +37,50 @@ fn descriptors(pid: i32) -> Vec<String> {
     links
 }
 
+/// A daemon with a secret `here` and one in the vault, and what it held open with them.
+struct Watched {
+    control: Client,
+    /// Of a runner.
+    token: String,
+    pid: i32,
+    before: Vec<String>,
+}
+
+impl Watched {
+    async fn new(daemon: &Daemon) -> Self {
+        let control = Client::connect(&daemon.socket()).await;
+        let created = control.create("here", "own", Uuid::new_v4()).await;
+        created.expect("created");
+        let put = control.register("hanging", VAULT, "acme/stripe").await;
+        put.expect("registered");
+        let token = control.runner_token().await.expect("made");
+        let pid = pid(daemon).await;
+        Self {
+            control,
+            token,
+            pid,
+            before: descriptors(pid),
+        }
+    }
+
+    /// Calls pass the time until the daemon holds no more than it did.
+    async fn assert_nothing_stays_open(&self) {
+        let mut now = descriptors(self.pid);
+        for _ in 0..CALLS_MAX {
+            if now.len() <= self.before.len() {
+                break;
+            }
+            self.control.read("here", "").await.expect("managed");
+            now = descriptors(self.pid);
+        }
+        assert!(
+            now.len() <= self.before.len(),
+            "left open: {now:?}, before: {:?}",
+            self.before
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vault_that_hangs_slows_no_other_and_leaves_nothing_open() {
     let (home, gate) = (Home::new(), Arc::new(Gate::for_arrivals(usize::MAX)));
@@ -60,20 +103,12 @@ async fn vault_that_hangs_slows_no_other_and_leaves_nothing_open() {
         "timeout = \"25s\"",
     );
     let daemon = start_with(&home, &config);
-    let control = Client::connect(&daemon.socket()).await;
-    let created = control.create("here", "own", Uuid::new_v4()).await;
-    created.expect("created");
-    let put = put(&control, "hanging", ("acme/stripe", ""), None).await;
-    put.expect("registered");
-    let admin = Caller::of(&daemon).await;
-    let token = admin.token("projects/dev", &[v1::Role::Runner]).await;
-    let pid = pid(&daemon).await;
-    let before = descriptors(pid);
+    let watched = Watched::new(&daemon).await;
 
     let mut hanging = JoinSet::new();
     let mut served = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let runner = Caller::with_token(&daemon, &token).await;
+        let runner = Caller::with_token(&daemon, &watched.token).await;
         for _ in 0..HANGING {
             let runner = runner.clone();
             hanging.spawn(async move { runner.text("projects/dev/secrets/hanging").await });
@@ -99,22 +134,11 @@ async fn vault_that_hangs_slows_no_other_and_leaves_nothing_open() {
         let read = done.expect("no panic").expect("answered at last");
         assert_eq!(read, "late");
     }
-    let waiting = descriptors(pid).len();
-    assert!(waiting > before.len(), "its connections were seen");
+    let waiting = descriptors(watched.pid).len();
+    assert!(waiting > watched.before.len(), "its connections were seen");
 
     drop(stub);
-    let mut now = descriptors(pid);
-    for _ in 0..CALLS_MAX {
-        if now.len() <= before.len() {
-            break;
-        }
-        control.read("here", "").await.expect("managed");
-        now = descriptors(pid);
-    }
-    assert!(
-        now.len() <= before.len(),
-        "left open: {now:?}, before: {before:?}"
-    );
+    watched.assert_nothing_stays_open().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,19 +153,11 @@ async fn readers_that_leave_a_hanging_vault_leave_nothing_open() {
     });
     let config = vault(VAULT, &stub.url(), ("dev", &["acme/*"]), "timeout = \"2s\"");
     let daemon = start_with(&home, &config);
-    let control = Client::connect(&daemon.socket()).await;
-    let created = control.create("here", "own", Uuid::new_v4()).await;
-    created.expect("created");
-    let put = put(&control, "hanging", ("acme/stripe", ""), None).await;
-    put.expect("registered");
-    let admin = Caller::of(&daemon).await;
-    let token = admin.token("projects/dev", &[v1::Role::Runner]).await;
-    let pid = pid(&daemon).await;
-    let before = descriptors(pid);
+    let watched = Watched::new(&daemon).await;
 
     let mut leaving = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let runner = Caller::with_token(&daemon, &token).await;
+        let runner = Caller::with_token(&daemon, &watched.token).await;
         for _ in 0..HANGING {
             let runner = runner.clone();
             leaving.spawn(async move { runner.text("projects/dev/secrets/hanging").await });
@@ -152,18 +168,7 @@ async fn readers_that_leave_a_hanging_vault_leave_nothing_open() {
     waiting.await.expect("the vault is asked");
     leaving.shutdown().await;
 
-    // The vault's own timeout ends what nobody waits for; calls pass the time.
-    let mut now = descriptors(pid);
-    for _ in 0..CALLS_MAX {
-        if now.len() <= before.len() {
-            break;
-        }
-        control.read("here", "").await.expect("managed");
-        now = descriptors(pid);
-    }
-    assert!(
-        now.len() <= before.len(),
-        "left open: {now:?}, before: {before:?}"
-    );
+    // The vault's own timeout ends what nobody waits for.
+    watched.assert_nothing_stays_open().await;
     gate.open();
 }

@@ -1,8 +1,7 @@
 //! What the tests of this folder share: daemons with a vault, and callers of any project.
 
-use std::fs;
-
-use claviger_e2e::{AwsRequest, AwsStub, Client, Daemon, Home, REGION, reason};
+use claviger_e2e::{AwsRequest, AwsStub, Client, Daemon, Home, REGION, payload};
+pub(super) use claviger_e2e::{assert_refused, seen, text_of};
 use claviger_proto::v1;
 use claviger_proto::v1::access_service_client::AccessServiceClient;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
@@ -44,11 +43,8 @@ pub(super) fn start(home: &Home, url: &str, names: &[&str]) -> Daemon {
 
 /// Starts a daemon with this configuration; it logs everything it can.
 pub(super) fn start_with(home: &Home, config: &str) -> Daemon {
-    let file = home.path().join("clavigerd.toml");
-    fs::write(&file, config).expect("a writable home");
-    let mut command = home.clavigerd(&["--dev", "--config"]);
+    let mut command = home.configured(config);
     command
-        .arg(file)
         .env("CLAVIGER_LOG", "debug")
         .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
         .env("AWS_SECRET_ACCESS_KEY", "secret");
@@ -75,10 +71,7 @@ pub(super) fn definition(name: &str, location: v1::Location) -> v1::SecretDefini
 }
 
 pub(super) fn text(text: &str) -> Option<v1::Payload> {
-    Some(v1::Payload {
-        value: Some(v1::payload::Value::Text(text.to_owned())),
-        crc32c: None,
-    })
+    Some(payload(text))
 }
 
 /// A new value for a definition.
@@ -126,22 +119,6 @@ pub(super) fn asked(stub: &AwsStub) -> Vec<AwsRequest> {
     asked
         .filter(|request| request.secret() != "claviger/check")
         .collect()
-}
-
-#[track_caller]
-pub(super) fn assert_refused<T: std::fmt::Debug>(
-    result: Result<T, Status>,
-    expected: &str,
-) -> Status {
-    let status = result.expect_err(expected);
-    assert_eq!(reason(&status).as_deref(), Some(expected), "{status:?}");
-    status
-}
-
-/// Everything a client gets to see of an error.
-pub(super) fn seen(status: &Status) -> String {
-    let details = String::from_utf8_lossy(status.details());
-    format!("{} {details} {:?}", status.message(), status.metadata())
 }
 
 /// Someone who calls the daemon.
@@ -308,17 +285,5 @@ impl Caller {
             .put_secret_value(self.request(request))
             .await?
             .into_inner())
-    }
-}
-
-/// The text that was read.
-#[track_caller]
-pub(super) fn text_of(read: v1::GetSecretResponse) -> String {
-    let value = read.value.expect("a value");
-    let is_text = matches!(value, v1::get_secret_response::Value::Text(_));
-    assert!(is_text, "not a text: {value:?}");
-    match value {
-        v1::get_secret_response::Value::Text(text) => text,
-        v1::get_secret_response::Value::Data(_) => String::new(),
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
-use claviger_e2e::{Client, Daemon, Home, reason};
+use claviger_e2e::{Client, Daemon, Home, payload, text_of};
+pub(super) use claviger_e2e::{assert_refused, seen};
 use claviger_keyvault_fake::{Fake, Filter, Seen, VaultHandle};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
@@ -149,11 +150,8 @@ impl Cloud {
 }
 
 fn command(home: &Home, config: &str) -> Command {
-    let file = home.path().join("clavigerd.toml");
-    fs::write(&file, config).expect("a writable home");
-    let mut command = home.clavigerd(&["--dev", "--config"]);
+    let mut command = home.configured(config);
     command
-        .arg(file)
         .env("CLAVIGER_LOG", "debug")
         .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
         .env("AWS_SECRET_ACCESS_KEY", "secret");
@@ -173,29 +171,6 @@ pub(super) fn location(secret: &str, property: &str) -> v1::Location {
         property: property.to_owned(),
         version: String::new(),
     }
-}
-
-fn payload(text: &str) -> v1::Payload {
-    v1::Payload {
-        value: Some(v1::payload::Value::Text(text.to_owned())),
-        crc32c: None,
-    }
-}
-
-#[track_caller]
-pub(super) fn assert_refused<T: std::fmt::Debug>(
-    result: Result<T, Status>,
-    expected: &str,
-) -> Status {
-    let status = result.expect_err(expected);
-    assert_eq!(reason(&status).as_deref(), Some(expected), "{status:?}");
-    status
-}
-
-/// Everything a client gets to see of an error.
-pub(super) fn seen(status: &Status) -> String {
-    let details = String::from_utf8_lossy(status.details());
-    format!("{} {details} {:?}", status.message(), status.metadata())
 }
 
 /// Puts a token into each call.
@@ -312,14 +287,7 @@ impl Caller {
 
     /// The text of an unpinned read.
     pub(super) async fn text(&self, id: &str) -> Result<String, Status> {
-        let got = self.get(id, "").await?;
-        let value = got.value.expect("a value");
-        let is_text = matches!(value, v1::get_secret_response::Value::Text(_));
-        assert!(is_text, "not a text: {value:?}");
-        Ok(match value {
-            v1::get_secret_response::Value::Text(text) => text,
-            v1::get_secret_response::Value::Data(_) => String::new(),
-        })
+        self.get(id, "").await.map(text_of)
     }
 
     pub(super) async fn check(&self, vault: &str) -> v1::CheckVaultResponse {

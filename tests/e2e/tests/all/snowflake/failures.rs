@@ -1,7 +1,7 @@
 //! What a caller gets to know when Snowflake refuses or does not answer: the reason and the remedy,
 //! and neither SQL nor a word of Snowflake's.
 
-use claviger_e2e::{Client, Home};
+use claviger_e2e::{Client, Daemon, Home};
 use claviger_snowflake_fake::Fault;
 
 use super::support::{
@@ -40,14 +40,19 @@ fn assert_silent(text: &str) {
     }
 }
 
+/// The operator, with a secret `s` in the vault.
+async fn with_secret(daemon: &Daemon) -> Client {
+    let client = operator(daemon).await;
+    let put = put(&client, "s", location("s"), Some(CANARY)).await;
+    put.expect("created");
+    client
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_failure_has_its_reason_and_remedy_and_no_word_of_snowflake() {
     let (home, account) = (Home::new(), Account::start());
     let daemon = account.daemon(&home, SEALED);
-    let client = operator(&daemon).await;
-    put(&client, "s", location("s"), Some(CANARY))
-        .await
-        .expect("created");
+    let client = with_secret(&daemon).await;
     let marked = |code| Fault::error(code, "42501", &format!("SQL compilation: {MARKER}\r\n'x'"));
     let on_table = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE";
     let cases = [
@@ -92,10 +97,7 @@ async fn every_failure_has_its_reason_and_remedy_and_no_word_of_snowflake() {
 async fn missing_privilege_on_a_secret_is_named_with_its_grant() {
     let (home, account) = (Home::new(), Account::start());
     let daemon = account.daemon(&home, READABLE);
-    let client = operator(&daemon).await;
-    put(&client, "s", location("s"), Some(CANARY))
-        .await
-        .expect("created");
+    let client = with_secret(&daemon).await;
     let denied = || Fault::insufficient_privileges("secret", MARKER);
     let on_secret = "ON SECRET \"BROKER\".\"SECRETS\".\"s\" TO ROLE \"CLAVIGER\"";
     for (statement, grant) in [
@@ -127,10 +129,7 @@ async fn missing_privilege_on_a_secret_is_named_with_its_grant() {
 async fn session_that_ended_is_made_again_without_anybody_noticing() {
     let (home, account) = (Home::new(), Account::start());
     let daemon = account.daemon(&home, SEALED);
-    let client = operator(&daemon).await;
-    put(&client, "s", location("s"), Some(CANARY))
-        .await
-        .expect("created");
+    let client = with_secret(&daemon).await;
     for code in ["390104", "390111", "390112", "390114", "401"] {
         let logins = account.fake.logins();
         account.fake.expire_sessions(code);
@@ -189,10 +188,7 @@ async fn wrong_key_user_role_or_schema_is_named_and_the_rest_goes_on() {
 async fn hanging_login_statement_or_warehouse_ends_at_the_vault_s_timeout() {
     let (home, account) = (Home::new(), Account::start());
     let daemon = start(&home, &account.vault(VAULT, "timeout = \"2s\"", SEALED));
-    let client: Client = operator(&daemon).await;
-    put(&client, "s", location("s"), Some(CANARY))
-        .await
-        .expect("created");
+    let client = with_secret(&daemon).await;
     account.fake.fault("SELECT", usize::MAX, Fault::Hang);
     assert_refused(text(&client, "s").await, UNREACHABLE);
     account.fake.release();

@@ -4,7 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use claviger_e2e::{Client, Daemon, Home, reason, tools};
+use claviger_e2e::{Client, Daemon, Home, payload, tools};
+pub(super) use claviger_e2e::{assert_refused, seen};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_proto::v1::secret_service_client::SecretServiceClient;
@@ -110,10 +111,7 @@ impl Account {
 
 /// A daemon with this configuration; it logs everything it can.
 pub(super) fn start(home: &Home, config: &str) -> Daemon {
-    let file = home.path().join("clavigerd.toml");
-    fs::write(&file, config).expect("a writable home");
-    let mut command = home.clavigerd(&["--dev", "--config"]);
-    home.start(command.arg(file).env("CLAVIGER_LOG", "debug"))
+    home.start(home.configured(config).env("CLAVIGER_LOG", "debug"))
 }
 
 /// What `clavigerd status` counts for a vault: values by key.
@@ -144,22 +142,6 @@ pub(super) fn location_in(vault: &str, secret: &str) -> v1::Location {
     }
 }
 
-#[track_caller]
-pub(super) fn assert_refused<T: std::fmt::Debug>(
-    result: Result<T, Status>,
-    expected: &str,
-) -> Status {
-    let status = result.expect_err(expected);
-    assert_eq!(reason(&status).as_deref(), Some(expected), "{status:?}");
-    status
-}
-
-/// Everything a client gets to see of an error.
-pub(super) fn seen(status: &Status) -> String {
-    let details = String::from_utf8_lossy(status.details());
-    format!("{} {details} {:?}", status.message(), status.metadata())
-}
-
 /// The operator, over the Unix socket.
 pub(super) async fn operator(daemon: &Daemon) -> Client {
     Client::connect(&daemon.socket()).await
@@ -178,10 +160,7 @@ pub(super) async fn put(
             location: Some(location),
             ..Default::default()
         }),
-        payload: text.map(|text| v1::Payload {
-            value: Some(v1::payload::Value::Text(text.to_owned())),
-            crc32c: None,
-        }),
+        payload: text.map(payload),
         request_id: Uuid::new_v4().to_string(),
         ..Default::default()
     };
@@ -199,10 +178,7 @@ pub(super) async fn store(
 ) -> Result<v1::PutSecretValueResponse, Status> {
     let request = v1::PutSecretValueRequest {
         name: format!("projects/dev/secrets/{id}"),
-        payload: Some(v1::Payload {
-            value: Some(v1::payload::Value::Text(text.to_owned())),
-            crc32c: None,
-        }),
+        payload: Some(payload(text)),
         adopt,
         ..Default::default()
     };

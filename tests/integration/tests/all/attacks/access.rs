@@ -8,8 +8,8 @@ use claviger_proto::v1;
 use claviger_proto::v1::Role;
 use tonic::Code;
 
-use super::{HOUR, delete, holder, in_faulty, located, patient, revoke};
-use crate::support::{defining, denied, fails, give, grants_of, runner, secret, take_back};
+use super::{HOUR, holder, in_faulty, located, patient, revoke};
+use crate::support::{defining, delete, denied, fails, give, grants_of, runner, secret, take_back};
 
 #[tokio::test]
 async fn a_grant_on_an_expired_definition_makes_its_name_not_anew() {

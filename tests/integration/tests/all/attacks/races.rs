@@ -7,8 +7,10 @@ use claviger_proto::v1;
 use claviger_proto::v1::Role;
 use tonic::{Code, Status};
 
-use super::{delete, holder, undelete};
-use crate::support::{defining, fails, replacing, request_id, secret, storing, versions};
+use super::holder;
+use crate::support::{
+    defining, delete, fails, replacing, request_id, secret, storing, undelete, versions,
+};
 
 /// How often each pair of calls meets.
 #[expect(
@@ -97,7 +99,7 @@ async fn a_purge_takes_no_acknowledged_value_and_leaves_its_definition() {
         tally.count(&put, &purged);
         match (put, purged) {
             // The put came first, as far as anyone can tell.
-            (_, Ok(())) => absent(client.get(&name).await),
+            (_, Ok(_)) => absent(client.get(&name).await),
             (Ok(_), Err(_)) => assert_eq!(client.text(&name).await, "new", "round {round}"),
             (Err(put), Err(purged)) => panic!("round {round}: {put:?}, {purged:?}"),
         }
@@ -182,11 +184,11 @@ async fn of_an_undelete_and_a_purge_no_definition_is_left_without_its_value() {
         .await;
         tally.count(&undeleted, &purged);
         match (undeleted, purged) {
-            (_, Ok(())) => {
+            (_, Ok(_)) => {
                 absent(client.definition(&name).await);
                 absent(client.get(&name).await);
             }
-            (Ok(()), Err(_)) => assert_eq!(client.text(&name).await, "kept", "round {round}"),
+            (Ok(_), Err(_)) => assert_eq!(client.text(&name).await, "kept", "round {round}"),
             (Err(undeleted), Err(purged)) => panic!("round {round}: {undeleted:?}, {purged:?}"),
         }
     }

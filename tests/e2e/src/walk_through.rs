@@ -1,0 +1,78 @@
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::{Daemon, Home, tools};
+
+/// A section of the README that has an operator write a configuration and type commands.
+#[derive(Debug)]
+pub struct WalkThrough(String);
+
+impl WalkThrough {
+    /// The section of this title.
+    pub fn of(title: &str) -> Self {
+        let readme = fs::read_to_string(tools::repository().join("README.md")).expect("a README");
+        let mut sections = readme.split("\n## ");
+        let section = sections.find(|section| section.starts_with(&format!("{title}\n")));
+        Self(section.expect("the section").to_owned())
+    }
+
+    /// The configuration that is shown.
+    pub fn config(&self) -> String {
+        self.blocks("toml").into_iter().next().expect("a vault")
+    }
+
+    /// Types the commands, and these keys where they ask; returns what they print.
+    pub fn run(&self, home: &Home, daemon: &Daemon, keys: &str) -> String {
+        let mut script = format!(
+            "set -e -o pipefail; exec 2>&1\nSOCKET={}\n\
+             call() {{ grpcurl -plaintext -unix -d @ \"$SOCKET\" \"claviger.v1.$1\"; }}\n",
+            daemon.socket().display()
+        );
+        for block in self.blocks("console") {
+            for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+                script += command;
+                script += "\n";
+            }
+        }
+        let path = home.path().join("walk.sh");
+        fs::write(&path, &script).expect("a writable home");
+        let mut child = Command::new("bash")
+            .arg(path)
+            .env_clear()
+            .env("PATH", tools::path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash starts");
+        let mut stdin = child.stdin.take().expect("a pipe was asked for");
+        stdin.write_all(keys.as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{script}\n{printed}");
+        printed
+    }
+
+    /// The blocks in this language.
+    fn blocks(&self, language: &str) -> Vec<String> {
+        let opening = format!("\n```{language}\n");
+        let parts = self.0.split(&opening).skip(1);
+        let blocks = parts.map(|part| part.split("\n```").next().unwrap_or_default());
+        blocks.map(str::to_owned).collect()
+    }
+}
+
+/// All of them stand in what was printed, in this order.
+#[track_caller]
+pub fn assert_in_order(printed: &str, all: &[&str]) {
+    let mut rest = printed;
+    for wanted in all {
+        let found = rest.split_once(wanted);
+        assert!(
+            found.is_some(),
+            "{wanted} is not in the rest of:\n{printed}"
+        );
+        rest = found.map_or("", |(_, after)| after);
+    }
+}
