@@ -25,7 +25,7 @@ mod live;
 mod shared;
 
 pub use calls::{address, cx, put, put_as, read};
-pub use flipped::{Flipped, every_false_claim_fails, flips};
+pub use flipped::every_false_claim_fails;
 pub use live::{Live, LiveConsole, ignored_test};
 
 /// Appears in every value the suite stores, and must appear in no `Debug` and no error.

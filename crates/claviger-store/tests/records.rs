@@ -328,7 +328,7 @@ async fn readers_never_see_less_than_the_last_commit_that_returned() {
 #[tokio::test]
 async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
     let (directory, store, records) = fixture().await;
-    let canary = b"canary-rk_live_51H8Zx";
+    let canary = b"canary-of-the-record-51H8Zx";
     let secret = SecretBytes::new(canary.to_vec());
     let batch = Batch::new()
         .put_secret("values/a/1", &secret, Expect::Absent)

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Every way of getting one capability wrong.
-pub fn flips(able: Capabilities) -> Vec<(&'static str, Capabilities)> {
+fn flips(able: Capabilities) -> Vec<(&'static str, Capabilities)> {
     // Taken apart, so that a new capability cannot be forgotten here.
     let Capabilities {
         secret,
@@ -69,11 +69,11 @@ pub async fn every_false_claim_fails(backend: Arc<dyn Backend>, console: Option<
 
 /// A backend that claims other capabilities than it has.
 #[derive(Debug)]
-pub struct Flipped {
+struct Flipped {
     /// The honest one.
-    pub backend: Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
     /// What it claims.
-    pub claimed: Capabilities,
+    claimed: Capabilities,
 }
 
 #[async_trait]

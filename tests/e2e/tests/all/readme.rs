@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use claviger_e2e::{Daemon, Home, Moto, StripeMock, tools};
+use claviger_e2e::{Daemon, Home, Moto, StripeMock, assert_in_order, tools};
 
 const START: &str = "cargo run --release -p clavigerd -- ";
 const ALL_TESTS: &str = "cargo xtask ci\n";
@@ -166,18 +166,6 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}\n{printed}", output.status);
     printed
-}
-
-fn assert_in_order(printed: &str, all: &[&str]) {
-    let mut rest = printed;
-    for wanted in all {
-        let found = rest.split_once(wanted);
-        assert!(
-            found.is_some(),
-            "{wanted} is not in the rest of the output:\n{printed}"
-        );
-        rest = found.map_or("", |(_, after)| after);
-    }
 }
 
 /// Waits until the daemon has looked at the vault, as whoever reads and types will have.
