@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use claviger_access::Principal;
 use claviger_broker::{
-    Broker, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter, LiveVerdict,
-    PageRequest, PutDefinition, RequestId,
+    Broker, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter, LiveOutcome,
+    LiveVerdict, PageRequest, PutDefinition, RequestId,
 };
 use claviger_core::{DefinitionName, ProjectName};
 use claviger_proto::v1::{self, secret_definition_service_server::SecretDefinitionService};
 use tonic::{Request, Response, Status};
+use v1::stripe_live_verdict::Outcome as WireOutcome;
 
 use crate::convert;
 use crate::handler::Api;
@@ -190,16 +191,27 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
 }
 
 fn live(found: &LiveVerdict) -> v1::StripeLiveVerdict {
-    let mut wire = v1::StripeLiveVerdict {
-        outcome: found.as_str().to_owned(),
-        message: found.text().to_owned(),
-        ..Default::default()
-    };
-    if let LiveVerdict::Limited { permission } = found {
-        wire.missing_permission = convert::text(permission.as_ref());
+    v1::StripeLiveVerdict {
+        outcome: wire_outcome(found.outcome).into(),
+        message: found.outcome.text().to_owned(),
+        missing_permission: convert::text(found.missing_permission),
+        mode: convert::text(found.mode),
     }
-    if let LiveVerdict::Works { mode } = found {
-        wire.mode = convert::text(mode.as_ref());
+}
+
+/// The proto has the same names.
+fn wire_outcome(outcome: LiveOutcome) -> WireOutcome {
+    WireOutcome::from_str_name(outcome.as_str()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_of_a_live_check_is_in_the_proto() {
+        for outcome in LiveOutcome::ALL {
+            assert_eq!(wire_outcome(*outcome).as_str_name(), outcome.as_str());
+        }
     }
-    wire
 }

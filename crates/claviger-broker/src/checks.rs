@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Directory, Permission, Principal, Question, evaluate};
+use claviger_audit::Facts;
 use claviger_core::{
     DefinitionName, Detail, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes,
 };
-use claviger_stripe::live::{self, LiveVerdict};
+use claviger_stripe::live::{LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Verdict};
 
 use crate::route::Route;
@@ -123,10 +124,11 @@ impl Broker {
             refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
         });
         let live = match check.is_live {
-            // Nobody is shown a value that is not what it should be.
             true => {
-                let value = value.filter(|_| matches!(kind, Some(Ok(()))));
-                Some(self.ask_stripe(value, content, demanded).await?)
+                // SECURITY: Stripe sees nothing that was refused.
+                let key = value.filter(|_| matches!(kind, Some(Ok(()))));
+                let asked = self.ask_stripe(authorized, &place, key, content, demanded);
+                Some(asked.await?)
             }
             false => None,
         };
@@ -165,25 +167,33 @@ impl Broker {
         }
     }
 
+    /// The value leaves for Stripe, so that is written down before.
     async fn ask_stripe(
         &self,
+        authorized: &Authorized,
+        route: &Route,
         key: Option<SecretBytes>,
         content: &Content,
         demanded: Option<Mode>,
     ) -> Result<LiveVerdict> {
         let Some(key) = key else {
-            return Ok(LiveVerdict::NotAsked);
+            return Ok(Outcome::NotAsked.into());
         };
+        let facts = Facts {
+            vault: Some(route.place.vault.clone()),
+            ..Facts::default()
+        };
+        self.audit.intent(authorized, facts).await?;
         let (client, settings) = (Arc::clone(&self.stripe), content.stripe.clone());
-        self.call_out(async move { live::check(&client, &key, &settings, demanded).await })
+        self.call_out(async move { Ok(client.check(&key, &settings, demanded).await) })
             .await
     }
 
-    fn warnings(&self, content: &Content, found: Option<&Verdict>) -> Vec<Warning> {
-        let is_due = content.is_rotation_due(self.clock.now());
+    fn warnings(&self, content: &Content, verdict: Option<&Verdict>) -> Vec<Warning> {
+        let is_due = content.rotates_by(self.clock.now());
         let due = is_due.then_some(Warning::ROTATION_DUE);
-        let found = found.into_iter().flat_map(Verdict::warnings);
-        let found = found.map(|finding| Warning::found(finding, ""));
+        let verdict = verdict.into_iter();
+        let found = verdict.flat_map(|verdict| Warning::of_verdict(verdict, ""));
         due.into_iter().chain(found).collect()
     }
 

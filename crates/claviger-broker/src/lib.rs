@@ -45,7 +45,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 pub use access::{GrantView, NewGrant};
 pub use checks::{Check, CheckDefinition, CheckReport};
 pub use claviger_backend::{ListedSecret, VersionState};
-pub use claviger_stripe::live::LiveVerdict;
+pub use claviger_stripe::live::{LiveVerdict, Outcome as LiveOutcome};
 pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as StripeVerdict};
 pub use definition::{Content, Definition};
 pub use definitions::{PutDefinition, PutDefinitionOutcome};

@@ -38,7 +38,7 @@ findings! {
         "this is an API key; copy the signing secret (whsec_): Developers → Webhooks → the endpoint → Signing secret → Reveal; or register the key as STRIPE_API_KEY";
     /// `Bearer ` or `Authorization:` before the key.
     Bearer "BEARER" Some(Reason::ValueMalformed),
-        "the value begins like a header (Authorization, Bearer); store the key alone";
+        "the value begins like a header (Authorization, Bearer); copy the key alone: Developers → API keys";
     /// A UTF-8 byte-order mark before the key.
     ByteOrderMark "BYTE_ORDER_MARK" Some(Reason::ValueMalformed),
         "the value begins with a byte-order mark, as some editors write it; save the file without it, or paste the key itself from Developers → API keys";
@@ -71,7 +71,7 @@ findings! {
         "the value has white space or a control character inside; copy it again in one piece: Developers → API keys (Developers → Webhooks for a signing secret)";
     /// A JSON document.
     Json "JSON" Some(Reason::ValueMalformed),
-        "the value is a JSON document; store the key alone, or, in a vault that has properties (see ListVaults), name the one with the key in location.property";
+        "the value is a JSON document; store the key alone, or, in a vault that has properties (see ListVaults), name the one with the key in location.property; the key itself is under Developers → API keys";
     /// A live key where test ones are demanded.
     LiveKey "LIVE_KEY" Some(Reason::ValueWrongMode),
         "this is a live key, and the environment demands TEST; open a sandbox or turn on test mode in the dashboard, then Developers → API keys → Create restricted key";
@@ -89,13 +89,13 @@ findings! {
         "this is a publishable key (pk_); create a restricted key: Developers → API keys → Create restricted key";
     /// Quotes around or beside the key.
     Quotes "QUOTES" Some(Reason::ValueMalformed),
-        "the value has quotes around it; store the key without them";
+        "the value has quotes around it; store it again without them, as it is copied from Developers → API keys (Developers → Webhooks for a signing secret)";
     /// A key that Stripe's command line made.
     ShortLived "SHORT_LIVED" None,
         "this is a key of a sandbox that Stripe's command line made (rkcs_), which ends; create one to stay: Developers → API keys → Create restricted key";
     /// White space around a stored value.
     SurroundingSpace "SURROUNDING_SPACE" Some(Reason::ValueMalformed),
-        "the value has white space or a line break around it; store it again without, with PutSecretValue (which removes it) or in the vault's own console";
+        "the value has white space or a line break around it; store it again without, with PutSecretValue (which removes it) or in the vault's own console, as it is copied from Developers → API keys (Developers → Webhooks for a signing secret)";
     /// A test key where live ones are demanded.
     TestKey "TEST_KEY" Some(Reason::ValueWrongMode),
         "this is a test key, and the environment demands LIVE; leave the sandbox or test mode in the dashboard, then Developers → API keys → Create restricted key";

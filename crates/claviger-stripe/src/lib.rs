@@ -65,18 +65,24 @@ pub fn admit(
     (SecretBytes::new(trimmed.to_vec()), Some(verdict))
 }
 
-/// The kind that a value looks like, judged by its shape alone. `None` if nothing about it is
+/// Whether a text that is no value, such as a name or a description, has a whole key in it, because
+/// somebody took the fields of a form for each other.
+pub fn holds_key(text: &str) -> bool {
+    shape::holds_key(text.as_bytes())
+}
+
+/// The kind that a value looks like, alone or among other text. `None` if nothing about it is
 /// Stripe's.
 pub fn kind_of(value: &[u8]) -> Option<Kind> {
-    match Shape::of(value).class {
-        Class::Unknown => None,
+    match shape::likely_class(value)? {
         Class::WebhookSecret => Some(Kind::StripeWebhookSecret),
         Class::Ephemeral
         | Class::Identifier
         | Class::Organization
         | Class::Publishable
         | Class::Restricted
-        | Class::Secret => Some(Kind::StripeApiKey),
+        | Class::Secret
+        | Class::Unknown => Some(Kind::StripeApiKey),
     }
 }
 

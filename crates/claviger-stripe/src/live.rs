@@ -6,20 +6,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use claviger_core::{Clock, Error, Reason, Result, SecretBytes};
+use claviger_core::{Clock, SecretBytes};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use reqwest::{Client, Response, StatusCode};
 
 use crate::shape::Shape;
 use crate::{Class, Mode, Settings};
 
+mod answer;
 mod base_url;
-mod permission;
+mod outcome;
 
 pub use base_url::{BaseUrl, BaseUrlProblem};
-pub use permission::Permission;
+pub use outcome::Outcome;
 
 /// Most of an answer that is read; a balance has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -29,104 +29,21 @@ const VERSION: &str = "2024-06-20";
 
 /// What Stripe said about a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum LiveVerdict {
-    /// The account named beside an organization key is missing.
-    ContextRequired,
-    /// The key had an end, and it has come.
-    Expired,
-    /// The key is good, but not from this machine's address.
-    IpNotAllowed,
-    /// The key is good; reading the balance is not among its permissions.
-    Limited {
-        /// The permission it lacks, as Stripe calls it, if the answer says so.
-        permission: Option<Permission>,
-    },
-    /// Not a key for servers.
-    NotAServerKey,
-    /// There was no value that is worth a question.
-    NotAsked,
-    /// Too many questions at a time, for us or for Stripe; the key may be good.
-    Overloaded,
-    /// Stripe does not know the key (any longer), or the platform behind it lost its access.
-    Revoked,
-    /// An answer that says nothing about the key.
-    Unexpected,
-    /// No answer in time.
-    Unreachable,
-    /// Stripe took it.
-    Works {
-        /// Which mode it is for, by Stripe's own word.
-        mode: Option<Mode>,
-    },
-    /// The key is good; the account or context of the definition is out of its reach.
-    WrongAccount,
-    /// Stripe took it, in the mode that the environment does not demand.
-    WrongMode,
+pub struct LiveVerdict {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// With [`Outcome::Limited`]: the permission that the key lacks, if the answer says so.
+    pub missing_permission: Option<&'static str>,
+    /// With [`Outcome::Works`]: which mode the key is for, by Stripe's own word.
+    pub mode: Option<Mode>,
 }
 
-impl LiveVerdict {
-    /// The name on the wire.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::ContextRequired => "CONTEXT_REQUIRED",
-            Self::Expired => "EXPIRED",
-            Self::IpNotAllowed => "IP_NOT_ALLOWED",
-            Self::Limited { .. } => "LIMITED",
-            Self::NotAServerKey => "NOT_A_SERVER_KEY",
-            Self::NotAsked => "NOT_ASKED",
-            Self::Overloaded => "OVERLOADED",
-            Self::Revoked => "REVOKED",
-            Self::Unexpected => "UNEXPECTED",
-            Self::Unreachable => "UNREACHABLE",
-            Self::Works { .. } => "WORKS",
-            Self::WrongAccount => "WRONG_ACCOUNT",
-            Self::WrongMode => "WRONG_MODE",
-        }
-    }
-
-    /// What it means and what to do about it.
-    pub fn text(&self) -> &'static str {
-        match self {
-            Self::ContextRequired => {
-                "Stripe wants an account with this organization key; set stripe.context of the \
-                 definition"
-            }
-            Self::Expired => {
-                "the key has expired; create a new one: Developers → API keys → Create restricted \
-                 key, and store it with PutSecretValue"
-            }
-            Self::IpNotAllowed => {
-                "the key may not be used from this host's address; add it: Developers → API keys → \
-                 the key → Manage IP restrictions"
-            }
-            Self::Limited { .. } => {
-                "the key is good but may not read the balance; whether it may do what its jobs need \
-                 is seen under Developers → API keys → the key → Edit"
-            }
-            Self::NotAServerKey => {
-                "this key cannot call Stripe from a server; create a restricted key: Developers → \
-                 API keys → Create restricted key"
-            }
-            Self::NotAsked => "Stripe was not asked; see existence, format and kind",
-            Self::Overloaded => "too many live checks at a time; try again in a minute",
-            Self::Revoked => {
-                "Stripe does not know this key: it was deleted or rolled, or its platform lost \
-                 access; create a new one: Developers → API keys → Create restricted key"
-            }
-            Self::Unexpected => {
-                "Stripe's address answers, but not as Stripe does; see the base URL in the \
-                 daemon's configuration"
-            }
-            Self::Unreachable => "Stripe did not answer in time; try again",
-            Self::Works { .. } => "Stripe takes the key",
-            Self::WrongAccount => {
-                "the key has no access to the account of the definition; see stripe.account and \
-                 stripe.context, and Connect → Connected accounts"
-            }
-            Self::WrongMode => {
-                "Stripe takes the key, but in the other mode than the environment demands; create \
-                 one there: Developers → API keys → Create restricted key"
-            }
+impl From<Outcome> for LiveVerdict {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            missing_permission: None,
+            mode: None,
         }
     }
 }
@@ -159,9 +76,56 @@ impl LiveClient {
         }
     }
 
+    /// Asks Stripe about a key that [`judge`](crate::judge) did not refuse, in an environment that may
+    /// demand a mode.
+    pub async fn check(
+        &self,
+        key: &SecretBytes,
+        settings: &Settings,
+        demanded: Option<Mode>,
+    ) -> LiveVerdict {
+        // SECURITY: what is no key of Stripe's may be somebody else's, and is not for Stripe to see.
+        let class = Shape::of(key.expose()).class;
+        if !class.is_server_key() {
+            return Outcome::NotAsked.into();
+        }
+        let Some(authorization) = bearer(key) else {
+            return Outcome::NotAServerKey.into();
+        };
+        if !self.may_ask() {
+            return Outcome::Overloaded.into();
+        }
+        let Ok(client) = self.http() else {
+            return Outcome::CannotAsk.into();
+        };
+        let mut request = client
+            .get(self.base.balance())
+            .header(AUTHORIZATION, authorization);
+        if class == Class::Organization {
+            request = request.header("Stripe-Version", VERSION);
+        }
+        // A context goes before an account: the newer of the two says all that the older can.
+        let request = match (&settings.context, &settings.account) {
+            (Some(context), _) => request.header("Stripe-Context", context),
+            (None, Some(account)) => request.header("Stripe-Account", account),
+            (None, None) => request,
+        };
+        // SECURITY: neither error is kept, because an address or an answer may be in it.
+        let Ok(response) = request.send().await else {
+            return Outcome::Unreachable.into();
+        };
+        let status = response.status();
+        match body(response).await {
+            Ok(Some(body)) if status == StatusCode::OK => answer::taken(&body, demanded),
+            Ok(Some(body)) => answer::refused(status, &body),
+            Ok(None) => Outcome::Unexpected.into(),
+            Err(_) => Outcome::Unreachable.into(),
+        }
+    }
+
     /// Set up for each check: they are rare, and a host without certificates of authorities must not
     /// keep the daemon from starting.
-    fn http(&self) -> Result<Client> {
+    fn http(&self) -> reqwest::Result<Client> {
         let builder = Client::builder()
             .timeout(self.timeout)
             .redirect(Policy::none())
@@ -171,8 +135,7 @@ impl LiveClient {
             true => builder.no_proxy(),
             false => builder.https_only(true),
         };
-        let internal = |error| Error::new(Reason::Internal).caused_by(error);
-        builder.build().map_err(internal)
+        builder.build()
     }
 
     fn may_ask(&self) -> bool {
@@ -186,56 +149,14 @@ impl LiveClient {
         counted.1 = counted.1.saturating_add(u32::from(is_free));
         is_free
     }
-
-    /// The request; none for bytes that no header can carry.
-    fn request(&self, key: &SecretBytes, settings: &Settings) -> Result<Option<RequestBuilder>> {
-        let bearer = SecretBytes::new([b"Bearer ", key.expose()].concat());
-        let Ok(mut authorization) = HeaderValue::from_bytes(bearer.expose()) else {
-            return Ok(None);
-        };
-        authorization.set_sensitive(true);
-        let mut request = self.http()?.get(self.base.balance());
-        request = request.header(AUTHORIZATION, authorization);
-        if Shape::of(key.expose()).class == Class::Organization {
-            request = request.header("Stripe-Version", VERSION);
-        }
-        // A context goes before an account: the newer of the two says all that the older can.
-        Ok(Some(match (&settings.context, &settings.account) {
-            (Some(context), _) => request.header("Stripe-Context", context),
-            (None, Some(account)) => request.header("Stripe-Account", account),
-            (None, None) => request,
-        }))
-    }
 }
 
-/// Asks Stripe about a key that [`judge`](crate::judge) did not refuse, in an environment that may
-/// demand a mode.
-///
-/// # Errors
-/// `INTERNAL` if this host cannot ask anybody.
-pub async fn check(
-    client: &LiveClient,
-    key: &SecretBytes,
-    settings: &Settings,
-    demanded: Option<Mode>,
-) -> Result<LiveVerdict> {
-    let Some(request) = client.request(key, settings)? else {
-        return Ok(LiveVerdict::NotAServerKey);
-    };
-    if !client.may_ask() {
-        return Ok(LiveVerdict::Overloaded);
-    }
-    // SECURITY: neither error is kept, because an address or an answer may be in it.
-    let Ok(response) = request.send().await else {
-        return Ok(LiveVerdict::Unreachable);
-    };
-    let status = response.status();
-    Ok(match body(response).await {
-        Ok(Some(body)) if status == StatusCode::OK => taken(&body, demanded),
-        Ok(Some(body)) => refused(status, &body, key),
-        Ok(None) => LiveVerdict::Unexpected,
-        Err(_) => LiveVerdict::Unreachable,
-    })
+/// The header with the key; none for bytes that no header can carry.
+fn bearer(key: &SecretBytes) -> Option<HeaderValue> {
+    let bearer = SecretBytes::new([b"Bearer ", key.expose()].concat());
+    let mut authorization = HeaderValue::from_bytes(bearer.expose()).ok()?;
+    authorization.set_sensitive(true);
+    Some(authorization)
 }
 
 /// The body, wiped after use; none if it is longer than any answer to this question.
@@ -248,94 +169,4 @@ async fn body(mut response: Response) -> reqwest::Result<Option<SecretBytes>> {
         body.extend_from_slice(&chunk);
     }
     Ok(Some(SecretBytes::new(body)))
-}
-
-#[derive(Deserialize)]
-struct Balance {
-    object: String,
-    livemode: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-struct Refusal {
-    error: Cause,
-}
-
-#[derive(Default, Deserialize)]
-struct Cause {
-    code: Option<String>,
-    message: Option<String>,
-}
-
-fn taken(body: &SecretBytes, demanded: Option<Mode>) -> LiveVerdict {
-    let mode = match serde_json::from_slice(body.expose()) {
-        Ok(Balance { object, livemode }) if object == "balance" => {
-            livemode.map(|live| if live { Mode::Live } else { Mode::Test })
-        }
-        Ok(_) | Err(_) => return LiveVerdict::Unexpected,
-    };
-    match (demanded, mode) {
-        (Some(demanded), Some(mode)) if demanded != mode => LiveVerdict::WrongMode,
-        (Some(_) | None, mode) => LiveVerdict::Works { mode },
-    }
-}
-
-/// From Stripe's refusal to what it means. The code decides where there is one; several refusals have
-/// none, and are told apart by words that Stripe has kept for years.
-fn refused(status: StatusCode, body: &SecretBytes, key: &SecretBytes) -> LiveVerdict {
-    if status.is_server_error() {
-        return LiveVerdict::Unreachable;
-    }
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        return LiveVerdict::Overloaded;
-    }
-    if !status.is_client_error() {
-        return LiveVerdict::Unexpected;
-    }
-    let refusal: Refusal = serde_json::from_slice(body.expose()).unwrap_or_default();
-    let message = refusal.error.message.as_deref().unwrap_or_default();
-    if let Some(verdict) = verdict_of_code(refusal.error.code.as_deref()) {
-        return verdict;
-    }
-    verdict_of_message(status, message, key)
-}
-
-fn verdict_of_code(code: Option<&str>) -> Option<LiveVerdict> {
-    match code? {
-        "api_key_expired" => Some(LiveVerdict::Expired),
-        "platform_api_key_expired" => Some(LiveVerdict::Revoked),
-        "account_invalid" | "no_account" | "platform_account_required" => {
-            Some(LiveVerdict::WrongAccount)
-        }
-        "rate_limit" | "lock_timeout" => Some(LiveVerdict::Overloaded),
-        "secret_key_required" => Some(LiveVerdict::NotAServerKey),
-        _ => None,
-    }
-}
-
-fn verdict_of_message(status: StatusCode, message: &str, key: &SecretBytes) -> LiveVerdict {
-    let has = |words: &str| message.contains(words);
-    if has("made with a publishable API key") {
-        return LiveVerdict::NotAServerKey;
-    }
-    if has("include the Stripe-Context header") {
-        return LiveVerdict::ContextRequired;
-    }
-    if has("does not allow requests from your IP address") {
-        return LiveVerdict::IpNotAllowed;
-    }
-    if has("does not have access to account") {
-        return LiveVerdict::WrongAccount;
-    }
-    match status {
-        // Of something in between, which knows nothing of keys.
-        _ if message.is_empty() => LiveVerdict::Unexpected,
-        StatusCode::UNAUTHORIZED if has("access may have been revoked") => LiveVerdict::Revoked,
-        StatusCode::UNAUTHORIZED if has("Expired API Key") => LiveVerdict::Expired,
-        StatusCode::UNAUTHORIZED => LiveVerdict::Revoked,
-        StatusCode::FORBIDDEN if has("permission") || has("scope") => LiveVerdict::Limited {
-            permission: Permission::named_in(message, key),
-        },
-        _ => LiveVerdict::Unexpected,
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use claviger_core::{Error, Kind, Reason, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::Class;
+use crate::{Class, shape};
 
 /// Longest account or context.
 const BYTES_MAX: usize = 256;
@@ -81,7 +81,7 @@ impl Settings {
         if self
             .context
             .as_deref()
-            .is_some_and(|context| !is_context(context))
+            .is_some_and(|context| !is_context(context) || shape::holds_key(context.as_bytes()))
         {
             return invalid(
                 "definition.stripe.context",
@@ -157,6 +157,11 @@ mod tests {
                 fault("definition.stripe.account"),
             ),
             (context("acct_1/acct_2"), key, None),
+            (
+                context(concat!("sk_", "live_0123456789abcdef")),
+                key,
+                fault("definition.stripe.context"),
+            ),
             (context("acct_1/"), key, fault("definition.stripe.context")),
             (
                 context("acct_1 acct_2"),

@@ -80,8 +80,10 @@ impl Shape {
         }
         // A masked key is a picture of one: what it shows is not secret, but may be all there is.
         let is_whole = inside.is_none() && body.len() >= BODY_SHOWN_FROM;
+        // An id needs no end to be found by, and may be a word that only begins like one.
+        let has_end = is_known && class != Class::Identifier;
         let is_shown =
-            is_known && core.len() >= SHOWN_FROM && (is_whole || inside == Some(Finding::Masked));
+            has_end && core.len() >= SHOWN_FROM && (is_whole || inside == Some(Finding::Masked));
         Self {
             class,
             mode,
@@ -90,6 +92,39 @@ impl Shape {
             oddities,
         }
     }
+}
+
+/// The class of a value that is more than a word with a prefix like Stripe's: `ca_cert` is not. `None`
+/// if nothing about it is Stripe's.
+pub(crate) fn likely_class(value: &[u8]) -> Option<Class> {
+    let (core, _) = peel(value);
+    let (class, mode, body) = classify(core);
+    let is_long = BODY_USUAL.contains(&body.len());
+    let is_likely = mode.is_some() || (is_long && body.iter().all(u8::is_ascii_alphanumeric));
+    if class != Class::Unknown && is_likely {
+        return Some(class);
+    }
+    let mut marks = MARKS_INSIDE.iter().map(|mark| mark.as_bytes());
+    let mark = marks.find(|mark| contains(core, mark))?;
+    Some(classify(mark).0)
+}
+
+/// Whether a text that is no value, such as a name, has a whole key in it.
+pub(crate) fn holds_key(text: &[u8]) -> bool {
+    MARKS_INSIDE.iter().any(|mark| {
+        let mark = mark.as_bytes();
+        let starts = text.windows(mark.len()).enumerate();
+        let mut found = starts.filter(|(_, window)| *window == mark);
+        found.any(|(start, _)| {
+            let rest = text.get(start + mark.len()..).unwrap_or_default();
+            let rest = rest.strip_prefix(b"live_").unwrap_or(rest);
+            let rest = rest.strip_prefix(b"test_").unwrap_or(rest);
+            let body = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric());
+            let body: Vec<&u8> = body.collect();
+            // Words have no digits in them.
+            body.len() >= *BODY_USUAL.start() && body.iter().any(|byte| byte.is_ascii_digit())
+        })
+    })
 }
 
 /// The value without what was copied along with it, and what that was, each once.

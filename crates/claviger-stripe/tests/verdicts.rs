@@ -8,7 +8,7 @@
 )]
 
 use claviger_core::{Kind, Reason, SecretBytes};
-use claviger_stripe::{Class, Finding, Mode, Settings, Verdict, admit, judge};
+use claviger_stripe::{Class, Finding, Mode, Settings, Verdict, admit, holds_key, judge, kind_of};
 use proptest::prelude::*;
 
 const SK_LIVE: &str = concat!("sk_", "live_");
@@ -103,7 +103,8 @@ fn each_class_is_told_by_its_prefix_and_judged_by_the_kind() {
         let verdict = judged(Kind::StripeApiKey, &value);
         assert_eq!((verdict.class, verdict.mode), (class, mode), "{prefix}");
         assert_eq!(refusing(&verdict), as_key, "{prefix}");
-        let shown = (class != C::Unknown).then(|| "XwVu".to_owned());
+        let has_end = !matches!(class, C::Identifier | C::Unknown);
+        let shown = has_end.then(|| "XwVu".to_owned());
         assert_eq!(last_four(&verdict), shown, "{prefix}");
         let verdict = judged(Kind::StripeWebhookSecret, &value);
         assert_eq!(refusing(&verdict), as_webhook, "{prefix}");
@@ -320,6 +321,53 @@ fn findings_have_names_of_their_own_and_a_remedy() {
     texts.sort_unstable();
     texts.dedup();
     assert_eq!(texts.len(), Finding::ALL.len());
+    for finding in Finding::ALL {
+        let text = finding.text();
+        let names_clicks = text.contains(" → ");
+        assert!(finding.reason().is_none() || names_clicks, "{text}");
+    }
+}
+
+#[test]
+fn a_key_among_names_is_found_and_names_like_one_are_not() {
+    for (text, holds) in [
+        (key(RK_LIVE), true),
+        (format!("prod/{}", key(SK_ORG_LIVE)), true),
+        (format!("the key is {}, ask Ann", key(WHSEC)), true),
+        (format!("{PK_TEST}short {}", key(PK_TEST)), true),
+        ("whsec_production_endpoint_of_2026".to_owned(), false),
+        (format!("{SK_TEST}0123456789abcde"), false),
+        ("stripe/rk_live".to_owned(), false),
+        (String::new(), false),
+    ] {
+        assert_eq!(holds_key(&text), holds, "{text}");
+    }
+}
+
+#[test]
+fn a_value_looks_like_what_it_holds_alone_or_among_other_text() {
+    let (api, webhook) = (Some(Kind::StripeApiKey), Some(Kind::StripeWebhookSecret));
+    let body = "0123456789abcdefWXYZ";
+    for (value, kind) in [
+        (key(PK_TEST), api),
+        (key(WHSEC), webhook),
+        (format!("{}\n", key(RK_LIVE)), api),
+        (format!("STRIPE_API_KEY={}", key(SK_LIVE)), api),
+        (format!("secret: {}", key(WHSEC)), webhook),
+        (format!("\u{feff}{{\"a\":\"{}\"}}", key(RK_LIVE)), api),
+        (format!("{SK_LIVE}****WXYZ"), api),
+        (format!("acct_{body}"), api),
+        (format!("rk_{body}"), api),
+        ("hunter2".to_owned(), None),
+        ("****".to_owned(), None),
+        (String::new(), None),
+        ("ca_cert".to_owned(), None),
+        ("pk_id".to_owned(), None),
+        ("we_are_of_some_length".to_owned(), None),
+        (r#"{"a":"b"}"#.to_owned(), None),
+    ] {
+        assert_eq!(kind_of(value.as_bytes()), kind, "{value}");
+    }
 }
 
 /// Cases of a property; `CLAVIGER_TEST_VOLUME` makes them more.

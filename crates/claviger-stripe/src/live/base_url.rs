@@ -5,9 +5,6 @@ use std::fmt;
 use claviger_core::Public;
 use reqwest::Url;
 
-/// The hosts that the daemon may ask when the configuration names none.
-const PUBLIC: &str = "https://api.stripe.com";
-
 /// A checked address of Stripe's API.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BaseUrl(Url);
@@ -27,7 +24,7 @@ pub enum BaseUrlProblem {
 
 impl BaseUrl {
     /// Where Stripe is if the configuration says nothing.
-    pub const DEFAULT: &'static str = PUBLIC;
+    pub const DEFAULT: &'static str = "https://api.stripe.com";
 
     /// The host of [`DEFAULT`](Self::DEFAULT).
     pub const DEFAULT_HOST: &'static str = "api.stripe.com";

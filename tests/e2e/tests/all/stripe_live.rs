@@ -7,6 +7,7 @@ use claviger_e2e::{Client, Daemon, Home, SilentStripe, StripeMock, StripeStub, r
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use claviger_proto::v1::stripe_live_verdict::Outcome;
 use serde_json::{Value, json};
 use tonic::Status;
 
@@ -15,6 +16,14 @@ const BODY: &str = "0123456789abcdefghijWXYZ";
 
 /// All of it but the last four.
 const SHOWN_TO_NOBODY: &str = "0123456789abcdefghij";
+
+/// What stands in Stripe's answers and nowhere else.
+const STRIPES_WORDS: [&str; 4] = [
+    "API Key provided",
+    "required permissions",
+    "acct_1",
+    "invalid_request_error",
+];
 
 /// The name of the definition.
 const NAME: &str = "projects/dev/secrets/stripe";
@@ -28,6 +37,11 @@ struct Stage {
 
 impl Stage {
     async fn with(url: &str, settings: &str, kind: Kind) -> Self {
+        Self::on_a_host(url, settings, kind, &[]).await
+    }
+
+    /// A daemon that sees these variables.
+    async fn on_a_host(url: &str, settings: &str, kind: Kind, variables: &[(&str, &str)]) -> Self {
         let home = Home::new();
         let config = home.path().join("clavigerd.toml");
         let text = format!(
@@ -36,7 +50,8 @@ impl Stage {
         );
         fs::write(&config, text).expect("a writable home");
         let mut command = home.clavigerd(&["--dev", "--config"]);
-        let daemon = home.start(command.arg(config));
+        command.arg(config).envs(variables.iter().copied());
+        let daemon = home.start(&mut command);
         let client = Client::connect(&daemon.socket()).await;
         let mut definitions = SecretDefinitionServiceClient::new(client.channel());
         let put = v1::PutSecretDefinitionRequest {
@@ -65,11 +80,19 @@ impl Stage {
     }
 
     async fn check(&self) -> Result<v1::CheckSecretDefinitionResponse, Status> {
-        let request = v1::CheckSecretDefinitionRequest {
+        self.check_within(Duration::from_secs(60)).await
+    }
+
+    async fn check_within(
+        &self,
+        deadline: Duration,
+    ) -> Result<v1::CheckSecretDefinitionResponse, Status> {
+        let mut request = tonic::Request::new(v1::CheckSecretDefinitionRequest {
             name: NAME.to_owned(),
             live: true,
             ..Default::default()
-        };
+        });
+        request.set_timeout(deadline);
         let mut definitions = self.definitions.clone();
         let checked = definitions.check_secret_definition(request).await?;
         Ok(checked.into_inner())
@@ -77,8 +100,7 @@ impl Stage {
 
     async fn live(&self) -> v1::StripeLiveVerdict {
         let checked = self.check().await.expect("checked");
-        let told = format!("{checked:?}");
-        assert!(!told.contains(SHOWN_TO_NOBODY), "{told}");
+        assert_says_nothing(&format!("{checked:?}"));
         checked.live.expect("asked for")
     }
 
@@ -87,8 +109,15 @@ impl Stage {
         assert!(self.daemon.stop().success());
         for written in [self.home.log(), read(&self.home.audit_log())] {
             assert!(!written.is_empty());
-            assert!(!written.contains(SHOWN_TO_NOBODY), "{written}");
+            assert_says_nothing(&written);
         }
+    }
+}
+
+#[track_caller]
+fn assert_says_nothing(text: &str) {
+    for hidden in STRIPES_WORDS.iter().chain([&SHOWN_TO_NOBODY]) {
+        assert!(!text.contains(hidden), "{hidden} is in {text}");
     }
 }
 
@@ -106,8 +135,8 @@ async fn stripe_mock_takes_a_key() {
     let stage = Stage::asking(&mock.url()).await;
     let live = stage.live().await;
     assert_eq!(
-        (live.outcome.as_str(), live.mode.as_str()),
-        ("WORKS", "TEST"),
+        (live.outcome(), live.mode.as_str()),
+        (Outcome::Works, "TEST"),
         "{live:?}"
     );
     stage.assert_nothing_leaked();
@@ -123,35 +152,35 @@ async fn each_refusal_of_stripes_has_its_outcome_and_remedy_and_none_of_its_word
         (
             401,
             refusal(None, &repeated),
-            "REVOKED",
+            Outcome::Revoked,
             "",
             "Create restricted key",
         ),
         (
             401,
             refusal(Some("api_key_expired"), "x"),
-            "EXPIRED",
+            Outcome::Expired,
             "",
             "PutSecretValue",
         ),
         (
             403,
             refusal(None, lacking),
-            "LIMITED",
+            Outcome::Limited,
             "balance_read",
             "Edit",
         ),
         (
             403,
             refusal(Some("account_invalid"), "x"),
-            "WRONG_ACCOUNT",
+            Outcome::WrongAccount,
             "",
             "stripe.account",
         ),
         (
             500,
             refusal(None, &repeated),
-            "UNREACHABLE",
+            Outcome::Unreachable,
             "",
             "try again",
         ),
@@ -160,7 +189,7 @@ async fn each_refusal_of_stripes_has_its_outcome_and_remedy_and_none_of_its_word
         let stage = Stage::asking(&stub.url()).await;
         let live = stage.live().await;
         assert_eq!(
-            (&*live.outcome, &*live.missing_permission),
+            (live.outcome(), &*live.missing_permission),
             (outcome, permission)
         );
         assert!(live.message.contains(remedy), "{live:?}");
@@ -176,7 +205,7 @@ async fn a_redirect_takes_the_key_nowhere() {
     let elsewhere = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
     let stub = StripeStub::moved_to(&format!("{}/v1/balance", elsewhere.url()));
     let stage = Stage::asking(&stub.url()).await;
-    assert_eq!(stage.live().await.outcome, "UNEXPECTED");
+    assert_eq!(stage.live().await.outcome(), Outcome::Unexpected);
     assert_eq!(stub.take_asked().len(), 1);
     assert_eq!(elsewhere.take_asked().len(), 0);
 }
@@ -185,8 +214,10 @@ async fn a_redirect_takes_the_key_nowhere() {
 async fn a_stripe_that_hangs_is_left_after_the_timeout_of_the_configuration() {
     let stripe = SilentStripe::start();
     let stage = Stage::with(&stripe.url(), "timeout = \"10ms\"", Kind::StripeApiKey).await;
-    let live = stage.live().await;
-    assert_eq!(live.outcome, "UNREACHABLE");
+    // Less than the timeout that holds without a configuration.
+    let checked = stage.check_within(Duration::from_secs(4)).await;
+    let live = checked.expect("before the deadline").live.expect("asked");
+    assert_eq!(live.outcome(), Outcome::Unreachable);
     stripe.await_hang_up();
 }
 
@@ -194,18 +225,21 @@ async fn a_stripe_that_hangs_is_left_after_the_timeout_of_the_configuration() {
 async fn a_stripe_that_hangs_holds_nobody_past_the_callers_deadline() {
     let stripe = SilentStripe::start();
     let stage = Stage::with(&stripe.url(), "timeout = \"20s\"", Kind::StripeApiKey).await;
-    let mut request = tonic::Request::new(v1::CheckSecretDefinitionRequest {
-        name: NAME.to_owned(),
-        live: true,
-        ..Default::default()
-    });
-    request.set_timeout(Duration::from_millis(500));
-    let mut definitions = stage.definitions.clone();
-    let checked = definitions.check_secret_definition(request).await;
+    let checked = stage.check_within(Duration::from_millis(500)).await;
     checked.expect_err("nobody answers");
-    // The daemon lives, and Stripe is not waited for in vain.
     stripe.await_hang_up();
     assert!(stage.daemon.stop().success());
+    // It was the deadline that ended it: what Stripe's timeout ends is answered.
+    let audit = read(&stage.home.audit_log());
+    let records = audit
+        .lines()
+        .filter(|line| line.contains("/CheckSecretDefinition"));
+    let records: Vec<Value> = records
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let phases: Vec<_> = records.iter().map(|record| &record["phase"]).collect();
+    assert_eq!(phases, ["INTENT", "OUTCOME"], "{records:?}");
+    assert_eq!(records[1]["reason"], "CANCELLED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,15 +248,15 @@ async fn more_checks_than_a_minute_has_do_not_reach_stripe() {
     let stage = Stage::with(&stub.url(), "checks_per_minute = 1", Kind::StripeApiKey).await;
     let mut outcomes = Vec::new();
     for _ in 0..4 {
-        outcomes.push(stage.live().await.outcome);
+        outcomes.push(stage.live().await.outcome());
     }
     let asked = stub.take_asked().len();
     let worked = outcomes
         .iter()
-        .filter(|outcome| *outcome == "WORKS")
+        .filter(|outcome| **outcome == Outcome::Works)
         .count();
     assert_eq!(asked, worked, "{outcomes:?}");
-    assert!(outcomes.contains(&"OVERLOADED".to_owned()), "{outcomes:?}");
+    assert!(outcomes.contains(&Outcome::Overloaded), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,5 +265,18 @@ async fn stripe_is_asked_about_api_keys_only() {
     let stage = Stage::with(&stub.url(), "", Kind::Opaque).await;
     let refused = stage.check().await.expect_err("no key");
     assert_eq!(reason(&refused).as_deref(), Some("FIELD_INVALID"));
+    assert_eq!(stub.take_asked().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_without_certificates_of_authorities_starts_and_says_that_it_cannot_ask() {
+    let stub = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let variables = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nowhere")];
+    let stage = Stage::on_a_host(&stub.url(), "", Kind::StripeApiKey, &variables).await;
+    let checked = stage.check().await.expect("all else is told");
+    assert!(checked.kind.expect("judged").ok);
+    let live = checked.live.expect("asked for");
+    assert_eq!(live.outcome(), Outcome::CannotAsk);
+    assert!(live.message.contains("ca-certificates"), "{live:?}");
     assert_eq!(stub.take_asked().len(), 0);
 }

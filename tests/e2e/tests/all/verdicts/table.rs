@@ -167,7 +167,7 @@ fn cases() -> Vec<Case> {
         Case::key(
             "bearer",
             format!("Bearer {good}"),
-            malformed("BEARER", "store the key alone"),
+            malformed("BEARER", "copy the key alone"),
             restricted,
         ),
         Case::key(
