@@ -107,7 +107,7 @@ fn inspected(report: InspectReport) -> v1::InspectVaultSecretResponse {
         kind: report.kind.as_ref().map(convert::check),
         stripe: report.stripe.as_ref().map(convert::stripe_verdict),
         warnings: convert::warnings(&report.warnings),
-        fingerprint: report.fingerprint,
+        fingerprint: report.fingerprint.unwrap_or_default(),
     }
 }
 

@@ -12,7 +12,7 @@ use claviger_core::{
 };
 use claviger_stripe::{Settings, Verdict};
 
-use crate::route::{Route, check_coordinates, check_lengths};
+use crate::route::{Route, check_coordinates, check_texts};
 use crate::secrets::present;
 use crate::{Broker, Check, Location, Project, VaultRef, Warning, context, document};
 
@@ -20,7 +20,14 @@ use crate::{Broker, Check, Location, Project, VaultRef, Warning, context, docume
 const PROPERTIES_MAX: usize = 100;
 
 /// Longest name of a property that is shown, in bytes: longer ones are more likely values.
-const PROPERTY_BYTES_MAX: usize = 64;
+const PROPERTY_BYTES_MAX: usize = 40;
+
+/// From this length on, in bytes, letters and digits together are more likely a value.
+const RANDOM_BYTES_MIN: usize = 16;
+
+/// Shortest value that has a fingerprint, in bytes: who may put values could guess shorter ones by
+/// comparing.
+const FINGERPRINT_BYTES_MIN: usize = 16;
 
 /// How many versions are looked through for the age of one.
 const VERSIONS_MAX: usize = 100;
@@ -63,8 +70,8 @@ pub struct InspectReport {
     pub stripe: Option<Verdict>,
     /// What deserves a look.
     pub warnings: Vec<Warning>,
-    /// Equal for equal values in one project, and nothing else can be learned from it.
-    pub fingerprint: String,
+    /// Equal for equal values in one project; `None` for short ones.
+    pub fingerprint: Option<String>,
 }
 
 impl Broker {
@@ -109,26 +116,32 @@ impl Broker {
         let shown = keys.iter().filter(|key| may_show(key));
         let properties: Vec<String> = shown.take(PROPERTIES_MAX).cloned().collect();
         let whole = self.fingerprint(&project, value.expose());
-        let mut report = InspectReport {
+        let (format, fingerprint, judged) = match present(value, Format::Text, &route) {
+            Ok(value) => {
+                let fingerprint = self.fingerprint(&project, value.expose());
+                (Ok(()), fingerprint, inspect.judge(value.expose()))
+            }
+            Err(error) => (Err(named(error)), whole, None),
+        };
+        let (kind, verdict) = judged.unzip();
+        let refusal = |verdict: &Verdict| verdict.refusal(kind?, None).map(named);
+        Ok(InspectReport {
             version,
             age,
             hidden_properties: keys.len() - properties.len(),
             properties,
-            format: Ok(()),
-            judged_as: inspect.kind,
-            kind: None,
-            stripe: None,
-            warnings: Vec::new(),
-            fingerprint: whole,
-        };
-        match present(value, Format::Text, &route) {
-            Ok(value) => {
-                report.fingerprint = self.fingerprint(&project, value.expose());
-                report.judge(value.expose(), named);
-            }
-            Err(error) => report.format = Err(named(error)),
-        }
-        Ok(report)
+            format,
+            judged_as: kind.or(inspect.kind),
+            kind: verdict
+                .as_ref()
+                .map(|found| refusal(found).map_or(Ok(()), Err)),
+            warnings: verdict
+                .iter()
+                .flat_map(|verdict| Warning::of_verdict(verdict, ""))
+                .collect(),
+            stripe: verdict,
+            fingerprint,
+        })
     }
 
     /// Only for people: what the vault does not tell, or does not let us ask, is left out.
@@ -145,16 +158,26 @@ impl Broker {
 
     /// Keyed, and another one in each project: it tells whether two values are equal, and only to
     /// who may inspect both.
-    fn fingerprint(&self, project: &Project, value: &[u8]) -> String {
+    fn fingerprint(&self, project: &Project, value: &[u8]) -> Option<String> {
+        if value.len() < FINGERPRINT_BYTES_MIN {
+            return None;
+        }
         let project = project.uid.to_string();
         let keyring = self.records.keyring();
         let mac = keyring.mac("fingerprint", &[project.as_bytes(), value]);
         let (start, _) = mac.split_at(8);
-        claviger_seal::hex(start)
+        Some(claviger_seal::hex(start))
     }
 }
 
 impl InspectSecret {
+    /// What the value is judged as, and how. `None` if it is nothing that is judged.
+    fn judge(&self, value: &[u8]) -> Option<(Kind, Verdict)> {
+        let kind = self.kind.or_else(|| claviger_stripe::kind_of(value))?;
+        let verdict = claviger_stripe::judge(kind, value, &Settings::default(), None)?;
+        Some((kind, verdict))
+    }
+
     /// Where the secret is, as if a definition of the project pointed at it.
     fn route(&self, vault: Arc<Vault>, project: &Project) -> Result<Route> {
         if !vault.capabilities().latest {
@@ -174,7 +197,7 @@ impl InspectSecret {
             property: self.property.clone(),
             version: self.version.clone(),
         };
-        check_lengths(&location, "secret")?;
+        check_texts(&location, "secret")?;
         check_coordinates(&location, "secret", &vault)?;
         vault.check_name(&self.secret).map_err(|e| e.at("secret"))?;
         vault
@@ -183,34 +206,19 @@ impl InspectSecret {
                 e.with(Detail::Secret, Coordinate(&self.secret))
                     .at("secret")
             })?;
-        Ok(Route::foreign(vault, location))
+        Ok(Route::foreign(vault, self.secret.clone(), location))
     }
 }
 
-impl InspectReport {
-    fn judge(&mut self, value: &[u8], named: impl Fn(Error) -> Error) {
-        let kind = self.judged_as.or_else(|| claviger_stripe::kind_of(value));
-        self.judged_as = kind;
-        let Some(kind) = kind else {
-            return;
-        };
-        let settings = Settings::default();
-        let Some(verdict) = claviger_stripe::judge(kind, value, &settings, None) else {
-            return;
-        };
-        self.kind = Some(match verdict.refusal(kind, None) {
-            Some(refusal) => Err(named(refusal)),
-            None => Ok(()),
-        });
-        let found = verdict.warnings();
-        self.warnings = found.map(|finding| Warning::found(finding, "")).collect();
-        self.stripe = Some(verdict);
-    }
-}
-
-/// SECURITY: whoever typed the document may have taken the fields of a form for each other.
+/// SECURITY: whoever typed the document may have taken the fields of a form for each other, or pasted
+/// a key where its name belongs. Only what is written like the name of a field is shown.
 fn may_show(key: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let has = |is: fn(&u8) -> bool| key.as_bytes().iter().any(is);
+    let is_random =
+        key.len() >= RANDOM_BYTES_MIN && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
     key.len() <= PROPERTY_BYTES_MAX
-        && !key.contains(char::is_control)
+        && key.bytes().all(is_plain)
+        && !is_random
         && claviger_stripe::kind_of(key.as_bytes()).is_none()
 }

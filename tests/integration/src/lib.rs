@@ -19,7 +19,7 @@ use tonic::Status;
 use tonic_types::StatusExt;
 
 pub use client::{Bearer, Client, Service, data_payload, text_payload};
-pub use faulty::{Fault, FaultyBackend, FaultySink, Verb};
+pub use faulty::{Fault, FaultyBackend, FaultySink, TYPED_TIME, Verb};
 pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_uid};
 
 /// The machine-readable cause of a failed call; empty if the answer is not one of ours.

@@ -1,12 +1,13 @@
 //! A secret that has no definition yet is judged, and its value not shown.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_backend::{Allow, Limits};
-use claviger_core::Reason;
+use claviger_core::{Clock as _, Reason};
 use claviger_integration::{
-    Client, Fault, FaultyBackend, FaultyVault, Options, PROJECT, Server, Verb,
+    Client, Fault, FaultyBackend, FaultyVault, Options, PROJECT, Server, TYPED_TIME, Verb,
 };
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
@@ -53,7 +54,7 @@ async fn inspect(
 
 #[tokio::test]
 async fn a_key_is_judged_as_a_definition_would_judge_it() {
-    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    let (server, client, backend) = prepared("acme", "acme/*").await;
     for (value, judged_as, reason, class) in [
         (
             format!("rk_test_{BODY}"),
@@ -91,8 +92,84 @@ async fn a_key_is_judged_as_a_definition_would_judge_it() {
         assert_eq!(kind.reason, reason);
         assert_eq!(found.stripe.clone().unwrap().class, class);
         assert_eq!(found.version, "typed");
+        let since_typed = server.clock.now().duration_since(TYPED_TIME).unwrap();
+        assert_eq!(found.age, since_typed.try_into().ok());
         assert!(!format!("{found:?}").contains("01234567"), "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn what_deserves_a_look_is_told_beside_a_good_verdict() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    backend.type_in("acme/stripe", &format!("sk_test_{BODY}"));
+    let found = inspect(&client, looking_at("acme/stripe")).await.unwrap();
+    assert!(found.kind.unwrap().ok);
+    let reasons: Vec<_> = found
+        .warnings
+        .iter()
+        .map(|warning| &warning.reason)
+        .collect();
+    assert_eq!(reasons, ["FULL_SECRET_KEY"]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_pasted_with_something_around_it_is_still_judged() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    for (value, finding) in [
+        (
+            format!("STRIPE_API_KEY=rk_test_{BODY}"),
+            "there is more than a key",
+        ),
+        (format!("\"rk_test_{BODY}\""), "quotes"),
+        (
+            format!("\u{feff}{{\"key\":\"rk_test_{BODY}\"}}"),
+            "byte-order mark",
+        ),
+        ("rk_test_****WXYZ".to_owned(), "masked"),
+    ] {
+        backend.type_in("acme/stripe", &value);
+        let found = inspect(&client, looking_at("acme/stripe")).await.unwrap();
+        assert_eq!(found.judged_as(), Kind::StripeApiKey, "{finding}");
+        let verdict = found.kind.unwrap();
+        assert_eq!(verdict.reason, "VALUE_MALFORMED", "{finding}");
+        assert!(verdict.message.contains(finding), "{}", verdict.message);
+        assert!(!verdict.message.contains("01234567"), "{}", verdict.message);
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_written_like_the_name_of_a_field_is_shown() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    let names = [
+        "ca_cert",
+        "pk_id",
+        "apiKey2",
+        "client-secret",
+        "db.password_of_the_warehouse",
+    ];
+    let values = [
+        format!("STRIPE_KEY=sk_test_{BODY}"),
+        format!("\u{202e}sk_test_{BODY}"),
+        format!("https://sk_test_{BODY}@api"),
+        "AKIACANARYCANARY1234".to_owned(),
+        "hunter2-CANARY-PASSWORD".to_owned(),
+        "two words".to_owned(),
+        "n".repeat(41),
+    ];
+    let all = names
+        .iter()
+        .map(|&name| name.to_owned())
+        .chain(values.clone());
+    let document: HashMap<String, &str> = all.map(|name| (name, "x")).collect();
+    backend.type_in("acme/fields", &serde_json::to_string(&document).unwrap());
+    let found = inspect(&client, looking_at("acme/fields")).await.unwrap();
+    let mut shown = names;
+    shown.sort_unstable();
+    assert_eq!(found.properties, shown);
+    assert_eq!(
+        usize::try_from(found.hidden_properties).unwrap(),
+        values.len()
+    );
 }
 
 #[tokio::test]
@@ -158,7 +235,12 @@ async fn a_document_shows_the_names_of_its_keys_and_never_what_they_hold() {
 async fn fingerprints_are_equal_for_equal_values_of_one_project_only() {
     let (_server, client, backend) = prepared("any-project", "*").await;
     client.project("projects/other", &[]).await;
-    for (name, value) in [("a", "one"), ("b", "one"), ("c", "two")] {
+    for (name, value) in [
+        ("a", "one value of sixteen"),
+        ("b", "one value of sixteen"),
+        ("c", "two values of sixteen"),
+        ("pin", "0123"),
+    ] {
         backend.type_in(name, value);
     }
     let fingerprint = async |name: &str, project: &str| {
@@ -170,6 +252,11 @@ async fn fingerprints_are_equal_for_equal_values_of_one_project_only() {
     };
     let a = fingerprint("a", PROJECT).await;
     assert_eq!(a.len(), 16);
+    assert_eq!(
+        fingerprint("pin", PROJECT).await,
+        "",
+        "could be guessed by comparing"
+    );
     assert_eq!(a, fingerprint("b", PROJECT).await);
     assert_ne!(a, fingerprint("c", PROJECT).await);
     assert_ne!(a, fingerprint("a", "projects/other").await);

@@ -29,7 +29,7 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) async fn new() -> Self {
-        let faulty = FaultyBackend::new();
+        let faulty = FaultyBackend::shared();
         let (server, keeper) = Server::prepared(Options::with_faulty(&faulty)).await;
         keeper
             .grant(
@@ -56,6 +56,8 @@ impl Room {
             calls: 0,
         };
         room.watch("a token in use", token.as_bytes());
+        let typed = room.canary("what is typed into the vault");
+        room.faulty.type_in("acme/typed", &typed);
         room
     }
 

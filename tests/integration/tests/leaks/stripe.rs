@@ -63,6 +63,22 @@ const SHAPES: [(&str, Kind, Typed); 18] = [
     }),
 ];
 
+/// Has a value judged that somebody typed into the vault, as what it looks like and as this kind.
+async fn inspect(room: &mut Room, value: &str, kind: Kind) {
+    room.faulty.type_in("acme/typed", value);
+    for kind in [Kind::Unspecified, kind] {
+        let request = v1::InspectVaultSecretRequest {
+            name: "vaults/faulty".to_owned(),
+            project: claviger_integration::PROJECT.to_owned(),
+            secret: "acme/typed".to_owned(),
+            kind: kind.into(),
+            ..Default::default()
+        };
+        let answer = shown(room.keeper.vaults().inspect_vault_secret(request).await);
+        room.expect("InspectVaultSecret", "", answer);
+    }
+}
+
 fn document(body: &str) -> String {
     serde_json::json!({ "apiKey": format!("rk_live_{body}"), "note": body }).to_string()
 }
@@ -82,6 +98,17 @@ pub(crate) async fn of_shapes(room: &mut Room) {
         let value = typed(&room.body("a Stripe credential for a definition that exists"));
         room.try_put_value(wanted, put_value(&name, text_payload(&value)))
             .await;
+        let value = typed(&room.body("a Stripe credential that is inspected"));
+        inspect(room, &value, kind).await;
+    }
+    let body = room.body("a key that is the name of a property");
+    for name in [
+        format!("rk_live_{body}"),
+        format!("KEY=rk_live_{body}"),
+        body,
+    ] {
+        let document = serde_json::json!({ name: "x", "other": "y" }).to_string();
+        inspect(room, &document, Kind::StripeApiKey).await;
     }
     let value = format!("sk_live_{}", room.body("a key of another class"));
     let name = room.fresh_name();
