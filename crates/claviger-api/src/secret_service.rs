@@ -141,10 +141,7 @@ fn answer(served: Served, environment: Option<Id>) -> Result<v1::GetSecretRespon
         .stripe
         .map(|(verdict, settings)| v1::StripeCredential {
             class: verdict.class.to_string(),
-            mode: verdict
-                .mode
-                .map(|mode| mode.to_string())
-                .unwrap_or_default(),
+            mode: convert::text(verdict.mode),
             account: settings.account.unwrap_or_default(),
             context: settings.context.unwrap_or_default(),
         });
@@ -168,6 +165,7 @@ fn answer(served: Served, environment: Option<Id>) -> Result<v1::GetSecretRespon
             age: Some(prost_types::Duration::default()),
         }),
         stripe,
+        kind: convert::wire_kind(served.kind).into(),
     })
 }
 

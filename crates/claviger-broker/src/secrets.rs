@@ -7,7 +7,8 @@ use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
 use claviger_backend::{Reading, Vaults, VersionInfo, VersionState};
 use claviger_core::{
-    DefinitionName, Detail, Error, Format, Id, Reason, Resource, Result, SecretBytes, VersionName,
+    DefinitionName, Detail, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes,
+    VersionName,
 };
 use claviger_stripe::{Settings, Verdict};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct Served {
     pub value: SecretBytes,
     /// How they are meant.
     pub format: Format,
+    /// What it is.
+    pub kind: Kind,
     /// The vault it came from.
     pub vault: Id,
     /// Of a Stripe credential: what it is, and what goes with it.
@@ -136,6 +139,7 @@ impl Broker {
             version: reading.version,
             value,
             format,
+            kind: content.kind,
             vault,
             stripe: verdict.map(|verdict| (verdict, content.stripe.clone())),
         })
@@ -222,7 +226,7 @@ impl Broker {
             route.vault.capabilities().value_bytes_max,
         )?;
 
-        if definition.content.is_rotation_due(self.clock.now()) {
+        if definition.content.rotates_by(self.clock.now()) {
             warnings.push(Warning::ROTATION_DUE);
         }
 

@@ -28,6 +28,9 @@ const (
 	configuration = 78
 )
 
+// SecretDefinition.Kind.STRIPE_API_KEY.
+const stripeAPIKey = 3
+
 // Retries while the daemon is starting or a vault is throttled.
 const retry = `{"methodConfig": [{"name": [{"service": "claviger.v1.SecretService"}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
@@ -96,7 +99,9 @@ func fetch(secret, environment string) (stripeKey, error) {
 		address = "unix:/run/claviger/clavigerd.sock"
 	}
 	channel, err := grpc.NewClient(address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retry))
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retry),
+		// A proxy would see token and key.
+		grpc.WithNoProxy())
 	if err != nil {
 		return stripeKey{}, err
 	}
@@ -118,16 +123,22 @@ func fetch(secret, environment string) (stripeKey, error) {
 	if err != nil {
 		return stripeKey{}, err
 	}
-	// GetSecretResponse: text = 2, stripe = 8; in that class = 1, account = 3, context = 4.
-	details := field(answer, 8)
+	// GetSecretResponse: text = 2, stripe = 8, kind = 9; in stripe account = 3, context = 4.
 	// Of another kind, nobody has looked whether the value is a key at all.
-	if class := string(field(details, 1)); class == "" || class == "WEBHOOK_SECRET" {
+	if kind, _ := protowire.ConsumeVarint(field(answer, 9)); kind != stripeAPIKey {
 		stop(configuration, secret+" is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is")
 	}
-	return stripeKey{string(field(answer, 2)), string(field(details, 3)), string(field(details, 4))}, nil
+	details := bytes(answer, 8)
+	return stripeKey{string(bytes(answer, 2)), string(bytes(details, 3)), string(bytes(details, 4))}, nil
 }
 
-// field is the field of that number, if the message has it.
+// bytes is a text or message of that number, if the message around it has it.
+func bytes(message []byte, wanted protowire.Number) []byte {
+	found, _ := protowire.ConsumeBytes(field(message, wanted))
+	return found
+}
+
+// field is what stands in the field of that number, if the message has it.
 func field(message []byte, wanted protowire.Number) []byte {
 	var found []byte
 	for len(message) > 0 {
@@ -139,8 +150,8 @@ func field(message []byte, wanted protowire.Number) []byte {
 		if length < 0 {
 			return nil
 		}
-		if number == wanted && kind == protowire.BytesType {
-			found, _ = protowire.ConsumeBytes(message[tag:])
+		if number == wanted {
+			found = message[tag : tag+length]
 		}
 		message = message[tag+length:]
 	}

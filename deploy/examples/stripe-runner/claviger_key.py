@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+from claviger.v1 import secret_definition_service_pb2 as definitions
 from claviger.v1 import secret_service_pb2 as pb
 from claviger.v1 import secret_service_pb2_grpc as services
 
@@ -63,25 +64,28 @@ def from_environment() -> StripeKey:
         stop(code, f"no key from {secret}: {error.details()} ({error.code().name})")
     except OSError as error:
         stop(CONFIGURATION, f"CLAVIGER_TOKEN_FILE cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        stop(CONFIGURATION, "CLAVIGER_TOKEN_FILE is not a file with a token (clv_…)")
 
 
 def fetch(secret: str, environment: str) -> StripeKey:
     address = os.environ.get("CLAVIGER_ADDRESS", SOCKET)
-    options = [("grpc.service_config", RETRY)]
+    # gRPC would take even a loopback address through HTTP_PROXY, which would see token and key.
+    options = [("grpc.service_config", RETRY), ("grpc.enable_http_proxy", 0)]
     if address.startswith("unix:"):
         # Without it the path of the socket would be sent as the authority, which HTTP/2 forbids.
         options.append(("grpc.default_authority", "localhost"))
     metadata = []
     token_file = os.environ.get("CLAVIGER_TOKEN_FILE")
     if token_file:
-        token = Path(token_file).read_text().strip()
+        token = Path(token_file).read_text(encoding="ascii").strip()
         metadata.append(("authorization", f"Bearer {token}"))
     request = pb.GetSecretRequest(name=secret, environment=environment)
     with grpc.insecure_channel(address, options) as channel:
         stub = services.SecretServiceStub(channel)
         answer = stub.GetSecret(request, metadata=metadata, timeout=SECONDS)
     # Of another kind, nobody has looked whether the value is a key at all.
-    if getattr(answer.stripe, "class") in ("", "WEBHOOK_SECRET"):
+    if answer.kind != definitions.SecretDefinition.STRIPE_API_KEY:
         stop(
             CONFIGURATION,
             f"{secret} is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is",

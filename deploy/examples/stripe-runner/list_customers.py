@@ -3,11 +3,17 @@
 Its key comes from claviger_key.py. STRIPE_API_BASE is another address of Stripe's API, for tests.
 """
 
+import logging
 import os
+
+# Turns on the library's own log, which repeats what Stripe says of a key.
+os.environ.pop("STRIPE_LOG", None)
 
 import stripe
 
 import claviger_key
+
+logging.getLogger("stripe").disabled = True
 
 
 def main() -> None:

@@ -92,6 +92,7 @@ async fn refusal_that_repeats_the_key_does_not_end_up_in_the_output() {
                     ("CLAVIGER_ADDRESS", &address(&daemon)),
                     ("CLAVIGER_SECRET", &name("stripe")),
                     ("STRIPE_API_BASE", &stripe.url()),
+                    ("STRIPE_LOG", "debug"),
                 ],
             );
             ended.assert_refused(Some(1), &["Stripe refused", said]);

@@ -42,6 +42,9 @@ async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_no
     let token = client.runner_token().await.expect("a token");
     let file = worker.file("token");
     std::fs::write(&file, format!("{token}\n")).expect("a writable home");
+    let garbled = worker.file("garbled");
+    std::fs::write(&garbled, b"clv_\xff\xfe").expect("a writable home");
+    let proxy = empty_account();
     for job in JOBS {
         let run = |file: &str| {
             worker.run(
@@ -51,10 +54,16 @@ async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_no
                     ("CLAVIGER_TOKEN_FILE", file),
                     ("CLAVIGER_SECRET", &name("stripe")),
                     ("STRIPE_API_BASE", &stripe.url()),
+                    // Of gRPC alone.
+                    ("grpc_proxy", &proxy.url()),
                 ],
             )
         };
         run(&file.display().to_string()).assert_listed(&stripe.customers());
+        let asked = proxy.take_asked();
+        assert!(asked.is_empty(), "{job:?} shows the proxy its token");
+        let refused = run(&garbled.display().to_string());
+        refused.assert_refused(CONFIGURATION, &["stripe-runner: "]);
         let missing = worker.file("missing").display().to_string();
         run(&missing).assert_refused(CONFIGURATION, &["stripe-runner: ", "o such file"]);
     }
@@ -163,9 +172,11 @@ async fn value_that_nobody_has_judged_as_a_key_does_not_start_the_job() {
     register(&daemon, opaque, &key("pk_test_")).await;
     let hook = definition("hook", Kind::StripeWebhookSecret);
     register(&daemon, hook, &key("whsec_")).await;
+    let unusual = definition("unusual-hook", Kind::StripeWebhookSecret);
+    register(&daemon, unusual, &key("hook_of_next_year_")).await;
     let stripe = empty_account();
     for job in JOBS {
-        for id in ["opaque", "hook"] {
+        for id in ["opaque", "hook", "unusual-hook"] {
             let ended = worker.run(
                 job,
                 &[

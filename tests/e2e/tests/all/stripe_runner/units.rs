@@ -170,7 +170,10 @@ fn units_name_a_definition_and_never_a_key() {
             "{unit}: {variables:?}"
         );
         // One from the manager's own environment would make the job refuse to start.
-        assert_eq!(settings(unit, "UnsetEnvironment"), ["STRIPE_API_KEY"]);
+        assert_eq!(
+            settings(unit, "UnsetEnvironment"),
+            ["STRIPE_API_KEY STRIPE_LOG"]
+        );
     }
 }
 
