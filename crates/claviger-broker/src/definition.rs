@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Project;
 use crate::place::{Defaults, Location, Place};
-use crate::route::{Route, check_allowed, check_coordinates, check_lengths};
+use crate::route::{Route, check_allowed, check_coordinates, check_no_key, check_texts};
 
 /// Longest description, in characters.
 pub(crate) const DESCRIPTION_CHARS_MAX: usize = 256;
@@ -266,9 +266,9 @@ impl Content {
         claviger_stripe::judge(self.kind, value.expose(), &self.stripe, demanded)
     }
 
-    /// Whether its value should have been rotated by now.
-    pub(crate) fn is_rotation_due(&self, now: SystemTime) -> bool {
-        self.rotate_by.is_some_and(|end| end <= now)
+    /// Whether its value is to be rotated by this time, or was before.
+    pub(crate) fn rotates_by(&self, time: SystemTime) -> bool {
+        self.rotate_by.is_some_and(|end| end <= time)
     }
 
     fn check_labels(&self) -> Result<()> {
@@ -277,6 +277,10 @@ impl Content {
         };
         if self.labels.len() > LABELS_MAX {
             return invalid("has more than 50 labels; leave some out");
+        }
+        for (key, value) in &self.labels {
+            check_no_key(key.as_str(), "definition.labels")?;
+            check_no_key(value, "definition.labels")?;
         }
         let is_long = |value: &String| value.chars().count() > LABEL_CHARS_MAX;
         if self.labels.values().any(is_long) {
@@ -381,6 +385,7 @@ impl Content {
     ) -> Result<Vec<NameWarning>> {
         let mut warnings = Vec::new();
         check_description(&self.description, "definition.description")?;
+        check_no_key(&self.description, "definition.description")?;
         self.check_labels()?;
         self.stripe.validate(self.kind)?;
         if self.kind.is_stripe() && self.format == Format::Binary {
@@ -403,7 +408,7 @@ impl Content {
         let is_empty = self.location == Location::default();
         let unused = (!is_empty).then_some(("definition.location", &self.location, default));
         for (field, location, place) in self.resolutions(defaults).into_iter().chain(unused) {
-            check_lengths(location, field)?;
+            check_texts(location, field)?;
             if location.property.is_some() && self.format == Format::Binary {
                 return Err(Error::new(Reason::FieldInvalid).violation(
                     field,

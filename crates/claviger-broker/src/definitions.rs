@@ -242,6 +242,16 @@ impl Broker {
         let names = content.validate(&put.name, project, &self.vaults)?;
         let mut outcome = self.outcome((**existing).clone(), project, &names);
         if content == existing.content {
+            // Nothing changes, so nothing is refused: who puts again to see whether all is well is
+            // told.
+            if !put.is_value_unchecked {
+                let judged = self.judge_existing(authorized, &outcome.definition, project);
+                outcome
+                    .warnings
+                    .extend(judged.await.unwrap_or_else(|refusal| {
+                        vec![Warning::of_refusal(&refusal, "definition.location")]
+                    }));
+            }
             self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
                 .await?;
             return Ok(outcome);
@@ -287,7 +297,7 @@ impl Broker {
     ) -> PutDefinitionOutcome {
         let content = &definition.content;
         let is_sharing = content.is_sharing(definition.defaults(project, &self.vaults));
-        let is_due = content.is_rotation_due(self.clock.now());
+        let is_due = content.rotates_by(self.clock.now());
         let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
         let rotation = is_due.then_some(Warning::ROTATION_DUE);
         let names = names.iter().map(|warning| Warning::from(*warning));

@@ -7,9 +7,9 @@ use crate::secrets::present;
 use crate::{Broker, Definition, Project, Warning};
 
 impl Broker {
-    /// Judges the values that a definition points at, where its kind can be judged and the vault has
-    /// values that did not come through Claviger. What cannot be read now is warned about: checks
-    /// and reads judge it again.
+    /// Judges the values that a definition points at, where its kind can be judged: others write to
+    /// their vault, and settings change. What cannot be read now is warned about: checks and reads
+    /// judge it again.
     ///
     /// # Errors
     /// `VALUE_*`, `PROPERTY_REQUIRED`, `STRIPE_CONTEXT_REQUIRED`, each with the remedy.
@@ -45,7 +45,8 @@ impl Broker {
     ) -> Result<Vec<Warning>> {
         let content = &definition.content;
         let route = definition.route(environment, None, project, &self.vaults);
-        let Some(route) = route.ok().filter(|r| r.vault.capabilities().latest) else {
+        // What cannot be reached has been refused, or has no value yet.
+        let Ok(route) = route else {
             return Ok(Vec::new());
         };
         let field = "definition.location";
@@ -67,12 +68,7 @@ impl Broker {
         };
         match verdict.refusal(content.kind, Some(field)) {
             Some(refusal) => Err(refusal),
-            None => {
-                let found = verdict.warnings();
-                Ok(found
-                    .map(|finding| Warning::found(finding, field))
-                    .collect())
-            }
+            None => Ok(Warning::of_verdict(&verdict, field).collect()),
         }
     }
 }

@@ -97,9 +97,7 @@ impl Broker {
                     .label
                     .as_ref()
                     .is_none_or(|label| label.matches(content))
-                && filter
-                    .rotate_by
-                    .is_none_or(|end| content.is_rotation_due(end))
+                && filter.rotate_by.is_none_or(|end| content.rotates_by(end))
                 && filter.vault.as_ref().is_none_or(|vault| {
                     let places = content.places(definition.defaults(&project, &self.vaults));
                     places.iter().any(|place| place.vault == *vault)

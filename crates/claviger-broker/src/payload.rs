@@ -6,7 +6,7 @@ use std::fmt;
 
 use claviger_backend::{NameWarning, WriteWarning, Written};
 use claviger_core::{Detail, Error, Format, Kind, Reason, Result, SecretBytes};
-use claviger_stripe::{Finding, Mode};
+use claviger_stripe::{Mode, Verdict};
 
 use serde::{Deserialize, Serialize};
 
@@ -83,8 +83,7 @@ impl Payload {
             if let Some(refusal) = verdict.refusal(kind, Some(field)) {
                 return Err(refusal);
             }
-            let found = verdict.warnings();
-            warnings.extend(found.map(|finding| Warning::found(finding, "payload")));
+            warnings.extend(Warning::of_verdict(&verdict, "payload"));
         }
         if kind == Kind::Password && has_surrounding_space {
             warnings.push(Warning::VALUE_HAS_SURROUNDING_SPACE);
@@ -159,9 +158,20 @@ impl Warning {
 }
 
 impl Warning {
-    /// What was found in a value that came with `field`, or that `field` points at.
-    pub(crate) fn found(finding: Finding, field: &'static str) -> Self {
-        Self::new(finding.as_str(), finding.text(), field)
+    /// What deserves a look at a value that came with a field of the request, or that the field
+    /// points at.
+    pub(crate) fn of_verdict(verdict: &Verdict, field: &'static str) -> impl Iterator<Item = Self> {
+        let found = verdict.warnings();
+        found.map(move |finding| Self::new(finding.as_str(), finding.text(), field))
+    }
+
+    /// Why calls fail that this one did not have to.
+    pub(crate) fn of_refusal(error: &Error, field: &'static str) -> Self {
+        Self {
+            reason: Cow::Borrowed(error.reason().as_str()),
+            message: Cow::Owned(error.to_string()),
+            field: Cow::Borrowed(field),
+        }
     }
 
     /// What deserves a look of a write that was done.

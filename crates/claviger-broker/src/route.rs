@@ -11,7 +11,7 @@ use crate::place::{Location, Place};
 /// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
 const COORDINATE_BYTES_MAX: usize = 2048;
 
-/// Where a read or write goes; made only from a definition.
+/// Where a read or write goes; made from a definition, or for a look at a secret that has none yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) vault: Arc<Vault>,
@@ -64,9 +64,8 @@ impl Route {
     }
 
     /// A way to a secret of a vault that no definition points at; whoever asks has checked the
-    /// location, which names both.
-    pub(crate) fn foreign(vault: Arc<Vault>, location: Location) -> Self {
-        let secret = location.secret.unwrap_or_default();
+    /// location.
+    pub(crate) fn foreign(vault: Arc<Vault>, secret: String, location: Location) -> Self {
         Self {
             place: Place {
                 vault: vault.id().clone(),
@@ -85,14 +84,31 @@ impl Route {
     }
 }
 
-pub(crate) fn check_lengths(location: &Location, field: &'static str) -> Result<()> {
+/// Refuses what no coordinate can be, before an error could name it.
+pub(crate) fn check_texts(location: &Location, field: &'static str) -> Result<()> {
+    let vault = location.vault.as_ref().map(ToString::to_string);
     let coordinates = [&location.secret, &location.property, &location.version];
-    let is_long = |text: &String| text.len() > COORDINATE_BYTES_MAX;
-    if coordinates.into_iter().flatten().any(is_long) {
-        return Err(Error::new(Reason::FieldInvalid)
-            .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
+    let texts = coordinates.into_iter().chain([&vault]).flatten();
+    for text in texts {
+        if text.len() > COORDINATE_BYTES_MAX {
+            return Err(Error::new(Reason::FieldInvalid)
+                .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
+        }
+        check_no_key(text, field)?;
     }
     Ok(())
+}
+
+/// Refuses a key that was pasted where its name belongs, without repeating it.
+pub(crate) fn check_no_key(text: &str, field: &'static str) -> Result<()> {
+    if !claviger_stripe::holds_key(text) {
+        return Ok(());
+    }
+    Err(Error::new(Reason::FieldInvalid).violation(
+        field,
+        "has a Stripe key in it, which belongs into payload.text and nowhere else; if it is a real \
+         one, roll it: Developers → API keys",
+    ))
 }
 
 /// Refuses a secret that the project may not use.

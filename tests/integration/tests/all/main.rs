@@ -18,6 +18,7 @@ mod definitions;
 mod environments;
 mod every_rpc;
 mod inspection;
+mod judging;
 mod matrix;
 mod names;
 mod refusals;
