@@ -5,14 +5,14 @@ use std::sync::Arc;
 use claviger_access::{Authorized, Call, Directory, Permission, Principal, Question, evaluate};
 use claviger_audit::Facts;
 use claviger_core::{
-    DefinitionName, Detail, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes,
+    DefinitionName, Detail, Error, Id, Kind, Reason, Resource, Result, SecretBytes,
 };
 use claviger_stripe::live::{LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Verdict};
 
 use crate::route::Route;
 use crate::secrets::present;
-use crate::{Broker, Content, Warning};
+use crate::{Broker, Content, Definition, Warning};
 
 /// One thing that was looked at: well, or the error a read would fail with.
 pub type Check = Result<()>;
@@ -61,6 +61,29 @@ pub struct CheckReport {
     pub principal: Principal,
 }
 
+/// What a read would find.
+struct Looked {
+    existence: Result<Id>,
+    format: Option<Check>,
+    kind: Option<Check>,
+    verdict: Option<Verdict>,
+    /// SECURITY: only a value that was judged and not refused; Stripe sees no other.
+    usable: Option<SecretBytes>,
+}
+
+impl Looked {
+    /// A read that ends before its value is judged.
+    fn as_far_as(existence: Result<Id>, format: Option<Check>) -> Self {
+        Self {
+            existence,
+            format,
+            kind: None,
+            verdict: None,
+            usable: None,
+        }
+    }
+}
+
 impl Broker {
     /// Says where a definition leads and whether a read would work.
     ///
@@ -106,28 +129,11 @@ impl Broker {
         let project = self.project(authorized).await?.record;
         let place = definition.place_of(environment, &project, &self.vaults)?;
         let route = definition.route(environment, None, &project, &self.vaults);
-        let (existence, value) = match route {
-            Ok(route) => self.look_at(authorized, &route, content.format).await,
-            Err(error) => (Err(error), None),
-        };
-        let named = |error: Error| error.with(Detail::Resource, &definition.name);
-        let (format, value) = match value {
-            Some(Ok(value)) => (Some(Ok(())), Some(value)),
-            Some(Err(error)) => (Some(Err(named(error))), None),
-            None => (None, None),
-        };
         let demanded = project.stripe_mode(environment);
-        let readable = value.as_ref();
-        let stripe = readable.and_then(|value| content.judge(value, demanded));
-        let kind = stripe.as_ref().map(|verdict| {
-            let refusal = verdict.refusal(content.kind, None);
-            refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
-        });
+        let looked = self.look_at(authorized, definition, route, demanded).await;
         let live = match check.is_live {
             true => {
-                // SECURITY: Stripe sees nothing that was refused.
-                let key = value.filter(|_| matches!(kind, Some(Ok(()))));
-                let asked = self.ask_stripe(authorized, &place, key, content, demanded);
+                let asked = self.ask_stripe(authorized, &place, looked.usable, content, demanded);
                 Some(asked.await?)
             }
             false => None,
@@ -138,11 +144,11 @@ impl Broker {
             property: place.property,
             pin: place.pin,
             environment: environment.cloned(),
-            existence: existence.map_err(named),
-            format,
-            kind,
-            warnings: self.warnings(content, stripe.as_ref()),
-            stripe,
+            existence: looked.existence,
+            format: looked.format,
+            kind: looked.kind,
+            warnings: self.warnings(content, looked.verdict.as_ref()),
+            stripe: looked.verdict,
             live,
             access: self
                 .check_access(authorized, environment, &principal)
@@ -151,19 +157,41 @@ impl Broker {
         })
     }
 
-    /// The version that a read returns, and what it makes of the value; none without one.
+    /// Goes the way of a read as far as it leads.
     async fn look_at(
         &self,
         authorized: &Authorized,
-        route: &Route,
-        format: Format,
-    ) -> (Result<Id>, Option<Result<SecretBytes>>) {
-        match self.read_route(authorized, route).await {
-            Ok(reading) => {
-                let value = present(reading.value, format, route);
-                (Ok(reading.version), Some(value))
+        definition: &Definition,
+        route: Result<Route>,
+        demanded: Option<Mode>,
+    ) -> Looked {
+        let named = |error: Error| error.with(Detail::Resource, &definition.name);
+        let content = &definition.content;
+        let read = match route {
+            Ok(route) => {
+                let reading = self.read_route(authorized, &route).await;
+                reading.map(|read| (read.version, present(read.value, content.format, &route)))
             }
-            Err(error) => (Err(error), None),
+            Err(error) => Err(error),
+        };
+        let (version, value) = match read {
+            Ok(read) => read,
+            Err(error) => return Looked::as_far_as(Err(named(error)), None),
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(error) => return Looked::as_far_as(Ok(version), Some(Err(named(error)))),
+        };
+        let verdict = content.judge(&value, demanded);
+        let kind = verdict.as_ref().map(|verdict| {
+            let refusal = verdict.refusal(content.kind, None);
+            refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
+        });
+        Looked {
+            usable: Some(value).filter(|_| matches!(kind, Some(Ok(())))),
+            kind,
+            verdict,
+            ..Looked::as_far_as(Ok(version), Some(Ok(())))
         }
     }
 

@@ -8,7 +8,8 @@ use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
 use claviger_backend::{Reading, Vault};
 use claviger_core::{
-    Coordinate, Detail, Error, Format, Id, Kind, ProjectName, Reason, Resource, Result, VaultName,
+    Coordinate, Detail, Error, Format, Id, Kind, ProjectName, Reason, Resource, Result,
+    SecretBytes, VaultName,
 };
 use claviger_stripe::{Settings, Verdict};
 
@@ -112,9 +113,7 @@ impl Broker {
             self.read_route(authorized, &route).await.map_err(named)?;
         let age = self.age(authorized, &route, &version).await;
 
-        let keys: BTreeSet<String> = document::keys(&value).into_iter().collect();
-        let shown = keys.iter().filter(|key| may_show(key));
-        let properties: Vec<String> = shown.take(PROPERTIES_MAX).cloned().collect();
+        let (properties, hidden_properties) = properties_of(&value);
         let whole = self.fingerprint(&project, value.expose());
         let (format, fingerprint, judged) = match present(value, Format::Text, &route) {
             Ok(value) => {
@@ -128,8 +127,8 @@ impl Broker {
         Ok(InspectReport {
             version,
             age,
-            hidden_properties: keys.len() - properties.len(),
             properties,
+            hidden_properties,
             format,
             judged_as: kind.or(inspect.kind),
             kind: verdict
@@ -208,6 +207,15 @@ impl InspectSecret {
             })?;
         Ok(Route::foreign(vault, self.secret.clone(), location))
     }
+}
+
+/// The keys of a document that are shown, and how many are not.
+fn properties_of(value: &SecretBytes) -> (Vec<String>, usize) {
+    let keys: BTreeSet<String> = document::keys(value).into_iter().collect();
+    let shown = keys.iter().filter(|key| may_show(key));
+    let shown: Vec<String> = shown.take(PROPERTIES_MAX).cloned().collect();
+    let hidden = keys.len() - shown.len();
+    (shown, hidden)
 }
 
 /// SECURITY: whoever typed the document may have taken the fields of a form for each other, or pasted
