@@ -28,7 +28,7 @@ pub(crate) fn announce(config: &Config, tcp: Option<SocketAddr>, admin: Option<S
 fn unix_lines(socket: &str) -> String {
     format!(
         r#"
-# Register a Stripe key: paste the line, press Enter, type the key, press Enter. It is not shown.
+# Register a Stripe key, the first time: paste the line, press Enter, type the key, press Enter.
 read -rs KEY; printf '{{"definition":{{"name":"projects/dev/secrets/stripe","kind":"STRIPE_API_KEY"}},"payload":{{"text":"%s"}}}}' "$KEY" | grpcurl -plaintext -unix -d @ {socket} claviger.v1.SecretDefinitionService/PutSecretDefinition; unset KEY
 
 # Fetch it.

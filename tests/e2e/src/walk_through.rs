@@ -26,7 +26,8 @@ impl WalkThrough {
     pub fn run(&self, home: &Home, daemon: &Daemon, keys: &str) -> String {
         let mut script = format!(
             "set -e -o pipefail; exec 2>&1\nSOCKET={}\n\
-             call() {{ grpcurl -plaintext -unix -d @ \"$SOCKET\" \"claviger.v1.$1\"; }}\n",
+             call() {{ grpcurl -plaintext -unix -d @ \"$SOCKET\" \"claviger.v1.$1\"; }}\n\
+             typed() {{ IFS= read -rs KEY; }}\n",
             daemon.socket().display()
         );
         for block in self.blocks("console") {

@@ -31,10 +31,10 @@ const SHORTHAND: &str = "export PATH=";
 const STUBS: &str = "python3 -m pip install --quiet grpcio";
 
 /// What is typed where the README says so, in this order.
-const KEYS: [&str; 3] = ["rk_test_first", "rk_test_second", "pa$$ word"];
+const KEYS: [&str; 3] = ["rk_test_first", "rk_test_second", " pa$$\t\"w\\ord\" "];
 
 /// What the blocks print, in this order.
-const PRINTED: [&str; 16] = [
+const PRINTED: [&str; 19] = [
     "\"kind\": \"STRIPE_API_KEY\"",
     "\"text\": \"rk_test_first\"",
     "\"text\": \"rk_test_first\"",
@@ -47,8 +47,11 @@ const PRINTED: [&str; 16] = [
     "tcp: version 2",
     "\"role\": \"OPERATOR\"",
     "\"name\": \"projects/acme\"",
-    "\"text\": \"pa$$ word\"",
+    r#""text": " pa$$\t\"w\\ord\" ""#,
     "\"environment\": \"prod\"",
+    "\"principal\": \"unix:",
+    "\"principal\": \"unix:",
+    "\"tokens\": [",
     "vaults/managed: ok",
     "records, unbroken; head ",
 ];
@@ -71,7 +74,7 @@ const AWS_PRINTED: [&str; 28] = [
     "\"existence\": {\n    \"ok\": true",
     "\"format\": {\n    \"ok\": true",
     "\"access\": {\n    \"ok\": true",
-    "\"text\": \"rk_test_console\"",
+    "\"text\": \"rk_test_0123456789consoleABCD\"",
     "\"secret\": \"acme/warehouse\"",
     "\"version\": ",
     "\"version\": ",
@@ -133,7 +136,7 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
     let mut input = String::new();
     let mut keys = keys.iter();
     for block in blocks {
-        if block.starts_with("read -rs") {
+        if block.starts_with("typed;") {
             input += keys.next().expect("a key for each");
             input += "\n";
         } else if block.starts_with("read -r") {
