@@ -88,7 +88,11 @@ func fromEnvironment() stripeKey {
 		if c := refusal.Code(); c == codes.Unavailable || c == codes.DeadlineExceeded {
 			code = tryAgain
 		}
-		stop(code, fmt.Sprintf("no key from %s: %s (%s)", secret, refusal.Message(), refusal.Code()))
+		hint := ""
+		if refusal.Code() == codes.Unauthenticated {
+			hint = "; CLAVIGER_TOKEN_FILE names the file with the token"
+		}
+		stop(code, fmt.Sprintf("no key from %s: %s (%s)%s", secret, refusal.Message(), refusal.Code(), hint))
 	}
 	return key
 }
@@ -97,6 +101,9 @@ func fetch(secret, environment string) (stripeKey, error) {
 	address := os.Getenv("CLAVIGER_ADDRESS")
 	if address == "" {
 		address = "unix:/run/claviger/clavigerd.sock"
+	}
+	if !strings.HasPrefix(address, "unix:") && (strings.Contains(address, "/") || !strings.Contains(address, ":")) {
+		stop(configuration, "CLAVIGER_ADDRESS is neither unix:/path/of/the/socket nor host:port")
 	}
 	channel, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retry),
@@ -113,7 +120,11 @@ func fetch(secret, environment string) (stripeKey, error) {
 		if err != nil {
 			return stripeKey{}, err
 		}
-		cx = metadata.AppendToOutgoingContext(cx, "authorization", "Bearer "+strings.TrimSpace(string(token)))
+		bearer := strings.TrimSpace(string(token))
+		if !strings.HasPrefix(bearer, "clv_") || strings.ContainsFunc(bearer, isOdd) {
+			stop(configuration, file+" has to hold a token (clv_…) and nothing else")
+		}
+		cx = metadata.AppendToOutgoingContext(cx, "authorization", "Bearer "+bearer)
 	}
 	// GetSecretRequest: name = 1, environment = 2.
 	request := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), secret)
@@ -131,6 +142,9 @@ func fetch(secret, environment string) (stripeKey, error) {
 	details := bytes(answer, 8)
 	return stripeKey{string(bytes(answer, 2)), string(bytes(details, 3)), string(bytes(details, 4))}, nil
 }
+
+// isOdd tells what no token has.
+func isOdd(r rune) bool { return r <= ' ' || r > '~' }
 
 // bytes is a text or message of that number, if the message around it has it.
 func bytes(message []byte, wanted protowire.Number) []byte {

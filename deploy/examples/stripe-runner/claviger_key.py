@@ -60,16 +60,21 @@ def from_environment() -> StripeKey:
         return fetch(secret, os.environ.get("CLAVIGER_ENVIRONMENT", ""))
     except grpc.RpcError as error:
         code = TRY_AGAIN if error.code() in TRANSIENT else CONFIGURATION
+        hint = ""
+        if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            hint = "; CLAVIGER_TOKEN_FILE names the file with the token"
         # The message of Claviger says what to do and holds no part of a value but its last four.
-        stop(code, f"no key from {secret}: {error.details()} ({error.code().name})")
+        stop(code, f"no key from {secret}: {error.details()} ({error.code().name}){hint}")
     except OSError as error:
         stop(CONFIGURATION, f"CLAVIGER_TOKEN_FILE cannot be read: {error.strerror}")
     except UnicodeDecodeError:
-        stop(CONFIGURATION, "CLAVIGER_TOKEN_FILE is not a file with a token (clv_…)")
+        stop(CONFIGURATION, "CLAVIGER_TOKEN_FILE has to hold a token (clv_…) and nothing else")
 
 
 def fetch(secret: str, environment: str) -> StripeKey:
     address = os.environ.get("CLAVIGER_ADDRESS", SOCKET)
+    if not address.startswith("unix:") and ("/" in address or ":" not in address):
+        stop(CONFIGURATION, "CLAVIGER_ADDRESS is neither unix:/path/of/the/socket nor host:port")
     # gRPC would take even a loopback address through HTTP_PROXY, which would see token and key.
     options = [("grpc.service_config", RETRY), ("grpc.enable_http_proxy", 0)]
     if address.startswith("unix:"):
@@ -79,6 +84,8 @@ def fetch(secret: str, environment: str) -> StripeKey:
     token_file = os.environ.get("CLAVIGER_TOKEN_FILE")
     if token_file:
         token = Path(token_file).read_text(encoding="ascii").strip()
+        if not token.startswith("clv_") or not token.isidentifier():
+            stop(CONFIGURATION, f"{token_file} has to hold a token (clv_…) and nothing else")
         metadata.append(("authorization", f"Bearer {token}"))
     request = pb.GetSecretRequest(name=secret, environment=environment)
     with grpc.insecure_channel(address, options) as channel:

@@ -44,6 +44,9 @@ async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_no
     std::fs::write(&file, format!("{token}\n")).expect("a writable home");
     let garbled = worker.file("garbled");
     std::fs::write(&garbled, b"clv_\xff\xfe").expect("a writable home");
+    let answer = worker.file("answer");
+    std::fs::write(&answer, format!("{{\n  \"token\": \"{token}\"\n}}")).expect("a writable home");
+    let socket = daemon.socket().display().to_string();
     let proxy = empty_account();
     for job in JOBS {
         let run = |file: &str| {
@@ -62,8 +65,34 @@ async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_no
         run(&file.display().to_string()).assert_listed(&stripe.customers());
         let asked = proxy.take_asked();
         assert!(asked.is_empty(), "{job:?} shows the proxy its token");
-        let refused = run(&garbled.display().to_string());
-        refused.assert_refused(CONFIGURATION, &["stripe-runner: "]);
+        for file in [&garbled, &answer] {
+            let refused = run(&file.display().to_string());
+            refused.assert_refused(
+                CONFIGURATION,
+                &["has to hold a token (clv_…) and nothing else"],
+            );
+        }
+        for address in [&socket, "localhost"] {
+            let ended = worker.run(
+                job,
+                &[
+                    ("CLAVIGER_ADDRESS", address),
+                    ("CLAVIGER_SECRET", &name("stripe")),
+                ],
+            );
+            ended.assert_refused(
+                CONFIGURATION,
+                &["neither unix:/path/of/the/socket nor host"],
+            );
+        }
+        let ended = worker.run(
+            job,
+            &[
+                ("CLAVIGER_ADDRESS", &daemon.tcp().to_string()),
+                ("CLAVIGER_SECRET", &name("stripe")),
+            ],
+        );
+        ended.assert_refused(CONFIGURATION, &["CLAVIGER_TOKEN_FILE names the file"]);
         let missing = worker.file("missing").display().to_string();
         run(&missing).assert_refused(CONFIGURATION, &["stripe-runner: ", "o such file"]);
     }
