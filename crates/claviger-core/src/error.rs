@@ -72,7 +72,7 @@ macro_rules! reasons {
 reasons! {
     /// No grant allows it; a missing resource looks the same to who may not know.
     AccessDenied "ACCESS_DENIED"
-        "{principal} lacks permission {permission} on {resource} (or it does not exist); ask an admin for a grant";
+        "{principal} lacks permission {permission} on {resource} (or it does not exist); a grant for one environment counts only if that is named; else ask an admin for a grant";
     /// The audit log cannot be written, so nothing is served.
     AuditUnavailable "AUDIT_UNAVAILABLE"
         "the audit log cannot be written, so nothing is served; free disk space or repair the log, then try again";

@@ -65,6 +65,7 @@ fn serve(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
         Stop::refused(format!("the configuration is not usable\n{problems}"))
     })?;
     if cli.check_config {
+        writeln!(io::stdout().lock(), "the configuration is usable").ok();
         return Ok(ExitCode::SUCCESS);
     }
     claviger_mem::harden()

@@ -117,9 +117,12 @@ fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
 fn read_stripe(stripe: &mut Table<'_>) -> Option<StripeConfig> {
     let timeout = stripe.duration("timeout", STRIPE_TIMEOUT, STRIPE_TIMEOUT_DEFAULT);
     let checks = stripe.number("checks_per_minute", 1..=STRIPE_CHECKS_MAX);
-    let hosts = stripe.texts("hosts", |host| match host.contains(['/', '@']) {
-        false => Ok(host.to_owned()),
-        true => Err("is not a host alone; write it as api.stripe.com"),
+    let hosts = stripe.texts("hosts", |host| {
+        let has_port = !host.starts_with('[') && host.contains(':');
+        match has_port || host.contains(['/', '@']) {
+            false => Ok(host.to_owned()),
+            true => Err("is not a host alone; write it without scheme and port: api.stripe.com"),
+        }
     });
     let hosts = hosts.unwrap_or_else(|| vec![BaseUrl::DEFAULT_HOST.to_owned()]);
     let parse = |url: &str| BaseUrl::parse(url, &hosts).map_err(|problem| problem.to_string());

@@ -21,6 +21,7 @@ checks_per_minute = 2
     let stripe = Case::new().with_file(text, "").unwrap().stripe;
     let stub = BaseUrl::parse("http://127.0.0.1:12111", &["127.0.0.1"]).unwrap();
     assert_eq!((stripe.base_url, stripe.checks_per_minute), (stub, 2));
+    assert_eq!(stripe.timeout, Duration::from_secs(1));
 }
 
 #[test]
@@ -56,10 +57,14 @@ fn a_list_of_hosts_without_stripes_own_needs_an_address() {
     );
     assert_eq!(
         problems("[stripe]\nhosts = [\"https://stub.test\"]\nbase_url = \"https://stub.test\"\n"),
-        "c.toml:2: stripe.hosts[0]: is not a host alone; write it as api.stripe.com\n\
+        "c.toml:2: stripe.hosts[0]: is not a host alone; write it without scheme and port: \
+         api.stripe.com\n\
          c.toml:3: stripe.base_url: names a host that may not be asked; add it to hosts if it is \
          Stripe's or a stub's"
     );
+    let with_port =
+        problems("[stripe]\nhosts = [\"127.0.0.1:80\"]\nbase_url = \"http://127.0.0.1:80\"\n");
+    assert!(with_port.contains("without scheme and port"), "{with_port}");
     assert!(problems("[stripe]\nchecks_per_minute = 0\n").contains("stripe.checks_per_minute"));
     assert!(problems("[stripe]\ntimeout = \"1m\"\n").contains("stripe.timeout"));
 }
