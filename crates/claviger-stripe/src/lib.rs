@@ -32,11 +32,15 @@ pub fn judge(
     settings: &Settings,
     demanded: Option<Mode>,
 ) -> Option<Verdict> {
-    let shape = Shape::of(value);
-    let findings = match kind {
+    let is_webhook = match kind {
         Kind::Opaque | Kind::Password => return None,
-        Kind::StripeApiKey => api_key_findings(&shape, settings, demanded),
-        Kind::StripeWebhookSecret => webhook_findings(&shape),
+        Kind::StripeApiKey => false,
+        Kind::StripeWebhookSecret => true,
+    };
+    let shape = Shape::of(value);
+    let findings = match is_webhook {
+        true => webhook_findings(&shape),
+        false => api_key_findings(&shape, settings, demanded),
     };
     Some(Verdict {
         class: shape.class,

@@ -4,6 +4,9 @@ use crate::{Class, Finding, LastFour, Mode};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// A word that is no key, though it is nothing but letters.
+const BEARER: &[u8] = b"bearer";
+
 /// Straight ones, the back quote of Markdown, and those that word processors make.
 const QUOTES: &[&str] = &["\"", "'", "`", "“", "”", "‘", "’", "„", "«", "»"];
 
@@ -129,6 +132,10 @@ pub(crate) fn holds_key(text: &[u8]) -> bool {
 
 /// The value without what was copied along with it, and what that was, each once.
 fn peel(value: &[u8]) -> (&[u8], Vec<Finding>) {
+    // Every read comes by here with a key that has nothing around it.
+    if is_word(value) && !value.eq_ignore_ascii_case(BEARER) {
+        return (value, Vec::new());
+    }
     let mut core = value;
     let mut faults = Vec::new();
     loop {
@@ -169,7 +176,7 @@ fn without_bearer(core: &[u8]) -> Option<&[u8]> {
         Some(rest.trim_ascii_start())
     });
     let scheme = || {
-        let rest = after_word(core, b"bearer")?;
+        let rest = after_word(core, BEARER)?;
         // What is just called so is no scheme.
         let ends = rest.first().is_none_or(u8::is_ascii_whitespace);
         ends.then_some(rest.trim_ascii_start())
@@ -205,6 +212,9 @@ fn classify(core: &[u8]) -> (Class, Option<Mode>, &[u8]) {
 
 /// The first thing that keeps a value from being one whole key.
 fn fault_inside(core: &[u8], class: Class) -> Option<Finding> {
+    if is_word(core) && class != Class::Unknown {
+        return None;
+    }
     if core.starts_with(b"{") || core.starts_with(b"[") {
         return Some(Finding::Json);
     }
@@ -231,6 +241,11 @@ fn fault_inside(core: &[u8], class: Class) -> Option<Finding> {
         | Class::WebhookSecret => !core.iter().copied().all(is_token),
     };
     is_embedded.then_some(Finding::Embedded)
+}
+
+/// What has no character that anything is found by.
+fn is_word(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().copied().all(is_plain)
 }
 
 fn is_plain(byte: u8) -> bool {

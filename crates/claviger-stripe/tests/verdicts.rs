@@ -135,6 +135,8 @@ fn what_is_around_or_inside_a_key_is_named_and_the_key_still_recognised() {
         assert_eq!(verdict.class, Class::Restricted, "{value:?}");
         assert_eq!(last_four(&verdict).as_deref(), Some("XwVu"), "{value:?}");
     }
+    let nothing = judged(Kind::StripeApiKey, "Bearer");
+    assert_eq!(refusing(&nothing), ["EMPTY"]);
 }
 
 #[test]
