@@ -132,6 +132,7 @@ fn wire(vault: &VaultView) -> v1::Vault {
             destroy_version: able.destroy_version,
             value_bytes_max: i64::try_from(able.value_bytes_max).unwrap_or(i64::MAX),
             list: able.list,
+            inspect: able.latest,
         }),
     }
 }

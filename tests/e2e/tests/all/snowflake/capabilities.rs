@@ -20,11 +20,12 @@ fn rows(all: &[v1::vault::Capabilities]) -> Vec<String> {
     fn yes(can: bool) -> String {
         (if can { "yes" } else { "no" }).to_owned()
     }
-    let rows: [(&str, Cell); 7] = [
+    let rows: [(&str, Cell); 8] = [
         ("`location.secret`", |can| yes(can.secret)),
         ("`location.property`", |can| yes(can.property)),
         ("`location.version`", |can| yes(can.version)),
         ("list its secrets", |can| yes(can.list)),
+        ("inspect its secrets", |can| yes(can.inspect)),
         (
             "disable and enable versions",
             |can| yes(can.disable_version),
