@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use claviger_e2e::{Client, Daemon, Home, SilentStripe, StripeMock, StripeStub, reason};
+use claviger_e2e::{Client, Daemon, Home, SilentStripe, StripeMock, StripeStub, payload, reason};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
@@ -60,10 +60,7 @@ impl Stage {
                 kind: kind.into(),
                 ..Default::default()
             }),
-            payload: Some(v1::Payload {
-                value: Some(v1::payload::Value::Text(format!("rk_test_{BODY}"))),
-                crc32c: None,
-            }),
+            payload: Some(payload(&format!("rk_test_{BODY}"))),
             ..Default::default()
         };
         let put = definitions.put_secret_definition(put).await;

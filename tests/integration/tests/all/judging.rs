@@ -13,7 +13,7 @@ use claviger_proto::v1::stripe_settings::Class;
 use prost_types::FieldMask;
 use tonic::Code;
 
-use crate::support::{defining, fails, secret};
+use crate::support::{check, defining, fails, reasons, secret};
 
 /// What follows a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
@@ -42,10 +42,6 @@ fn masked(put: v1::PutSecretDefinitionRequest, path: &str) -> v1::PutSecretDefin
         update_mask: Some(FieldMask { paths }),
         ..put
     }
-}
-
-fn reasons(warnings: Vec<v1::Warning>) -> Vec<String> {
-    warnings.into_iter().map(|warning| warning.reason).collect()
 }
 
 #[tokio::test]
@@ -120,12 +116,7 @@ async fn a_check_shows_what_deserves_a_look() {
     ] {
         backend.type_in("stripe", &value);
         client.put_definition(at("looked", "stripe")).await.unwrap();
-        let request = v1::CheckSecretDefinitionRequest {
-            name: secret("looked"),
-            ..Default::default()
-        };
-        let checked = client.definitions().check_secret_definition(request).await;
-        let checked = checked.unwrap().into_inner();
+        let checked = check(&client, &secret("looked")).await;
         assert!(checked.kind.unwrap().ok, "{reason}");
         assert_eq!(reasons(checked.warnings), [reason]);
     }

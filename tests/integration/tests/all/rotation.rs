@@ -9,7 +9,7 @@ use claviger_proto::v1;
 use prost_types::{FieldMask, Timestamp};
 use tonic::Code;
 
-use crate::support::{defining, fails, secret};
+use crate::support::{check, defining, fails, reasons, secret};
 
 const PROJECT: &str = "projects/acme";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,10 +44,6 @@ fn of_label(label: &str) -> v1::ListSecretDefinitionsRequest {
         label: label.to_owned(),
         ..Default::default()
     }
-}
-
-fn reasons(warnings: Vec<v1::Warning>) -> Vec<String> {
-    warnings.into_iter().map(|warning| warning.reason).collect()
 }
 
 #[tokio::test]
@@ -211,13 +207,4 @@ async fn labels_are_changed_by_their_mask() {
         changed.labels,
         HashMap::from([("tier".to_owned(), "2".to_owned())])
     );
-}
-
-async fn check(client: &Client, name: &str) -> v1::CheckSecretDefinitionResponse {
-    let request = v1::CheckSecretDefinitionRequest {
-        name: name.to_owned(),
-        ..Default::default()
-    };
-    let checked = client.definitions().check_secret_definition(request).await;
-    checked.unwrap().into_inner()
 }

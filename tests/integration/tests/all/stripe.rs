@@ -1,13 +1,13 @@
 //! Stripe credentials: what their definitions say, and what their environments demand.
 
-use claviger_integration::{Client, Options, Server, text_payload};
+use claviger_integration::{Options, Server, text_payload};
 use claviger_proto::v1;
 use claviger_proto::v1::environment::StripeMode;
 use claviger_proto::v1::secret_definition::Kind;
 use claviger_proto::v1::stripe_settings::Class;
 use tonic::{Code, Status};
 
-use crate::support::{defining, fails, reading_in, secret, storing};
+use crate::support::{check, defining, fails, reading_in, secret, storing};
 
 /// What follows a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
@@ -21,15 +21,6 @@ fn registering(name: &str, value: &str) -> v1::PutSecretDefinitionRequest {
     put.definition.as_mut().unwrap().kind = Kind::StripeApiKey.into();
     put.payload = Some(text_payload(value));
     put
-}
-
-async fn check(client: &Client, name: &str) -> v1::CheckSecretDefinitionResponse {
-    let request = v1::CheckSecretDefinitionRequest {
-        name: name.to_owned(),
-        ..Default::default()
-    };
-    let checked = client.definitions().check_secret_definition(request).await;
-    checked.unwrap().into_inner()
 }
 
 #[tokio::test]

@@ -23,6 +23,21 @@ pub(crate) fn fails<T: Debug>(result: Result<T, Status>, code: Code, why: &str) 
     status
 }
 
+/// What a check of a definition says.
+pub(crate) async fn check(client: &Client, name: &str) -> v1::CheckSecretDefinitionResponse {
+    let request = v1::CheckSecretDefinitionRequest {
+        name: name.to_owned(),
+        ..Default::default()
+    };
+    let checked = client.definitions().check_secret_definition(request).await;
+    checked.unwrap().into_inner()
+}
+
+/// What is warned about.
+pub(crate) fn reasons(warnings: Vec<v1::Warning>) -> Vec<String> {
+    warnings.into_iter().map(|warning| warning.reason).collect()
+}
+
 /// A put of an opaque text definition without a value.
 pub(crate) fn defining(name: &str) -> v1::PutSecretDefinitionRequest {
     v1::PutSecretDefinitionRequest {

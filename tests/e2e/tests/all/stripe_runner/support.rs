@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use claviger_e2e::{Client, Daemon, Home, StripeStub, tools};
+use claviger_e2e::{Client, Daemon, Home, StripeStub, payload, tools};
 use claviger_proto::v1;
 use claviger_proto::v1::access_service_client::AccessServiceClient;
 use claviger_proto::v1::environment::StripeMode;
@@ -177,15 +177,11 @@ pub(super) fn definition(id: &str, kind: Kind) -> v1::SecretDefinition {
 
 /// Registers a definition with its value.
 pub(super) async fn register(daemon: &Daemon, definition: v1::SecretDefinition, text: &str) {
-    let payload = v1::Payload {
-        value: Some(v1::payload::Value::Text(text.to_owned())),
-        crc32c: None,
-    };
     put(
         daemon,
         v1::PutSecretDefinitionRequest {
             definition: Some(definition),
-            payload: Some(payload),
+            payload: Some(payload(text)),
             ..Default::default()
         },
     )

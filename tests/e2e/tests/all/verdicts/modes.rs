@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use claviger_e2e::payload;
 use claviger_proto::v1;
 use claviger_proto::v1::environment::StripeMode;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
 use claviger_proto::v1::secret_definition::Kind;
 
 use super::support::{
-    ALL, EXTERNAL, LAST_FOUR, MANAGED, Refusal, Room, defined, key, text, typed, unchecked,
+    ALL, EXTERNAL, LAST_FOUR, MANAGED, Refusal, Room, defined, key, typed, unchecked,
 };
 
 const REMEDY: &str = "open a sandbox or turn on test mode in the dashboard";
@@ -54,7 +55,7 @@ async fn live_key_is_refused_at_put_check_and_read_of_every_vault_once_test_is_d
         match vault {
             MANAGED => {
                 let mut put = key_definition(vault, vault, "");
-                put.payload = text(&live);
+                put.payload = Some(payload(&live));
                 room.register(put).await.expect("nothing is demanded");
             }
             _ => {
@@ -80,7 +81,7 @@ async fn live_key_is_refused_at_put_check_and_read_of_every_vault_once_test_is_d
         messages.push(refused.message);
 
         let mut put = key_definition(&format!("new-in-{vault}"), vault, "new");
-        put.payload = text(&live);
+        put.payload = Some(payload(&live));
         let refused = room.register(put).await.expect_err(vault);
         assert_wrong_mode(&refused, vault);
         messages.push(refused.message);

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::fs;
 
-use claviger_e2e::{Client, Daemon, Home, Moto};
+use claviger_e2e::{Client, Daemon, Home, Moto, payload};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
@@ -128,7 +128,7 @@ impl Room {
                 assert_eq!(vault, SNOWFLAKE, "no other one has a console");
                 // Only what went through Claviger once has a procedure that reads it.
                 let mut made = defined(&format!("made-{secret}"), (vault, secret));
-                made.payload = text("made first");
+                made.payload = Some(payload("made first"));
                 self.register(made).await.expect("made");
                 let fake = &self.account.fake;
                 fake.put_secret(fake.schema(), secret, value);
@@ -259,7 +259,7 @@ impl Room {
         let request = v1::PutSecretValueRequest {
             name: name(id),
             environment: environment.to_owned(),
-            payload: text(value),
+            payload: Some(payload(value)),
             adopt: vault != MANAGED,
             ..Default::default()
         };
@@ -307,13 +307,6 @@ fn more_than_the_end_of_a_body_is_found_wherever_it_begins() {
 /// The name of a definition.
 pub(super) fn name(id: &str) -> String {
     format!("projects/dev/secrets/{id}")
-}
-
-pub(super) fn text(text: &str) -> Option<v1::Payload> {
-    Some(v1::Payload {
-        value: Some(v1::payload::Value::Text(text.to_owned())),
-        crc32c: None,
-    })
 }
 
 /// A definition at a place; in the managed vault at its own.
