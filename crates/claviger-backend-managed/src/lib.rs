@@ -168,7 +168,9 @@ impl Backend for Managed {
         let unknown = |error| Error::new(Reason::WriteOutcomeUnknown).caused_by(error);
         match self.records.commit(batch).await.map_err(unknown)? {
             Committed::At(_) => written(number),
-            Committed::Conflict { .. } => Err(Error::new(Reason::WriteInProgress)),
+            Committed::Conflict { .. } | Committed::Ended => {
+                Err(Error::new(Reason::WriteInProgress))
+            }
         }
     }
 
@@ -234,7 +236,9 @@ impl Backend for Managed {
         }
         match self.records.commit(batch).await? {
             Committed::At(_) => changed.info(),
-            Committed::Conflict { .. } => Err(Error::new(Reason::WriteInProgress)),
+            Committed::Conflict { .. } | Committed::Ended => {
+                Err(Error::new(Reason::WriteInProgress))
+            }
         }
     }
 
@@ -257,7 +261,9 @@ impl Backend for Managed {
             match self.records.commit(batch).await? {
                 Committed::At(_) if page.len() < PURGE_BATCH => return Ok(()),
                 Committed::At(_) => {}
-                Committed::Conflict { .. } => return Err(Error::new(Reason::WriteInProgress)),
+                Committed::Conflict { .. } | Committed::Ended => {
+                    return Err(Error::new(Reason::WriteInProgress));
+                }
             }
         }
     }

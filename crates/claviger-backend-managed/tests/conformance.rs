@@ -11,7 +11,8 @@ use claviger_seal::RootKey;
 use claviger_store::{Records, SqliteStore};
 
 async fn managed(dir: &tempfile::TempDir) -> Managed {
-    let store = SqliteStore::open(&dir.path().join("store.db")).expect("opens");
+    let store =
+        SqliteStore::open(&dir.path().join("store.db"), Arc::new(SystemClock)).expect("opens");
     let records = Records::open(Arc::new(store), &RootKey::generate())
         .await
         .expect("opens");

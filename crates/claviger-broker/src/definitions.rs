@@ -320,7 +320,9 @@ impl Broker {
         let batch = request.record(Batch::new(), outcome, true, self.clock.now())?;
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => Err(in_progress(&outcome.definition.name)),
+            Committed::Conflict { .. } | Committed::Ended => {
+                Err(in_progress(&outcome.definition.name))
+            }
         }
     }
 
@@ -369,7 +371,7 @@ impl Broker {
         }
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => {
+            Committed::Conflict { .. } | Committed::Ended => {
                 Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
             }
         }

@@ -151,7 +151,7 @@ impl Broker {
                 revision,
                 record: Arc::new(definition),
             })),
-            Committed::Conflict { .. } => Ok(None),
+            Committed::Conflict { .. } | Committed::Ended => Ok(None),
         }
     }
 
@@ -202,7 +202,7 @@ impl Broker {
         let batch = Batch::new().delete::<Definition>(&record_id, expect);
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => Err(conflict()),
+            Committed::Conflict { .. } | Committed::Ended => Err(conflict()),
         }
     }
 }

@@ -222,7 +222,7 @@ impl Broker {
     pub(crate) async fn forget_request(&self, fresh: &FreshRequest) -> Result<()> {
         let batch = Batch::new().delete::<Request>(&fresh.record_id, Expect::Any);
         match self.records.commit(batch).await? {
-            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
+            Committed::At(_) | Committed::Conflict { .. } | Committed::Ended => Ok(()),
         }
     }
 

@@ -166,7 +166,9 @@ impl Broker {
                 );
                 match broker.records.commit(batch).await? {
                     Committed::At(_) => Ok((token, record.view(id))),
-                    Committed::Conflict { .. } => Err(Error::new(Reason::Internal)),
+                    Committed::Conflict { .. } | Committed::Ended => {
+                        Err(Error::new(Reason::Internal))
+                    }
                 }
             },
         )

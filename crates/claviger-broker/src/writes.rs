@@ -253,8 +253,8 @@ impl Broker {
             }
             match self.records.commit(batch).await? {
                 Committed::At(_) => return Ok(begun),
-                Committed::Conflict { .. } if is_creating => break,
-                Committed::Conflict { .. } => {}
+                Committed::Conflict { .. } | Committed::Ended if is_creating => break,
+                Committed::Conflict { .. } | Committed::Ended => {}
             }
         }
         Err(in_progress(name))
@@ -405,7 +405,7 @@ impl Broker {
     async fn forget_pointer(&self, id: &str) -> Result<()> {
         let batch = Batch::new().delete::<PendingPointer>(id, Expect::Any);
         match self.records.commit(batch).await? {
-            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
+            Committed::At(_) | Committed::Conflict { .. } | Committed::Ended => Ok(()),
         }
     }
 

@@ -16,6 +16,7 @@ mod threads;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use claviger_core::{Error, Reason, Result};
@@ -32,7 +33,7 @@ pub struct Row {
     pub bytes: Vec<u8>,
 }
 
-/// What a change expects of the row it replaces.
+/// What is expected of a row before a commit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Expect {
     /// There is no row.
@@ -54,6 +55,26 @@ pub struct Change {
     pub expect: Expect,
 }
 
+/// A row that must be as expected although this commit does not change it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Condition {
+    /// The key.
+    pub key: String,
+    /// What must hold before, else the whole commit is refused.
+    pub expect: Expect,
+}
+
+/// What is committed, and on what terms.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Commit {
+    /// What is changed; each key once.
+    pub changes: Vec<Change>,
+    /// What must hold beside the expectations of the changes, whose keys may be named here too.
+    pub conditions: Vec<Condition>,
+    /// From this time on the commit is refused, however long it waited in line.
+    pub end: Option<SystemTime>,
+}
+
 /// What became of a commit.
 #[must_use]
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,9 +83,11 @@ pub enum Committed {
     At(u64),
     /// Nothing was done: the row of `key` is not as expected.
     Conflict {
-        /// The first key that differed.
+        /// The first key that differed, conditions before changes.
         key: String,
     },
+    /// Nothing was done: the commit's end had come when its turn did.
+    Ended,
 }
 
 /// An engine that keeps rows.
@@ -86,10 +109,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(String, Row)>>;
 
-    /// Does all changes or none; durable when it returns. A key may appear once.
+    /// Does all changes or none; durable when it returns.
     ///
-    /// A future that is dropped leaves the outcome open.
-    async fn commit(&self, changes: Vec<Change>) -> Result<Committed>;
+    /// The end, the conditions and all expectations are judged when the commit's turn comes, after
+    /// the commits before it and before its own first change; no other commit comes in between. A
+    /// future that is dropped leaves the outcome open.
+    async fn commit(&self, commit: Commit) -> Result<Committed>;
 
     /// Whether reads and commits can work.
     async fn health(&self) -> Result<()>;

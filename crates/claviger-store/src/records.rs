@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use claviger_core::{Error, Reason, Result, SecretBytes};
 use claviger_seal::{Keyring, RootKey};
@@ -16,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::memory::{Content, Entry, Memory};
 use crate::threads::Threads;
-use crate::{Change, Committed, Expect, Row, Store, unavailable};
+use crate::{Change, Commit, Committed, Condition, Expect, Row, Store, unavailable};
 
 const KEYRING_KEY: &str = "keyring";
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
@@ -183,11 +184,19 @@ impl Records {
             };
             changes.push(Change { key, bytes, expect });
         }
-        let keys = changes.iter().map(|change| change.key.as_str().into());
+        let commit = Commit {
+            changes,
+            conditions: batch.conditions,
+            end: batch.end,
+        };
+        let keys = commit
+            .changes
+            .iter()
+            .map(|change| change.key.as_str().into());
         let under_way = self.memory.begin(keys.collect());
         let store = Arc::clone(&self.store);
         let work: Work = Box::pin(async move {
-            let outcome = store.commit(changes).await;
+            let outcome = store.commit(commit).await;
             drop(under_way);
             outcome
         });
@@ -253,10 +262,12 @@ impl Entry {
     }
 }
 
-/// Changes that are committed together.
+/// Changes that are committed together, and on what terms.
 #[derive(Default)]
 pub struct Batch {
     changes: Vec<(String, Option<Result<SecretBytes>>, Expect)>,
+    conditions: Vec<Condition>,
+    end: Option<SystemTime>,
 }
 
 impl Batch {
@@ -290,6 +301,21 @@ impl Batch {
     #[must_use]
     pub fn delete_secret(self, key: &str, expect: Expect) -> Self {
         self.change(key.to_owned(), None, expect)
+    }
+
+    /// Commits only if this record, which the batch need not change, is as expected.
+    #[must_use]
+    pub fn require<T: Record>(mut self, id: &str, expect: Expect) -> Self {
+        let key = [T::KIND, id].concat();
+        self.conditions.push(Condition { key, expect });
+        self
+    }
+
+    /// Commits only before `end`; of several ends the earliest counts.
+    #[must_use]
+    pub fn before(mut self, end: SystemTime) -> Self {
+        self.end = Some(self.end.map_or(end, |earlier| earlier.min(end)));
+        self
     }
 
     fn change(
@@ -348,9 +374,13 @@ async fn open_keyring(store: &dyn Store, root: &RootKey) -> Result<Keyring> {
         bytes: Some(record),
         expect: Expect::Absent,
     };
-    match store.commit(vec![change]).await? {
+    let commit = Commit {
+        changes: vec![change],
+        ..Commit::default()
+    };
+    match store.commit(commit).await? {
         Committed::At(_) => Ok(keyring),
-        Committed::Conflict { .. } => Err(Error::new(Reason::Conflict)
+        Committed::Conflict { .. } | Committed::Ended => Err(Error::new(Reason::Conflict)
             .caused_by("another process made a keyring at the same time")),
     }
 }

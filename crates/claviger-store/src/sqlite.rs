@@ -13,13 +13,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use claviger_core::Result;
+use claviger_core::{Clock, Result};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::sqlite::writer::{Request, Writer};
 use crate::threads::Threads;
-use crate::{Change, Committed, Row, Store, refuse_repeated_keys, unavailable};
+use crate::{Commit, Committed, Row, Store, refuse_repeated_keys, unavailable};
 
 /// Reads and commits that may wait in line; past it callers wait to get in line.
 const QUEUE_LEN: usize = 1024;
@@ -47,12 +47,13 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 type Fault = Arc<OnceLock<String>>;
 
 impl SqliteStore {
-    /// Opens the store in this file, and makes it (mode 0600) if it does not exist.
+    /// Opens the store in this file, and makes it (mode 0600) if it does not exist. `clock` says
+    /// whether the end of a commit has come.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store or is of a
     /// newer version, or if the file system refuses.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let lock = open::lock(path)?;
         let (connection, revision) = open::writer(path)?;
         let readers = (0..READERS)
@@ -62,7 +63,7 @@ impl SqliteStore {
         let mut threads = Threads::default();
 
         let pages = checkpoint::spawn(&mut threads, open::checkpointer(path)?, &fault)?;
-        let writer = Writer::new(connection, revision, pages, Arc::clone(&fault))?;
+        let writer = Writer::new(connection, revision, clock, pages, Arc::clone(&fault))?;
         let (commits, queue) = mpsc::channel(QUEUE_LEN);
         threads
             .spawn("claviger-store-writer", move || writer.run(queue))
@@ -149,10 +150,10 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn commit(&self, changes: Vec<Change>) -> Result<Committed> {
-        refuse_repeated_keys(&changes)?;
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        refuse_repeated_keys(&commit.changes)?;
         let (answer, outcome) = oneshot::channel();
-        let request = Request { changes, answer };
+        let request = Request { commit, answer };
         self.commits
             .send(request)
             .await

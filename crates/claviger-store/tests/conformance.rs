@@ -5,9 +5,10 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
 
-use claviger_core::{Reason, Result};
-use claviger_store::{Change, Committed, Expect, Row, SqliteStore, Store};
+use claviger_core::{Clock, ManualClock, Reason, Result};
+use claviger_store::{Change, Commit, Committed, Condition, Expect, Row, SqliteStore, Store};
 use tempfile::TempDir;
 
 fn put(key: &str, bytes: &str, expect: Expect) -> Change {
@@ -23,6 +24,18 @@ fn delete(key: &str, expect: Expect) -> Change {
         key: key.to_owned(),
         bytes: None,
         expect,
+    }
+}
+
+fn when(key: &str, expect: Expect) -> Condition {
+    let key = key.to_owned();
+    Condition { key, expect }
+}
+
+fn all(changes: Vec<Change>) -> Commit {
+    Commit {
+        changes,
+        ..Commit::default()
     }
 }
 
@@ -43,8 +56,16 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
 
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Duration::from_secs(1000)))
+}
+
 fn open(directory: &TempDir) -> Arc<dyn Store> {
-    Arc::new(SqliteStore::open(&directory.path().join("store.db")).expect("opens"))
+    open_with(directory, clock())
+}
+
+fn open_with(directory: &TempDir, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(&directory.path().join("store.db"), clock).expect("opens"))
 }
 
 fn refusal(outcome: Result<SqliteStore>) -> String {
@@ -54,7 +75,7 @@ fn refusal(outcome: Result<SqliteStore>) -> String {
 }
 
 async fn commit(store: &dyn Store, changes: Vec<Change>) -> Committed {
-    store.commit(changes).await.expect("commits")
+    store.commit(all(changes)).await.expect("commits")
 }
 
 async fn keys(store: &dyn Store, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
@@ -152,6 +173,88 @@ async fn a_conflict_undoes_the_whole_commit_and_takes_no_revision() {
 }
 
 #[tokio::test]
+async fn a_condition_that_does_not_hold_refuses_the_whole_commit() {
+    let directory = directory();
+    let store = open(&directory);
+    let made = commit(&*store, vec![put("a", "1", Expect::Any)]).await;
+    assert_eq!(made, Committed::At(1));
+    let on = |conditions| {
+        let commit = Commit {
+            changes: vec![
+                put("b", "2", Expect::Any),
+                put("a", "2", Expect::Revision(1)),
+            ],
+            conditions,
+            end: None,
+        };
+        store.commit(commit)
+    };
+    for (condition, key) in [
+        (when("a", Expect::Absent), "a"),
+        (when("a", Expect::Revision(2)), "a"),
+        (when("c", Expect::Revision(1)), "c"),
+    ] {
+        let holds = when("a", Expect::Revision(1));
+        let committed = on(vec![holds, condition]).await.expect("commits");
+        assert_eq!(committed, conflict(key));
+        assert_eq!(store.get("a").await.expect("reads"), Some(row(1, "1")));
+        assert_eq!(store.get("b").await.expect("reads"), None);
+    }
+    let all_hold = vec![
+        when("a", Expect::Revision(1)),
+        when("a", Expect::Any),
+        when("b", Expect::Absent),
+        when("c", Expect::Absent),
+    ];
+    assert_eq!(on(all_hold).await.expect("commits"), Committed::At(2));
+    assert_eq!(store.get("a").await.expect("reads"), Some(row(2, "2")));
+    assert_eq!(store.get("b").await.expect("reads"), Some(row(2, "2")));
+    assert_eq!(store.get("c").await.expect("reads"), None);
+}
+
+#[tokio::test]
+async fn a_condition_is_judged_when_its_commit_has_its_turn() {
+    let directory = directory();
+    let store = open(&directory);
+    drop(commit(&*store, vec![put("token", "1", Expect::Absent)]).await);
+    let revoke = all(vec![delete("token", Expect::Any)]);
+    let act = Commit {
+        conditions: vec![when("token", Expect::Revision(1))],
+        ..all(vec![put("a", "1", Expect::Absent)])
+    };
+    // Polled in this order, so they get in line in this order; neither waits for the other.
+    let (revoked, acted) = tokio::join!(biased; store.commit(revoke), store.commit(act));
+    assert_eq!(revoked.expect("commits"), Committed::At(2));
+    assert_eq!(acted.expect("commits"), conflict("token"));
+    assert_eq!(store.get("a").await.expect("reads"), None);
+}
+
+#[tokio::test]
+async fn a_commit_whose_end_has_come_is_refused() {
+    let directory = directory();
+    let clock = clock();
+    let store = open_with(&directory, Arc::clone(&clock) as _);
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1001);
+    let until_end = |key| {
+        let commit = Commit {
+            end: Some(end),
+            ..all(vec![put(key, "1", Expect::Absent)])
+        };
+        store.commit(commit)
+    };
+    assert_eq!(until_end("a").await.expect("commits"), Committed::At(1));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(clock.now(), end);
+    // Also where the row is not as expected.
+    for key in ["a", "b"] {
+        assert_eq!(until_end(key).await.expect("answers"), Committed::Ended);
+    }
+    assert_eq!(store.get("b").await.expect("reads"), None);
+    let next = commit(&*store, vec![put("b", "2", Expect::Absent)]).await;
+    assert_eq!(next, Committed::At(2));
+}
+
+#[tokio::test]
 async fn a_deleted_row_is_absent() {
     let directory = directory();
     let store = open(&directory);
@@ -171,7 +274,10 @@ async fn a_commit_that_names_a_key_twice_is_refused() {
     let directory = directory();
     let store = open(&directory);
     let changes = vec![put("a", "1", Expect::Any), delete("a", Expect::Any)];
-    let error = store.commit(changes).await.expect_err("must be refused");
+    let error = store
+        .commit(all(changes))
+        .await
+        .expect_err("must be refused");
     assert_eq!(error.reason(), Reason::Internal);
     assert_eq!(store.get("a").await.expect("reads"), None);
 }
@@ -200,7 +306,7 @@ async fn commits_in_line_are_done_before_the_store_is_gone() {
     let store = open(&directory);
     for number in 0..100 {
         let change = put(&format!("k{number:02}"), "1", Expect::Absent);
-        let mut left_in_line = store.commit(vec![change]);
+        let mut left_in_line = store.commit(all(vec![change]));
         let mut cx = Context::from_waker(Waker::noop());
         drop(left_in_line.as_mut().poll(&mut cx));
     }
@@ -228,9 +334,9 @@ async fn of_64_writers_on_one_counter_no_increment_is_lost() {
                 let text = String::from_utf8(row.bytes).expect("text");
                 let next = (text.parse::<u64>().expect("number") + 1).to_string();
                 let change = put("n", &next, Expect::Revision(row.revision));
-                match store.commit(vec![change]).await.expect("commits") {
+                match store.commit(all(vec![change])).await.expect("commits") {
                     Committed::At(_) => done += 1,
-                    Committed::Conflict { .. } => {}
+                    Committed::Conflict { .. } | Committed::Ended => {}
                 }
             }
         });
@@ -260,9 +366,10 @@ async fn revisions_have_no_gaps_and_follow_the_order_of_answers() {
                     Expect::Absent
                 };
                 let change = put(&format!("{writer}/{number}"), "x", expect);
-                match store.commit(vec![change]).await.expect("commits") {
+                match store.commit(all(vec![change])).await.expect("commits") {
                     Committed::At(revision) => revisions.push(revision),
                     Committed::Conflict { .. } => assert_eq!(number % 4, 3),
+                    Committed::Ended => panic!("it has no end"),
                 }
             }
             assert!(revisions.is_sorted());
@@ -336,7 +443,7 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
         "not a database, but long enough to hold a header of one".repeat(9),
     )
     .expect("writes");
-    refusal(SqliteStore::open(&text));
+    refusal(SqliteStore::open(&text, clock()));
 
     let with = |name: &str, sql: &str| {
         let path = directory.path().join(name);
@@ -344,7 +451,7 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
         connection.execute_batch(sql).expect("runs");
         drop(connection);
         let before = std::fs::read(&path).expect("reads");
-        let refusal = refusal(SqliteStore::open(&path));
+        let refusal = refusal(SqliteStore::open(&path, clock()));
         assert_eq!(std::fs::read(&path).expect("reads"), before);
         refusal
     };
@@ -358,10 +465,10 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
 fn a_second_opening_is_refused_while_the_first_lasts() {
     let directory = directory();
     let path = directory.path().join("store.db");
-    let first = SqliteStore::open(&path).expect("opens");
-    assert!(refusal(SqliteStore::open(&path)).contains("another clavigerd"));
+    let first = SqliteStore::open(&path, clock()).expect("opens");
+    assert!(refusal(SqliteStore::open(&path, clock())).contains("another clavigerd"));
     drop(first);
-    SqliteStore::open(&path).expect("opens");
+    SqliteStore::open(&path, clock()).expect("opens");
 }
 
 #[tokio::test]

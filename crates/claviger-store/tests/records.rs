@@ -6,11 +6,14 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_core::{Error, ManualClock, Reason, Result, SecretBytes};
 use claviger_seal::RootKey;
-use claviger_store::{Batch, Change, Committed, Expect, Record, Records, Row, SqliteStore, Store};
+use claviger_store::{
+    Batch, Change, Commit, Committed, Expect, Record, Records, Row, SqliteStore, Store,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -81,9 +84,9 @@ impl Store for Faulty {
         self.inner.scan(prefix, after, limit).await
     }
 
-    async fn commit(&self, changes: Vec<Change>) -> Result<Committed> {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
         self.pass(&self.hold_commits).await;
-        let committed = self.inner.commit(changes).await;
+        let committed = self.inner.commit(commit).await;
         self.landed.add_permits(1);
         if self.fail_commits.load(Ordering::SeqCst) {
             return Err(Error::new(Reason::StoreUnavailable));
@@ -96,12 +99,27 @@ impl Store for Faulty {
     }
 }
 
+const NOW: Duration = Duration::from_secs(1000);
+
 /// Memory in front of a store in a directory.
 type Fixture = (TempDir, Arc<Faulty>, Arc<Records>);
 
 fn root() -> &'static RootKey {
     static ROOT: OnceLock<RootKey> = OnceLock::new();
     ROOT.get_or_init(RootKey::generate)
+}
+
+/// The store of this directory, whose clock stands at `NOW`.
+fn sqlite(directory: &TempDir) -> SqliteStore {
+    let clock = Arc::new(ManualClock::at(NOW));
+    SqliteStore::open(&directory.path().join("store.db"), clock).expect("opens")
+}
+
+fn only(change: Change) -> Commit {
+    Commit {
+        changes: vec![change],
+        ..Commit::default()
+    }
 }
 
 async fn fixture() -> Fixture {
@@ -111,7 +129,7 @@ async fn fixture() -> Fixture {
 
 async fn open(directory: TempDir) -> Fixture {
     let store = Arc::new(Faulty {
-        inner: SqliteStore::open(&directory.path().join("store.db")).expect("opens"),
+        inner: sqlite(&directory),
         reads: AtomicU64::new(0),
         arrived: Semaphore::new(0),
         gate: Semaphore::new(0),
@@ -130,7 +148,7 @@ async fn put(records: &Records, id: &str, colour: &str) -> u64 {
     let batch = Batch::new().put(id, &fruit(colour), Expect::Any);
     match records.commit(batch).await.expect("commits") {
         Committed::At(revision) => revision,
-        Committed::Conflict { .. } => 0,
+        Committed::Conflict { .. } | Committed::Ended => 0,
     }
 }
 
@@ -206,6 +224,33 @@ async fn a_batch_is_all_or_nothing_and_a_conflict_names_the_key() {
     let batch = Batch::new().delete::<Fruit>("apple", Expect::Revision(revision));
     drop(records.commit(batch).await.expect("commits"));
     assert_eq!(colour(&records, "apple").await, None);
+}
+
+#[tokio::test]
+async fn a_batch_is_committed_on_its_terms_or_not_at_all() {
+    let (_directory, _store, records) = fixture().await;
+    let revision = put(&records, "apple", "green").await;
+    let pear = || Batch::new().put("pear", &fruit("yellow"), Expect::Absent);
+    let later = |seconds| SystemTime::UNIX_EPOCH + NOW + Duration::from_secs(seconds);
+
+    let batch = pear().require::<Fruit>("apple", Expect::Revision(revision + 1));
+    let key = "fruits/apple".to_owned();
+    let committed = records.commit(batch).await.expect("commits");
+    assert_eq!(committed, Committed::Conflict { key });
+    for ends in [[0, 1], [1, 0]] {
+        let batch = pear().before(later(ends[0])).before(later(ends[1]));
+        let committed = records.commit(batch).await.expect("answers");
+        assert_eq!(committed, Committed::Ended);
+    }
+    assert_eq!(colour(&records, "pear").await, None);
+
+    let batch = pear()
+        .require::<Fruit>("apple", Expect::Revision(revision))
+        .before(later(1));
+    let committed = records.commit(batch).await.expect("commits");
+    assert_eq!(committed, Committed::At(revision + 1));
+    assert_eq!(colour(&records, "pear").await.as_deref(), Some("yellow"));
+    assert_eq!(colour(&records, "apple").await.as_deref(), Some("green"));
 }
 
 #[tokio::test]
@@ -375,7 +420,7 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
     let (directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     drop((records, store));
-    let store = SqliteStore::open(&directory.path().join("store.db")).expect("opens");
+    let store = sqlite(&directory);
     let store: Arc<dyn Store> = Arc::new(store);
     let refusal = |error: Error| {
         assert_eq!(error.reason(), Reason::IntegrityFailure);
@@ -390,7 +435,7 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
         bytes: None,
         expect: Expect::Any,
     };
-    drop(store.commit(vec![change]).await.expect("commits"));
+    drop(store.commit(only(change)).await.expect("commits"));
     let error = Records::open(store, root()).await.expect_err("refused");
     assert!(refusal(error).contains("no keyring"));
 }
@@ -410,7 +455,7 @@ async fn rows_that_were_swapped_in_the_store_do_not_open() {
         bytes: Some(apple.bytes),
         expect: Expect::Any,
     };
-    drop(store.commit(vec![change]).await.expect("commits"));
+    drop(store.commit(only(change)).await.expect("commits"));
     let error = records.get::<Fruit>("pear").await.expect_err("refused");
     assert_eq!(error.reason(), Reason::IntegrityFailure);
     let error = records
@@ -423,7 +468,7 @@ async fn rows_that_were_swapped_in_the_store_do_not_open() {
 #[tokio::test]
 async fn a_memory_without_room_still_answers() {
     let directory = tempfile::tempdir().expect("a directory");
-    let store = SqliteStore::open(&directory.path().join("store.db")).expect("opens");
+    let store = sqlite(&directory);
     let records = Records::open_with_memory(Arc::new(store), root(), 1)
         .await
         .expect("opens");

@@ -165,7 +165,8 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
     tracing::info!(%custody, "started");
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = SqliteStore::open(&store_file).map_err(|e| Stop::opening("the store", &e))?;
+    let store = SqliteStore::open(&store_file, Arc::clone(&clock))
+        .map_err(|e| Stop::opening("the store", &e))?;
     let records = Records::open(Arc::new(store), &root_key).await;
     let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
     drop(root_key);

@@ -281,7 +281,8 @@ struct Start {
 
 impl Start {
     async fn run(self) -> Running {
-        let store = SqliteStore::open(&self.dir.join("store.db")).expect("a store");
+        let store = SqliteStore::open(&self.dir.join("store.db"), Arc::clone(&self.clock))
+            .expect("a store");
         let records = Records::open(Arc::new(store), &self.key).await;
         let records = Arc::new(records.expect("records"));
         let broker = Arc::new(Broker::new(Parts {

@@ -1,27 +1,29 @@
 //! The one writer: takes whatever commits are in line, does them in one transaction, answers all.
 
 use std::mem;
+use std::sync::Arc;
 
-use claviger_core::Result;
+use claviger_core::{Clock, Result};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::sqlite::Fault;
 use crate::sqlite::checkpoint::Pages;
-use crate::{Change, Committed, Expect, unavailable};
+use crate::{Commit, Committed, Expect, unavailable};
 
 /// Most commits that share one transaction: bounds the time until the first of them is answered.
 const BATCH_LEN: usize = 256;
 
 /// A commit in line.
 pub(super) struct Request {
-    pub(super) changes: Vec<Change>,
+    pub(super) commit: Commit,
     pub(super) answer: oneshot::Sender<Result<Committed>>,
 }
 
 pub(super) struct Writer {
     connection: Connection,
     revision: i64,
+    clock: Arc<dyn Clock>,
     fault: Fault,
 }
 
@@ -29,6 +31,7 @@ impl Writer {
     pub(super) fn new(
         mut connection: Connection,
         revision: i64,
+        clock: Arc<dyn Clock>,
         pages: Pages,
         fault: Fault,
     ) -> Result<Self> {
@@ -42,6 +45,7 @@ impl Writer {
         Ok(Self {
             connection,
             revision,
+            clock,
             fault,
         })
     }
@@ -95,7 +99,12 @@ impl Writer {
         let mut revision = self.revision;
         let mut outcomes = Vec::with_capacity(batch.len());
         for request in batch {
-            outcomes.push(apply(&transaction, &request.changes, &mut revision)?);
+            outcomes.push(apply(
+                &transaction,
+                &*self.clock,
+                &request.commit,
+                &mut revision,
+            )?);
         }
         if revision != self.revision {
             transaction
@@ -108,21 +117,25 @@ impl Writer {
     }
 }
 
-/// Does one commit, or nothing of it: all expectations are checked before the first change.
+/// Does one commit, or nothing of it: all that is expected is checked before the first change.
 fn apply(
     connection: &Connection,
-    changes: &[Change],
+    clock: &dyn Clock,
+    commit: &Commit,
     revision: &mut i64,
 ) -> rusqlite::Result<Committed> {
-    for change in changes {
-        if !is_as_expected(connection, change)? {
-            return Ok(Committed::Conflict {
-                key: change.key.clone(),
-            });
+    if commit.end.is_some_and(|end| clock.now() >= end) {
+        return Ok(Committed::Ended);
+    }
+    let conditions = commit.conditions.iter().map(|row| (&row.key, row.expect));
+    let changes = commit.changes.iter().map(|row| (&row.key, row.expect));
+    for (key, expect) in conditions.chain(changes) {
+        if !is_as_expected(connection, key, expect)? {
+            return Ok(Committed::Conflict { key: key.clone() });
         }
     }
     *revision += 1;
-    for change in changes {
+    for change in &commit.changes {
         match &change.bytes {
             Some(bytes) => connection
                 .prepare_cached(
@@ -138,15 +151,15 @@ fn apply(
     Ok(Committed::At(revision.cast_unsigned()))
 }
 
-fn is_as_expected(connection: &Connection, change: &Change) -> rusqlite::Result<bool> {
-    let expected = match change.expect {
+fn is_as_expected(connection: &Connection, key: &str, expect: Expect) -> rusqlite::Result<bool> {
+    let expected = match expect {
         Expect::Any => return Ok(true),
         Expect::Absent => None,
         Expect::Revision(revision) => Some(revision.cast_signed()),
     };
     let found: Option<i64> = connection
         .prepare_cached("SELECT revision FROM records WHERE key = ?1")?
-        .query_row([&change.key], |row| row.get(0))
+        .query_row([key], |row| row.get(0))
         .optional()?;
     Ok(found == expected)
 }
@@ -167,35 +180,60 @@ pub(super) fn is_passing(error: &rusqlite::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use claviger_core::Reason;
+    use std::sync::Mutex;
+    use std::time::{Duration, SystemTime};
+
+    use claviger_core::{ManualClock, Reason};
 
     use super::*;
     use crate::sqlite::{checkpoint, open};
     use crate::threads::Threads;
+    use crate::{Change, Condition};
 
     fn writer(directory: &tempfile::TempDir, threads: &mut Threads) -> Writer {
+        let clock = Arc::new(ManualClock::at(Duration::ZERO));
+        writer_with(directory, threads, clock)
+    }
+
+    fn writer_with(
+        directory: &tempfile::TempDir,
+        threads: &mut Threads,
+        clock: Arc<dyn Clock>,
+    ) -> Writer {
         let path = directory.path().join("store.db");
         let fault = Fault::default();
         let (connection, revision) = open::writer(&path).expect("opens");
         let checkpointer = open::checkpointer(&path).expect("opens");
         let pages = checkpoint::spawn(threads, checkpointer, &fault).expect("spawns");
-        Writer::new(connection, revision, pages, fault).expect("is made")
+        Writer::new(connection, revision, clock, pages, fault).expect("is made")
+    }
+
+    fn put(key: &str, len: usize) -> Commit {
+        let change = Change {
+            key: key.to_owned(),
+            bytes: Some(vec![b'x'; len]),
+            expect: Expect::Absent,
+        };
+        Commit {
+            changes: vec![change],
+            ..Commit::default()
+        }
     }
 
     fn settle(writer: &mut Writer, batch: &[(&str, usize)]) -> Vec<Result<Committed>> {
-        let (requests, mut answers): (Vec<_>, Vec<_>) = batch
-            .iter()
-            .map(|(key, len)| {
-                let (answer, outcome) = oneshot::channel();
-                let change = Change {
-                    key: (*key).to_owned(),
-                    bytes: Some(vec![b'x'; *len]),
-                    expect: Expect::Absent,
-                };
-                let changes = vec![change];
-                (Request { changes, answer }, outcome)
-            })
-            .unzip();
+        settle_all(writer, batch.iter().map(|(key, len)| put(key, *len)))
+    }
+
+    /// Does all in one transaction.
+    fn settle_all(
+        writer: &mut Writer,
+        batch: impl IntoIterator<Item = Commit>,
+    ) -> Vec<Result<Committed>> {
+        let request = |commit| {
+            let (answer, outcome) = oneshot::channel();
+            (Request { commit, answer }, outcome)
+        };
+        let (requests, mut answers): (Vec<_>, Vec<_>) = batch.into_iter().map(request).unzip();
         writer.settle(requests);
         let answers = answers.iter_mut().map(oneshot::Receiver::try_recv);
         answers.map(|answer| answer.expect("is answered")).collect()
@@ -253,5 +291,53 @@ mod tests {
         let outcomes = settle(&mut writer, &[("b", 1), ("c", 1 << 20)]);
         assert!(matches!(outcomes[0], Ok(Committed::At(2))));
         assert!(matches!(outcomes[1], Ok(Committed::At(3))));
+    }
+
+    #[test]
+    fn a_commit_sees_what_the_one_before_it_in_the_same_transaction_did() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let mut writer = writer(&directory, &mut threads);
+        let while_absent = |key: &str| Commit {
+            conditions: vec![Condition {
+                key: "token".to_owned(),
+                expect: Expect::Absent,
+            }],
+            ..put(key, 1)
+        };
+        let batch = [while_absent("a"), put("token", 1), while_absent("b")];
+        let outcomes = settle_all(&mut writer, batch);
+        assert!(matches!(outcomes[0], Ok(Committed::At(1))));
+        assert!(matches!(outcomes[1], Ok(Committed::At(2))));
+        assert!(matches!(&outcomes[2], Ok(Committed::Conflict { key }) if key == "token"));
+    }
+
+    /// A clock that a second passes on whenever somebody looks at it.
+    #[derive(Debug)]
+    struct Passing(Mutex<SystemTime>);
+
+    impl Clock for Passing {
+        fn now(&self) -> SystemTime {
+            let mut now = self.0.lock().expect("is whole");
+            *now += Duration::from_secs(1);
+            *now
+        }
+    }
+
+    #[test]
+    fn each_commit_of_a_transaction_is_held_against_the_clock_in_its_turn() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let start = SystemTime::UNIX_EPOCH;
+        let clock = Arc::new(Passing(Mutex::new(start)));
+        let mut writer = writer_with(&directory, &mut threads, clock);
+        let until = |key, seconds| Commit {
+            end: Some(start + Duration::from_secs(seconds)),
+            ..put(key, 1)
+        };
+        let outcomes = settle_all(&mut writer, [until("a", 2), until("b", 2), until("b", 4)]);
+        assert!(matches!(outcomes[0], Ok(Committed::At(1))));
+        assert!(matches!(outcomes[1], Ok(Committed::Ended)));
+        assert!(matches!(outcomes[2], Ok(Committed::At(2))));
     }
 }
