@@ -14,8 +14,8 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
-    VersionState, Write, Written,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
+    Write, Written,
 };
 use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
 
@@ -271,7 +271,7 @@ impl Backend for Aws {
         name.plain(self.client.region(), self.account_id.as_deref())
     }
 
-    async fn check(&self, _: &CallContext) -> Result<()> {
+    async fn check(&self) -> Result<()> {
         // Counts against the same quota as reads do, which `calls_per_second` is a share of.
         let asked = self.client.reads().describe_secret().secret_id(PROBE);
         match asked.send().await.map_err(|error| self.failure(&error)) {
@@ -282,12 +282,7 @@ impl Backend for Aws {
         }
     }
 
-    async fn read(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         let name = SecretName::parse(&address.secret)?;
         let by_id = version.filter(|version| may_be_version_id(version));
         let label = version.unwrap_or(CURRENT);
@@ -309,12 +304,7 @@ impl Backend for Aws {
         }
     }
 
-    async fn write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         if write.value.len() > VALUE_BYTES_MAX {
             return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
         }
@@ -335,12 +325,7 @@ impl Backend for Aws {
         self.put(name, write, content).await
     }
 
-    async fn find_write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         let name = SecretName::parse(&address.secret)?;
         let Some(secret) = self.describe(name).await? else {
             return Ok(None);
@@ -363,7 +348,6 @@ impl Backend for Aws {
 
     async fn list(
         &self,
-        _: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
@@ -395,7 +379,6 @@ impl Backend for Aws {
 
     async fn versions(
         &self,
-        _: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
@@ -410,13 +393,7 @@ impl Backend for Aws {
         Ok(VersionInfo::page(infos, after, limit))
     }
 
-    async fn set_state(
-        &self,
-        _: &CallContext,
-        _: &Address,
-        _: &Id,
-        state: VersionState,
-    ) -> Result<VersionInfo> {
+    async fn set_state(&self, _: &Address, _: &Id, state: VersionState) -> Result<VersionInfo> {
         let capability = match state {
             VersionState::Destroyed => "destroy a version",
             VersionState::Disabled | VersionState::Enabled => "enable or disable a version",
@@ -424,7 +401,7 @@ impl Backend for Aws {
         Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability))
     }
 
-    async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+    async fn purge(&self, _: &Address) -> Result<()> {
         Ok(())
     }
 }

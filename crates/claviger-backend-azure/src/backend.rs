@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
-    VersionState, Write, Written,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
+    Write, Written,
 };
 use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
 use tokio::time::timeout;
@@ -180,7 +180,7 @@ impl Backend for Azure {
         self.credentials.clone()
     }
 
-    async fn check(&self, _: &CallContext) -> Result<()> {
+    async fn check(&self) -> Result<()> {
         match self.client.ask().await {
             Ok(()) => Ok(()),
             // Who may only read single secrets has credentials that Azure takes.
@@ -189,12 +189,7 @@ impl Backend for Azure {
         }
     }
 
-    async fn read(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         let name = SecretName::parse(&address.secret)?;
         let version = version.map(check_version).transpose()?;
         match self.client.get(name, version).await {
@@ -206,28 +201,17 @@ impl Backend for Azure {
         }
     }
 
-    async fn write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         self.store(address, write).await
     }
 
-    async fn find_write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         self.find(SecretName::parse(&address.secret)?, write_id)
             .await
     }
 
     async fn list(
         &self,
-        _: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
@@ -260,7 +244,6 @@ impl Backend for Azure {
 
     async fn versions(
         &self,
-        _: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
@@ -270,12 +253,7 @@ impl Backend for Azure {
         Ok(VersionInfo::page(infos, after, limit))
     }
 
-    async fn replaced(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        version: &Id,
-    ) -> Result<Option<Id>> {
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
         let name = SecretName::parse(&address.secret)?;
         // A write is settled whether this can be told or not.
         let history = self.client.history(name, PAGES_AFTER);
@@ -289,7 +267,6 @@ impl Backend for Azure {
 
     async fn set_state(
         &self,
-        _: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
@@ -319,7 +296,7 @@ impl Backend for Azure {
         })
     }
 
-    async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+    async fn purge(&self, _: &Address) -> Result<()> {
         Ok(())
     }
 }

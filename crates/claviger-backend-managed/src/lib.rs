@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
+    Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
 };
 use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Record, Records, Stored};
@@ -102,19 +102,14 @@ impl Backend for Managed {
         }
     }
 
-    async fn check(&self, _: &CallContext) -> Result<()> {
+    async fn check(&self) -> Result<()> {
         self.records
             .health()
             .await
             .map_err(|error| Error::new(Reason::VaultUnreachable).caused_by(error))
     }
 
-    async fn read(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
         let version = Id::parse("version", version)?;
         let (number, stored) = self.version(address, &version).await?;
@@ -130,12 +125,7 @@ impl Backend for Managed {
         }
     }
 
-    async fn write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         if write.value.len() > VALUE_BYTES_MAX {
             return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
         }
@@ -174,12 +164,7 @@ impl Backend for Managed {
         }
     }
 
-    async fn find_write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         match self.records.get::<Head>(&address.owner.to_string()).await? {
             Some(head) if head.record.write_id == write_id => id_of(head.record.newest).map(Some),
             Some(_) | None => Ok(None),
@@ -188,7 +173,6 @@ impl Backend for Managed {
 
     async fn versions(
         &self,
-        _: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
@@ -209,7 +193,6 @@ impl Backend for Managed {
 
     async fn set_state(
         &self,
-        _: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
@@ -242,7 +225,7 @@ impl Backend for Managed {
         }
     }
 
-    async fn purge(&self, _: &CallContext, address: &Address) -> Result<()> {
+    async fn purge(&self, address: &Address) -> Result<()> {
         let prefix = format!("{}/", address.owner);
         loop {
             let page = self

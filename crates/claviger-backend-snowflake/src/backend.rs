@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo,
-    VersionState, Write, Written,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
+    Write, Written,
 };
 use claviger_core::{Clock, Detail, Error, Id, Reason, Result};
 use claviger_seal::Keyring;
@@ -117,19 +117,14 @@ impl Backend for Snowflake {
         self.credentials.clone()
     }
 
-    async fn check(&self, _: &CallContext) -> Result<()> {
+    async fn check(&self) -> Result<()> {
         match &self.kept {
             Kept::Objects(objects) => objects.check().await,
             Kept::Sealed(sealed) => sealed.check().await,
         }
     }
 
-    async fn read(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         sql::check_name(&address.secret)?;
         let reading = match &self.kept {
             Kept::Objects(objects) => objects.read(&address.secret, version).await?,
@@ -141,12 +136,7 @@ impl Backend for Snowflake {
         }
     }
 
-    async fn write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         sql::check_name(&address.secret)?;
         if write.value.len() > VALUE_BYTES_MAX {
             return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
@@ -159,7 +149,6 @@ impl Backend for Snowflake {
 
     async fn find_write(
         &self,
-        _: &CallContext,
         address: &Address,
         write_id: claviger_core::Uid,
     ) -> Result<Option<Id>> {
@@ -172,7 +161,6 @@ impl Backend for Snowflake {
 
     async fn list(
         &self,
-        _: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
@@ -196,7 +184,6 @@ impl Backend for Snowflake {
 
     async fn versions(
         &self,
-        _: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
@@ -211,7 +198,6 @@ impl Backend for Snowflake {
 
     async fn set_state(
         &self,
-        _: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
@@ -227,14 +213,14 @@ impl Backend for Snowflake {
         Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability))
     }
 
-    async fn holders(&self, _: &CallContext) -> Result<BTreeMap<u32, u64>> {
+    async fn holders(&self) -> Result<BTreeMap<u32, u64>> {
         match &self.kept {
             Kept::Objects(_) => Ok(BTreeMap::new()),
             Kept::Sealed(sealed) => sealed.holders().await,
         }
     }
 
-    async fn purge(&self, _: &CallContext, address: &Address) -> Result<()> {
+    async fn purge(&self, address: &Address) -> Result<()> {
         match &self.kept {
             Kept::Objects(_) => Ok(()),
             Kept::Sealed(sealed) => sealed.purge(address).await,

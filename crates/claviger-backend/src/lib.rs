@@ -1,8 +1,9 @@
 //! The contract every vault backend keeps, and the layers around it.
 //!
 //! A backend moves bytes and reports failures by reason. It never retries beyond its SDK, caches,
-//! logs a value, checks access or sees the caller: those are done once, for all of them. What it
-//! can do is declared in [`Capabilities`] and proved by the suite in `testkit`.
+//! logs a value, checks access or sees the caller: those are done once, for all of them. Its log
+//! lines, and its SDK's, lie in the span of the call it works for. What it can do is declared in
+//! [`Capabilities`] and proved by the suite in `testkit`.
 #![forbid(unsafe_code)]
 
 mod allow;
@@ -22,14 +23,6 @@ use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid}
 pub use allow::{Allow, NamePattern, Rule};
 pub use limits::{CONCURRENT_CALLS_DEFAULT, Limits};
 pub use vaults::{Vault, Vaults};
-
-/// What a backend may know about the call it works for: not the caller, because a backend that can
-/// see callers grows policy.
-#[derive(Clone, Copy, Debug)]
-pub struct CallContext {
-    /// Ties its log lines to the call.
-    pub call_id: Uid,
-}
 
 /// Which secret of a vault.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -236,7 +229,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`.
-    async fn check(&self, cx: &CallContext) -> Result<()>;
+    async fn check(&self) -> Result<()>;
 
     /// Judges what a location pins without asking the vault; what it takes is what
     /// [`read`](Self::read) understands.
@@ -270,12 +263,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
     /// `VERSION_DESTROYED`, `VALUE_EXPIRED`, `VALUE_NOT_READABLE`, `VALUE_NOT_YET_VALID`,
     /// `INTEGRITY_FAILURE`, and the three refusals: `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
-    async fn read(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading>;
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading>;
 
     /// Stores a value as a new version. A repeat with the same `write_id` answers the same version
     /// and stores nothing. A vault that others use too creates a secret that is not there, marks it
@@ -286,24 +274,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `SECRET_NOT_OWNED` without `adopt`, `SECRET_DELETED`, `WRITE_IN_PROGRESS` if another writer
     /// came in between or the secret is still coming back, `WRITE_OUTCOME_UNKNOWN` if the answer was
     /// lost, and the three refusals if nothing was stored.
-    async fn write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written>;
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written>;
 
     /// The version that `write_id` stored, if the vault still knows that write; it knows at least
     /// the newest one.
     ///
     /// # Errors
     /// The three refusals.
-    async fn find_write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>>;
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>>;
 
     /// Up to `limit` of the vault's secrets that `is_wanted`, sorted by name, starting after
     /// `after`; none is left out but those scheduled for deletion.
@@ -312,7 +290,6 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::list`] is set; the three refusals.
     async fn list(
         &self,
-        _cx: &CallContext,
         _is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         _after: Option<&str>,
         _limit: usize,
@@ -326,7 +303,6 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The three refusals.
     async fn versions(
         &self,
-        cx: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
@@ -337,13 +313,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The three refusals.
-    async fn replaced(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: &Id,
-    ) -> Result<Option<Id>> {
-        let mut older = self.versions(cx, address, Some(version), 1).await?;
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+        let mut older = self.versions(address, Some(version), 1).await?;
         Ok(older.pop().map(|older| older.version))
     }
 
@@ -355,7 +326,6 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// `SECRET_NOT_OWNED`, and the three refusals.
     async fn set_state(
         &self,
-        cx: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
@@ -366,7 +336,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The three refusals.
-    async fn holders(&self, _cx: &CallContext) -> Result<BTreeMap<u32, u64>> {
+    async fn holders(&self) -> Result<BTreeMap<u32, u64>> {
         Ok(BTreeMap::new())
     }
 
@@ -375,5 +345,5 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `VAULT_UNREACHABLE`; a repeat goes on where it stopped.
-    async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()>;
+    async fn purge(&self, address: &Address) -> Result<()>;
 }

@@ -17,14 +17,14 @@ use async_trait::async_trait;
 use claviger_core::{Format, Id, Reason, Result, SecretBytes, Uid};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::{Address, Backend, CallContext, VersionInfo, VersionState, Write, Written};
+use crate::{Address, Backend, VersionInfo, VersionState, Write, Written};
 
 mod calls;
 mod flipped;
 mod live;
 mod shared;
 
-pub use calls::{address, cx, put, put_as, read};
+pub use calls::{address, put, put_as, read};
 pub use flipped::every_false_claim_fails;
 pub use live::{Live, LiveConsole, ignored_test};
 
@@ -52,17 +52,8 @@ pub trait Console: Send + Sync {
 /// Runs every check against `backend`, each on a secret of its own. A vault that others use too
 /// brings its `console`.
 pub async fn conformance(backend: Arc<dyn Backend>, console: Option<Arc<dyn Console>>) {
-    let suite = Suite {
-        backend,
-        cx: CallContext {
-            call_id: Uid::random(),
-        },
-    };
-    suite
-        .backend
-        .check(&suite.cx)
-        .await
-        .expect("a fresh vault is well");
+    let suite = Suite { backend };
+    suite.backend.check().await.expect("a fresh vault is well");
     suite
         .absent_secrets_and_versions_have_their_own_reasons()
         .await;
@@ -103,7 +94,6 @@ pub async fn outcome(
 
 struct Suite {
     backend: Arc<dyn Backend>,
-    cx: CallContext,
 }
 
 impl Suite {
@@ -136,7 +126,7 @@ impl Suite {
         };
         let shown = format!("{write:?}");
         assert!(!shown.contains(CANARY), "a value is in a Debug: {shown}");
-        let result = self.backend.write(&self.cx, address, &write).await;
+        let result = self.backend.write(address, &write).await;
         let shown = format!("{result:?}");
         assert!(!shown.contains(CANARY), "a value is in an error: {shown}");
         result
@@ -161,7 +151,7 @@ impl Suite {
 
     async fn read_bytes(&self, address: &Address, version: Option<&Id>) -> Result<Vec<u8>> {
         let asked = version.map(Id::as_str);
-        let result = self.backend.read(&self.cx, address, asked).await;
+        let result = self.backend.read(address, asked).await;
         let shown = format!("{result:?}");
         assert!(
             !shown.contains(CANARY),
@@ -185,7 +175,7 @@ impl Suite {
     }
 
     async fn versions(&self, address: &Address) -> Vec<Id> {
-        let listed = self.backend.versions(&self.cx, address, None, 100).await;
+        let listed = self.backend.versions(address, None, 100).await;
         let listed = listed.expect("versions are listed");
         listed.into_iter().map(|info| info.version).collect()
     }
@@ -197,7 +187,7 @@ impl Suite {
     }
 
     async fn found(&self, address: &Address, write_id: Uid) -> Option<Id> {
-        let found = self.backend.find_write(&self.cx, address, write_id).await;
+        let found = self.backend.find_write(address, write_id).await;
         found.expect("asked for a write")
     }
 
@@ -218,10 +208,7 @@ impl Suite {
             (able.disable_version, VersionState::Disabled),
             (able.destroy_version, VersionState::Destroyed),
         ] {
-            let set = self
-                .backend
-                .set_state(&self.cx, &address, &absent, state)
-                .await;
+            let set = self.backend.set_state(&address, &absent, state).await;
             let reason = match is_able {
                 true => Reason::VersionNotFound,
                 false => Reason::VaultCapabilityMissing,
@@ -287,10 +274,7 @@ impl Suite {
         let mut listed: Vec<VersionInfo> = Vec::new();
         loop {
             let after = listed.last().map(|info| info.version.clone());
-            let page = self
-                .backend
-                .versions(&self.cx, &address, after.as_ref(), 5)
-                .await;
+            let page = self.backend.versions(&address, after.as_ref(), 5).await;
             let page = page.expect("listed");
             assert!(page.len() <= 5, "a page is longer than asked");
             if page.is_empty() {
@@ -448,10 +432,7 @@ impl Suite {
     }
 
     async fn set(&self, address: &Address, version: &Id, state: VersionState) -> Result<()> {
-        let info = self
-            .backend
-            .set_state(&self.cx, address, version, state)
-            .await?;
+        let info = self.backend.set_state(address, version, state).await?;
         assert_eq!(
             (&info.version, info.state),
             (version, state),
@@ -465,10 +446,7 @@ impl Suite {
         let version = self.write(&address, "one").await;
         self.write(&address, "two").await;
         for _ in 0..2 {
-            self.backend
-                .purge(&self.cx, &address)
-                .await
-                .expect("purged");
+            self.backend.purge(&address).await.expect("purged");
         }
         let is_own = !self.backend.capabilities().latest;
         assert_eq!(

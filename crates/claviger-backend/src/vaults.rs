@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::limits::Gate;
 use crate::{
-    Address, Allow, Backend, CallContext, Capabilities, Limits, ListedSecret, NameWarning, Reading,
-    VersionInfo, VersionState, Write, Written,
+    Address, Allow, Backend, Capabilities, Limits, ListedSecret, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
 };
 
 /// What is said of a full name that no rule spells out.
@@ -210,8 +210,8 @@ impl Vault {
     ///
     /// # Errors
     /// As there.
-    pub async fn check(&self, cx: &CallContext) -> Result<()> {
-        self.within(Reason::VaultUnreachable, self.backend.check(cx))
+    pub async fn check(&self) -> Result<()> {
+        self.within(Reason::VaultUnreachable, self.backend.check())
             .await
     }
 
@@ -219,15 +219,10 @@ impl Vault {
     ///
     /// # Errors
     /// As there.
-    pub async fn read(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
+    pub async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         self.within(
             Reason::VaultUnreachable,
-            self.backend.read(cx, address, version),
+            self.backend.read(address, version),
         )
         .await
     }
@@ -236,13 +231,8 @@ impl Vault {
     ///
     /// # Errors
     /// As there; a write that outlives the deadline may or may not have been taken.
-    pub async fn write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
-        let write = self.backend.write(cx, address, write);
+    pub async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
+        let write = self.backend.write(address, write);
         self.within(Reason::WriteOutcomeUnknown, write).await
     }
 
@@ -250,13 +240,8 @@ impl Vault {
     ///
     /// # Errors
     /// As there.
-    pub async fn find_write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
-        let find = self.backend.find_write(cx, address, write_id);
+    pub async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
+        let find = self.backend.find_write(address, write_id);
         self.within(Reason::VaultUnreachable, find).await
     }
 
@@ -266,13 +251,12 @@ impl Vault {
     /// As there.
     pub async fn list(
         &self,
-        cx: &CallContext,
         project: &Id,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
         let is_allowed = |name: &str| self.allow.allows(project, name);
-        let list = self.backend.list(cx, &is_allowed, after, limit);
+        let list = self.backend.list(&is_allowed, after, limit);
         self.within(Reason::VaultUnreachable, list).await
     }
 
@@ -282,12 +266,11 @@ impl Vault {
     /// As there.
     pub async fn versions(
         &self,
-        cx: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
     ) -> Result<Vec<VersionInfo>> {
-        let versions = self.backend.versions(cx, address, after, limit);
+        let versions = self.backend.versions(address, after, limit);
         self.within(Reason::VaultUnreachable, versions).await
     }
 
@@ -295,13 +278,8 @@ impl Vault {
     ///
     /// # Errors
     /// As there.
-    pub async fn replaced(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: &Id,
-    ) -> Result<Option<Id>> {
-        let replaced = self.backend.replaced(cx, address, version);
+    pub async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+        let replaced = self.backend.replaced(address, version);
         self.within(Reason::VaultUnreachable, replaced).await
     }
 
@@ -311,7 +289,6 @@ impl Vault {
     /// As there, and `VAULT_CAPABILITY_MISSING` where it is not declared.
     pub async fn set_state(
         &self,
-        cx: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
@@ -328,7 +305,7 @@ impl Vault {
                 .with(Detail::Vault, &self.id)
                 .with(Detail::Capability, capability));
         }
-        let change = self.backend.set_state(cx, address, version, state);
+        let change = self.backend.set_state(address, version, state);
         self.within(Reason::VaultUnreachable, change).await
     }
 
@@ -336,8 +313,8 @@ impl Vault {
     ///
     /// # Errors
     /// As there.
-    pub async fn holders(&self, cx: &CallContext) -> Result<BTreeMap<u32, u64>> {
-        self.within(Reason::VaultUnreachable, self.backend.holders(cx))
+    pub async fn holders(&self) -> Result<BTreeMap<u32, u64>> {
+        self.within(Reason::VaultUnreachable, self.backend.holders())
             .await
     }
 
@@ -345,8 +322,8 @@ impl Vault {
     ///
     /// # Errors
     /// As there.
-    pub async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
-        self.within(Reason::VaultUnreachable, self.backend.purge(cx, address))
+    pub async fn purge(&self, address: &Address) -> Result<()> {
+        self.within(Reason::VaultUnreachable, self.backend.purge(address))
             .await
     }
 
@@ -401,42 +378,35 @@ mod tests {
         fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
             (!secret.starts_with("arn:")).then_some(secret)
         }
-        async fn check(&self, _: &CallContext) -> Result<()> {
+        async fn check(&self) -> Result<()> {
             std::future::pending().await
         }
-        async fn read(&self, _: &CallContext, _: &Address, _: Option<&str>) -> Result<Reading> {
+        async fn read(&self, _: &Address, _: Option<&str>) -> Result<Reading> {
             std::future::pending().await
         }
-        async fn write(&self, _: &CallContext, _: &Address, _: &Write<'_>) -> Result<Written> {
+        async fn write(&self, _: &Address, _: &Write<'_>) -> Result<Written> {
             std::future::pending().await
         }
-        async fn find_write(&self, _: &CallContext, _: &Address, _: Uid) -> Result<Option<Id>> {
+        async fn find_write(&self, _: &Address, _: Uid) -> Result<Option<Id>> {
             std::future::pending().await
         }
         async fn versions(
             &self,
-            _: &CallContext,
             _: &Address,
             _: Option<&Id>,
             _: usize,
         ) -> Result<Vec<VersionInfo>> {
             std::future::pending().await
         }
-        async fn set_state(
-            &self,
-            _: &CallContext,
-            _: &Address,
-            _: &Id,
-            _: VersionState,
-        ) -> Result<VersionInfo> {
+        async fn set_state(&self, _: &Address, _: &Id, _: VersionState) -> Result<VersionInfo> {
             std::future::pending().await
         }
-        async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+        async fn purge(&self, _: &Address) -> Result<()> {
             std::future::pending().await
         }
     }
 
-    fn silent() -> (Vault, CallContext, Address) {
+    fn silent() -> (Vault, Address) {
         let vault = Vault::new(
             Id::from_static("quiet"),
             Arc::new(Silent),
@@ -447,20 +417,14 @@ mod tests {
             owner: Uid::random(),
             secret: "s".into(),
         };
-        (
-            vault,
-            CallContext {
-                call_id: Uid::random(),
-            },
-            address,
-        )
+        (vault, address)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_hanging_vault_is_left_at_its_deadline() {
-        let (vault, cx, address) = silent();
+        let (vault, address) = silent();
         let start = tokio::time::Instant::now();
-        let error = vault.read(&cx, &address, None).await.expect_err("silent");
+        let error = vault.read(&address, None).await.expect_err("silent");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
         assert_eq!(error.detail(Detail::Vault), Some("quiet"));
         assert_eq!(start.elapsed(), Duration::from_secs(5));
@@ -468,7 +432,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_outlives_the_deadline_has_an_unknown_outcome() {
-        let (vault, cx, address) = silent();
+        let (vault, address) = silent();
         let value = SecretBytes::new(b"v".to_vec());
         let write = Write {
             write_id: Uid::random(),
@@ -476,20 +440,17 @@ mod tests {
             format: Format::Text,
             adopt: false,
         };
-        let error = vault
-            .write(&cx, &address, &write)
-            .await
-            .expect_err("silent");
+        let error = vault.write(&address, &write).await.expect_err("silent");
         assert_eq!(error.reason(), Reason::WriteOutcomeUnknown);
     }
 
     #[tokio::test]
     async fn a_missing_capability_is_named_without_asking_the_vault() {
-        let (vault, cx, address) = silent();
+        let (vault, address) = silent();
         let version = Id::from_static("1");
         for state in [VersionState::Disabled, VersionState::Destroyed] {
             let error = vault
-                .set_state(&cx, &address, &version, state)
+                .set_state(&address, &version, state)
                 .await
                 .expect_err("silent");
             assert_eq!(error.reason(), Reason::VaultCapabilityMissing);

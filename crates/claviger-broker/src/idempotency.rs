@@ -11,9 +11,9 @@ use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Broker;
 use crate::catalog::authorized_definition;
 use crate::writes::{Landed, in_progress};
-use crate::{Broker, context};
 
 /// How long a repeat gets the first answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -138,8 +138,7 @@ impl Broker {
             .is_some_and(|stored| !stored.record.is_finished)
         {
             if let Some(stored) = self.find_definition(name).await? {
-                let cx = context(authorized);
-                self.settle_definition(&cx, &stored.record, Some(&fresh.record_id))
+                self.settle_definition(&stored.record, Some(&fresh.record_id))
                     .await?;
             }
             found = self.find_request(&fresh).await?;

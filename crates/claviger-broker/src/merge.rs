@@ -11,7 +11,7 @@ use crate::definition::Base;
 use crate::idempotency::FreshRequest;
 use crate::route::Route;
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
-use crate::{Broker, context, document};
+use crate::{Broker, document};
 
 /// How often a merge is written before giving up: one that overwrote a change is repeated with that
 /// change in it. No more, because a change that comes between the two builds on the first, which
@@ -65,16 +65,12 @@ impl Broker {
                 .with(Detail::Vault, route.vault.id())
                 .violation("definition.location", "has a pointer as property, which is read-only; name a top-level key to write it"));
         }
-        let cx = context(authorized);
-        let read = async |version: Option<&str>| match route
-            .vault
-            .read(&cx, &route.address, version)
-            .await
-        {
-            Ok(reading) => Ok(Some(reading)),
-            Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
-            Err(error) => Err(error),
-        };
+        let read =
+            async |version: Option<&str>| match route.vault.read(&route.address, version).await {
+                Ok(reading) => Ok(Some(reading)),
+                Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
+                Err(error) => Err(error),
+            };
         let mut target = target;
         let is_new = matches!(target, Target::New(_));
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use claviger_audit::Sink;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
+    Written,
 };
 use claviger_core::{Error, Id, Reason, Result, SecretBytes, Uid};
 use tokio::sync::watch;
@@ -132,6 +132,7 @@ impl FaultyBackend {
     async fn suffer(&self, verb: Verb) -> Result<bool> {
         self.entered
             .send_modify(|calls| *calls.entry(verb).or_default() += 1);
+        tracing::info!(?verb, "asked");
         let mut faults = self.faults.subscribe();
         let of = |faults: &HashMap<Verb, Fault>| faults.get(&verb).copied().unwrap_or_default();
         let fault = faults.wait_for(|faults| of(faults) != Fault::Hang).await;
@@ -171,16 +172,11 @@ impl Backend for FaultyBackend {
         secret.to_ascii_lowercase()
     }
 
-    async fn check(&self, _: &CallContext) -> Result<()> {
+    async fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    async fn read(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         self.suffer(Verb::Read).await?;
         let foreign = self.foreign.lock().expect("nobody panics in here");
         if let (Some(typed), None) = (foreign.get(&address.secret), version) {
@@ -207,12 +203,7 @@ impl Backend for FaultyBackend {
         }
     }
 
-    async fn write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         if write.value.len() > self.capabilities().value_bytes_max {
             return Err(Error::new(Reason::PayloadTooLarge));
         }
@@ -240,12 +231,7 @@ impl Backend for FaultyBackend {
         })
     }
 
-    async fn find_write(
-        &self,
-        _: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         self.suffer(Verb::FindWrite).await?;
         let secrets = self.secrets();
         let versions = secrets.get(&key(address)).map_or(&[][..], Vec::as_slice);
@@ -257,7 +243,6 @@ impl Backend for FaultyBackend {
 
     async fn list(
         &self,
-        _: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
@@ -282,7 +267,6 @@ impl Backend for FaultyBackend {
 
     async fn versions(
         &self,
-        _: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
@@ -310,7 +294,6 @@ impl Backend for FaultyBackend {
 
     async fn set_state(
         &self,
-        _: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
@@ -331,7 +314,7 @@ impl Backend for FaultyBackend {
         })
     }
 
-    async fn purge(&self, _: &CallContext, address: &Address) -> Result<()> {
+    async fn purge(&self, address: &Address) -> Result<()> {
         self.secrets().remove(&key(address));
         Ok(())
     }

@@ -4,7 +4,6 @@
 //! that they can be searched for.
 
 use claviger_backend::Backend;
-use claviger_backend::testkit::cx;
 use claviger_core::{Detail, Id, Reason};
 
 use crate::stub::{Reply, Stub};
@@ -405,8 +404,8 @@ async fn vault_is_well_for_who_may_not_describe_and_not_for_who_is_unknown() {
     )]);
     let aws = aws(&stub, LONG).await;
     for _ in 0..3 {
-        aws.check(&cx()).await.expect("the credentials are taken");
+        aws.check().await.expect("the credentials are taken");
     }
-    let error = aws.check(&cx()).await.expect_err("expired");
+    let error = aws.check().await.expect_err("expired");
     assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
 }

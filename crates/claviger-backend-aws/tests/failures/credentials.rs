@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::{address, cx, ignored_test};
+use claviger_backend::testkit::{address, ignored_test};
 use claviger_backend_aws::{Aws, AwsSettings};
 use claviger_core::{ManualClock, Uid};
 
@@ -47,7 +47,7 @@ async fn read_with_the_credentials_of_the_environment() {
     let clock = Arc::new(ManualClock::at(NOW));
     let aws = Aws::new(&settings, Uid::random(), LONG, clock).await;
     println!("uses {}", aws.credentials());
-    match aws.read(&cx(), &address("acme/stripe"), None).await {
+    match aws.read(&address("acme/stripe"), None).await {
         Ok(_) => println!("read"),
         Err(error) => println!("shown {} {error}\nlogged {error:?}", error.reason()),
     }

@@ -20,7 +20,7 @@ mod support {
     use std::time::Duration;
 
     use claviger_backend::Backend;
-    use claviger_backend::testkit::{address, cx, put};
+    use claviger_backend::testkit::{address, put};
     use claviger_backend_aws::{Aws, AwsSettings};
     use claviger_core::{Error, Id, ManualClock, Uid};
 
@@ -62,7 +62,7 @@ mod support {
 
     pub(crate) async fn read_fails(aws: &Aws, version: Option<&Id>) -> Error {
         let error = aws
-            .read(&cx(), &address("acme/stripe"), version.map(Id::as_str))
+            .read(&address("acme/stripe"), version.map(Id::as_str))
             .await;
         safe(error.expect_err("the read fails"))
     }

@@ -1,7 +1,7 @@
 //! Which version AWS is asked for, and that it answers for the secret that was meant.
 
 use claviger_backend::Backend;
-use claviger_backend::testkit::{address, cx};
+use claviger_backend::testkit::address;
 use claviger_core::{Id, Reason};
 
 use crate::stub::{Reply, Stub};
@@ -51,7 +51,7 @@ async fn read_names_the_version_it_wants() {
     ] {
         let stub = Stub::start(vec![("GetSecretValue", vec![found(ARN)])]);
         let aws = aws(&stub, LONG).await;
-        let read = aws.read(&cx(), &address(NAME), version).await;
+        let read = aws.read(&address(NAME), version).await;
         let reading = read.expect("found");
         assert_eq!(reading.value.expose(), VALUE.as_bytes());
         assert_eq!(reading.version.as_str(), VERSION);
@@ -67,7 +67,7 @@ async fn label_as_long_as_the_id_of_a_version_is_found_as_a_label() {
         let replies = vec![not_found(), found(ARN)];
         let stub = Stub::start(vec![("GetSecretValue", replies)]);
         let aws = aws(&stub, LONG).await;
-        let read = aws.read(&cx(), &address(NAME), Some(&label)).await;
+        let read = aws.read(&address(NAME), Some(&label)).await;
         assert_eq!(read.expect("found").value.expose(), VALUE.as_bytes());
         let requests = [get("VersionId", &label), get("VersionStage", &label)];
         assert_eq!(stub.asked(), requests);
@@ -133,14 +133,14 @@ async fn value_of_another_secret_than_the_one_meant_is_not_served() {
     for arn in [OTHER_ARN, ""] {
         let stub = Stub::start(vec![("GetSecretValue", vec![found(arn)])]);
         let aws = aws(&stub, LONG).await;
-        let read = aws.read(&cx(), &address(ARN), None).await;
+        let read = aws.read(&address(ARN), None).await;
         let error = read.expect_err("another one");
         assert_eq!(error.reason(), Reason::SecretNotFound);
         assert!(!format!("{error:?}").contains(VALUE));
     }
     let stub = Stub::start(vec![("GetSecretValue", vec![found(ARN)])]);
     let aws = aws(&stub, LONG).await;
-    let read = aws.read(&cx(), &address(ARN), None).await;
+    let read = aws.read(&address(ARN), None).await;
     assert_eq!(
         read.expect("the one meant").value.expose(),
         VALUE.as_bytes()

@@ -1,7 +1,6 @@
 //! Answers that do not come, or not whole.
 
 use claviger_backend::Backend;
-use claviger_backend::testkit::cx;
 use claviger_core::Reason;
 
 use crate::stub::{Reply, Stub};
@@ -51,7 +50,7 @@ async fn vault_that_is_not_there_is_unreachable() {
     let stub = Stub::start(Vec::new());
     let aws = aws(&stub, LONG).await;
     drop(stub);
-    let error = aws.check(&cx()).await.expect_err("nobody listens");
+    let error = aws.check().await.expect_err("nobody listens");
     assert_eq!(error.reason(), Reason::VaultUnreachable);
     let error = read_fails(&aws, None).await;
     assert_eq!(error.reason(), Reason::VaultUnreachable);

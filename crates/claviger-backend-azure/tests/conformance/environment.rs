@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::{cx, ignored_test};
+use claviger_backend::testkit::ignored_test;
 use claviger_backend_azure::{Azure, AzureSettings, Credential};
 use claviger_core::{SystemClock, Uid};
 
@@ -51,7 +51,7 @@ async fn inner() {
     assert_eq!(settings.problems(), []);
     let (timeout, clock) = (Duration::from_secs(60), Arc::new(SystemClock));
     let azure = Azure::new(&settings, Uid::random(), timeout, clock).expect("set up");
-    azure.check(&cx()).await.expect("well");
+    azure.check().await.expect("well");
 }
 
 #[tokio::test]
@@ -91,5 +91,5 @@ async fn inner_pod() {
     };
     let (timeout, clock) = (Duration::from_secs(60), Arc::new(SystemClock));
     let azure = Azure::new(&settings, Uid::random(), timeout, clock).expect("set up");
-    azure.check(&cx()).await.expect("well");
+    azure.check().await.expect("well");
 }

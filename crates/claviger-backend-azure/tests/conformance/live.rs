@@ -16,7 +16,7 @@ use azure_identity::AzureCliCredential;
 use azure_security_keyvault_secrets::models::SetSecretParameters;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::{Console, Live, LiveConsole, cx, ignored_test};
+use claviger_backend::testkit::{Console, Live, LiveConsole, ignored_test};
 use claviger_backend_azure::{Azure, AzureSettings, Credential};
 use claviger_core::{SystemClock, Uid};
 
@@ -159,7 +159,7 @@ async fn the_live_test_is_green_on_the_emulator_and_touches_only_what_it_made() 
     assert!(others.is_empty(), "{others:?}");
     // What is left is what was there before.
     let listed = cloud.azure("acme");
-    let listed = listed.list(&cx(), &|_| true, None, 1_000).await;
+    let listed = listed.list(&|_| true, None, 1_000).await;
     let names = listed.expect("listed").into_iter();
     assert!(names.map(|one| one.name).eq(["theirs".to_owned()]));
 }

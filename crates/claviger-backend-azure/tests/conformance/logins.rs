@@ -1,7 +1,6 @@
 //! Every way to log in that needs no environment of its own.
 
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::cx;
 use claviger_backend_azure::Credential;
 use claviger_core::Reason;
 use claviger_keyvault_fake::Login;
@@ -30,7 +29,7 @@ async fn certificate_and_workload_identity_are_taken_by_entra() {
         let before = fake.logins();
         let shown = credential.to_string();
         let azure = with_credential(fake, "acme", credential);
-        azure.check(&cx()).await.expect("logged in");
+        azure.check().await.expect("logged in");
         assert_eq!(fake.logins(), before + 1);
         assert_eq!(azure.credentials(), shown);
         assert!(shown.contains(&client_id), "{shown}");
@@ -48,7 +47,7 @@ async fn refused_logins_say_what_to_do() {
         (Login::ExpiredSecret, "expired"),
     ] {
         fake.fail_login(login);
-        let error = azure.check(&cx()).await.expect_err("refused");
+        let error = azure.check().await.expect_err("refused");
         assert_eq!(
             error.reason(),
             Reason::VaultCredentialsRejected,
@@ -57,7 +56,7 @@ async fn refused_logins_say_what_to_do() {
         assert!(error.to_string().contains(word), "{login:?}: {error}");
     }
     fake.mend_login();
-    azure.check(&cx()).await.expect("nothing bad is remembered");
+    azure.check().await.expect("nothing bad is remembered");
 }
 
 #[tokio::test]
@@ -65,8 +64,8 @@ async fn token_that_expires_early_is_replaced_without_a_failure() {
     let cloud = Cloud::start();
     let fake = &cloud.fake;
     let azure = cloud.azure("acme");
-    azure.check(&cx()).await.expect("well");
+    azure.check().await.expect("well");
     fake.expire_tokens();
-    azure.check(&cx()).await.expect("well again");
+    azure.check().await.expect("well again");
     assert_eq!(fake.logins(), 2);
 }

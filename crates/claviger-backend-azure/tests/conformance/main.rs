@@ -14,7 +14,7 @@ mod logins;
 mod tests {
     use std::sync::Arc;
 
-    use claviger_backend::testkit::{self, address, cx, put, read};
+    use claviger_backend::testkit::{self, address, put, read};
     use claviger_backend::{Backend, VersionState};
     use claviger_core::{Format, Id, Reason, SecretBytes, Uid};
     use claviger_keyvault_fake::{Behaviour, Filter, Recorded, TokenFault};
@@ -94,7 +94,7 @@ mod tests {
             format: Format::Binary,
             adopt: false,
         };
-        let written = azure.write(&cx(), &address("binary"), &write).await;
+        let written = azure.write(&address("binary"), &write).await;
         written.expect("written");
         let (_, value, tags) = fake.vault("acme").versions("binary").remove(0);
         assert_eq!(
@@ -110,9 +110,7 @@ mod tests {
         let address = address("off");
         let first = put(&azure, &address, "one", false).await.expect("written");
         let disabled = VersionState::Disabled;
-        let off = azure
-            .set_state(&cx(), &address, &first.version, disabled)
-            .await;
+        let off = azure.set_state(&address, &first.version, disabled).await;
         off.expect("disabled");
         let error = read(&azure, &address, None).await.expect_err("off");
         assert_eq!(error.reason(), Reason::VersionDisabled);
@@ -268,10 +266,7 @@ mod tests {
             path_contains: "/secrets?",
         };
         fake.next(lists, 1, Behaviour::NextLink(link));
-        let error = azure
-            .list(&cx(), &|_| true, None, 10)
-            .await
-            .expect_err("hostile");
+        let error = azure.list(&|_| true, None, 10).await.expect_err("hostile");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
         assert!(fake.other_hosts().is_empty(), "{:?}", fake.other_hosts());
     }
@@ -287,11 +282,11 @@ mod tests {
             vault.set("one", &n.to_string(), &[]);
         }
         let listed = azure
-            .list(&cx(), &|_| true, Some("s09"), 1_000)
+            .list(&|_| true, Some("s09"), 1_000)
             .await
             .expect("listed");
         assert_eq!(listed.len(), 50);
-        let versions = azure.versions(&cx(), &address("one"), None, 1_000).await;
+        let versions = azure.versions(&address("one"), None, 1_000).await;
         assert_eq!(versions.expect("listed").len(), 60);
     }
 

@@ -163,7 +163,7 @@ async fn refused_token_is_followed_by_a_fresh_one_once() {
     let stub = Stub::new(vec![(GET, vec![good(), refused(), good(), refused()])]);
     let azure = azure(&stub, LONG);
     for (requests, logins) in [(1, 1), (3, 2)] {
-        let read = azure.read(&cx(), &address(), None).await;
+        let read = azure.read(&address(), None).await;
         read.expect("read");
         assert_eq!((stub.count(GET), stub.count(LOGIN)), (requests, logins));
     }
@@ -243,7 +243,7 @@ async fn value_outside_its_dates_is_refused_although_azure_serves_it() {
             r#"{{"value":"{VALUE}","id":"https://acme.vault.azure.net/secrets/acme/{VERSION}","attributes":{{{dates}}}}}"#
         );
         let azure = azure(&Stub::new(vec![(GET, vec![Reply::json(200, body)])]), LONG);
-        match (azure.read(&cx(), &address(), None).await, reason) {
+        match (azure.read(&address(), None).await, reason) {
             (Ok(reading), None) => assert_eq!(reading.value.expose(), VALUE.as_bytes()),
             (outcome, expected) => {
                 let error = safe(outcome.expect_err("outside its dates"));
@@ -270,7 +270,7 @@ async fn secret_of_a_certificate_is_read_and_never_written() {
         (DELETED, vec![whole()]),
     ]);
     let azure = azure(&stub, LONG);
-    azure.read(&cx(), &address(), None).await.expect("read");
+    azure.read(&address(), None).await.expect("read");
     let stub_count = |wanted| stub.count(wanted);
     let error = write_fails(&azure).await;
     assert_eq!(error.reason(), Reason::LocationInvalid);
@@ -308,7 +308,7 @@ async fn vault_is_well_for_who_may_not_list_and_not_for_who_is_kept_out() {
     ] {
         let reply = Reply::error(403, "Forbidden", inner);
         let stub = Stub::new(vec![("GET /secrets", vec![reply])]);
-        let checked = azure(&stub, LONG).check(&cx()).await;
+        let checked = azure(&stub, LONG).check().await;
         assert_eq!(checked.err().map(|error| error.reason()), reason, "{inner}");
     }
 }
@@ -332,14 +332,11 @@ async fn names_and_versions_that_would_lead_elsewhere_are_never_sent() {
         let (version, enabled) = (version(), VersionState::Enabled);
         let errors = [
             azure.check_name(secret).err(),
-            azure.read(&cx(), &address, None).await.err(),
-            azure.write(&cx(), &address, &write).await.err(),
-            azure.find_write(&cx(), &address, Uid::random()).await.err(),
-            azure.versions(&cx(), &address, None, 1).await.err(),
-            azure
-                .set_state(&cx(), &address, &version, enabled)
-                .await
-                .err(),
+            azure.read(&address, None).await.err(),
+            azure.write(&address, &write).await.err(),
+            azure.find_write(&address, Uid::random()).await.err(),
+            azure.versions(&address, None, 1).await.err(),
+            azure.set_state(&address, &version, enabled).await.err(),
         ];
         for error in errors {
             let error = error.expect("refused");
@@ -349,7 +346,7 @@ async fn names_and_versions_that_would_lead_elsewhere_are_never_sent() {
     }
     for version in ["latest", "0123456789ABCDEF0123456789ABCDEF", "()"] {
         let version = Id::parse("version", version).expect("an id");
-        let error = azure.read(&cx(), &address(), Some(version.as_str())).await;
+        let error = azure.read(&address(), Some(version.as_str())).await;
         assert_eq!(error.expect_err("none").reason(), Reason::VersionNotFound);
         let set = switch(&azure, &version, VersionState::Enabled).await;
         assert_eq!(set.expect_err("none").reason(), Reason::VersionNotFound);
@@ -372,7 +369,7 @@ async fn value_that_key_vault_cannot_hold_is_refused_unsent() {
             format,
             adopt: true,
         };
-        let error = azure.write(&cx(), &address(), &write).await;
+        let error = azure.write(&address(), &write).await;
         let error = error.expect_err("too long");
         assert_eq!(error.reason(), Reason::PayloadTooLarge);
         assert!(error.to_string().contains(limit), "{error}");

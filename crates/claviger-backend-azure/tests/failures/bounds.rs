@@ -38,15 +38,15 @@ async fn write_that_is_the_latest_is_found_without_its_history() {
         (GET, vec![Reply::json(200, tagged(NEW, write_id))]),
     ]);
     let azure = azure(&stub, LONG);
-    let found = azure.find_write(&cx(), &address(), write_id).await;
+    let found = azure.find_write(&address(), write_id).await;
     assert_eq!(found.expect("asked").expect("found").as_str(), NEW);
     assert_eq!(stub.count(VERSIONS), 0);
     let again = write(&azure, write_id).await.expect("there already");
     assert_eq!(again.version.as_str(), NEW);
     assert_eq!(stub.count(PUT), 0);
-    let other = azure.find_write(&cx(), &address(), Uid::random()).await;
+    let other = azure.find_write(&address(), Uid::random()).await;
     assert_eq!(other.expect("asked"), None);
-    let replaced = azure.replaced(&cx(), &address(), &version()).await;
+    let replaced = azure.replaced(&address(), &version()).await;
     assert_eq!(replaced.expect("asked"), None);
     assert!(stub.count(VERSIONS) <= 60, "{}", stub.count(VERSIONS));
 }
@@ -83,7 +83,7 @@ async fn part_of_a_history_makes_nobody_the_owner() {
         format: Format::Text,
         adopt: false,
     };
-    let error = azure(&stub, LONG).write(&cx(), &address(), &write).await;
+    let error = azure(&stub, LONG).write(&address(), &write).await;
     let error = error.expect_err("nobody's");
     assert_eq!(error.reason(), Reason::SecretNotOwned);
     assert_eq!(stub.count(PUT), 0);
@@ -112,7 +112,7 @@ async fn questions_that_hang_leave_no_write_open_that_was_not_sent() {
             (PUT, vec![Reply::json(200, bundle(NEW, ""))]),
         ]);
         let vault = vault(azure(&stub, DEADLINE), DEADLINE);
-        let outcome = vault.write(&cx(), &address(), &write).await;
+        let outcome = vault.write(&address(), &write).await;
         assert_eq!(stub.count(PUT), usize::from(sent));
         match outcome {
             Ok(written) => assert_eq!((written.version.as_str(), written.replaced), (NEW, None)),
@@ -137,7 +137,7 @@ async fn answer_that_is_too_long_is_not_taken() {
             (LOGIN, vec![padded(token.to_owned(), login)]),
             (GET, vec![padded(bundle(VERSION, ""), vault)]),
         ]);
-        let read = azure(&stub, LONG).read(&cx(), &address(), None).await;
+        let read = azure(&stub, LONG).read(&address(), None).await;
         match read {
             Ok(_) => assert!(is_taken),
             Err(error) => {
@@ -161,11 +161,11 @@ async fn page_that_leads_back_is_an_error() {
         ("GET /secrets/x", vec![Reply::json(200, page)]),
     ]);
     let azure = azure(&stub, LONG);
-    let listed = azure.list(&cx(), &|_| true, None, 10).await;
+    let listed = azure.list(&|_| true, None, 10).await;
     let error = safe(listed.expect_err("a circle"));
     assert_eq!(error.reason(), Reason::VaultUnreachable);
     assert!(format!("{error:?}").contains("does not end"), "{error:?}");
-    let versions = azure.versions(&cx(), &address(), None, 10).await;
+    let versions = azure.versions(&address(), None, 10).await;
     assert_eq!(
         versions.expect_err("a circle").reason(),
         Reason::VaultUnreachable

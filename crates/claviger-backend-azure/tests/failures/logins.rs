@@ -90,7 +90,7 @@ async fn secret_is_read_from_its_file_whenever_a_token_is_asked_for() {
     read_fails(&azure, None).await;
     assert!(stub.body().contains("client_secret=canary-client-secret&"));
     std::fs::write(stub.secret_file.path(), "rotated").expect("written");
-    azure.read(&cx(), &address(), None).await.expect("read");
+    azure.read(&address(), None).await.expect("read");
     std::fs::write(stub.secret_file.path(), "").expect("written");
     let error = read_fails(&azure, None).await;
     assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
@@ -119,7 +119,7 @@ async fn machine_without_the_identity_is_told_to_be_given_it() {
         ]);
         let client_id = Some(ID.to_owned());
         let azure = azure_as(&stub, LONG, Credential::ManagedIdentity { client_id });
-        match azure.read(&cx(), &address(), None).await {
+        match azure.read(&address(), None).await {
             Ok(_) => assert_eq!(reason, None),
             Err(error) => {
                 assert_eq!(Some(error.reason()), reason);

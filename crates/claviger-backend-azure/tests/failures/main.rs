@@ -19,7 +19,6 @@ mod support {
     use std::sync::Arc;
     use std::time::Duration;
 
-    pub(crate) use claviger_backend::testkit::cx;
     use claviger_backend::testkit::put_as;
     use claviger_backend::{Address, Allow, Backend, Vault, VersionInfo, VersionState, Written};
     use claviger_backend_azure::{Azure, AzureSettings, Credential};
@@ -101,7 +100,7 @@ mod support {
     }
 
     pub(crate) async fn read_fails(azure: &Azure, version: Option<&Id>) -> Error {
-        let error = azure.read(&cx(), &address(), version.map(Id::as_str)).await;
+        let error = azure.read(&address(), version.map(Id::as_str)).await;
         safe(error.expect_err("the read fails"))
     }
 
@@ -114,7 +113,7 @@ mod support {
         version: &Id,
         state: VersionState,
     ) -> Result<VersionInfo> {
-        azure.set_state(&cx(), &address(), version, state).await
+        azure.set_state(&address(), version, state).await
     }
 
     pub(crate) async fn write_fails(azure: &Azure) -> Error {

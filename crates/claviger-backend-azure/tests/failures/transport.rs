@@ -19,7 +19,7 @@ async fn retry_after_beyond_the_deadline_is_told_and_not_slept() {
         let azure = azure(&stub, DEADLINE);
         let vault = vault(azure, DEADLINE);
         let start = Instant::now();
-        let error = vault.read(&cx(), &address(), None).await;
+        let error = vault.read(&address(), None).await;
         let error = safe(error.expect_err("throttled"));
         assert!(start.elapsed() <= DEADLINE, "{status}");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
@@ -39,7 +39,7 @@ async fn vault_and_login_that_hang_are_left_at_the_deadline() {
         let azure = azure(&stub, DEADLINE);
         let vault = vault(azure, DEADLINE);
         let start = Instant::now();
-        let error = vault.read(&cx(), &address(), None).await;
+        let error = vault.read(&address(), None).await;
         let error = error.expect_err("hangs");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
         assert_eq!(start.elapsed(), DEADLINE);
@@ -119,10 +119,10 @@ async fn link_to_another_origin_is_not_followed() {
             (VERSIONS, vec![Reply::json(200, page), last()]),
         ]);
         let azure = azure(&stub, LONG);
-        let listed = azure.list(&cx(), &|_| true, None, 10).await;
+        let listed = azure.list(&|_| true, None, 10).await;
         let error = safe(listed.expect_err(link));
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{link}");
-        let versions = azure.versions(&cx(), &address(), None, 10).await;
+        let versions = azure.versions(&address(), None, 10).await;
         versions.expect_err(link);
         assert_eq!(stub.count("GET /secrets"), 1, "{link}");
         assert_eq!(stub.count(VERSIONS), 1, "{link}");
@@ -139,7 +139,7 @@ async fn pages_go_on_with_the_port_in_the_link_and_may_be_empty() {
     let two = r#"{"value":[{"id":"https://acme.vault.azure.net/secrets/a-two"}],"nextLink":null}"#;
     let pages = [one, empty, two].map(|page| Reply::json(200, page));
     let stub = Stub::new(vec![("GET /secrets", pages.to_vec())]);
-    let listed = azure(&stub, LONG).list(&cx(), &|_| true, None, 10).await;
+    let listed = azure(&stub, LONG).list(&|_| true, None, 10).await;
     let names: Vec<String> = listed
         .expect("listed")
         .into_iter()

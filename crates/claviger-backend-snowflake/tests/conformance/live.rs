@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::cx;
 use claviger_backend::testkit::{self, Console};
 use claviger_backend_snowflake::{Reader, Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Id, SystemClock, Uid};
@@ -177,7 +176,7 @@ async fn keeps_the_contract(settings: SnowflakeSettings) {
     };
     for storage in [Storage::SealedTable, Storage::SecretObjects] {
         let vault = Arc::new(vault(storage));
-        let listed = vault.list(&cx(), &|_| true, None, 1).await.expect("listed");
+        let listed = vault.list(&|_| true, None, 1).await.expect("listed");
         assert!(listed.is_empty(), "{storage:?}: the schema is not empty");
         let console = match storage {
             Storage::SealedTable => None,

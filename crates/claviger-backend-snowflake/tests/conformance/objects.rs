@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use claviger_backend::Backend as _;
 use claviger_backend::testkit::Console as _;
-use claviger_backend::testkit::{address, cx, put_as, read};
+use claviger_backend::testkit::{address, put_as, read};
 use claviger_backend_snowflake::{Grantee, Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Detail, Format, Id, Reason, SecretBytes, SystemClock, Uid};
 use claviger_seal::{Keyring, RootKey};
@@ -115,10 +115,7 @@ async fn without_a_reader_the_error_names_the_secret_to_use_inside() {
         assert!(remedy.contains("reader"), "{remedy}");
     }
     assert_eq!(account.fake.statements("CALL"), 0);
-    let found = vault
-        .versions(&cx(), &address, None, 10)
-        .await
-        .expect("listed");
+    let found = vault.versions(&address, None, 10).await.expect("listed");
     let versions: Vec<_> = found.into_iter().map(|info| info.version).collect();
     assert_eq!(versions, [written.version]);
 }
@@ -182,7 +179,7 @@ async fn value_changed_in_snowflake_is_another_version() {
     let address = address("rotated");
     let first = put(&vault, &address, "one").await.expect("written").version;
     SnowflakeConsole::of(&account).put("rotated", "two").await;
-    let rotated = vault.read(&cx(), &address, None).await.expect("read");
+    let rotated = vault.read(&address, None).await.expect("read");
     assert_ne!(rotated.version, first);
     assert_eq!(rotated.value.expose(), b"two");
     let old = read(&vault, &address, Some(&first))
@@ -204,7 +201,7 @@ async fn binary_is_stored_as_base64_and_the_comment_says_so() {
         format: Format::Binary,
         adopt: false,
     };
-    let written = vault.write(&cx(), &address("bytes"), &write).await;
+    let written = vault.write(&address("bytes"), &write).await;
     written.expect("written");
     assert_eq!(
         account.fake.secret("SECRETS", "bytes").as_deref(),
@@ -275,9 +272,9 @@ async fn forged_or_copied_mark_makes_no_secret_ours() {
         };
         let refused = put(&vault, &address, "w").await.expect_err("foreign");
         assert_eq!(refused.reason(), Reason::SecretNotOwned, "{name}");
-        let found = vault.find_write(&cx(), &address, write_id).await;
+        let found = vault.find_write(&address, write_id).await;
         assert_eq!(found.expect("asked"), None, "{name}");
-        let reading = vault.read(&cx(), &address, None).await.expect("read");
+        let reading = vault.read(&address, None).await.expect("read");
         assert!(reading.version.as_str().starts_with("value-"), "{name}");
     }
     fake.console(&format!(
@@ -286,7 +283,7 @@ async fn forged_or_copied_mark_makes_no_secret_ours() {
     ));
     let refused = put(&vault, &ours, "w").await.expect_err("foreign");
     assert_eq!(refused.reason(), Reason::SecretNotOwned);
-    let listed = vault.list(&cx(), &|_| true, None, 9).await.expect("listed");
+    let listed = vault.list(&|_| true, None, 9).await.expect("listed");
     assert_eq!(listed.len(), 3);
     assert!(listed.iter().all(|secret| !secret.is_ours), "{listed:?}");
 }
@@ -327,10 +324,7 @@ async fn hostile_names_are_their_own_secrets_and_no_statements() {
                 .expect(&address.secret);
             assert_eq!(value, address.secret);
         }
-        let listed = vault
-            .list(&cx(), &|_| true, None, 100)
-            .await
-            .expect("listed");
+        let listed = vault.list(&|_| true, None, 100).await.expect("listed");
         let listed: Vec<_> = listed.into_iter().map(|secret| secret.name).collect();
         let mut expected = names.map(str::to_owned);
         expected.sort();

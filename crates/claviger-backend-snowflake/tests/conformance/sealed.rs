@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use claviger_backend::testkit::{address, cx, put_as, read};
+use claviger_backend::testkit::{address, put_as, read};
 use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::Storage;
 use claviger_core::{Id, Reason, Uid};
@@ -62,9 +62,7 @@ async fn no_value_reaches_snowflake_in_any_encoding() {
         VersionState::Enabled,
         VersionState::Destroyed,
     ] {
-        let set = sealed
-            .set_state(&cx(), &address, &written.version, state)
-            .await;
+        let set = sealed.set_state(&address, &written.version, state).await;
         set.expect("set");
     }
     let sent = account.fake.requests();
@@ -130,10 +128,7 @@ async fn holders_are_counted_by_key_and_after_a_restart() {
     let account = Account::start();
     let settings = account.settings(Storage::SealedTable);
     let vault = account.vault(&settings);
-    assert_eq!(
-        vault.holders(&cx()).await.expect("counted"),
-        BTreeMap::new()
-    );
+    assert_eq!(vault.holders().await.expect("counted"), BTreeMap::new());
     let address = address("acme");
     let first = put(&vault, &address, "a").await.expect("written").version;
     put(&vault, &address, "b").await.expect("written");
@@ -141,21 +136,21 @@ async fn holders_are_counted_by_key_and_after_a_restart() {
         .await
         .expect("written");
     assert_eq!(
-        vault.holders(&cx()).await.expect("counted"),
+        vault.holders().await.expect("counted"),
         BTreeMap::from([(1, 3)])
     );
     let destroyed = vault
-        .set_state(&cx(), &address, &first, VersionState::Destroyed)
+        .set_state(&address, &first, VersionState::Destroyed)
         .await;
     destroyed.expect("destroyed");
     let restarted = account.vault(&settings);
     assert_eq!(
-        restarted.holders(&cx()).await.expect("counted"),
+        restarted.holders().await.expect("counted"),
         BTreeMap::from([(1, 2)])
     );
-    restarted.purge(&cx(), &address).await.expect("purged");
+    restarted.purge(&address).await.expect("purged");
     assert_eq!(
-        restarted.holders(&cx()).await.expect("counted"),
+        restarted.holders().await.expect("counted"),
         BTreeMap::from([(1, 1)])
     );
 }
@@ -194,7 +189,7 @@ async fn of_eight_writers_at_once_one_wins_each_round() {
         assert!(winners.insert(version.to_string()), "round {round}");
     }
     let listed = vaults[0]
-        .versions(&cx(), &address, None, 1000)
+        .versions(&address, None, 1000)
         .await
         .expect("listed");
     let listed: BTreeSet<_> = listed.iter().map(|info| info.version.to_string()).collect();
@@ -222,10 +217,7 @@ async fn two_rows_of_one_number_are_two_versions() {
         .await
         .expect("written")
         .version;
-    let versions = vault
-        .versions(&cx(), &address, None, 10)
-        .await
-        .expect("listed");
+    let versions = vault.versions(&address, None, 10).await.expect("listed");
     assert_eq!(versions.first().map(|info| &info.version), Some(&three));
     assert_eq!(versions.len(), 3);
 }
@@ -248,10 +240,7 @@ async fn two_rows_of_one_write_are_one_version() {
         .await
         .expect("written");
     assert_eq!(written, again);
-    let versions = vault
-        .versions(&cx(), &address, None, 10)
-        .await
-        .expect("listed");
+    let versions = vault.versions(&address, None, 10).await.expect("listed");
     assert_eq!(versions.len(), 1);
     let version = &written.version;
     assert_eq!(
@@ -259,7 +248,7 @@ async fn two_rows_of_one_write_are_one_version() {
         "v"
     );
     let destroyed = vault
-        .set_state(&cx(), &address, version, VersionState::Destroyed)
+        .set_state(&address, version, VersionState::Destroyed)
         .await;
     destroyed.expect("destroyed");
     assert_eq!(account.fake.rows(TABLE, "SEALED IS NOT NULL"), 0);
@@ -287,7 +276,7 @@ async fn key_that_cannot_be_counted_is_an_error() {
     account
         .fake
         .console(&format!("UPDATE {TABLE} SET KEY_ID = -1"));
-    let error = vault.holders(&cx()).await.expect_err("unreadable");
+    let error = vault.holders().await.expect_err("unreadable");
     assert_eq!(error.reason(), Reason::VaultUnreachable);
 }
 
@@ -302,7 +291,7 @@ async fn definition_reads_no_rows_of_another() {
         .expect_err("another's");
     assert_eq!(error.reason(), Reason::VersionNotFound);
     put(&vault, &other, "theirs").await.expect("written");
-    vault.purge(&cx(), &other).await.expect("purged");
+    vault.purge(&other).await.expect("purged");
     assert_eq!(
         read(&vault, &one, Some(&version)).await.expect("read"),
         "mine"

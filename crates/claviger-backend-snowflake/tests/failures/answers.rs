@@ -1,6 +1,6 @@
 //! One table: what goes wrong with which statement, and the reason it becomes.
 
-use claviger_backend::testkit::{address, cx, read};
+use claviger_backend::testkit::{address, read};
 use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::{SnowflakeSettings, Storage};
 use claviger_core::{Detail, Error, Reason};
@@ -71,7 +71,7 @@ async fn refused_statements_name_the_grant() {
     let remedy = r#"GRANT CREATE SECRET ON SCHEMA "BROKER"."SECRETS" TO ROLE "CLAVIGER""#;
     assert_denied(error, remedy);
     account.fake.fault("SHOW SECRETS", 1, denied());
-    let error = objects.check(&cx()).await.expect_err("denied");
+    let error = objects.check().await.expect_err("denied");
     assert_denied(error, r#"GRANT USAGE ON SCHEMA "BROKER"."SECRETS""#);
 
     account.fake.fault("SELECT", 1, denied());
@@ -86,7 +86,7 @@ async fn refused_statements_name_the_grant() {
     );
     account.fake.fault("UPDATE ", 1, denied());
     let set = sealed
-        .set_state(&cx(), &address, &row, VersionState::Disabled)
+        .set_state(&address, &row, VersionState::Disabled)
         .await;
     assert_denied(set.expect_err("denied"), on_table);
 }
@@ -129,7 +129,7 @@ async fn missing_schema_is_not_a_missing_secret() {
         };
         let vault = account.vault(&settings);
         let address = address("acme");
-        let error = safe(vault.check(&cx()).await.expect_err("no schema"));
+        let error = safe(vault.check().await.expect_err("no schema"));
         assert_eq!(error.reason(), Reason::VaultAccessDenied, "{storage:?}");
         let error = safe(put(&vault, &address, VALUE).await.expect_err("no schema"));
         assert_eq!(error.reason(), Reason::VaultAccessDenied, "{storage:?}");

@@ -4,7 +4,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::cx;
 use claviger_backend_snowflake::{SnowflakeSettings, Storage};
 use claviger_core::{Detail, Reason};
 
@@ -21,11 +20,7 @@ async fn encrypted_key_opens_with_its_password() {
         ..account.settings(Storage::SealedTable)
     };
     assert_eq!(settings.file_problems(), []);
-    account
-        .vault(&settings)
-        .check(&cx())
-        .await
-        .expect("logged in");
+    account.vault(&settings).check().await.expect("logged in");
 }
 
 #[tokio::test]
@@ -71,11 +66,7 @@ async fn keys_that_cannot_be_used_are_named_and_never_quoted() {
         assert!(!problem.remedy.contains("canary"), "{problem:?}");
         // A file that is replaced by a bad one later.
         let logins = account.fake.logins();
-        let error = account
-            .vault(&settings)
-            .check(&cx())
-            .await
-            .expect_err("no key");
+        let error = account.vault(&settings).check().await.expect_err("no key");
         assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
         assert_eq!(error.detail(Detail::Remedy), Some(problem.remedy));
         assert_eq!(account.fake.logins(), logins);

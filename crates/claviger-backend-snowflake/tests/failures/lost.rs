@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use claviger_backend::testkit::{address, cx, put_as, read};
+use claviger_backend::testkit::{address, put_as, read};
 use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::Storage;
 use claviger_core::{Id, Reason, Uid};
@@ -85,20 +85,14 @@ async fn write_that_never_came_is_of_unknown_outcome_and_its_repeat_stores_one()
             Reason::WriteOutcomeUnknown
         );
         assert_eq!(
-            vault
-                .find_write(&cx(), &address, write_id)
-                .await
-                .expect("asked"),
+            vault.find_write(&address, write_id).await.expect("asked"),
             None
         );
         let written = put_as(&vault, &address, "v", write_id, false).await;
         let version = written.expect("repeated").version;
-        let found = vault.find_write(&cx(), &address, write_id).await;
+        let found = vault.find_write(&address, write_id).await;
         assert_eq!(found.expect("asked"), Some(version.clone()));
-        let versions = vault
-            .versions(&cx(), &address, None, 10)
-            .await
-            .expect("listed");
+        let versions = vault.versions(&address, None, 10).await.expect("listed");
         let versions: Vec<Id> = versions.into_iter().map(|info| info.version).collect();
         assert_eq!(versions, [version]);
     }
@@ -186,8 +180,7 @@ async fn version_that_is_destroyed_meanwhile_is_not_said_to_be_enabled() {
         let address = address("acme");
         let version = put(&vault, &address, "v").await.expect("written").version;
         account.fake.fault("UPDATE ", 1, Fault::Hang);
-        let cx = cx();
-        let setting = vault.set_state(&cx, &address, &version, state);
+        let setting = vault.set_state(&address, &version, state);
         let (set, ()) = tokio::join!(setting, async {
             account.fake.held(1).await;
             account.fake.console(&change.replace("{}", TABLE));

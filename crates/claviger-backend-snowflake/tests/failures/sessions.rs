@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_backend::Backend as _;
-use claviger_backend::testkit::{address, cx, read};
+use claviger_backend::testkit::{address, read};
 use claviger_backend_snowflake::{Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Detail, Id, ManualClock, Reason, Result};
 use claviger_seal::{Keyring, RootKey};
@@ -83,10 +83,10 @@ async fn session_is_made_again_once_and_no_more() {
     for code in ["390104", "390111", "390112", "390114"] {
         let logins = account.fake.logins();
         account.fake.fault("SHOW SECRETS", 2, Fault::session(code));
-        let error = vault.check(&cx()).await.expect_err("refused twice");
+        let error = vault.check().await.expect_err("refused twice");
         assert_eq!(error.reason(), Reason::VaultCredentialsRejected, "{code}");
         account.fake.release();
-        vault.check(&cx()).await.expect("well");
+        vault.check().await.expect("well");
         let made = account.fake.logins() - logins;
         assert!(made <= 2, "{code}: {made}");
     }
@@ -99,11 +99,7 @@ async fn unknown_user_or_an_outage_of_log_ins_has_its_reason() {
         user: "NOBODY".to_owned(),
         ..account.readable()
     };
-    let error = account
-        .vault(&stranger)
-        .check(&cx())
-        .await
-        .expect_err("unknown");
+    let error = account.vault(&stranger).check().await.expect_err("unknown");
     assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
     for (fault, reason) in [
         (Fault::Status(429), Reason::VaultUnreachable),
@@ -143,13 +139,13 @@ async fn refused_log_in_is_not_tried_again_at_once() {
     let vault = vault.expect("set up");
     account.fake.fault_login(1, Fault::invalid_token());
     for _ in 0..3 {
-        let error = vault.check(&cx()).await.expect_err("refused");
+        let error = vault.check().await.expect_err("refused");
         assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
         clock.advance(Duration::from_secs(1));
     }
     assert_eq!(account.fake.logins(), 1);
     clock.advance(Duration::from_secs(2));
-    vault.check(&cx()).await.expect("logged in");
+    vault.check().await.expect("logged in");
     assert_eq!(account.fake.logins(), 2);
 }
 
@@ -165,7 +161,7 @@ async fn write_whose_session_is_gone_is_stored_once() {
         account.fake.fault(statement, 1, Fault::session("390112"));
         let address = address("acme");
         put(&vault, &address, "v").await.expect("written");
-        let versions = vault.versions(&cx(), &address, None, 10).await;
+        let versions = vault.versions(&address, None, 10).await;
         assert_eq!(versions.expect("listed").len(), 1);
         assert_eq!(account.fake.statements(statement), 2);
     }
@@ -181,7 +177,7 @@ async fn log_in_names_the_role_and_limits_statements() {
     };
     account
         .vault(&settings)
-        .check(&cx())
+        .check()
         .await
         .expect("no warehouse is needed");
     let sent = account.fake.requests();

@@ -2,14 +2,7 @@
 
 use claviger_core::{Format, Id, Result, SecretBytes, Uid};
 
-use crate::{Address, Backend, CallContext, Write, Written};
-
-/// A call of nobody's.
-pub fn cx() -> CallContext {
-    CallContext {
-        call_id: Uid::random(),
-    }
-}
+use crate::{Address, Backend, Write, Written};
 
 /// A secret of this name, of a definition of its own.
 pub fn address(secret: &str) -> Address {
@@ -50,7 +43,7 @@ pub async fn put_as(
         format: Format::Text,
         adopt,
     };
-    backend.write(&cx(), address, &write).await
+    backend.write(address, &write).await
 }
 
 /// Reads a text.
@@ -63,6 +56,6 @@ pub async fn read(
     version: Option<&Id>,
 ) -> Result<String> {
     let version = version.map(Id::as_str);
-    let reading = backend.read(&cx(), address, version).await?;
+    let reading = backend.read(address, version).await?;
     Ok(String::from_utf8(reading.value.into_exposed()).expect("text"))
 }

@@ -7,8 +7,8 @@ use claviger_core::{Id, Result, Uid};
 
 use super::{Console, outcome};
 use crate::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
+    Written,
 };
 
 /// Every way of getting one capability wrong.
@@ -87,61 +87,43 @@ impl Backend for Flipped {
     fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
         self.backend.derived_name(project, id, hash)
     }
-    async fn check(&self, cx: &CallContext) -> Result<()> {
-        self.backend.check(cx).await
+    async fn check(&self) -> Result<()> {
+        self.backend.check().await
     }
-    async fn read(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
-        self.backend.read(cx, address, version).await
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
+        self.backend.read(address, version).await
     }
-    async fn write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
-        self.backend.write(cx, address, write).await
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
+        self.backend.write(address, write).await
     }
-    async fn find_write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
-        self.backend.find_write(cx, address, write_id).await
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
+        self.backend.find_write(address, write_id).await
     }
     async fn list(
         &self,
-        cx: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        self.backend.list(cx, is_wanted, after, limit).await
+        self.backend.list(is_wanted, after, limit).await
     }
     async fn versions(
         &self,
-        cx: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
     ) -> Result<Vec<VersionInfo>> {
-        self.backend.versions(cx, address, after, limit).await
+        self.backend.versions(address, after, limit).await
     }
     async fn set_state(
         &self,
-        cx: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
     ) -> Result<VersionInfo> {
-        self.backend.set_state(cx, address, version, state).await
+        self.backend.set_state(address, version, state).await
     }
-    async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
-        self.backend.purge(cx, address).await
+    async fn purge(&self, address: &Address) -> Result<()> {
+        self.backend.purge(address).await
     }
 }

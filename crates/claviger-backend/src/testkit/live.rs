@@ -11,8 +11,8 @@ use claviger_core::{Id, Result, Uid};
 
 use super::{Console, outcome};
 use crate::{
-    Address, Backend, CallContext, Capabilities, ListedSecret, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
+    Written,
 };
 
 /// So that waiting for a listing is not throttled.
@@ -115,7 +115,6 @@ impl Own {
     /// What the vault says by now.
     async fn list_once(
         &self,
-        cx: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
@@ -123,7 +122,7 @@ impl Own {
         let prefix = &self.live.prefix;
         let is_own = |name: &str| name.strip_prefix(prefix).is_some_and(is_wanted);
         let after = after.map(|after| self.name(after));
-        let listed = self.live.backend.list(cx, &is_own, after.as_deref(), limit);
+        let listed = self.live.backend.list(&is_own, after.as_deref(), limit);
         let mut listed = listed.await?;
         for secret in &mut listed {
             secret.name.drain(..prefix.len());
@@ -165,43 +164,27 @@ impl Backend for Own {
     fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
         self.live.backend.derived_name(project, id, hash)
     }
-    async fn check(&self, cx: &CallContext) -> Result<()> {
-        self.live.backend.check(cx).await
+    async fn check(&self) -> Result<()> {
+        self.live.backend.check().await
     }
-    async fn read(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        version: Option<&str>,
-    ) -> Result<Reading> {
-        self.live.backend.read(cx, &self.at(address), version).await
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
+        self.live.backend.read(&self.at(address), version).await
     }
-    async fn write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write: &Write<'_>,
-    ) -> Result<Written> {
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         // Before, because the suite drops some writes half-way.
         self.made().touched.insert(address.secret.clone());
         let own = self.at(address);
-        let written = self.live.backend.write(cx, &own, write).await?;
+        let written = self.live.backend.write(&own, write).await?;
         self.made().listed.insert(address.secret.clone(), true);
         Ok(written)
     }
-    async fn find_write(
-        &self,
-        cx: &CallContext,
-        address: &Address,
-        write_id: Uid,
-    ) -> Result<Option<Id>> {
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         let address = self.at(address);
-        self.live.backend.find_write(cx, &address, write_id).await
+        self.live.backend.find_write(&address, write_id).await
     }
     /// Waits for the vault to have caught up; what it says in the end is what the suite gets to see.
     async fn list(
         &self,
-        cx: &CallContext,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
         after: Option<&str>,
         limit: usize,
@@ -210,36 +193,34 @@ impl Backend for Own {
         let mut pace = tokio::time::interval(LISTING_PAUSE);
         for _ in 1..listings_max {
             pace.tick().await;
-            let listed = self.list_once(cx, is_wanted, after, limit).await?;
+            let listed = self.list_once(is_wanted, after, limit).await?;
             if self.is_settled(&listed, is_wanted, after, limit) {
                 return Ok(listed);
             }
         }
-        self.list_once(cx, is_wanted, after, limit).await
+        self.list_once(is_wanted, after, limit).await
     }
     async fn versions(
         &self,
-        cx: &CallContext,
         address: &Address,
         after: Option<&Id>,
         limit: usize,
     ) -> Result<Vec<VersionInfo>> {
         let address = self.at(address);
-        self.live.backend.versions(cx, &address, after, limit).await
+        self.live.backend.versions(&address, after, limit).await
     }
     async fn set_state(
         &self,
-        cx: &CallContext,
         address: &Address,
         version: &Id,
         state: VersionState,
     ) -> Result<VersionInfo> {
         let address = self.at(address);
-        let changed = self.live.backend.set_state(cx, &address, version, state);
+        let changed = self.live.backend.set_state(&address, version, state);
         changed.await
     }
-    async fn purge(&self, cx: &CallContext, address: &Address) -> Result<()> {
-        self.live.backend.purge(cx, &self.at(address)).await
+    async fn purge(&self, address: &Address) -> Result<()> {
+        self.live.backend.purge(&self.at(address)).await
     }
 }
 

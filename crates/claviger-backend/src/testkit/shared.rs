@@ -13,7 +13,7 @@ const ANY: fn(&str) -> bool = |_| true;
 
 impl Suite {
     pub(super) async fn listing_works_as_declared(&self) {
-        let before = self.backend.list(&self.cx, &ANY, None, LISTED_MAX).await;
+        let before = self.backend.list(&ANY, None, LISTED_MAX).await;
         if !self.backend.capabilities().list {
             let error = before.expect_err("listing works although it is not declared");
             assert_eq!(error.reason(), Reason::VaultCapabilityMissing);
@@ -54,10 +54,7 @@ impl Suite {
         let mut listed: Vec<ListedSecret> = Vec::new();
         loop {
             let after = listed.last().map(|secret| secret.name.as_str());
-            let page = self
-                .backend
-                .list(&self.cx, &is_wanted, after, page_size)
-                .await;
+            let page = self.backend.list(&is_wanted, after, page_size).await;
             let page = page.expect("listed");
             assert!(page.len() <= page_size, "a page is longer than asked");
             if page.is_empty() {
@@ -83,7 +80,7 @@ impl Suite {
     }
 
     async fn is_listed_as_ours(&self, name: &str) -> Option<bool> {
-        let listed = self.backend.list(&self.cx, &ANY, None, LISTED_MAX).await;
+        let listed = self.backend.list(&ANY, None, LISTED_MAX).await;
         let mut listed = listed.expect("listed").into_iter();
         let found = listed.find(|secret| secret.name == name);
         found.map(|secret| secret.is_ours)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, CallContext, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
+    Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
 };
 use claviger_core::{Id, Result, Uid};
 
@@ -53,25 +53,24 @@ impl Backend for Newkind {
         }
     }
 
-    async fn check(&self, _: &CallContext) -> Result<()> {
+    async fn check(&self) -> Result<()> {
         Err(Failure::NotWritten("check").into_error())
     }
 
-    async fn read(&self, _: &CallContext, _: &Address, _: Option<&str>) -> Result<Reading> {
+    async fn read(&self, _: &Address, _: Option<&str>) -> Result<Reading> {
         Err(Failure::NotWritten("read").into_error())
     }
 
-    async fn write(&self, _: &CallContext, _: &Address, _: &Write<'_>) -> Result<Written> {
+    async fn write(&self, _: &Address, _: &Write<'_>) -> Result<Written> {
         Err(Failure::NotWritten("write").into_error())
     }
 
-    async fn find_write(&self, _: &CallContext, _: &Address, _: Uid) -> Result<Option<Id>> {
+    async fn find_write(&self, _: &Address, _: Uid) -> Result<Option<Id>> {
         Err(Failure::NotWritten("find_write").into_error())
     }
 
     async fn versions(
         &self,
-        _: &CallContext,
         _: &Address,
         _after: Option<&Id>,
         _limit: usize,
@@ -81,7 +80,6 @@ impl Backend for Newkind {
 
     async fn set_state(
         &self,
-        _: &CallContext,
         _: &Address,
         _: &Id,
         _: VersionState,
@@ -89,7 +87,7 @@ impl Backend for Newkind {
         Err(Failure::NotWritten("set_state").into_error())
     }
 
-    async fn purge(&self, _: &CallContext, _: &Address) -> Result<()> {
+    async fn purge(&self, _: &Address) -> Result<()> {
         Err(Failure::NotWritten("purge").into_error())
     }
 }

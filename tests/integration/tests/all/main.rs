@@ -19,6 +19,7 @@ mod environments;
 mod every_rpc;
 mod inspection;
 mod judging;
+mod logging;
 mod matrix;
 mod names;
 mod refusals;
