@@ -1,8 +1,8 @@
 //! Asking the evaluator, and the proof that it said yes.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result, Uid};
@@ -22,6 +22,9 @@ pub struct Resolved {
 
 /// Where grants and names are looked up.
 pub trait Directory: Send + Sync {
+    /// What the directory found out about a name besides its uids, for whoever asked.
+    type Found: Send;
+
     /// All grants of a principal; none is an empty list.
     fn grants(&self, principal: &Principal)
     -> impl Future<Output = Result<Arc<Vec<Grant>>>> + Send;
@@ -30,7 +33,10 @@ pub trait Directory: Send + Sync {
     fn changes(&self) -> u64;
 
     /// What a resource's name stands for.
-    fn resolve(&self, resource: &Resource) -> impl Future<Output = Result<Resolved>> + Send;
+    fn resolve(
+        &self,
+        resource: &Resource,
+    ) -> impl Future<Output = Result<(Resolved, Self::Found)>> + Send;
 }
 
 /// Decides whether a call may go on.
@@ -51,33 +57,29 @@ impl Authorizer {
     /// # Errors
     /// `ACCESS_DENIED`, which is in the audit log by then; `AUDIT_UNAVAILABLE` if it cannot be;
     /// `INTERNAL` if the RPC's row does not list a permission, so that the table cannot lie.
-    pub async fn authorize(
+    pub async fn authorize<D: Directory>(
         &self,
-        directory: &impl Directory,
+        directory: &D,
         call: &Arc<Call>,
         permissions: &[Permission],
         resource: Resource,
         environment: Option<Id>,
-    ) -> Result<Authorized> {
+    ) -> Result<(Authorized, D::Found)> {
         let changes = directory.changes();
-        let resolved = directory.resolve(&resource).await?;
-        self.decide(
-            directory,
-            call,
-            permissions,
-            On {
-                resource,
-                environment,
-                resolved,
-                is_anywhere: false,
-                changes,
-            },
-        )
-        .await
+        let (resolved, found) = directory.resolve(&resource).await?;
+        let on = On {
+            resource,
+            environment,
+            resolved: Some(resolved),
+            changes,
+        };
+        let authorized = self.decide(directory, call, permissions, on).await?;
+        Ok((authorized, found))
     }
 
     /// Asks for `permission` on anything at all: for listings that show only what
-    /// [`Authorized::covers`].
+    /// [`Authorized::covers`], and for changes that [`claim`](Authorized::claim) what they are
+    /// about once they know it.
     ///
     /// # Errors
     /// As [`Self::authorize`].
@@ -90,8 +92,7 @@ impl Authorizer {
         let on = On {
             resource: Resource::Daemon,
             environment: None,
-            resolved: Resolved::default(),
-            is_anywhere: true,
+            resolved: None,
             changes: directory.changes(),
         };
         self.decide(directory, call, &[permission], on).await
@@ -105,31 +106,30 @@ impl Authorizer {
         on: On,
     ) -> Result<Authorized> {
         let grants = directory.grants(&call.caller.principal).await?;
-        let question = Asked {
-            call,
-            on: &on,
-            now: self.clock.now(),
-        };
+        let now = self.clock.now();
         let mut allowed = None;
+        let mut claims = Vec::with_capacity(permissions.len());
+        let mut end = call.caller.expire_time;
         for permission in permissions {
-            if !call.rpc.permissions.contains(permission) {
-                return Err(Error::new(Reason::Internal).caused_by(format!(
-                    "{} asks for {permission}, which its row does not list",
-                    call.rpc.name
-                )));
-            }
-            match question.find(&grants, *permission) {
-                Some(grant) => allowed = Some((*permission, grant.id.clone(), grant.expire_time)),
+            check_row(call, *permission)?;
+            let claim = on.claim(*permission);
+            match claim.find(&grants, call, now) {
+                Some(grant) => {
+                    allowed = Some((*permission, grant.id.clone()));
+                    end = earliest(end, grant.expire_time);
+                }
                 None => return Err(self.deny(call, *permission, &on).await),
             }
+            claims.push(claim);
         }
-        let (permission, grant, grant_end) = allowed.ok_or_else(|| Error::new(Reason::Internal))?;
+        let (permission, grant) = allowed.ok_or_else(|| Error::new(Reason::Internal))?;
         Ok(Authorized {
             call: Arc::clone(call),
             permission,
             on,
             grant,
-            grant_end,
+            end,
+            claims: Mutex::new(claims),
             grants,
             log: Arc::clone(&self.log),
             clock: Arc::clone(&self.clock),
@@ -148,18 +148,37 @@ impl Authorizer {
     }
 }
 
+/// A permission outside the RPC's row is a bug: it would not be in the documentation.
+fn check_row(call: &Call, permission: Permission) -> Result<()> {
+    if call.rpc.permissions.contains(&permission) {
+        return Ok(());
+    }
+    Err(Error::new(Reason::Internal).caused_by(format!(
+        "{} asks for {permission}, which its row does not list",
+        call.rpc.name
+    )))
+}
+
 /// Where a permission is asked.
 #[derive(Clone, Debug)]
 struct On {
     resource: Resource,
     environment: Option<Id>,
-    resolved: Resolved,
-    is_anywhere: bool,
+    /// What the resource stood for; `None` for anything at all.
+    resolved: Option<Resolved>,
     /// What [`Directory::changes`] said before anything was looked up.
     changes: u64,
 }
 
 impl On {
+    fn claim(&self, permission: Permission) -> Claim {
+        Claim {
+            permission,
+            resolved: self.resolved,
+            environment: self.environment.clone(),
+        }
+    }
+
     fn decision(
         &self,
         call: &Arc<Call>,
@@ -176,8 +195,8 @@ impl On {
             resource: self.resource.clone(),
             resource_uid: match self.resource {
                 Resource::Daemon => None,
-                Resource::Definition(_) => self.resolved.definition,
-                Resource::Project(_) => self.resolved.project,
+                Resource::Definition(_) => self.resolved.and_then(|uids| uids.definition),
+                Resource::Project(_) => self.resolved.and_then(|uids| uids.project),
             },
             environment: self.environment.clone(),
             grant: None,
@@ -188,39 +207,46 @@ impl On {
     }
 
     fn denial(&self, call: &Call, permission: Permission) -> Error {
-        Error::new(Reason::AccessDenied)
-            .with(Detail::Principal, &call.caller.principal)
-            .with(Detail::Permission, permission)
-            .with(Detail::Resource, &self.resource)
+        denial(call, permission, &self.resource)
     }
 }
 
-/// A permission being asked, at one moment.
-struct Asked<'a> {
-    call: &'a Call,
-    on: &'a On,
-    now: SystemTime,
+fn earliest(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
+    [one, other].into_iter().flatten().min()
 }
 
-impl Asked<'_> {
-    fn find<'g>(&self, grants: &'g [Grant], permission: Permission) -> Option<&'g Grant> {
-        if self.on.is_anywhere {
+fn denial(call: &Call, permission: Permission, resource: &Resource) -> Error {
+    Error::new(Reason::AccessDenied)
+        .with(Detail::Principal, &call.caller.principal)
+        .with(Detail::Permission, permission)
+        .with(Detail::Resource, resource)
+}
+
+/// One thing that a call was allowed, and is asked again about before it changes anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Claim {
+    permission: Permission,
+    /// On what; `None` for anything at all.
+    resolved: Option<Resolved>,
+    environment: Option<Id>,
+}
+
+impl Claim {
+    fn find<'g>(&self, grants: &'g [Grant], call: &Call, now: SystemTime) -> Option<&'g Grant> {
+        let Some(resolved) = self.resolved else {
             return grants.iter().find(|grant| {
-                grant.role.allows(permission) && grant.expire_time.is_none_or(|end| self.now < end)
+                grant.role.allows(self.permission) && grant.expire_time.is_none_or(|end| now < end)
             });
-        }
-        evaluate(grants, &self.question(permission, self.on.resolved))
-    }
-
-    fn question(&self, permission: Permission, resolved: Resolved) -> Question<'_> {
-        Question {
-            permission,
+        };
+        let question = Question {
+            permission: self.permission,
             project: resolved.project,
             definition: resolved.definition,
-            environment: self.on.environment.as_ref(),
-            purpose: self.call.purpose.as_ref(),
-            now: self.now,
-        }
+            environment: self.environment.as_ref(),
+            purpose: call.purpose.as_ref(),
+            now,
+        };
+        evaluate(grants, &question)
     }
 }
 
@@ -234,7 +260,10 @@ pub struct Authorized {
     permission: Permission,
     on: On,
     grant: Id,
-    grant_end: Option<SystemTime>,
+    /// Until when nothing has to be asked again as long as no record changes.
+    end: Option<SystemTime>,
+    /// All that was asked so far.
+    claims: Mutex<Vec<Claim>>,
     grants: Arc<Vec<Grant>>,
     log: Arc<dyn DecisionLog>,
     clock: Arc<dyn Clock>,
@@ -257,34 +286,60 @@ impl Authorized {
 
     /// What the resource's name stood for when it was asked.
     pub fn resolved(&self) -> Resolved {
-        self.on.resolved
+        self.on.resolved.unwrap_or_default()
     }
 
-    /// Whether the same grants allow the same permission on another resource: for listings.
+    /// Whether the same grants allow the same permission on another resource: for listings. A
+    /// change [`claim`](Self::claim)s it instead.
     pub fn covers(&self, resolved: Resolved) -> bool {
-        evaluate(
-            &self.grants,
-            &self.asked().question(self.permission, resolved),
-        )
-        .is_some()
-    }
-
-    /// Whether the same grants allow the same permission in another environment too: for changes
-    /// that several environments see.
-    pub fn allows_in(&self, environment: &Id) -> bool {
-        let asked = self.asked();
-        let question = asked.question(self.permission, self.on.resolved);
-        let question = Question {
-            environment: Some(environment),
-            ..question
+        let claim = Claim {
+            resolved: Some(resolved),
+            ..self.on.claim(self.permission)
         };
-        evaluate(&self.grants, &question).is_some()
+        self.find(&claim, &self.grants).is_some()
     }
 
-    /// The denial of the same permission in another environment.
-    pub fn denied_in(&self, environment: &Id) -> Error {
-        let denial = self.on.denial(&self.call, self.permission);
-        denial.with(Detail::Environments, environment)
+    /// Asks for a permission on another resource too, which the change depends on from now on.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED` naming `resource`; `INTERNAL` if the RPC's row does not list the permission.
+    pub fn claim(
+        &self,
+        permission: Permission,
+        resource: &Resource,
+        resolved: Resolved,
+    ) -> Result<()> {
+        check_row(&self.call, permission)?;
+        let claim = Claim {
+            permission,
+            resolved: Some(resolved),
+            environment: None,
+        };
+        let denial = || denial(&self.call, permission, resource);
+        self.add(claim).then_some(()).ok_or_else(denial)
+    }
+
+    /// Asks for the same permission in another environment too: for changes that several
+    /// environments see.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED` naming the environment.
+    pub fn claim_in(&self, environment: &Id) -> Result<()> {
+        let claim = Claim {
+            environment: Some(environment.clone()),
+            ..self.on.claim(self.permission)
+        };
+        let denial = || {
+            self.on
+                .denial(&self.call, self.permission)
+                .with(Detail::Environments, environment)
+        };
+        self.add(claim).then_some(()).ok_or_else(denial)
+    }
+
+    /// The denial of a permission on what was asked for, for an answer that must not say more.
+    pub fn denied(&self, permission: Permission) -> Error {
+        self.on.denial(&self.call, permission)
     }
 
     /// Asks again after a wait, because a revocation must not lose a race against a slow vault.
@@ -292,39 +347,60 @@ impl Authorized {
     /// # Errors
     /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
     pub async fn still_valid(&self, directory: &impl Directory) -> Result<()> {
-        self.still_granted(directory).await?;
-        let is_same = self.on.is_anywhere
-            || directory.changes() == self.on.changes
-            || directory.resolve(&self.on.resource).await? == self.on.resolved;
+        let has_changed = directory.changes() != self.on.changes;
+        let is_over = self.end.is_some_and(|end| self.clock.now() >= end);
+        if !has_changed && !is_over {
+            return Ok(());
+        }
+        let grants = directory.grants(&self.call.caller.principal).await?;
+        self.standing(&grants)?;
+        let is_same = match self.on.resolved {
+            Some(resolved) => directory.resolve(&self.on.resource).await?.0 == resolved,
+            None => true,
+        };
         match is_same {
             true => Ok(()),
             false => Err(self.on.denial(&self.call, self.permission)),
         }
     }
 
-    /// As [`Self::still_valid`], for who finds out by itself what the name stands for by now.
+    /// Asks everything again that was asked so far, of the grants that the caller has by now.
+    /// Returns until when the answer is yes: the earliest end of the caller's credentials and of
+    /// the grants that allow it.
     ///
     /// # Errors
-    /// As there.
-    pub async fn still_granted(&self, directory: &impl Directory) -> Result<()> {
-        let asked = self.asked();
-        if self
-            .call
-            .caller
-            .expire_time
-            .is_some_and(|end| asked.now >= end)
-        {
+    /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
+    pub fn standing(&self, grants: &[Grant]) -> Result<Option<SystemTime>> {
+        let mut end = self.call.caller.expire_time;
+        if end.is_some_and(|end| self.clock.now() >= end) {
             return Err(Error::new(Reason::TokenExpired));
         }
-        let is_over = self.grant_end.is_some_and(|end| asked.now >= end);
-        if !is_over && directory.changes() == self.on.changes {
-            return Ok(());
+        for claim in &*self.claims() {
+            let found = self.find(claim, grants);
+            let grant = found.ok_or_else(|| self.on.denial(&self.call, claim.permission))?;
+            end = earliest(end, grant.expire_time);
         }
-        let grants = directory.grants(&self.call.caller.principal).await?;
-        match asked.find(&grants, self.permission) {
-            Some(_) => Ok(()),
-            None => Err(self.on.denial(&self.call, self.permission)),
+        Ok(end)
+    }
+
+    /// Adds a claim, if it is allowed.
+    fn add(&self, claim: Claim) -> bool {
+        if self.find(&claim, &self.grants).is_none() {
+            return false;
         }
+        let mut claims = self.claims();
+        if !claims.contains(&claim) {
+            claims.push(claim);
+        }
+        true
+    }
+
+    fn find<'g>(&self, claim: &Claim, grants: &'g [Grant]) -> Option<&'g Grant> {
+        claim.find(grants, &self.call, self.clock.now())
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Vec<Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The record that something is about to be done, for the audit to write first.
@@ -353,14 +429,6 @@ impl Authorized {
         match self.has_begun.load(Ordering::Relaxed) {
             true => Phase::Outcome,
             false => Phase::Decision,
-        }
-    }
-
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            call: &self.call,
-            on: &self.on,
-            now: self.clock.now(),
         }
     }
 }

@@ -4,9 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use claviger_core::{DefinitionName, Id, ProjectName, Public, Resource, Uid};
-use serde::{Deserialize, Serialize};
-
-use crate::Label;
+use crate::{Label, Principal};
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal,)+) => {
@@ -76,7 +74,7 @@ impl fmt::Display for Permission {
 impl Public for Permission {}
 
 /// A named set of permissions.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Role {
     /// Grants and tokens; reads no value and puts nothing.
     Admin,
@@ -152,7 +150,7 @@ impl Role {
 
 /// Where a grant holds. Names are for people; the uids decide, so that a deleted and re-made name
 /// inherits nothing.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Scope {
     /// Everything in the daemon.
     Daemon,
@@ -186,7 +184,7 @@ impl Scope {
 }
 
 /// A role given to a principal, narrowed by what is set.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grant {
     /// Unique in the daemon.
     pub id: Id,
@@ -200,4 +198,7 @@ pub struct Grant {
     pub expire_time: Option<SystemTime>,
     /// Only for calls that state this purpose.
     pub purpose: Option<Label>,
+    /// The caller that gave it; `None` for one that came with the daemon, or was given before
+    /// givers were noted.
+    pub made_by: Option<Principal>,
 }

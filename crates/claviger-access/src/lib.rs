@@ -1,4 +1,4 @@
-//! Who may do what: grants, roles, the one evaluator and the proof that it ran.
+//! Access: grants, roles, the one evaluator and the proof that it ran.
 //!
 //! [`Authorizer::authorize`] is the only maker of [`Authorized`]; whatever reads a definition,
 //! writes to a vault or commits takes one by reference, so forgetting to ask does not compile.
@@ -10,8 +10,10 @@ mod authorize;
 mod call;
 mod evaluate;
 mod grant;
+mod principal;
 
 pub use authorize::{Authorized, Authorizer, Directory, Resolved};
-pub use call::{Call, Caller, Decision, DecisionLog, Label, Outcome, Phase, Principal, Rpc};
+pub use call::{Call, Caller, Decision, DecisionLog, Outcome, Phase, Rpc};
 pub use evaluate::{Question, evaluate};
 pub use grant::{Grant, Permission, Role, Scope};
+pub use principal::{Label, Principal};

@@ -54,7 +54,7 @@ impl Broker {
             .put(&record_id, &grants, expect);
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } | Committed::Ended => {
+            Committed::Conflict { .. } => {
                 Err(Error::new(Reason::Conflict).with(Detail::Resource, &name))
             }
         }

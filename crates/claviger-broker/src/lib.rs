@@ -34,14 +34,13 @@ use std::time::Duration;
 
 use claviger_access::{Authorized, Authorizer, Call, DecisionLog, Permission};
 use claviger_audit::{Audit, Facts};
-use claviger_backend::Vaults;
-use claviger_core::{Clock, Error, Id, Reason, Resource, Result, Uid};
+use claviger_backend::{CallContext, Vaults};
+use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::{Instrument as _, Span};
 
 pub use access::{GrantView, NewGrant};
 pub use checks::{Check, CheckDefinition, CheckReport};
@@ -166,10 +165,8 @@ impl Broker {
     /// its caller: who asks and leaves must not use up the vault for others.
     async fn call_out<T: Send + 'static>(
         &self,
-        call_id: Uid,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let call = call.instrument(span(call_id));
         let asked = AbortOnDropHandle::new(self.runtime.spawn(call));
         asked
             .await
@@ -188,23 +185,23 @@ impl Broker {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let broker = Arc::clone(self);
-        let span = span(authorized.call().id);
-        let change = async move {
-            let authorized = Arc::new(authorized);
-            let result = change(Arc::clone(&broker), Arc::clone(&authorized)).await;
-            let authorized =
-                Arc::into_inner(authorized).ok_or_else(|| Error::new(Reason::Internal))?;
-            broker.audit.conclude(authorized, result, facts).await
-        };
-        let task = self.writes.spawn_on(change.instrument(span), &self.runtime);
+        let task = self.writes.spawn_on(
+            async move {
+                let authorized = Arc::new(authorized);
+                let result = change(Arc::clone(&broker), Arc::clone(&authorized)).await;
+                let authorized =
+                    Arc::into_inner(authorized).ok_or_else(|| Error::new(Reason::Internal))?;
+                broker.audit.conclude(authorized, result, facts).await
+            },
+            &self.runtime,
+        );
         task.await
             .map_err(|error| Error::new(Reason::Internal).caused_by(error))?
     }
 }
 
-/// Gives each line that is logged within it the call's id, those of a vault's SDK too. At the highest
-/// level, so that a filter which lets a line through keeps the id; never within another one, which
-/// would say it twice.
-fn span(call_id: Uid) -> Span {
-    tracing::error_span!(parent: None, "call", id = %call_id)
+fn context(authorized: &Authorized) -> CallContext {
+    CallContext {
+        call_id: authorized.call().id,
+    }
 }

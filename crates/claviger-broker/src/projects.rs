@@ -184,7 +184,7 @@ impl Broker {
                 let batch = Batch::new().put(project.name.id().as_str(), &project, expect);
                 match broker.records.commit(batch).await? {
                     Committed::At(_) => Ok(project),
-                    Committed::Conflict { .. } | Committed::Ended => Err(conflict(&project.name)),
+                    Committed::Conflict { .. } => Err(conflict(&project.name)),
                 }
             },
         )
@@ -292,7 +292,7 @@ impl Broker {
                 let batch = Batch::new().delete::<Project>(name.id().as_str(), expect);
                 match broker.records.commit(batch).await? {
                     Committed::At(_) => Ok(()),
-                    Committed::Conflict { .. } | Committed::Ended => Err(conflict(&name)),
+                    Committed::Conflict { .. } => Err(conflict(&name)),
                 }
             },
         )

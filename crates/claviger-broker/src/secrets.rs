@@ -17,7 +17,7 @@ use crate::document;
 use crate::idempotency::Replay;
 use crate::route::Route;
 use crate::writes::{Fence, NewValue, Target, version_mismatch};
-use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning};
+use crate::{Broker, Definition, Page, PageRequest, Payload, Project, RequestId, Warning, context};
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -145,20 +145,21 @@ impl Broker {
         })
     }
 
-    /// Asks the vault: the managed one, which answers from memory and logs nothing, at once.
+    /// Asks the vault: the managed one, which answers from memory, at once.
     pub(crate) async fn read_route(
         &self,
         authorized: &Authorized,
         route: &Route,
     ) -> Result<Reading> {
+        let cx = context(authorized);
         if !route.vault.is_remote() {
             let version = route.version.as_deref();
-            return route.vault.read(&route.address, version).await;
+            return route.vault.read(&cx, &route.address, version).await;
         }
         let route = route.clone();
-        self.call_out(authorized.call().id, async move {
+        self.call_out(async move {
             let version = route.version.as_deref();
-            route.vault.read(&route.address, version).await
+            route.vault.read(&cx, &route.address, version).await
         })
         .await
     }
@@ -215,7 +216,8 @@ impl Broker {
         let project = self.project(authorized).await?.record;
         let route = definition.place_of(put.environment.as_ref(), &project, &self.vaults)?;
         check_shared(authorized, definition, &project, &self.vaults, &route)?;
-        self.settle_place(definition, &route.place).await?;
+        self.settle_place(&context(authorized), definition, &route.place)
+            .await?;
         let format = definition.content.format;
         let defaults = definition.defaults(&project, &self.vaults);
         let (value, mut warnings) = put.payload.admit(
@@ -235,7 +237,7 @@ impl Broker {
         };
         self.audit.intent(authorized, target).await?;
         let fence = self
-            .fence(definition, &route, put.if_version.as_ref())
+            .fence(authorized, definition, &route, put.if_version.as_ref())
             .await?;
         let value = NewValue {
             bytes: &value,
@@ -262,6 +264,7 @@ impl Broker {
     /// others write to as well is asked for its latest version: a rotation in its console counts.
     async fn fence(
         &self,
+        authorized: &Authorized,
         definition: &Definition,
         route: &Route,
         if_version: Option<&Id>,
@@ -272,7 +275,8 @@ impl Broker {
         if !route.vault.capabilities().latest {
             return Ok(Fence::Current(Some(wanted.clone())));
         }
-        let latest = route.vault.read(&route.address, None).await;
+        let cx = context(authorized);
+        let latest = route.vault.read(&cx, &route.address, None).await;
         let latest = latest
             .map_err(|error| about(error, &definition.name, None))?
             .version;
@@ -321,12 +325,13 @@ impl Broker {
             .as_deref()
             .map(|token| Id::parse("page_token", token))
             .transpose()?;
+        let cx = context(authorized);
         let current = definition.current(&route.place).cloned();
         let size = request.size;
         let versions = self
-            .call_out(authorized.call().id, async move {
+            .call_out(async move {
                 let (vault, address) = (route.vault, route.address);
-                vault.versions(&address, after.as_ref(), size).await
+                vault.versions(&cx, &address, after.as_ref(), size).await
             })
             .await?;
         let versions = versions
@@ -372,7 +377,11 @@ impl Broker {
                 ..Facts::default()
             };
             broker.audit.intent(&authorized, target).await?;
-            let info = route.vault.set_state(&route.address, version, state).await;
+            let cx = context(&authorized);
+            let info = route
+                .vault
+                .set_state(&cx, &route.address, version, state)
+                .await;
             let info = info.map_err(|e| about(e, name.definition(), Some(version.as_str())))?;
             let is_current = Some(&info.version) == definition.current(&route.place);
             Ok(SecretVersion { info, is_current })

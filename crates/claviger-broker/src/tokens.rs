@@ -166,9 +166,7 @@ impl Broker {
                 );
                 match broker.records.commit(batch).await? {
                     Committed::At(_) => Ok((token, record.view(id))),
-                    Committed::Conflict { .. } | Committed::Ended => {
-                        Err(Error::new(Reason::Internal))
-                    }
+                    Committed::Conflict { .. } => Err(Error::new(Reason::Internal)),
                 }
             },
         )

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use claviger_backend::Vault;
+use claviger_backend::{CallContext, Vault};
 use claviger_core::{DefinitionName, Result, Uid, VaultName};
 use tokio::task::JoinSet;
-use tracing::Instrument as _;
 
-use crate::{Broker, Check, Definition, PartStatus, span};
+use crate::{Broker, Check, Definition, PartStatus};
 
 /// Definitions looked at per page.
 const PAGE: usize = 500;
@@ -27,39 +26,40 @@ impl Broker {
     /// `VAULT_UNKNOWN`, and what a read would fail with.
     pub async fn is_vault_well(&self, name: &VaultName) -> Check {
         let vault = self.vaults.find(name.id())?;
-        self.ask_whether_well(vault, Uid::random()).await
+        self.ask_whether_well(vault, own_context()).await
     }
 
     /// Asks all vaults at once, so that one that hangs holds up no other.
-    pub(crate) async fn check_vaults(&self, call_id: Uid) -> Vec<PartStatus> {
+    pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<PartStatus> {
         let mut checks = JoinSet::new();
         for vault in self.vaults.iter().map(Arc::clone) {
-            let check = async move {
-                let held = match vault.check().await {
-                    Ok(()) => vault.holders().await,
-                    Err(error) => Err(error),
-                };
-                let (check, sealed_values) = match held {
-                    Ok(held) => (Ok(()), held),
-                    Err(error) => (Err(error), BTreeMap::new()),
-                };
-                PartStatus {
-                    name: VaultName::new(vault.id().clone()).to_string(),
-                    check,
-                    sealed_values,
-                }
-            };
-            checks.spawn_on(check.instrument(span(call_id)), &self.runtime);
+            checks.spawn_on(
+                async move {
+                    let held = match vault.check(&cx).await {
+                        Ok(()) => vault.holders(&cx).await,
+                        Err(error) => Err(error),
+                    };
+                    let (check, sealed_values) = match held {
+                        Ok(held) => (Ok(()), held),
+                        Err(error) => (Err(error), BTreeMap::new()),
+                    };
+                    PartStatus {
+                        name: VaultName::new(vault.id().clone()).to_string(),
+                        check,
+                        sealed_values,
+                    }
+                },
+                &self.runtime,
+            );
         }
         let mut checks = checks.join_all().await;
         checks.sort_by(|one, other| one.name.cmp(&other.name));
         checks
     }
 
-    pub(crate) async fn ask_whether_well(&self, vault: &Arc<Vault>, call_id: Uid) -> Check {
+    pub(crate) async fn ask_whether_well(&self, vault: &Arc<Vault>, cx: CallContext) -> Check {
         let vault = Arc::clone(vault);
-        self.call_out(call_id, async move { vault.check().await })
-            .await
+        self.call_out(async move { vault.check(&cx).await }).await
     }
 
     /// The definitions whose vault is not configured any more, by the vault they lead to.
@@ -91,5 +91,12 @@ impl Broker {
                 }
             }
         }
+    }
+}
+
+/// The context of calls that the daemon makes on its own.
+pub(crate) fn own_context() -> CallContext {
+    CallContext {
+        call_id: Uid::random(),
     }
 }

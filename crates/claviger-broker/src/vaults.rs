@@ -8,7 +8,7 @@ use claviger_audit::Facts;
 use claviger_backend::{Capabilities, ListedSecret, Vault};
 use claviger_core::{ProjectName, Reason, Resource, Result, VaultName};
 
-use crate::{Broker, Check, Page, PageRequest};
+use crate::{Broker, Check, Page, PageRequest, context};
 
 /// Id and kind of Claviger's own vault, which is always there.
 pub(crate) const MANAGED: &str = "managed";
@@ -75,7 +75,7 @@ impl Broker {
         let authorized = self.authorize_anywhere(call, Permission::VaultsGet).await?;
         let result = match self.vaults.find(name.id()) {
             Ok(vault) => {
-                let check = self.ask_whether_well(vault, authorized.call().id).await;
+                let check = self.ask_whether_well(vault, context(&authorized)).await;
                 Ok((VaultView::of(vault), check))
             }
             Err(error) => Err(error.at("name")),
@@ -118,10 +118,9 @@ impl Broker {
         let project = self.project(authorized).await?.record.name.id().clone();
         let found = self.vaults.find(vault.id());
         let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
-        let (after, size) = (request.after.clone(), request.size);
-        let listed = self.call_out(authorized.call().id, async move {
-            vault.list(&project, after.as_deref(), size).await
-        });
+        let (cx, after, size) = (context(authorized), request.after.clone(), request.size);
+        let listed =
+            self.call_out(async move { vault.list(&cx, &project, after.as_deref(), size).await });
         let keyed = listed.await?.into_iter();
         let keyed = keyed.map(|secret| (secret.name.clone(), secret)).collect();
         Ok(Page::of(keyed, request))
@@ -136,7 +135,7 @@ impl Broker {
         let authorized = self
             .authorize(call, permissions, Resource::Daemon, None)
             .await?;
-        let call_id = authorized.call().id;
+        let cx = context(&authorized);
         // This is what one asks when the log fails, and the answer holds nothing secret: the one
         // call that goes on without its record.
         let audit = match self.decided(authorized, Ok(())).await {
@@ -156,7 +155,7 @@ impl Broker {
                 sealed_values: BTreeMap::new(),
             },
         ];
-        parts.extend(self.check_vaults(call_id).await);
+        parts.extend(self.check_vaults(cx).await);
         Ok(parts)
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::not_found;
 use crate::idempotency::{FreshRequest, Replay};
 use crate::writes::{ATTEMPTS, NewValue, Target, in_progress};
-use crate::{Broker, Content, Definition, Payload, Project, RequestId, Warning};
+use crate::{Broker, Content, Definition, Payload, Project, RequestId, Warning, context};
 
 /// A wanted definition.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Broker {
             Replay::Answered(outcome) => return self.answered(authorized, outcome),
             Replay::Fresh(request) => request,
         };
-        let mut existing = self.settled(&put.name).await?;
+        let mut existing = self.settled(authorized, &put.name).await?;
         let project = self
             .project(authorized)
             .await
@@ -127,12 +127,17 @@ impl Broker {
     }
 
     /// The definition as it is once a half-done creation is settled.
-    async fn settled(&self, name: &DefinitionName) -> Result<Option<Stored<Definition>>> {
+    async fn settled(
+        &self,
+        authorized: &Authorized,
+        name: &DefinitionName,
+    ) -> Result<Option<Stored<Definition>>> {
         let stored = self.find_definition(name).await?;
         let Some(creating) = stored.as_ref().filter(|stored| stored.record.is_creating()) else {
             return Ok(stored);
         };
-        self.settle_definition(&creating.record, None).await?;
+        self.settle_definition(&context(authorized), &creating.record, None)
+            .await?;
         self.find_definition(name).await
     }
 
@@ -187,7 +192,7 @@ impl Broker {
 
         self.audit.intent(authorized, Facts::default()).await?;
         if let Some(gone) = gone {
-            self.erase(&gone).await?;
+            self.erase(authorized, &gone).await?;
         }
         match write {
             None => {
@@ -315,9 +320,7 @@ impl Broker {
         let batch = request.record(Batch::new(), outcome, true, self.clock.now())?;
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } | Committed::Ended => {
-                Err(in_progress(&outcome.definition.name))
-            }
+            Committed::Conflict { .. } => Err(in_progress(&outcome.definition.name)),
         }
     }
 
@@ -366,7 +369,7 @@ impl Broker {
         }
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } | Committed::Ended => {
+            Committed::Conflict { .. } => {
                 Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
             }
         }

@@ -14,7 +14,7 @@ use crate::definition::{PlaceState, not_found};
 use crate::definitions::check_etag;
 use crate::place::Place;
 use crate::writes::{ATTEMPTS, in_progress};
-use crate::{Broker, Definition};
+use crate::{Broker, Definition, context};
 
 impl Broker {
     /// Soft-deletes or purges a definition and returns its last state.
@@ -37,7 +37,8 @@ impl Broker {
             |_| Facts::default(),
             move |broker, authorized| async move {
                 let stored = broker.definition(&authorized).await?;
-                match broker.settle_definition(&stored.record, None).await {
+                let cx = context(&authorized);
+                match broker.settle_definition(&cx, &stored.record, None).await {
                     // There is nobody to ask any more, and nothing to lose.
                     Err(error) if is_purging && error.reason() == Reason::VaultUnknown => {}
                     settled => settled?,
@@ -69,7 +70,7 @@ impl Broker {
                 broker.audit.intent(&authorized, Facts::default()).await?;
                 let stored = broker.change_deletion(&authorized, delete).await?;
                 if is_purging {
-                    broker.erase(&stored).await?;
+                    broker.erase(&authorized, &stored).await?;
                 }
                 Ok((*stored.record).clone())
             },
@@ -150,7 +151,7 @@ impl Broker {
                 revision,
                 record: Arc::new(definition),
             })),
-            Committed::Conflict { .. } | Committed::Ended => Ok(None),
+            Committed::Conflict { .. } => Ok(None),
         }
     }
 
@@ -171,7 +172,11 @@ impl Broker {
     /// Removes a soft-deleted definition with the values that Claviger's own vault holds for it:
     /// first the mark that there is no way back, then the values, so that a crash in between leaves
     /// something to repeat and nothing to bring back.
-    pub(crate) async fn erase(&self, stored: &Stored<Definition>) -> Result<()> {
+    pub(crate) async fn erase(
+        &self,
+        authorized: &Authorized,
+        stored: &Stored<Definition>,
+    ) -> Result<()> {
         let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, &stored.record.name);
         let mut definition = (*stored.record).clone();
         definition.is_purging = true;
@@ -181,6 +186,7 @@ impl Broker {
         let marked = marked.ok_or_else(conflict)?;
 
         let definition = &marked.record;
+        let cx = context(authorized);
         for place in definition.places.keys() {
             let address = Address {
                 owner: definition.uid,
@@ -188,7 +194,7 @@ impl Broker {
             };
             // One that is configured no more is no vault of ours to empty.
             if let Ok(vault) = self.vaults.find(&place.vault) {
-                vault.purge(&address).await?;
+                vault.purge(&cx, &address).await?;
             }
         }
         let expect = Expect::Revision(marked.revision);
@@ -196,7 +202,7 @@ impl Broker {
         let batch = Batch::new().delete::<Definition>(&record_id, expect);
         match self.records.commit(batch).await? {
             Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } | Committed::Ended => Err(conflict()),
+            Committed::Conflict { .. } => Err(conflict()),
         }
     }
 }

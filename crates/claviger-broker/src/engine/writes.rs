@@ -12,18 +12,18 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claviger_access::Authorized;
-use claviger_backend::{Address, Write, Written};
+use claviger_backend::{Address, CallContext, Write, Written};
 use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Committed, Expect, Record};
 use serde::{Deserialize, Serialize};
-use tracing::Instrument as _;
 
 use crate::definition::{Base, Pending};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::idempotency::{FreshRequest, Request};
 use crate::place::Place;
 use crate::route::Route;
-use crate::{Broker, Definition, Warning, span};
+use crate::upkeep::own_context;
+use crate::{Broker, Definition, Warning};
 
 /// How often a change of a record is tried again when another one came in between.
 pub(crate) const ATTEMPTS: usize = 8;
@@ -158,13 +158,14 @@ impl Broker {
             .begin_write(authorized, write_id, target, route, value.base, request)
             .await?;
         failpoints::reach(AFTER_PENDING);
+        let cx = crate::context(authorized);
         let write = Write {
             write_id: begun.write_id,
             value: value.bytes,
             format: value.format,
             adopt: value.is_adopting,
         };
-        let written = route.vault.write(&route.address, &write).await;
+        let written = route.vault.write(&cx, &route.address, &write).await;
         failpoints::reach(AFTER_VAULT);
         match written {
             Ok(written) => {
@@ -252,8 +253,8 @@ impl Broker {
             }
             match self.records.commit(batch).await? {
                 Committed::At(_) => return Ok(begun),
-                Committed::Conflict { .. } | Committed::Ended if is_creating => break,
-                Committed::Conflict { .. } | Committed::Ended => {}
+                Committed::Conflict { .. } if is_creating => break,
+                Committed::Conflict { .. } => {}
             }
         }
         Err(in_progress(name))
@@ -307,7 +308,12 @@ impl Broker {
     ///
     /// # Errors
     /// `WRITE_IN_PROGRESS` if somebody may be, `VAULT_UNREACHABLE` if the vault cannot be asked.
-    pub(crate) async fn settle_place(&self, definition: &Definition, place: &Place) -> Result<()> {
+    pub(crate) async fn settle_place(
+        &self,
+        cx: &CallContext,
+        definition: &Definition,
+        place: &Place,
+    ) -> Result<()> {
         let Some(pending) = definition.pending(place) else {
             return Ok(());
         };
@@ -325,7 +331,7 @@ impl Broker {
         if age < timeout {
             return Err(in_progress(&definition.name).retry_after(timeout.saturating_sub(age)));
         }
-        self.settle(definition, place, pending).await
+        self.settle(cx, definition, place, pending).await
     }
 
     /// Settles the pending writes of a definition that began for a request, or all of them.
@@ -334,6 +340,7 @@ impl Broker {
     /// As [`Self::settle_place`].
     pub(crate) async fn settle_definition(
         &self,
+        cx: &CallContext,
         definition: &Definition,
         request: Option<&str>,
     ) -> Result<()> {
@@ -342,7 +349,7 @@ impl Broker {
             let is_meant =
                 pending.is_some_and(|p| request.is_none() || p.request.as_deref() == request);
             if is_meant {
-                self.settle_place(definition, place).await?;
+                self.settle_place(cx, definition, place).await?;
             }
         }
         Ok(())
@@ -355,7 +362,7 @@ impl Broker {
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
     pub async fn settle_all(&self) -> Result<usize> {
-        let span = span(Uid::random());
+        let cx = own_context();
         let mut unsettled = 0;
         // Asked once: a start is not to wait for each write of a vault that hangs.
         let mut silent: HashSet<Id> = HashSet::new();
@@ -379,8 +386,7 @@ impl Broker {
                         continue;
                     }
                     (Some(stored), Some(pending)) => {
-                        let settling = self.settle(&stored.record, place, pending);
-                        settling.instrument(span.clone()).await
+                        self.settle(&cx, &stored.record, place, pending).await
                     }
                     // What it pointed to is closed already.
                     _ => self.forget_pointer(&id).await,
@@ -399,12 +405,13 @@ impl Broker {
     async fn forget_pointer(&self, id: &str) -> Result<()> {
         let batch = Batch::new().delete::<PendingPointer>(id, Expect::Any);
         match self.records.commit(batch).await? {
-            Committed::At(_) | Committed::Conflict { .. } | Committed::Ended => Ok(()),
+            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
         }
     }
 
     async fn settle(
         &self,
+        cx: &CallContext,
         definition: &Definition,
         place: &Place,
         pending: &Pending,
@@ -414,7 +421,7 @@ impl Broker {
             owner: definition.uid,
             secret: place.secret.clone(),
         };
-        let version = vault.find_write(&address, pending.write_id).await?;
+        let version = vault.find_write(cx, &address, pending.write_id).await?;
         let begun = Begun {
             name: definition.name.clone(),
             place: place.clone(),
@@ -427,7 +434,7 @@ impl Broker {
             Some(version) => {
                 let replaced = match &pending.base {
                     None => None,
-                    Some(_) => vault.replaced(&address, version).await?,
+                    Some(_) => vault.replaced(cx, &address, version).await?,
                 };
                 Some(Landed::of(
                     version,

@@ -213,10 +213,8 @@ impl Broker {
         };
         self.audit.intent(authorized, facts).await?;
         let (client, settings) = (Arc::clone(&self.stripe), content.stripe.clone());
-        self.call_out(authorized.call().id, async move {
-            Ok(client.check(&key, &settings, demanded).await)
-        })
-        .await
+        self.call_out(async move { Ok(client.check(&key, &settings, demanded).await) })
+            .await
     }
 
     fn warnings(&self, content: &Content, verdict: Option<&Verdict>) -> Vec<Warning> {

@@ -15,7 +15,7 @@ use claviger_stripe::{Settings, Verdict};
 
 use crate::route::{Route, check_coordinates, check_texts};
 use crate::secrets::present;
-use crate::{Broker, Check, Location, Project, VaultRef, Warning, document};
+use crate::{Broker, Check, Location, Project, VaultRef, Warning, context, document};
 
 /// Most names of properties that are shown.
 const PROPERTIES_MAX: usize = 100;
@@ -145,10 +145,10 @@ impl Broker {
 
     /// Only for people: what the vault does not tell, or does not let us ask, is left out.
     async fn age(&self, authorized: &Authorized, route: &Route, version: &Id) -> Option<Duration> {
-        let (route, version) = (route.clone(), version.clone());
-        let found = self.call_out(authorized.call().id, async move {
+        let (cx, route, version) = (context(authorized), route.clone(), version.clone());
+        let found = self.call_out(async move {
             let (vault, address) = (&route.vault, &route.address);
-            let versions = vault.versions(address, None, VERSIONS_MAX).await?;
+            let versions = vault.versions(&cx, address, None, VERSIONS_MAX).await?;
             Ok(versions.into_iter().find(|found| found.version == version))
         });
         let stored = found.await.ok()??.create_time;

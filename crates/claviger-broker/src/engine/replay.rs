@@ -11,9 +11,9 @@ use claviger_store::{Batch, Committed, Expect, Record, Stored};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::Broker;
 use crate::catalog::authorized_definition;
 use crate::writes::{Landed, in_progress};
+use crate::{Broker, context};
 
 /// How long a repeat gets the first answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -138,7 +138,8 @@ impl Broker {
             .is_some_and(|stored| !stored.record.is_finished)
         {
             if let Some(stored) = self.find_definition(name).await? {
-                self.settle_definition(&stored.record, Some(&fresh.record_id))
+                let cx = context(authorized);
+                self.settle_definition(&cx, &stored.record, Some(&fresh.record_id))
                     .await?;
             }
             found = self.find_request(&fresh).await?;
@@ -221,7 +222,7 @@ impl Broker {
     pub(crate) async fn forget_request(&self, fresh: &FreshRequest) -> Result<()> {
         let batch = Batch::new().delete::<Request>(&fresh.record_id, Expect::Any);
         match self.records.commit(batch).await? {
-            Committed::At(_) | Committed::Conflict { .. } | Committed::Ended => Ok(()),
+            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
         }
     }
 

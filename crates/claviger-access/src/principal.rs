@@ -1,0 +1,82 @@
+//! Callers by identity, and the short texts they may add about themselves.
+
+use std::fmt;
+
+use claviger_core::{Error, Id, Public, Reason};
+
+/// Longest label, in bytes.
+const LABEL_LEN_MAX: usize = 128;
+
+/// The identity of a caller. Written `unix:<uid>` or `token:<id>`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Principal {
+    /// The holder of a token.
+    Token(Id),
+    /// A process of this uid on the Unix socket.
+    Unix(u32),
+}
+
+impl Principal {
+    /// Parses `unix:<uid>` or `token:<id>`.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with a violation on `field`.
+    pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
+        let invalid = || {
+            Error::new(Reason::FieldInvalid)
+                .violation(field, "is not a principal; write unix:<uid> or token:<id>")
+        };
+        match text.trim_ascii().split_once(':') {
+            Some(("token", id)) => Id::parse(field, id).map(Self::Token),
+            // Digits only: `+1` and ` 1` would be second spellings of one principal.
+            Some(("unix", uid)) if uid.bytes().all(|byte| byte.is_ascii_digit()) => {
+                uid.parse().map(Self::Unix).map_err(|_| invalid())
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Unix(uid) => write!(f, "unix:{uid}"),
+        }
+    }
+}
+
+impl Public for Principal {}
+
+/// Short free text that a caller adds to the audit log: `^[0-9A-Za-z._:/@+-]{1,128}$`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Label(String);
+
+impl Label {
+    /// Parses a label; the empty text is none.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with a violation on `field`.
+    pub fn parse(field: &'static str, text: &str) -> Result<Option<Self>, Error> {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let is_allowed = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'.' | b'_' | b':' | b'/' | b'@' | b'+' | b'-')
+        };
+        if text.len() > LABEL_LEN_MAX || !text.bytes().all(is_allowed) {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                field,
+                "is not allowed; use 1 to 128 of the characters 0-9 A-Z a-z . _ : / @ + -",
+            ));
+        }
+        Ok(Some(Self(text.to_owned())))
+    }
+
+    /// The label as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
