@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_access::Principal;
-use claviger_broker::{NewToken, PageRequest, TokenView};
+use claviger_broker::{NewToken, PageRequest, RevokeToken, TokenView};
 use claviger_core::{Error, Reason};
 use claviger_proto::v1::{self, access_service_server::AccessService};
 use tonic::{Request, Response, Status};
@@ -131,7 +131,7 @@ impl AccessService for Api {
     async fn revoke_token(
         &self,
         request: Request<v1::RevokeTokenRequest>,
-    ) -> Result<Response<v1::Token>, Status> {
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         self.handle(
             &rpc::REVOKE_TOKEN,
             request,
@@ -141,7 +141,13 @@ impl AccessService for Api {
                     &request.name,
                     "is not a token name; write tokens/{id}",
                 )?;
-                broker.revoke_token(&Arc::new(call), id).await.map(wire)
+                let is_cascading = request.cascade;
+                let revoke = RevokeToken { id, is_cascading };
+                let revocation = broker.revoke_token(&Arc::new(call), revoke).await?;
+                Ok(v1::RevokeTokenResponse {
+                    token: Some(wire(revocation.token)),
+                    remaining: revocation.remaining,
+                })
             },
         )
         .await

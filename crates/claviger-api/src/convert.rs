@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use claviger_access::{Label, Principal, Role};
 use claviger_broker::{
-    Check, Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload,
+    Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload,
     Project, ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState, Warning,
 };
 use claviger_core::{
@@ -395,7 +395,7 @@ pub(crate) fn grant(view: GrantView) -> v1::Grant {
     }
 }
 
-pub(crate) fn check(check: &Check) -> v1::check_secret_definition_response::Verdict {
+pub(crate) fn check(check: &Result<(), Error>) -> v1::check_secret_definition_response::Verdict {
     let error = check.as_ref().err();
     v1::check_secret_definition_response::Verdict {
         ok: error.is_none(),

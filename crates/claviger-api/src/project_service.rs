@@ -38,8 +38,7 @@ impl ProjectService for Api {
     ) -> Result<Response<v1::Project>, Status> {
         self.handle(&rpc::GET_PROJECT, request, async |broker, call, request| {
             let name = ProjectName::parse("name", &request.name)?;
-            broker
-                .get_project(&Arc::new(call), name)
+            broker.get_project(&Arc::new(call), &name)
                 .await
                 .map(convert::project)
         })
@@ -75,7 +74,7 @@ impl ProjectService for Api {
             async |broker, call, request| {
                 let name = ProjectName::parse("name", &request.name)?;
                 let etag = convert::optional(&request.etag);
-                broker.delete_project(&Arc::new(call), name, etag).await
+                broker.delete_project(&Arc::new(call), &name, etag).await
             },
         )
         .await

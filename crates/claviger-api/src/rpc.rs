@@ -36,7 +36,7 @@ rpcs! {
     LIST_GRANTS "AccessService/ListGrants" [GrantsGet] AUDITED PLAIN;
     LIST_TOKENS "AccessService/ListTokens" [TokensGet] AUDITED PLAIN;
     PUT_GRANT "AccessService/PutGrant" [GrantsPut] AUDITED PLAIN;
-    REVOKE_TOKEN "AccessService/RevokeToken" [TokensPut] AUDITED PLAIN;
+    REVOKE_TOKEN "AccessService/RevokeToken" [TokensPut, GrantsPut] AUDITED PLAIN;
     WHO_AM_I "AccessService/WhoAmI" [] UNAUDITED PLAIN;
     GET_STATUS "DaemonService/GetStatus" [DaemonStatus] AUDITED PLAIN;
     DELETE_PROJECT "ProjectService/DeleteProject" [ProjectsDelete] AUDITED PLAIN;

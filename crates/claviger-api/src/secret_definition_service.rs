@@ -115,7 +115,7 @@ impl SecretDefinitionService for Api {
                 let etag = convert::optional(&request.etag);
                 let call = Arc::new(call);
                 let definition = broker
-                    .delete_definition(&call, name, etag, request.purge)
+                    .delete_definition(&call, &name, etag, request.purge)
                     .await?;
                 Ok(wire(&broker, definition))
             },
@@ -132,7 +132,7 @@ impl SecretDefinitionService for Api {
             request,
             async |broker, call, request| {
                 let name = DefinitionName::parse("name", &request.name)?;
-                let definition = broker.undelete_definition(&Arc::new(call), name).await?;
+                let definition = broker.undelete_definition(&Arc::new(call), &name).await?;
                 Ok(wire(&broker, definition))
             },
         )

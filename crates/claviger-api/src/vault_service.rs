@@ -60,7 +60,7 @@ impl VaultService for Api {
                 let project = ProjectName::parse("project", &request.project)?;
                 let page = PageRequest::parse_of_vault(request.page_size, &request.page_token)?;
                 let page = broker
-                    .list_vault_secrets(&Arc::new(call), &vault, project, &page)
+                    .list_vault_secrets(&Arc::new(call), &vault, &project, &page)
                     .await?;
                 Ok(v1::ListVaultSecretsResponse {
                     secrets: page.items.into_iter().map(wire_secret).collect(),

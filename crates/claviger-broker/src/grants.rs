@@ -1,115 +1,18 @@
-//! Grants: one record per principal, so that looking them up costs the same however many there are.
+//! Grants: given, listed, taken back.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use claviger_access::{
-    Authorized, Call, Directory, Grant, Label, Permission, Principal, Resolved, Role, Scope,
-};
+use claviger_access::{Authorized, Call, Directory, Grant, Permission, Principal, Resolved, Role, Scope};
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
-use claviger_store::{Batch, Committed, Expect, Record, Stored};
-use serde::{Deserialize, Serialize};
+use claviger_store::{Batch, Expect, Stored};
 
-use crate::definition::not_found;
-use crate::writes::ATTEMPTS;
-use crate::{Broker, Page, PageRequest};
-
-/// Most grants of one principal: an evaluation walks them all.
-const GRANTS_MAX: usize = 1000;
-
-/// All grants of a principal.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct PrincipalGrants {
-    pub(crate) grants: Arc<Vec<Grant>>,
-    /// Numbers the next grant, so that an id is never used twice.
-    next: u64,
-}
-
-impl Record for PrincipalGrants {
-    const KIND: &'static str = "grants/";
-}
-
-impl PrincipalGrants {
-    pub(crate) fn record_id(principal: &Principal) -> String {
-        match principal {
-            Principal::Token(id) => format!("token-{id}"),
-            Principal::Unix(uid) => format!("unix-{uid}"),
-        }
-    }
-
-    /// The principal's grants with one more, and that one; the same one again is not added.
-    pub(crate) fn with(
-        &self,
-        principal: &Principal,
-        new: &NewGrant,
-        scope: Scope,
-    ) -> Result<(Self, Grant)> {
-        let id = format!("{}-{}", Self::record_id(principal), self.next);
-        let grant = Grant {
-            id: Id::parse("grant.name", &id)?,
-            role: new.role,
-            scope,
-            environment: new.environment.clone(),
-            expire_time: new.expire_time,
-            purpose: new.purpose.clone(),
-        };
-        let is_same = |existing: &&Grant| {
-            Grant {
-                id: grant.id.clone(),
-                ..(*existing).clone()
-            } == grant
-        };
-        if let Some(existing) = self.grants.iter().find(is_same) {
-            return Ok((
-                Self {
-                    grants: Arc::clone(&self.grants),
-                    next: self.next,
-                },
-                existing.clone(),
-            ));
-        }
-        if self.grants.len() >= GRANTS_MAX {
-            return Err(Error::new(Reason::FieldInvalid).violation(
-                "grant.principal",
-                "has 1000 grants already; grant on the project instead",
-            ));
-        }
-        let mut grants = (*self.grants).clone();
-        grants.push(grant.clone());
-        Ok((
-            Self {
-                grants: Arc::new(grants),
-                next: self.next + 1,
-            },
-            grant,
-        ))
-    }
-}
-
-/// A grant to give.
-#[derive(Clone, Debug)]
-pub struct NewGrant {
-    /// What is allowed.
-    pub role: Role,
-    /// Where.
-    pub resource: Resource,
-    /// Only in this environment.
-    pub environment: Option<Id>,
-    /// Only before this time.
-    pub expire_time: Option<SystemTime>,
-    /// Only for calls that state this purpose.
-    pub purpose: Option<Label>,
-}
-
-/// A grant and who holds it.
-#[derive(Clone, Debug)]
-pub struct GrantView {
-    /// Who.
-    pub principal: Principal,
-    /// What.
-    pub grant: Grant,
-}
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, Update};
+use crate::engine::forms::Made;
+use crate::model::grants::{GrantView, Grants, NewGrant};
+use crate::model::page::{Page, PageRequest};
+use crate::model::token::Token;
 
 impl Broker {
     /// The grants of the caller itself.
@@ -118,7 +21,7 @@ impl Broker {
     /// `STORE_UNAVAILABLE`.
     pub async fn who_am_i(&self, call: &Call) -> Result<Vec<GrantView>> {
         let principal = &call.caller.principal;
-        let grants = self.grants(principal).await?;
+        let grants = self.catalog.grants(principal).await?;
         let view = |grant: &Grant| GrantView {
             principal: principal.clone(),
             grant: grant.clone(),
@@ -136,51 +39,60 @@ impl Broker {
         principal: Principal,
         new: NewGrant,
     ) -> Result<GrantView> {
-        let permissions = &[Permission::GrantsPut];
-        let authorized = self
-            .authorize(call, permissions, new.resource.clone(), None)
-            .await?;
-        self.finish_detached(
-            authorized,
-            |view: &GrantView| about(&view.grant.id),
-            |broker, authorized| async move {
-                let scope = broker.scope_of(&authorized, &new).await?;
-                if new.purpose.is_some() && new.role != Role::Runner {
-                    return Err(Error::new(Reason::FieldInvalid).violation(
-                        "grant.purpose",
-                        "goes with RUNNER: only GetSecret states one",
-                    ));
-                }
-                if new.expire_time.is_some_and(|end| end <= broker.clock.now()) {
-                    return Err(Error::new(Reason::FieldInvalid).violation(
-                        "grant.expire_time",
-                        "is in the past; leave it out for no end",
-                    ));
-                }
-                if let Principal::Token(id) = &principal {
-                    broker
-                        .find_token(id)
-                        .await?
-                        .ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
-                }
-                broker.audit.intent(&authorized, Facts::default()).await?;
-                let record_id = PrincipalGrants::record_id(&principal);
-                for _ in 0..ATTEMPTS {
-                    let stored = broker.records.get::<PrincipalGrants>(&record_id).await?;
-                    let expect = stored
-                        .as_ref()
-                        .map_or(Expect::Absent, |s| Expect::Revision(s.revision));
-                    let existing = stored.map(|stored| stored.record).unwrap_or_default();
-                    let (changed, grant) = existing.with(&principal, &new, scope.clone())?;
-                    let batch = Batch::new().put(&record_id, &changed, expect);
-                    if let Committed::At(_) = broker.records.commit(batch).await? {
-                        return Ok(GrantView { principal, grant });
-                    }
-                }
-                Err(Error::new(Reason::Conflict).with(Detail::Resource, &new.resource))
-            },
-        )
+        let permission = Permission::GrantsPut;
+        let resource = new.resource.clone();
+        let asked = self.catalog.ask_resource(call, permission, resource).await?;
+        let facts = |view: &GrantView| about(&view.grant.id);
+        self.finish_detached(asked, facts, |broker, asked| async move {
+            broker.put_grant_asked(&asked, principal, new).await
+        })
         .await
+    }
+
+    async fn put_grant_asked(
+        &self,
+        Asked { proof, .. }: &Asked<()>,
+        principal: Principal,
+        new: NewGrant,
+    ) -> Result<GrantView> {
+        let scope = self.scope_of(proof, Permission::GrantsPut, &new).await?;
+        if new.purpose.is_some() && new.role != Role::Runner {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "grant.purpose",
+                "goes with RUNNER: only GetSecret states one",
+            ));
+        }
+        if new.expire_time.is_some_and(|end| end <= self.catalog.now()) {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "grant.expire_time",
+                "is in the past; leave it out for no end",
+            ));
+        }
+        if let Principal::Token(id) = &principal {
+            let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
+            token.ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
+        }
+        self.audit.intent(proof, Facts::default()).await?;
+        let maker = &proof.call().caller.principal;
+        let change = |stored: Option<&Stored<Grants>>| {
+            let none = || Grants::none(principal.clone());
+            let existing = stored.map_or_else(none, |stored| (*stored.record).clone());
+            let (record, grant) = existing.with(&new, scope.clone(), Some(maker))?;
+            // The same one again: nothing changes, and it stays its first maker's.
+            if record.next == existing.next {
+                return Ok(Update::Keep(grant));
+            }
+            Ok(Update::Put {
+                record,
+                also: note_made(Batch::new(), maker, Made::Grant(grant.id.clone())),
+                answer: grant,
+            })
+        };
+        let key = Grants::key(&principal);
+        let grant = self.catalog.update(proof, &key, change).await?;
+        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, &new.resource);
+        let grant = grant.ok_or_else(conflict)?;
+        Ok(GrantView { principal, grant })
     }
 
     /// Lists the grants the caller may list, of one principal or of all.
@@ -193,66 +105,51 @@ impl Broker {
         principal: Option<&Principal>,
         request: &PageRequest,
     ) -> Result<Page<GrantView>> {
-        let authorized = self.authorize_anywhere(call, Permission::GrantsGet).await?;
-        let result = self
-            .list_grants_authorized(&authorized, principal, request)
-            .await;
-        self.decided(authorized, result).await
+        let permission = Permission::GrantsGet;
+        let asked = self.catalog.ask_anywhere(call, permission).await?;
+        let result = match principal {
+            Some(principal) => self.list_grants_of(&asked, principal).await,
+            None => self.list_all_grants(&asked, request).await,
+        };
+        self.decided(asked, result).await
+    }
+
+    async fn list_grants_of(
+        &self,
+        asked: &Asked<()>,
+        principal: &Principal,
+    ) -> Result<Page<GrantView>> {
+        let key = Grants::key(principal);
+        let stored = self.catalog.get::<Grants>(&asked.proof, &key).await?;
+        Ok(Page {
+            items: stored.iter().flat_map(|s| visible(asked, &s.record)).collect(),
+            next: None,
+        })
     }
 
     /// A page ends at the end of a principal's grants, so it may be longer than asked: a principal
-    /// has at most [`GRANTS_MAX`].
-    async fn list_grants_authorized(
+    /// has a bounded number of them.
+    async fn list_all_grants(
         &self,
-        authorized: &Authorized,
-        principal: Option<&Principal>,
+        asked: &Asked<()>,
         request: &PageRequest,
     ) -> Result<Page<GrantView>> {
-        let mut page = Page {
-            items: Vec::new(),
-            next: None,
-        };
+        let mut items = Vec::new();
         let mut after = request.after.clone();
         loop {
-            let scanned = match principal {
-                Some(principal) => {
-                    let id = PrincipalGrants::record_id(principal);
-                    self.records
-                        .get(&id)
-                        .await?
-                        .map(|stored| (id, stored))
-                        .into_iter()
-                        .collect()
-                }
-                None => {
-                    self.records
-                        .scan::<PrincipalGrants>("", after.as_deref(), 1)
-                        .await?
-                }
+            let page = self
+                .catalog
+                .scan::<Grants>(&asked.proof, "", after.as_deref(), 1)
+                .await?;
+            let Some((key, stored)) = page.into_iter().next() else {
+                return Ok(Page { items, next: None });
             };
-            let Some((record_id, stored)) = scanned.into_iter().next() else {
-                return Ok(page);
-            };
-            let holder = principal_of(&record_id)?;
-            page.items.extend(
-                stored
-                    .record
-                    .grants
-                    .iter()
-                    .filter(|grant| authorized.covers(resolved(&grant.scope)))
-                    .map(|grant| GrantView {
-                        principal: holder.clone(),
-                        grant: grant.clone(),
-                    }),
-            );
-            if principal.is_some() {
-                return Ok(page);
+            items.extend(visible(asked, &stored.record));
+            if items.len() >= request.size {
+                let next = Some(key);
+                return Ok(Page { items, next });
             }
-            if page.items.len() >= request.size {
-                page.next = Some(record_id);
-                return Ok(page);
-            }
-            after = Some(record_id);
+            after = Some(key);
         }
     }
 
@@ -261,142 +158,87 @@ impl Broker {
     /// # Errors
     /// See the RPC `DeleteGrant`.
     pub async fn delete_grant(self: &Arc<Self>, call: &Arc<Call>, id: Id) -> Result<()> {
-        let authorized = self.authorize_anywhere(call, Permission::GrantsPut).await?;
+        let permission = Permission::GrantsPut;
+        let asked = self.catalog.ask_anywhere(call, permission).await?;
         let subject = about(&id);
-        self.finish_detached(
-            authorized,
-            |()| subject,
-            move |broker, authorized| async move {
-                let absent = || Error::new(Reason::GrantNotFound);
-                broker
-                    .holder_of(&authorized, &id)
-                    .await?
-                    .ok_or_else(absent)?;
-                broker.audit.intent(&authorized, about(&id)).await?;
-                for _ in 0..ATTEMPTS {
-                    let holder = broker.holder_of(&authorized, &id).await?;
-                    let (record_id, stored) = holder.ok_or_else(absent)?;
-                    let mut grants = (*stored.record.grants).clone();
-                    grants.retain(|grant| grant.id != id);
-                    let changed = PrincipalGrants {
-                        grants: Arc::new(grants),
-                        next: stored.record.next,
-                    };
-                    let expect = Expect::Revision(stored.revision);
-                    let batch = Batch::new().put(&record_id, &changed, expect);
-                    if let Committed::At(_) = broker.records.commit(batch).await? {
-                        return Ok(());
-                    }
-                }
-                Err(Error::new(Reason::Conflict).with(Detail::Resource, authorized.resource()))
-            },
-        )
+        let facts = |(): &()| subject;
+        self.finish_detached(asked, facts, move |broker, asked| async move {
+            broker.delete_grant_asked(&asked, &id).await
+        })
         .await
     }
 
-    /// The record that has a grant, if the caller may take that grant back: one it may not looks
-    /// like one that is not there.
-    async fn holder_of(
-        &self,
-        authorized: &Authorized,
-        id: &Id,
-    ) -> Result<Option<(String, Stored<PrincipalGrants>)>> {
-        let Some((record_id, _)) = id.as_str().rsplit_once('-') else {
-            return Ok(None);
+    async fn delete_grant_asked(&self, Asked { proof, .. }: &Asked<()>, id: &Id) -> Result<()> {
+        let absent = || Error::new(Reason::GrantNotFound);
+        let key = Grants::key_of(id).ok_or_else(absent)?;
+        // One the caller may not take back looks like one that is not there.
+        let claimed = |stored: Option<&Stored<Grants>>| {
+            let grants = stored.map(|stored| Arc::clone(&stored.record));
+            let grants = grants.ok_or_else(absent)?;
+            let grant = grants.find(id).cloned().ok_or_else(absent)?;
+            let (resource, resolved) = (grant.scope.resource(), uids_of(&grant.scope));
+            proof
+                .claim(Permission::GrantsPut, &resource, resolved)
+                .map_err(|_| absent())?;
+            Ok((grants, grant))
         };
-        let stored = self.records.get::<PrincipalGrants>(record_id).await?;
-        let is_covered = |stored: &Stored<PrincipalGrants>| {
-            let mut grants = stored.record.grants.iter();
-            grants.any(|grant| grant.id == *id && authorized.covers(resolved(&grant.scope)))
+        claimed(self.catalog.get::<Grants>(proof, key).await?.as_ref())?;
+        self.audit.intent(proof, about(id)).await?;
+        let change = |stored: Option<&Stored<Grants>>| {
+            let (grants, grant) = claimed(stored)?;
+            Ok(Update::Put {
+                record: grants.without(|other| other.id == *id),
+                also: forget_made(Batch::new(), grant.made_by.as_ref(), Made::Grant(id.clone())),
+                answer: (),
+            })
         };
-        Ok(stored
-            .filter(is_covered)
-            .map(|stored| (record_id.to_owned(), stored)))
+        let deleted = self.catalog.update(proof, key, change).await?;
+        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, proof.resource());
+        deleted.ok_or_else(conflict)
     }
 
     /// The scope a new grant stands for: its resource must exist, declare its environment, and be
-    /// one where the caller has the permission it was authorised for.
+    /// one where the caller has the permission to give it.
     ///
     /// # Errors
     /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`, `FIELD_INVALID`,
     /// `ACCESS_DENIED`.
-    async fn scope_of(&self, authorized: &Authorized, new: &NewGrant) -> Result<Scope> {
-        let project_name = match &new.resource {
-            Resource::Daemon if new.environment.is_some() => {
-                return Err(Error::new(Reason::FieldInvalid).violation(
-                    "grant.environment",
-                    "goes with a project; leave it out for *",
-                ));
-            }
-            Resource::Daemon => return Ok(Scope::Daemon),
-            Resource::Definition(name) => name.project(),
-            Resource::Project(name) => name,
-        };
-        let project = self.find_project(project_name).await?.ok_or_else(|| {
-            Error::new(Reason::ProjectNotFound)
-                .with(Detail::Resource, project_name)
-                .at("grant.resource")
-        })?;
-        if new.environment.is_some() {
-            let environment = new.environment.as_ref();
-            project
-                .record
-                .check_environment(environment, "grant.environment")?;
-        }
-        let project = project.record.uid;
-        let scope = match &new.resource {
-            Resource::Definition(name) => {
-                let stored = self.find_definition(name).await?;
-                let stored = stored.filter(|stored| !self.is_gone(&stored.record));
-                let stored = stored.ok_or_else(|| not_found(name).at("grant.resource"))?;
-                Scope::Definition {
-                    name: name.clone(),
-                    uid: stored.record.uid,
-                    project,
-                }
-            }
-            Resource::Daemon | Resource::Project(_) => Scope::Project {
-                name: project_name.clone(),
-                uid: project,
-            },
-        };
-        // The name may stand for something else than what was authorised.
-        match authorized.covers(resolved(&scope)) {
-            true => Ok(scope),
-            false => Err(Error::new(Reason::Conflict).with(Detail::Resource, &new.resource)),
-        }
-    }
-
-    /// The record of a new principal's grants, for the commit that makes the principal.
-    pub(crate) async fn first_grants(
+    pub(crate) async fn scope_of(
         &self,
-        authorized: &Authorized,
-        principal: &Principal,
-        news: &[NewGrant],
-    ) -> Result<PrincipalGrants> {
-        let mut record = PrincipalGrants::default();
-        for new in news {
-            let scope = self.scope_of(authorized, new).await?;
-            (record, _) = record.with(principal, new, scope)?;
+        proof: &Authorized,
+        permission: Permission,
+        new: &NewGrant,
+    ) -> Result<Scope> {
+        if new.resource == Resource::Daemon && new.environment.is_some() {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "grant.environment",
+                "goes with a project; leave it out for *",
+            ));
         }
-        Ok(record)
+        let (_, found) = self.catalog.resolve(&new.resource).await?;
+        let scope = found.scope(&new.resource, new.environment.as_ref())?;
+        // The name may stand for something else than what was authorised.
+        proof
+            .claim(permission, &new.resource, uids_of(&scope))
+            .map_err(|_| Error::new(Reason::Conflict).with(Detail::Resource, &new.resource))?;
+        Ok(scope)
     }
 }
 
-/// Whether the caller's permission holds on a scope.
-pub(crate) fn is_covered(authorized: &Authorized, scope: &Scope) -> bool {
-    authorized.covers(resolved(scope))
-}
-
-pub(crate) fn about(id: &Id) -> Facts {
-    Facts {
-        subject: Some(id.clone()),
-        ..Facts::default()
-    }
+/// What the caller may see of a principal's grants.
+fn visible(asked: &Asked<()>, grants: &Grants) -> Vec<GrantView> {
+    let covered = grants.grants.iter();
+    let covered = covered.filter(|grant| asked.proof.covers(uids_of(&grant.scope)));
+    covered
+        .map(|grant| GrantView {
+            principal: grants.principal.clone(),
+            grant: grant.clone(),
+        })
+        .collect()
 }
 
 /// A scope as the evaluator is asked about it.
-fn resolved(scope: &Scope) -> Resolved {
+pub(crate) fn uids_of(scope: &Scope) -> Resolved {
     match scope {
         Scope::Daemon => Resolved::default(),
         Scope::Definition { uid, project, .. } => Resolved {
@@ -410,8 +252,26 @@ fn resolved(scope: &Scope) -> Resolved {
     }
 }
 
-fn principal_of(record_id: &str) -> Result<Principal> {
-    let text = record_id.replacen('-', ":", 1);
-    Principal::parse("principal", &text)
-        .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error))
+/// Notes what a token makes, in the commit that makes it.
+pub(crate) fn note_made(batch: Batch, maker: &Principal, made: Made) -> Batch {
+    match maker {
+        Principal::Token(id) => batch.put(&made.record_id(id), &made, Expect::Any),
+        Principal::Unix(_) => batch,
+    }
+}
+
+/// Forgets what a token made, in the commit that ends it.
+pub(crate) fn forget_made(batch: Batch, maker: Option<&Principal>, made: Made) -> Batch {
+    match maker {
+        Some(Principal::Token(id)) => batch.delete::<Made>(&made.record_id(id), Expect::Any),
+        Some(Principal::Unix(_)) | None => batch,
+    }
+}
+
+/// The audit's facts about a grant or token.
+pub(crate) fn about(id: &Id) -> Facts {
+    Facts {
+        subject: Some(id.clone()),
+        ..Facts::default()
+    }
 }

@@ -1,14 +1,12 @@
-//! What the daemon asks on its own, without a caller: whether the vaults are well, and which
-//! definitions lead nowhere.
+//! What the daemon does on its own, without a caller: it asks whether the vaults are well and which
+//! definitions lead nowhere, and settles and sweeps what calls left behind.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use claviger_backend::{CallContext, Vault};
 use claviger_core::{DefinitionName, Result, Uid, VaultName};
-use tokio::task::JoinSet;
 
-use crate::{Broker, Check, Definition, PartStatus};
+use crate::broker::Broker;
+use crate::model::registered::Registered;
 
 /// Definitions looked at per page.
 const PAGE: usize = 500;
@@ -24,45 +22,34 @@ impl Broker {
     ///
     /// # Errors
     /// `VAULT_UNKNOWN`, and what a read would fail with.
-    pub async fn is_vault_well(&self, name: &VaultName) -> Check {
+    pub async fn is_vault_well(&self, name: &VaultName) -> Result<()> {
         let vault = self.vaults.find(name.id())?;
-        self.ask_whether_well(vault, own_context()).await
+        self.ask_whether_well(Uid::random(), vault).await
     }
 
-    /// Asks all vaults at once, so that one that hangs holds up no other.
-    pub(crate) async fn check_vaults(&self, cx: CallContext) -> Vec<PartStatus> {
-        let mut checks = JoinSet::new();
-        for vault in self.vaults.iter().map(Arc::clone) {
-            checks.spawn_on(
-                async move {
-                    let held = match vault.check(&cx).await {
-                        Ok(()) => vault.holders(&cx).await,
-                        Err(error) => Err(error),
-                    };
-                    let (check, sealed_values) = match held {
-                        Ok(held) => (Ok(()), held),
-                        Err(error) => (Err(error), BTreeMap::new()),
-                    };
-                    PartStatus {
-                        name: VaultName::new(vault.id().clone()).to_string(),
-                        check,
-                        sealed_values,
-                    }
-                },
-                &self.runtime,
-            );
-        }
-        let mut checks = checks.join_all().await;
-        checks.sort_by(|one, other| one.name.cmp(&other.name));
-        checks
+    /// Whether calls can be served at all: for the health service, which knows no caller.
+    pub async fn is_serving(&self) -> bool {
+        self.audit.is_healthy() && self.catalog.health().await.is_ok()
     }
 
-    pub(crate) async fn ask_whether_well(&self, vault: &Arc<Vault>, cx: CallContext) -> Check {
-        let vault = Arc::clone(vault);
-        self.call_out(async move { vault.check(&cx).await }).await
+    /// Settles what a crash left behind; returns how many writes could not be settled because their
+    /// vault does not answer: the next writer tries again.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub async fn settle_all(&self) -> Result<usize> {
+        self.writes.settle_all().await
     }
 
-    /// The definitions whose vault is not configured any more, by the vault they lead to.
+    /// Removes the answers that no repeat gets any longer.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; the next sweep goes on.
+    pub async fn sweep_requests(&self) -> Result<()> {
+        self.writes.sweep_requests().await
+    }
+
+    /// The definitions whose vault is no longer configured, by the vault they lead to.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
@@ -71,32 +58,28 @@ impl Broker {
         let mut after: Option<String> = None;
         loop {
             let page = self
-                .records
-                .scan::<Definition>("", after.as_deref(), PAGE)
+                .catalog
+                .definitions_for_upkeep(after.as_deref(), PAGE)
                 .await?;
-            let Some((last, _)) = page.last() else {
+            let Some((last, ..)) = page.last() else {
                 return Ok(orphans);
             };
             after = Some(last.clone());
-            for (_, stored) in page {
-                let definition = &stored.record;
-                let project = self.find_project(definition.name.project()).await?;
+            for (_, stored, project) in page {
+                let definition = &*stored.record;
                 let Some(project) = project.filter(|_| definition.live().is_ok()) else {
                     continue;
                 };
-                let defaults = definition.defaults(&project.record, &self.vaults);
-                for vault in definition.content.missing_vaults(defaults) {
+                let registered = Registered {
+                    definition,
+                    project: &project.record,
+                    vaults: &self.vaults,
+                };
+                for vault in registered.missing_vaults() {
                     let orphans = orphans.entry(vault).or_default();
                     orphans.push(definition.name.clone());
                 }
             }
         }
-    }
-}
-
-/// The context of calls that the daemon makes on its own.
-pub(crate) fn own_context() -> CallContext {
-    CallContext {
-        call_id: Uid::random(),
     }
 }

@@ -26,6 +26,7 @@ const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
 pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What all keys of this type begin with, including the last `/`; no kind begins with another.
     const KIND: &'static str;
+    const FORM: u32 = 2;
 }
 
 /// A record as the store has it.
@@ -179,7 +180,8 @@ impl Records {
         let mut changes = Vec::with_capacity(batch.changes.len());
         for (key, plaintext, expect) in batch.changes {
             let bytes = match plaintext {
-                Some(plaintext) => Some(self.keyring.seal(&key, &plaintext?)?),
+                Some(Ok(plaintext)) => Some(self.keyring.seal(&key, &plaintext)?),
+                Some(Err(text)) => return Err(Error::new(Reason::Internal).caused_by(text)),
                 None => None,
             };
             changes.push(Change { key, bytes, expect });
@@ -265,7 +267,8 @@ impl Entry {
 /// Changes that are committed together, and on what terms.
 #[derive(Default)]
 pub struct Batch {
-    changes: Vec<(String, Option<Result<SecretBytes>>, Expect)>,
+    /// A plaintext that could not be written is what was said about it.
+    changes: Vec<(String, Option<Result<SecretBytes, String>>, Expect)>,
     conditions: Vec<Condition>,
     end: Option<SystemTime>,
 }
@@ -281,7 +284,7 @@ impl Batch {
     pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
         let json = serde_json::to_vec(record)
             .map(SecretBytes::new)
-            .map_err(|error| Error::new(Reason::Internal).caused_by(error));
+            .map_err(|error| error.to_string());
         self.change([T::KIND, id].concat(), Some(json), expect)
     }
 
@@ -303,6 +306,25 @@ impl Batch {
         self.change(key.to_owned(), None, expect)
     }
 
+    /// The same changes on the same terms, to be committed another time.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let changes = self.changes.iter();
+        Self {
+            changes: changes
+                .map(|(key, plaintext, expect)| {
+                    let plaintext = plaintext.as_ref().map(|plaintext| match plaintext {
+                        Ok(plaintext) => Ok(plaintext.duplicate()),
+                        Err(text) => Err(text.clone()),
+                    });
+                    (key.clone(), plaintext, *expect)
+                })
+                .collect(),
+            conditions: self.conditions.clone(),
+            end: self.end,
+        }
+    }
+
     /// Commits only if this record, which the batch need not change, is as expected.
     #[must_use]
     pub fn require<T: Record>(mut self, id: &str, expect: Expect) -> Self {
@@ -321,7 +343,7 @@ impl Batch {
     fn change(
         mut self,
         key: String,
-        plaintext: Option<Result<SecretBytes>>,
+        plaintext: Option<Result<SecretBytes, String>>,
         expect: Expect,
     ) -> Self {
         self.changes.push((key, plaintext, expect));

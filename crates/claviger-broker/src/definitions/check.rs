@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Directory, Permission, Principal, Question, evaluate};
 use claviger_audit::Facts;
-use claviger_core::{
-    DefinitionName, Detail, Error, Id, Kind, Reason, Resource, Result, SecretBytes,
-};
+use claviger_core::{DefinitionName, Detail, Error, Id, Kind, Reason, Result, SecretBytes};
 use claviger_stripe::live::{LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Verdict};
 
-use crate::route::Route;
-use crate::secrets::present;
-use crate::{Broker, Content, Definition, Warning};
-
-/// One thing that was looked at: well, or the error a read would fail with.
-pub type Check = Result<()>;
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnDefinition};
+use crate::model::content::Content;
+use crate::model::definition::Definition;
+use crate::model::route::Route;
+use crate::model::warning::Warning;
 
 /// Which definition is looked at, and for whom.
 #[derive(Clone, Debug)]
@@ -46,9 +44,9 @@ pub struct CheckReport {
     /// Whether there is a readable value; its version.
     pub existence: Result<Id>,
     /// Whether the value fits the format; `None` without a value.
-    pub format: Option<Check>,
+    pub format: Option<Result<()>>,
     /// Whether it is what the kind says; `None` for kinds that are not judged.
-    pub kind: Option<Check>,
+    pub kind: Option<Result<()>>,
     /// What it is, of a Stripe credential.
     pub stripe: Option<Verdict>,
     /// What Stripe said, if it was to be asked.
@@ -56,7 +54,7 @@ pub struct CheckReport {
     /// What deserves a look though a read works.
     pub warnings: Vec<Warning>,
     /// Whether the principal may read it.
-    pub access: Check,
+    pub access: Result<()>,
     /// Whose access was judged.
     pub principal: Principal,
 }
@@ -64,8 +62,8 @@ pub struct CheckReport {
 /// What a read would find.
 struct Looked {
     existence: Result<Id>,
-    format: Option<Check>,
-    kind: Option<Check>,
+    format: Option<Result<()>>,
+    kind: Option<Result<()>>,
     verdict: Option<Verdict>,
     /// SECURITY: only a value that was judged and not refused; Stripe sees no other.
     usable: Option<SecretBytes>,
@@ -73,7 +71,7 @@ struct Looked {
 
 impl Looked {
     /// A read that ends before its value is judged.
-    fn as_far_as(existence: Result<Id>, format: Option<Check>) -> Self {
+    fn as_far_as(existence: Result<Id>, format: Option<Result<()>>) -> Self {
         Self {
             existence,
             format,
@@ -94,7 +92,6 @@ impl Broker {
         call: &Arc<Call>,
         check: CheckDefinition,
     ) -> Result<CheckReport> {
-        let resource = Resource::Definition(check.name.clone());
         let principal = check.principal.as_ref();
         let is_own = principal.is_none_or(|other| *other == call.caller.principal);
         let permissions: &[Permission] = if is_own {
@@ -102,38 +99,40 @@ impl Broker {
         } else {
             &[Permission::DefinitionsCheck, Permission::GrantsGet]
         };
-        let authorized = self
-            .authorize(call, permissions, resource, check.environment.as_ref())
+        let environment = check.environment.as_ref();
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, &check.name, environment)
             .await?;
-        let result = self.check_authorized(&authorized, check).await;
-        self.decided(authorized, result).await
+        let result = self.check_definition_asked(&asked, check).await;
+        self.decided(asked, result).await
     }
 
-    async fn check_authorized(
+    async fn check_definition_asked(
         &self,
-        authorized: &Authorized,
+        asked: &Asked<OnDefinition>,
         check: CheckDefinition,
     ) -> Result<CheckReport> {
         let environment = check.environment.as_ref();
-        let own = &authorized.call().caller.principal;
+        let proof = &asked.proof;
+        let own = &proof.call().caller.principal;
         let principal = check.principal.unwrap_or_else(|| own.clone());
-        let definition = self.definition(authorized).await?.record;
-        let definition = definition.live()?;
-        let content = &definition.content;
+        let registered = asked.found.live(&self.vaults)?;
+        let content = &registered.definition.content;
         if check.is_live && content.kind != Kind::StripeApiKey {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 "live",
                 "asks Stripe, and this definition is not a STRIPE_API_KEY; leave it out",
             ));
         }
-        let project = self.project(authorized).await?.record;
-        let place = definition.place_of(environment, &project, &self.vaults)?;
-        let route = definition.route(environment, None, &project, &self.vaults);
-        let demanded = project.stripe_mode(environment);
-        let looked = self.look_at(authorized, definition, route, demanded).await;
+        let place = registered.write_route(environment)?;
+        let route = registered.route(environment, None);
+        let demanded = registered.project.stripe_mode(environment);
+        let definition = registered.definition;
+        let looked = self.look_at(proof, definition, route, demanded).await;
         let live = match check.is_live {
             true => {
-                let asked = self.ask_stripe(authorized, &place, looked.usable, content, demanded);
+                let asked = self.ask_stripe(proof, &place, looked.usable, content, demanded);
                 Some(asked.await?)
             }
             false => None,
@@ -150,9 +149,7 @@ impl Broker {
             warnings: self.warnings(content, looked.verdict.as_ref()),
             stripe: looked.verdict,
             live,
-            access: self
-                .check_access(authorized, environment, &principal)
-                .await?,
+            access: self.check_access(proof, environment, &principal).await?,
             principal,
         })
     }
@@ -160,7 +157,7 @@ impl Broker {
     /// Goes the way of a read as far as it leads.
     async fn look_at(
         &self,
-        authorized: &Authorized,
+        proof: &Authorized,
         definition: &Definition,
         route: Result<Route>,
         demanded: Option<Mode>,
@@ -169,8 +166,11 @@ impl Broker {
         let content = &definition.content;
         let read = match route {
             Ok(route) => {
-                let reading = self.read_route(authorized, &route).await;
-                reading.map(|read| (read.version, present(read.value, content.format, &route)))
+                let document = self.reads.read(proof, &route).await;
+                document.map(|document| {
+                    let value = route.present(&document, content.format);
+                    (document.version, value)
+                })
             }
             Err(error) => Err(error),
         };
@@ -198,7 +198,7 @@ impl Broker {
     /// The value leaves for Stripe, so that is written down before.
     async fn ask_stripe(
         &self,
-        authorized: &Authorized,
+        proof: &Authorized,
         route: &Route,
         key: Option<SecretBytes>,
         content: &Content,
@@ -211,14 +211,14 @@ impl Broker {
             vault: Some(route.place.vault.clone()),
             ..Facts::default()
         };
-        self.audit.intent(authorized, facts).await?;
+        self.audit.intent(proof, facts).await?;
         let (client, settings) = (Arc::clone(&self.stripe), content.stripe.clone());
-        self.call_out(async move { Ok(client.check(&key, &settings, demanded).await) })
-            .await
+        let ask = async move { Ok(client.check(&key, &settings, demanded).await) };
+        self.outside.call(proof.call().id, ask).await
     }
 
     fn warnings(&self, content: &Content, verdict: Option<&Verdict>) -> Vec<Warning> {
-        let is_due = content.rotates_by(self.clock.now());
+        let is_due = content.rotates_by(self.catalog.now());
         let due = is_due.then_some(Warning::ROTATION_DUE);
         let verdict = verdict.into_iter();
         let found = verdict.flat_map(|verdict| Warning::of_verdict(verdict, ""));
@@ -227,25 +227,25 @@ impl Broker {
 
     async fn check_access(
         &self,
-        authorized: &Authorized,
+        proof: &Authorized,
         environment: Option<&Id>,
         principal: &Principal,
-    ) -> Result<Check> {
-        let resolved = authorized.resolved();
+    ) -> Result<Result<()>> {
+        let resolved = proof.resolved();
         let question = Question {
             permission: Permission::SecretsGet,
             project: resolved.project,
             definition: resolved.definition,
             environment,
-            purpose: authorized.call().purpose.as_ref(),
-            now: self.clock.now(),
+            purpose: proof.call().purpose.as_ref(),
+            now: self.catalog.now(),
         };
-        if evaluate(&self.grants(principal).await?, &question).is_some() {
+        if evaluate(&self.catalog.grants(principal).await?, &question).is_some() {
             return Ok(Ok(()));
         }
         Ok(Err(Error::new(Reason::AccessDenied)
             .with(Detail::Principal, principal)
             .with(Detail::Permission, Permission::SecretsGet)
-            .with(Detail::Resource, authorized.resource())))
+            .with(Detail::Resource, proof.resource())))
     }
 }

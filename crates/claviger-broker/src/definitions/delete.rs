@@ -1,20 +1,18 @@
 //! Definitions deleted, brought back and gone for good.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::Address;
-use claviger_core::{DefinitionName, Detail, Error, Reason, Resource, Result};
-use claviger_store::{Batch, Committed, Expect, Stored};
+use claviger_core::{DefinitionName, Detail, Error, Reason, Result};
+use claviger_store::{Batch, Stored};
 
-use crate::catalog::authorized_definition;
-use crate::definition::{PlaceState, not_found};
-use crate::definitions::check_etag;
-use crate::place::Place;
-use crate::writes::{ATTEMPTS, in_progress};
-use crate::{Broker, Definition, context};
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnDefinition, Update};
+use crate::engine::forms::definition_id;
+use crate::engine::steps::in_progress;
+use crate::model::definition::{Definition, PlaceState, not_found};
+use crate::model::location::Place;
 
 impl Broker {
     /// Soft-deletes or purges a definition and returns its last state.
@@ -24,58 +22,64 @@ impl Broker {
     pub async fn delete_definition(
         self: &Arc<Self>,
         call: &Arc<Call>,
-        name: DefinitionName,
+        name: &DefinitionName,
         etag: Option<String>,
         is_purging: bool,
     ) -> Result<Definition> {
-        let resource = Resource::Definition(name.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsDelete], resource, None)
+        let permissions = &[Permission::DefinitionsDelete];
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, name, None)
             .await?;
-        self.finish_detached(
-            authorized,
-            |_| Facts::default(),
-            move |broker, authorized| async move {
-                let stored = broker.definition(&authorized).await?;
-                let cx = context(&authorized);
-                match broker.settle_definition(&cx, &stored.record, None).await {
-                    // There is nobody to ask any more, and nothing to lose.
-                    Err(error) if is_purging && error.reason() == Reason::VaultUnknown => {}
-                    settled => settled?,
-                }
-                let now = broker.clock.now();
-                let delete = |definition: &mut Definition| {
-                    if let Some(etag) = &etag {
-                        check_etag(etag, definition, "etag")?;
-                    }
-                    let is_in_the_way = |(place, state): (&Place, &PlaceState)| {
-                        let is_reachable = broker.vaults.find(&place.vault).is_ok();
-                        state.pending.is_some() && (is_reachable || !is_purging)
-                    };
-                    if definition.places.iter().any(is_in_the_way) {
-                        return Err(in_progress(&name));
-                    }
-                    if definition.delete_time.is_some() && !is_purging {
-                        return Err(Error::new(Reason::DefinitionDeleted)
-                            .with(Detail::Resource, &name)
-                            .at("name"));
-                    }
-                    definition.delete_time.get_or_insert(now);
-                    definition.is_purging |= is_purging;
-                    Ok(())
-                };
-                // Refused before anything is said to be about to happen, and asked again by the
-                // commit.
-                delete(&mut (*broker.definition(&authorized).await?.record).clone())?;
-                broker.audit.intent(&authorized, Facts::default()).await?;
-                let stored = broker.change_deletion(&authorized, delete).await?;
-                if is_purging {
-                    broker.erase(&authorized, &stored).await?;
-                }
-                Ok((*stored.record).clone())
-            },
-        )
+        let facts = |_: &_| Facts::default();
+        self.finish_detached(asked, facts, move |broker, asked| async move {
+            broker
+                .delete_definition_asked(&asked, etag.as_deref(), is_purging)
+                .await
+        })
         .await
+    }
+
+    async fn delete_definition_asked(
+        &self,
+        asked: &Asked<OnDefinition>,
+        etag: Option<&str>,
+        is_purging: bool,
+    ) -> Result<Definition> {
+        let proof = &asked.proof;
+        let found = &asked.found.definition()?.record;
+        match self.writes.settle(proof, found).await {
+            // There is no longer anybody to ask, and nothing to lose.
+            Err(error) if is_purging && error.reason() == Reason::VaultUnknown => {}
+            settled => settled?,
+        }
+        let now = self.catalog.now();
+        let delete = |definition: &mut Definition| {
+            if let Some(etag) = etag {
+                definition.check_etag(etag, "etag")?;
+            }
+            let is_in_the_way = |(place, state): (&Place, &PlaceState)| {
+                let is_reachable = self.vaults.find(&place.vault).is_ok();
+                state.pending.is_some() && (is_reachable || !is_purging)
+            };
+            if definition.places.iter().any(is_in_the_way) {
+                return Err(in_progress(&definition.name));
+            }
+            if definition.delete_time.is_some() && !is_purging {
+                return Err(deleted(definition));
+            }
+            definition.delete_time.get_or_insert(now);
+            definition.is_purging |= is_purging;
+            Ok(())
+        };
+        // Refused before anything is said to be about to happen, and asked again by the commit.
+        delete(&mut (*self.catalog.again(asked).await?.record).clone())?;
+        self.audit.intent(proof, Facts::default()).await?;
+        let definition = self.change_deletion(proof, found, delete).await?;
+        if is_purging {
+            self.writes.purge(proof, &definition).await?;
+        }
+        Ok(definition)
     }
 
     /// Takes back a soft delete.
@@ -85,33 +89,30 @@ impl Broker {
     pub async fn undelete_definition(
         self: &Arc<Self>,
         call: &Arc<Call>,
-        name: DefinitionName,
+        name: &DefinitionName,
     ) -> Result<Definition> {
-        let resource = Resource::Definition(name.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsDelete], resource, None)
+        let permissions = &[Permission::DefinitionsDelete];
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, name, None)
             .await?;
-        self.finish_detached(
-            authorized,
-            |_| Facts::default(),
-            |broker, authorized| async move {
-                let stored = broker.definition(&authorized).await?;
-                broker.visible(&stored)?;
-                if stored.record.delete_time.is_none() {
-                    return Ok((*stored.record).clone());
+        let facts = |_: &_| Facts::default();
+        self.finish_detached(asked, facts, |broker, asked| async move {
+            let found = &asked.found.definition()?.record;
+            let definition = broker.visible(found)?;
+            if definition.delete_time.is_none() {
+                return Ok(definition);
+            }
+            broker.audit.intent(&asked.proof, Facts::default()).await?;
+            let undelete = |definition: &mut Definition| {
+                if definition.is_purging {
+                    return Err(not_found(&definition.name));
                 }
-                broker.audit.intent(&authorized, Facts::default()).await?;
-                let undelete = |definition: &mut Definition| {
-                    if definition.is_purging {
-                        return Err(not_found(&definition.name));
-                    }
-                    definition.delete_time = None;
-                    Ok(())
-                };
-                let stored = broker.change_deletion(&authorized, undelete).await?;
-                Ok((*stored.record).clone())
-            },
-        )
+                definition.delete_time = None;
+                Ok(())
+            };
+            broker.change_deletion(&asked.proof, found, undelete).await
+        })
         .await
     }
 
@@ -119,90 +120,41 @@ impl Broker {
     /// way.
     async fn change_deletion(
         &self,
-        authorized: &Authorized,
-        change: impl Fn(&mut Definition) -> Result<()> + Send,
-    ) -> Result<Stored<Definition>> {
-        let name = authorized_definition(authorized)?;
-        for _ in 0..ATTEMPTS {
-            let stored = self.definition(authorized).await?;
-            let mut definition = (*stored.record).clone();
-            change(&mut definition)?;
-            let expect = Expect::Revision(stored.revision);
-            if let Some(stored) = self.replace(definition, expect).await? {
-                return Ok(stored);
-            }
-        }
-        Err(Error::new(Reason::Conflict).with(Detail::Resource, name))
+        proof: &Authorized,
+        found: &Definition,
+        change: impl Fn(&mut Definition) -> Result<()>,
+    ) -> Result<Definition> {
+        let name = &found.name;
+        let update = |stored: Option<&Stored<Definition>>| {
+            let stored = stored.filter(|stored| stored.record.uid == found.uid);
+            let mut record = (*stored.ok_or_else(|| not_found(name))?.record).clone();
+            change(&mut record)?;
+            let answer = record.clone();
+            Ok(Update::Put {
+                record,
+                also: Batch::new(),
+                answer,
+            })
+        };
+        let id = definition_id(name);
+        let changed = self.catalog.update(proof, &id, update).await?;
+        changed.ok_or_else(|| Error::new(Reason::Conflict).with(Detail::Resource, name))
     }
 
-    /// Commits a definition; `None` if another change came in between.
-    async fn replace(
-        &self,
-        definition: Definition,
-        expect: Expect,
-    ) -> Result<Option<Stored<Definition>>> {
-        let record_id = Definition::record_id(&definition.name);
-        match self
-            .records
-            .commit(Batch::new().put(&record_id, &definition, expect))
-            .await?
-        {
-            Committed::At(revision) => Ok(Some(Stored {
-                revision,
-                record: Arc::new(definition),
-            })),
-            Committed::Conflict { .. } => Ok(None),
-        }
+    /// Removes a definition whose name is free again: first the mark that there is no way back, so
+    /// that a crash leaves something to repeat and nothing to bring back.
+    pub(crate) async fn erase(&self, proof: &Authorized, found: &Definition) -> Result<()> {
+        let mark = |definition: &mut Definition| {
+            definition.is_purging = true;
+            Ok(())
+        };
+        let marked = self.change_deletion(proof, found, mark).await?;
+        self.writes.purge(proof, &marked).await
     }
+}
 
-    /// Whether a soft-deleted definition's name is free again.
-    pub(crate) fn is_gone(&self, definition: &Definition) -> bool {
-        definition
-            .delete_time
-            .is_some_and(|deleted| self.clock.now() >= deleted + self.deleted_retention)
-    }
-
-    /// When a soft-deleted definition's name becomes free.
-    pub fn purge_time(&self, definition: &Definition) -> Option<SystemTime> {
-        definition
-            .delete_time
-            .map(|deleted| deleted + self.deleted_retention)
-    }
-
-    /// Removes a soft-deleted definition with the values that Claviger's own vault holds for it:
-    /// first the mark that there is no way back, then the values, so that a crash in between leaves
-    /// something to repeat and nothing to bring back.
-    pub(crate) async fn erase(
-        &self,
-        authorized: &Authorized,
-        stored: &Stored<Definition>,
-    ) -> Result<()> {
-        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, &stored.record.name);
-        let mut definition = (*stored.record).clone();
-        definition.is_purging = true;
-        let marked = self
-            .replace(definition, Expect::Revision(stored.revision))
-            .await?;
-        let marked = marked.ok_or_else(conflict)?;
-
-        let definition = &marked.record;
-        let cx = context(authorized);
-        for place in definition.places.keys() {
-            let address = Address {
-                owner: definition.uid,
-                secret: place.secret.clone(),
-            };
-            // One that is configured no more is no vault of ours to empty.
-            if let Ok(vault) = self.vaults.find(&place.vault) {
-                vault.purge(&cx, &address).await?;
-            }
-        }
-        let expect = Expect::Revision(marked.revision);
-        let record_id = Definition::record_id(&definition.name);
-        let batch = Batch::new().delete::<Definition>(&record_id, expect);
-        match self.records.commit(batch).await? {
-            Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => Err(conflict()),
-        }
-    }
+fn deleted(definition: &Definition) -> Error {
+    Error::new(Reason::DefinitionDeleted)
+        .with(Detail::Resource, &definition.name)
+        .at("name")
 }

@@ -3,8 +3,9 @@
 use claviger_access::Authorized;
 use claviger_core::{Detail, Id, Reason, Result};
 
-use crate::secrets::present;
-use crate::{Broker, Definition, Project, Warning};
+use crate::broker::Broker;
+use crate::model::registered::Registered;
+use crate::model::warning::Warning;
 
 impl Broker {
     /// Judges the values that a definition points at, where its kind can be judged: others write to
@@ -15,22 +16,18 @@ impl Broker {
     /// `VALUE_*`, `PROPERTY_REQUIRED`, `STRIPE_CONTEXT_REQUIRED`, each with the remedy.
     pub(crate) async fn judge_existing(
         &self,
-        authorized: &Authorized,
-        definition: &Definition,
-        project: &Project,
+        proof: &Authorized,
+        registered: Registered<'_>,
     ) -> Result<Vec<Warning>> {
-        let content = &definition.content;
+        let content = &registered.definition.content;
         if !content.kind.is_stripe() {
             return Ok(Vec::new());
         }
-        let declared = project.content.environments.keys().map(Some);
-        let none = project.content.environments.is_empty().then_some(None);
+        let environments = &registered.project.content.environments;
+        let none = environments.is_empty().then_some(None);
         let mut warnings = Vec::new();
-        for environment in declared.chain(none) {
-            warnings.extend(
-                self.judge_in(authorized, definition, project, environment)
-                    .await?,
-            );
+        for environment in environments.keys().map(Some).chain(none) {
+            warnings.extend(self.judge_in(proof, registered, environment).await?);
         }
         warnings.dedup();
         Ok(warnings)
@@ -38,31 +35,31 @@ impl Broker {
 
     async fn judge_in(
         &self,
-        authorized: &Authorized,
-        definition: &Definition,
-        project: &Project,
+        proof: &Authorized,
+        registered: Registered<'_>,
         environment: Option<&Id>,
     ) -> Result<Vec<Warning>> {
+        let definition = registered.definition;
         let content = &definition.content;
-        let route = definition.route(environment, None, project, &self.vaults);
+        let route = registered.route(environment, None);
         // What cannot be reached has been refused, or has no value yet.
         let Ok(route) = route else {
             return Ok(Vec::new());
         };
         let field = "definition.location";
-        let value = match self.read_route(authorized, &route).await {
-            Ok(reading) => reading.value,
+        let document = match self.reads.read(proof, &route).await {
+            Ok(document) => document,
             // To be stored yet.
             Err(error) if error.reason() == Reason::SecretNotFound => return Ok(Vec::new()),
             Err(_) => return Ok(vec![Warning::VALUE_NOT_CHECKED]),
         };
-        let value = match present(value, content.format, &route) {
+        let value = match route.present(&document, content.format) {
             Ok(value) => value,
             // To be stored yet, beside the properties there are.
             Err(error) if error.reason() == Reason::PropertyNotFound => return Ok(Vec::new()),
             Err(error) => return Err(error.with(Detail::Resource, &definition.name).at(field)),
         };
-        let verdict = content.judge(&value, project.stripe_mode(environment));
+        let verdict = content.judge(&value, registered.project.stripe_mode(environment));
         let Some(verdict) = verdict else {
             return Ok(Vec::new());
         };

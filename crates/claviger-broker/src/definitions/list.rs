@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use claviger_access::{Authorized, Call, Permission};
-use claviger_core::{Id, Kind, ProjectName, Resource, Result};
+use claviger_access::{Call, Permission};
+use claviger_core::{Id, Kind, ProjectName, Result};
 
-use crate::{Broker, Content, Definition, Page, PageRequest};
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnProject};
+use crate::model::content::Content;
+use crate::model::definition::Definition;
+use crate::model::page::{Page, PageRequest};
+use crate::model::registered::Registered;
 
 /// Which definitions a listing shows.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +26,21 @@ pub struct DefinitionFilter {
     pub rotate_by: Option<SystemTime>,
     /// Soft-deleted ones too.
     pub is_showing_deleted: bool,
+}
+
+impl DefinitionFilter {
+    fn matches(&self, registered: Registered<'_>) -> bool {
+        let definition = registered.definition;
+        let content = &definition.content;
+        (self.is_showing_deleted || definition.delete_time.is_none())
+            && self.kind.is_none_or(|kind| content.kind == kind)
+            && self.label.as_ref().is_none_or(|label| label.matches(content))
+            && self.rotate_by.is_none_or(|end| content.rotates_by(end))
+            && self.vault.as_ref().is_none_or(|vault| {
+                let places = registered.places();
+                places.iter().any(|place| place.vault == *vault)
+            })
+    }
 }
 
 /// A label that is asked for.
@@ -67,42 +87,33 @@ impl Broker {
         filter: &DefinitionFilter,
         request: &PageRequest,
     ) -> Result<Page<Definition>> {
-        let resource = Resource::Project(parent.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsGet], resource, None)
-            .await?;
-        let result = self.list_authorized(&authorized, filter, request).await;
-        self.decided(authorized, result).await
+        let permission = Permission::DefinitionsGet;
+        let asked = self.catalog.ask_project(call, permission, parent).await?;
+        let result = self.list_definitions_asked(&asked, filter, request).await;
+        self.decided(asked, result).await
     }
 
-    async fn list_authorized(
+    async fn list_definitions_asked(
         &self,
-        authorized: &Authorized,
+        asked: &Asked<OnProject>,
         filter: &DefinitionFilter,
         request: &PageRequest,
     ) -> Result<Page<Definition>> {
-        let project = self.project(authorized).await?.record;
+        let project = &asked.found.project()?.record;
         let prefix = format!("{}/", project.name.id());
         let after = request.after.as_deref();
         let scanned = self
-            .records
-            .scan::<Definition>(&prefix, after, request.size)
+            .catalog
+            .scan::<Definition>(&asked.proof, &prefix, after, request.size)
             .await?;
         Ok(Page::of(scanned, request).filter_map(|stored| {
-            let definition = self.visible(&stored).ok()?;
-            let content = &definition.content;
-            let is_shown = (filter.is_showing_deleted || definition.delete_time.is_none())
-                && filter.kind.is_none_or(|kind| content.kind == kind)
-                && filter
-                    .label
-                    .as_ref()
-                    .is_none_or(|label| label.matches(content))
-                && filter.rotate_by.is_none_or(|end| content.rotates_by(end))
-                && filter.vault.as_ref().is_none_or(|vault| {
-                    let places = content.places(definition.defaults(&project, &self.vaults));
-                    places.iter().any(|place| place.vault == *vault)
-                });
-            is_shown.then_some(definition)
+            let definition = self.visible(&stored.record).ok()?;
+            let registered = Registered {
+                definition: &definition,
+                project,
+                vaults: &self.vaults,
+            };
+            filter.matches(registered).then_some(definition)
         }))
     }
 }

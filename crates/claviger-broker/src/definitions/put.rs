@@ -1,18 +1,27 @@
-//! Secret definitions: registered, changed, deleted and brought back.
+//! A definition, registered or changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use claviger_access::{Authorized, Call, Permission};
+use claviger_access::{Call, Permission};
 use claviger_audit::Facts;
 use claviger_backend::NameWarning;
-use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Resource, Result, Uid};
-use claviger_store::{Batch, Committed, Expect, Stored};
-use serde::{Deserialize, Serialize};
+use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_store::{Batch, Expect, Stored};
 
-use crate::definition::not_found;
-use crate::idempotency::{FreshRequest, Replay};
-use crate::writes::{ATTEMPTS, NewValue, Target, in_progress};
-use crate::{Broker, Content, Definition, Payload, Project, RequestId, Warning, context};
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnDefinition, Update};
+use crate::engine::forms::definition_id;
+use crate::engine::replay::{FreshRequest, Replay};
+use crate::engine::steps::{NewValue, Target, in_progress};
+use crate::model::answer::{Answer, Subject};
+use crate::model::content::Content;
+use crate::model::definition::{Definition, not_found};
+use crate::model::payload::Payload;
+use crate::model::registered::Registered;
+use crate::model::request::{RequestId, RequestState};
+use crate::model::route::Route;
+use crate::model::warning::Warning;
 
 /// A wanted definition.
 #[derive(Debug)]
@@ -37,8 +46,8 @@ pub struct PutDefinition {
     pub is_value_unchecked: bool,
 }
 
-/// What a put of a definition did.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// The outcome of a put of a definition.
+#[derive(Clone, Debug)]
 pub struct PutDefinitionOutcome {
     /// The definition as it is now.
     pub definition: Definition,
@@ -63,97 +72,69 @@ impl Broker {
         } else {
             &[Permission::DefinitionsPut]
         };
-        let resource = Resource::Definition(put.name.clone());
-        let authorized = self.authorize(call, permissions, resource, None).await?;
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, &put.name, None)
+            .await?;
         let facts = |outcome: &PutDefinitionOutcome| Facts {
             version: outcome.version.clone(),
             ..Facts::default()
         };
-        self.finish_detached(authorized, facts, |broker, authorized| async move {
-            broker.put_authorized(&authorized, put).await
+        self.finish_detached(asked, facts, |broker, asked| async move {
+            broker.put_definition_asked(&asked, put).await
         })
         .await
     }
 
-    async fn put_authorized(
+    async fn put_definition_asked(
         &self,
-        authorized: &Authorized,
+        asked: &Asked<OnDefinition>,
         put: PutDefinition,
     ) -> Result<PutDefinitionOutcome> {
         let shape = put.shape()?;
-        let value = put
-            .payload
-            .as_ref()
-            .map(|payload| payload.value.expose())
-            .unwrap_or_default();
-        let request = match self
-            .replay(authorized, put.request_id, &[&shape, value])
-            .await?
-        {
-            Replay::Answered(outcome) => return self.answered(authorized, outcome),
+        let value = put.payload.as_ref().map(|payload| payload.value.expose());
+        let content: [&[u8]; 2] = [&shape, value.unwrap_or_default()];
+        let replay = self
+            .writes
+            .replay(&asked.proof, &put.name, put.request_id, &content);
+        let request = match replay.await? {
+            Replay::Answered(answer) => return answered(asked, answer),
             Replay::Fresh(request) => request,
         };
-        let mut existing = self.settled(authorized, &put.name).await?;
-        let project = self
-            .project(authorized)
-            .await
-            .map_err(|e| e.at("definition.name"))?
-            .record;
-        let gone = existing.take_if(|stored| self.is_gone(&stored.record));
+        let request = request.as_ref();
+        let mut existing = self.settled(asked).await?;
+        let project = asked.found.project();
+        project.map_err(|error| error.at("definition.name"))?;
+        let gone = existing.take_if(|stored| self.catalog.is_gone(&stored.record));
         match existing {
-            None => self.create(authorized, &project, gone, put, request).await,
+            None => self.create(asked, gone, put, request).await,
             Some(stored) if stored.record.delete_time.is_some() => {
                 Err(Error::new(Reason::DefinitionDeleted)
                     .with(Detail::Resource, &put.name)
                     .at("definition.name"))
             }
-            Some(stored) => {
-                self.change(authorized, &project, stored, put, request)
-                    .await
-            }
+            Some(stored) => self.change(asked, &stored.record, put, request).await,
         }
     }
 
-    /// An answer given before, unless what it was about is gone: a re-made name inherits nothing.
-    fn answered(
-        &self,
-        authorized: &Authorized,
-        outcome: PutDefinitionOutcome,
-    ) -> Result<PutDefinitionOutcome> {
-        match authorized.resolved().definition == Some(outcome.definition.uid) {
-            true => Ok(outcome),
-            false => Err(Error::new(Reason::RequestIdReused).at("request_id")),
-        }
-    }
-
-    /// The definition as it is once a half-done creation is settled.
-    async fn settled(
-        &self,
-        authorized: &Authorized,
-        name: &DefinitionName,
-    ) -> Result<Option<Stored<Definition>>> {
-        let stored = self.find_definition(name).await?;
+    /// What the name stands for, once a half-done creation is settled.
+    async fn settled(&self, asked: &Asked<OnDefinition>) -> Result<Option<Stored<Definition>>> {
+        let stored = self.catalog.named(asked).await?;
         let Some(creating) = stored.as_ref().filter(|stored| stored.record.is_creating()) else {
             return Ok(stored);
         };
-        self.settle_definition(&context(authorized), &creating.record, None)
-            .await?;
-        self.find_definition(name).await
+        self.writes.settle(&asked.proof, &creating.record).await?;
+        self.catalog.named(asked).await
     }
 
     async fn create(
         &self,
-        authorized: &Authorized,
-        project: &Project,
+        asked: &Asked<OnDefinition>,
         gone: Option<Stored<Definition>>,
         put: PutDefinition,
-        request: Option<FreshRequest>,
+        request: Option<&FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
-        let names = put.content.validate(&put.name, project, &self.vaults)?;
-        if put.etag.is_some() || put.mask.is_some() {
-            return Err(not_found(&put.name));
-        }
-        let now = self.clock.now();
+        let now = self.catalog.now();
         let definition = Definition {
             name: put.name.clone(),
             uid: Uid::random(),
@@ -163,72 +144,86 @@ impl Broker {
             update_time: now,
             delete_time: None,
             is_purging: false,
-            places: std::collections::BTreeMap::new(),
+            places: BTreeMap::new(),
         };
-        let mut outcome = self.outcome(definition, project, &names);
-        let write = match put.payload {
+        let registered = self.registered(asked, &definition)?;
+        let names = registered.validate()?;
+        if put.etag.is_some() || put.mask.is_some() {
+            return Err(not_found(&put.name));
+        }
+        let mut warnings = self.warnings_about(registered, &names);
+        let value = match put.payload {
             None if put.is_value_unchecked => None,
             None => {
-                let judged = self.judge_existing(authorized, &outcome.definition, project);
-                outcome.warnings.extend(judged.await?);
+                warnings.extend(self.judge_existing(&asked.proof, registered).await?);
                 None
             }
             Some(payload) => {
-                let definition = &outcome.definition;
-                let route = definition.only_route(project, &self.vaults)?;
-                let defaults = definition.defaults(project, &self.vaults);
-                let (value, warnings) = payload.admit(
-                    &definition.content,
-                    &definition.content.stripe_modes(defaults, &route.place),
-                    route.vault.capabilities().value_bytes_max,
-                )?;
-                outcome.warnings.extend(warnings);
+                let (route, value, found) = admitted(registered, payload)?;
+                warnings.extend(found);
                 Some((route, value))
             }
         };
+        let answer = Answer {
+            subject: Subject::Definition(Box::new(definition.clone())),
+            version: None,
+            warnings,
+        };
         if put.is_dry_run {
-            return Ok(outcome);
+            return answer.try_into();
         }
 
-        self.audit.intent(authorized, Facts::default()).await?;
+        self.audit.intent(&asked.proof, Facts::default()).await?;
         if let Some(gone) = gone {
-            self.erase(authorized, &gone).await?;
+            self.erase(&asked.proof, &gone.record).await?;
         }
-        match write {
-            None => {
-                let _gate = self.project_gate.read().await;
-                self.project(authorized).await?;
-                self.commit_definition(&outcome, Expect::Absent, request.as_ref())
-                    .await?
-            }
+        match value {
+            None => self.register(asked, answer, request).await,
             Some((route, value)) => {
                 let value = NewValue {
                     bytes: &value,
-                    format: outcome.definition.content.format,
+                    format: definition.content.format,
                     is_adopting: put.is_adopting,
-                    base: None,
                 };
-                let target = Target::New(&outcome.definition);
-                let answer = request.as_ref().map(|request| (request, &outcome));
+                let target = Target::New(&definition);
+                let request = request.map(|request| (request, &answer));
                 let written = self
-                    .store(authorized, target, &route, value, answer)
+                    .writes
+                    .write(&asked.proof, target, &route, value, request)
                     .await?;
+                let mut outcome = PutDefinitionOutcome::try_from(answer)?;
                 outcome.warnings.extend(Warning::of_write(&written));
                 outcome.version = Some(written.version);
+                Ok(outcome)
             }
         }
-        Ok(outcome)
+    }
+
+    /// Commits a new definition without a value.
+    async fn register(
+        &self,
+        asked: &Asked<OnDefinition>,
+        answer: Answer,
+        request: Option<&FreshRequest>,
+    ) -> Result<PutDefinitionOutcome> {
+        let name = &asked.found.name;
+        let _gate = self.catalog.adding_to(&asked.proof, name.project()).await?;
+        let outcome = PutDefinitionOutcome::try_from(answer.clone())?;
+        let new = Batch::new().put(&definition_id(name), &outcome.definition, Expect::Absent);
+        let batch = self.with_answer(new, request, &answer);
+        match self.catalog.commit(&asked.proof, &batch).await? {
+            Some(_) => Ok(outcome),
+            None => Err(conflict(name)),
+        }
     }
 
     async fn change(
         &self,
-        authorized: &Authorized,
-        project: &Project,
-        stored: Stored<Definition>,
+        asked: &Asked<OnDefinition>,
+        existing: &Definition,
         put: PutDefinition,
-        request: Option<FreshRequest>,
+        request: Option<&FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
-        let existing = &stored.record;
         if put.payload.is_some() {
             return Err(Error::new(Reason::PayloadNotAllowed).violation(
                 "payload",
@@ -237,171 +232,152 @@ impl Broker {
         }
         let content = match &put.mask {
             Some(paths) => masked(&existing.content, &put.content, paths)?,
-            None => put.content,
+            None => put.content.clone(),
         };
-        let names = content.validate(&put.name, project, &self.vaults)?;
-        let mut outcome = self.outcome((**existing).clone(), project, &names);
-        if content == existing.content {
-            // Nothing changes, so nothing is refused: who puts again to see whether all is well is
-            // told.
-            if !put.is_value_unchecked {
-                let judged = self.judge_existing(authorized, &outcome.definition, project);
-                outcome
-                    .warnings
-                    .extend(judged.await.unwrap_or_else(|refusal| {
-                        vec![Warning::of_refusal(&refusal, "definition.location")]
-                    }));
-            }
-            self.remember(request.as_ref().filter(|_| !put.is_dry_run), &outcome)
-                .await?;
-            return Ok(outcome);
-        }
-        match &put.etag {
-            Some(etag) => check_etag(etag, existing, "definition.etag")?,
-            None if put
-                .mask
-                .as_ref()
-                .is_some_and(|paths| !is_full_replace(paths)) => {}
-            None => {
-                return Err(Error::new(Reason::DefinitionExists)
-                    .with(Detail::Resource, &put.name)
-                    .at("definition.etag"));
-            }
-        }
-        check_interpretation(existing, &content)?;
-        let definition = Definition {
+        let mut wanted = Definition {
             content,
-            ..outcome.definition
+            ..existing.clone()
         };
-        outcome = self.outcome(definition, project, &names);
-        outcome.definition.generation += 1;
-        outcome.definition.update_time = self.clock.now();
-        if !put.is_value_unchecked {
-            let judged = self.judge_existing(authorized, &outcome.definition, project);
-            outcome.warnings.extend(judged.await?);
+        let names = self.registered(asked, &wanted)?.validate()?;
+        if wanted.content == existing.content {
+            return self.keep(asked, existing, &put, &names, request).await;
         }
+        check_replaces(existing, &put)?;
+        check_interpretation(existing, &wanted.content)?;
+        wanted.generation += 1;
+        wanted.update_time = self.catalog.now();
+        let registered = self.registered(asked, &wanted)?;
+        let mut warnings = self.warnings_about(registered, &names);
+        if !put.is_value_unchecked {
+            warnings.extend(self.judge_existing(&asked.proof, registered).await?);
+        }
+        let outcome = PutDefinitionOutcome {
+            definition: wanted,
+            version: None,
+            warnings,
+        };
         if put.is_dry_run {
             return Ok(outcome);
         }
-        self.audit.intent(authorized, Facts::default()).await?;
-        self.commit_change(authorized, outcome, stored.revision, request.as_ref())
-            .await
+        self.audit.intent(&asked.proof, Facts::default()).await?;
+        self.commit_change(asked, outcome, request).await
     }
 
-    /// What a put answers about a definition before anything is stored.
-    fn outcome(
+    /// Answers a put that changes nothing, so nothing is refused: callers that put again to see
+    /// whether all is well are told.
+    async fn keep(
         &self,
-        definition: Definition,
-        project: &Project,
+        asked: &Asked<OnDefinition>,
+        existing: &Definition,
+        put: &PutDefinition,
         names: &[NameWarning],
-    ) -> PutDefinitionOutcome {
-        let content = &definition.content;
-        let is_sharing = content.is_sharing(definition.defaults(project, &self.vaults));
-        let is_due = content.rotates_by(self.clock.now());
-        let sharing = is_sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
-        let rotation = is_due.then_some(Warning::ROTATION_DUE);
-        let names = names.iter().map(|warning| Warning::from(*warning));
-        PutDefinitionOutcome {
-            warnings: sharing.into_iter().chain(rotation).chain(names).collect(),
-            definition,
-            version: None,
-        }
-    }
-
-    /// Keeps the answer of a request that changed nothing, so that its id stays its own.
-    async fn remember(
-        &self,
         request: Option<&FreshRequest>,
-        outcome: &PutDefinitionOutcome,
-    ) -> Result<()> {
-        let Some(request) = request else {
-            return Ok(());
-        };
-        let batch = request.record(Batch::new(), outcome, true, self.clock.now())?;
-        match self.records.commit(batch).await? {
-            Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => Err(in_progress(&outcome.definition.name)),
+    ) -> Result<PutDefinitionOutcome> {
+        let registered = self.registered(asked, existing)?;
+        let mut warnings = self.warnings_about(registered, names);
+        if !put.is_value_unchecked {
+            let judged = self.judge_existing(&asked.proof, registered).await;
+            let refused = |error| vec![Warning::of_refusal(&error, "definition.location")];
+            warnings.extend(judged.unwrap_or_else(refused));
         }
+        let answer = Answer {
+            subject: Subject::Definition(Box::new(existing.clone())),
+            version: None,
+            warnings,
+        };
+        if request.is_some() && !put.is_dry_run {
+            // Kept, so that the id stays its own.
+            let batch = self.with_answer(Batch::new(), request, &answer);
+            let kept = self.catalog.commit(&asked.proof, &batch).await?;
+            kept.ok_or_else(|| in_progress(&existing.name))?;
+        }
+        answer.try_into()
     }
 
     /// Commits a changed definition; a value written meanwhile does not stand in the way.
     async fn commit_change(
         &self,
-        authorized: &Authorized,
-        mut outcome: PutDefinitionOutcome,
-        mut revision: u64,
+        asked: &Asked<OnDefinition>,
+        outcome: PutDefinitionOutcome,
         request: Option<&FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
-        let name = outcome.definition.name.clone();
-        for _ in 0..ATTEMPTS {
-            let expect = Expect::Revision(revision);
-            match self.commit_definition(&outcome, expect, request).await {
-                Ok(()) => return Ok(outcome),
-                Err(error) if error.reason() == Reason::Conflict => {}
-                Err(error) => return Err(error),
-            }
-            let stored = self.definition(authorized).await?;
-            if stored.record.generation + 1 != outcome.definition.generation
-                || stored.record.delete_time.is_some()
-            {
+        let wanted = &outcome.definition;
+        let name = &wanted.name;
+        let change = |stored: Option<&Stored<Definition>>| {
+            let stored = stored.filter(|stored| stored.record.uid == wanted.uid);
+            let stored = &stored.ok_or_else(|| not_found(name))?.record;
+            if stored.generation + 1 != wanted.generation || stored.delete_time.is_some() {
                 return Err(Error::new(Reason::EtagMismatch)
-                    .with(Detail::Resource, &name)
+                    .with(Detail::Resource, name)
                     .at("definition.etag"));
             }
-            check_interpretation(&stored.record, &outcome.definition.content)?;
-            outcome.definition.places = stored.record.places.clone();
-            revision = stored.revision;
-        }
-        Err(Error::new(Reason::Conflict).with(Detail::Resource, &name))
+            check_interpretation(stored, &wanted.content)?;
+            let definition = Definition {
+                places: stored.places.clone(),
+                ..wanted.clone()
+            };
+            let answer = Answer {
+                subject: Subject::Definition(Box::new(definition.clone())),
+                version: None,
+                warnings: outcome.warnings.clone(),
+            };
+            Ok(Update::Put {
+                also: self.with_answer(Batch::new(), request, &answer),
+                record: definition,
+                answer,
+            })
+        };
+        let id = definition_id(name);
+        let changed = self.catalog.update(&asked.proof, &id, change).await?;
+        changed.ok_or_else(|| conflict(name))?.try_into()
     }
 
-    async fn commit_definition(
-        &self,
-        outcome: &PutDefinitionOutcome,
-        expect: Expect,
-        request: Option<&FreshRequest>,
-    ) -> Result<()> {
-        let definition = &outcome.definition;
-        let mut batch =
-            Batch::new().put(&Definition::record_id(&definition.name), definition, expect);
-        if let Some(request) = request {
-            batch = request.record(batch, outcome, true, self.clock.now())?;
-        }
-        match self.records.commit(batch).await? {
-            Committed::At(_) => Ok(()),
-            Committed::Conflict { .. } => {
-                Err(Error::new(Reason::Conflict).with(Detail::Resource, &definition.name))
+    fn registered<'a>(
+        &'a self,
+        asked: &'a Asked<OnDefinition>,
+        definition: &'a Definition,
+    ) -> Result<Registered<'a>> {
+        Ok(Registered {
+            definition,
+            project: &asked.found.project()?.record,
+            vaults: &self.vaults,
+        })
+    }
+
+    /// What deserves a look about a definition, its value aside.
+    fn warnings_about(&self, registered: Registered<'_>, names: &[NameWarning]) -> Vec<Warning> {
+        let content = &registered.definition.content;
+        let is_due = content.rotates_by(self.catalog.now());
+        let sharing = registered.is_sharing();
+        let sharing = sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
+        let rotation = is_due.then_some(Warning::ROTATION_DUE);
+        let names = names.iter().map(|warning| Warning::from(*warning));
+        sharing.into_iter().chain(rotation).chain(names).collect()
+    }
+
+    fn with_answer(&self, batch: Batch, request: Option<&FreshRequest>, answer: &Answer) -> Batch {
+        match request {
+            Some(request) => {
+                request.record(batch, answer, RequestState::Finished, self.catalog.now())
             }
+            None => batch,
         }
     }
+}
 
-    /// Reads a definition.
-    ///
-    /// # Errors
-    /// See the RPC `GetSecretDefinition`.
-    pub async fn get_definition(
-        &self,
-        call: &Arc<Call>,
-        name: &DefinitionName,
-    ) -> Result<Definition> {
-        let resource = Resource::Definition(name.clone());
-        let authorized = self
-            .authorize(call, &[Permission::DefinitionsGet], resource, None)
-            .await?;
-        let result = self
-            .definition(&authorized)
-            .await
-            .and_then(|stored| self.visible(&stored));
-        self.decided(authorized, result).await
-    }
+impl TryFrom<Answer> for PutDefinitionOutcome {
+    type Error = Error;
 
-    /// What a reader of definitions sees: soft-deleted ones too, half-created ones not.
-    pub(crate) fn visible(&self, stored: &Stored<Definition>) -> Result<Definition> {
-        let definition = &stored.record;
-        if definition.is_creating() || self.is_gone(definition) {
-            return Err(not_found(&definition.name));
+    fn try_from(answer: Answer) -> Result<Self> {
+        match answer.subject {
+            Subject::Definition(definition) => Ok(Self {
+                definition: *definition,
+                version: answer.version,
+                warnings: answer.warnings,
+            }),
+            Subject::Value(_) => Err(Error::new(Reason::IntegrityFailure)
+                .caused_by("the answer of a request is not one to PutSecretDefinition")),
         }
-        Ok((**definition).clone())
     }
 }
 
@@ -421,15 +397,6 @@ impl PutDefinition {
         );
         serde_json::to_vec(&shape).map_err(|error| Error::new(Reason::Internal).caused_by(error))
     }
-}
-
-pub(crate) fn check_etag(etag: &str, definition: &Definition, field: &'static str) -> Result<()> {
-    if etag == definition.etag() {
-        return Ok(());
-    }
-    Err(Error::new(Reason::EtagMismatch)
-        .with(Detail::Resource, &definition.name)
-        .at(field))
 }
 
 /// Stored bytes keep the meaning they were stored with.
@@ -479,4 +446,43 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
         }
     }
     Ok(content)
+}
+
+/// An answer given before, unless what it was about is gone: a re-made name inherits nothing.
+fn answered(asked: &Asked<OnDefinition>, answer: Answer) -> Result<PutDefinitionOutcome> {
+    let outcome = PutDefinitionOutcome::try_from(answer)?;
+    match asked.proof.resolved().definition == Some(outcome.definition.uid) {
+        true => Ok(outcome),
+        false => Err(Error::new(Reason::RequestIdReused).at("request_id")),
+    }
+}
+
+/// The first value of a definition, and where it goes.
+fn admitted(
+    registered: Registered<'_>,
+    payload: Payload,
+) -> Result<(Route, SecretBytes, Vec<Warning>)> {
+    let route = registered.only_route()?;
+    let (value, warnings) = payload.admit(
+        &registered.definition.content,
+        &registered.stripe_modes(&route.place),
+        route.vault.capabilities().value_bytes_max,
+    )?;
+    Ok((route, value, warnings))
+}
+
+/// Changing what exists needs an etag, or the fields that are meant.
+fn check_replaces(existing: &Definition, put: &PutDefinition) -> Result<()> {
+    let is_partial = |paths: &Vec<String>| !is_full_replace(paths);
+    match &put.etag {
+        Some(etag) => existing.check_etag(etag, "definition.etag"),
+        None if put.mask.as_ref().is_some_and(is_partial) => Ok(()),
+        None => Err(Error::new(Reason::DefinitionExists)
+            .with(Detail::Resource, &put.name)
+            .at("definition.etag")),
+    }
+}
+
+fn conflict(name: &DefinitionName) -> Error {
+    Error::new(Reason::Conflict).with(Detail::Resource, name)
 }

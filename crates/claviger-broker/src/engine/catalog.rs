@@ -1,120 +1,637 @@
-//! What is registered: projects, definitions and grants, read through the store's bounded memory.
+//! What is registered, and the proof that a caller may use it.
+//!
+//! A use case asks here first. What it gets back holds the proof together with what the name stood
+//! for; everything else takes that. [`Catalog::commit`] is the only commit for a caller: the store
+//! itself refuses it if what allowed it was revoked or has ended by then.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use claviger_access::{Authorized, Directory, Grant, Principal, Resolved, Role, Scope};
-use claviger_core::{DefinitionName, Detail, Error, Id, ProjectName, Reason, Resource, Result};
-use claviger_store::Stored;
+use claviger_access::{
+    Authorized, Authorizer, Call, Caller, Directory, Grant, Permission, Principal, Resolved, Role, Scope,
+};
+use claviger_backend::Vaults;
+use claviger_core::{
+    Clock, DefinitionName, Detail, Error, Id, ProjectName, Reason, Resource, Result,
+};
+use claviger_seal::{equal, sha256};
+use claviger_store::{Batch, Committed, Expect, Record, Records, Stored};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::access::PrincipalGrants;
-use crate::definition::not_found;
-use crate::{Broker, Definition, Project};
+use crate::engine::forms::definition_id;
+use crate::model::definition::{Definition, not_found};
+use crate::model::grants::Grants;
+use crate::model::project::{Project, project_not_found};
+use crate::model::registered::Registered;
+use crate::model::token::{self, Token};
 
-impl Broker {
-    /// The definition that was authorised.
+/// How often a change of a record is tried again when another one came in between.
+const ATTEMPTS: usize = 8;
+
+/// The owner of the records.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    records: Arc<Records>,
+    authorizer: Authorizer,
+    clock: Arc<dyn Clock>,
+    /// The uid that is admin by itself.
+    first_admin: u32,
+    deleted_retention: Duration,
+    /// Held while a definition is added to a project, and exclusively while an empty project is
+    /// deleted. Enough for one process; replicas will need the store for it.
+    project_gate: RwLock<()>,
+}
+
+/// A proof, with what was found when it was asked for.
+#[derive(Debug)]
+pub(crate) struct Asked<F> {
+    pub(crate) proof: Authorized,
+    pub(crate) found: F,
+}
+
+/// What a name stood for.
+#[derive(Debug)]
+pub(crate) struct Found {
+    project: Option<Stored<Project>>,
+    definition: Option<Stored<Definition>>,
+}
+
+/// What a definition's name stood for.
+#[derive(Debug)]
+pub(crate) struct OnDefinition {
+    pub(crate) name: DefinitionName,
+    found: Found,
+}
+
+/// What a project's name stood for.
+#[derive(Debug)]
+pub(crate) struct OnProject {
+    pub(crate) name: ProjectName,
+    found: Found,
+}
+
+/// What becomes of a record that is changed, and what its caller is told.
+pub(crate) enum Update<R, T> {
+    /// Nothing changes.
+    Keep(T),
+    /// It is gone, in one commit with other changes.
+    Delete { also: Batch, answer: T },
+    /// It is another one, in one commit with other changes.
+    Put { record: R, also: Batch, answer: T },
+}
+
+impl Found {
+    /// Where a grant on this resource holds.
     ///
     /// # Errors
-    /// `PROJECT_NOT_FOUND`; `DEFINITION_NOT_FOUND`: also when the name stands for another
-    /// definition by now.
-    pub(crate) async fn definition(&self, authorized: &Authorized) -> Result<Stored<Definition>> {
-        let name = authorized_definition(authorized)?;
-        let resolved = authorized.resolved();
-        if resolved.project.is_none() {
-            return Err(project_not_found(name.project()));
-        }
-        let stored = self.find_definition(name).await?;
-        stored
-            .filter(|stored| Some(stored.record.uid) == resolved.definition)
-            .ok_or_else(|| not_found(name))
-    }
-
-    /// The project of the resource that was authorised.
-    ///
-    /// # Errors
-    /// `PROJECT_NOT_FOUND`: also when the name stands for another project by now.
-    pub(crate) async fn project(&self, authorized: &Authorized) -> Result<Stored<Project>> {
-        let name = match authorized.resource() {
-            Resource::Daemon => return Err(Error::new(Reason::Internal)),
+    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`.
+    pub(crate) fn scope(&self, resource: &Resource, environment: Option<&Id>) -> Result<Scope> {
+        let name = match resource {
+            Resource::Daemon => return Ok(Scope::Daemon),
             Resource::Definition(name) => name.project(),
             Resource::Project(name) => name,
         };
-        let stored = self.find_project(name).await?;
-        stored
-            .filter(|stored| Some(stored.record.uid) == authorized.resolved().project)
-            .ok_or_else(|| project_not_found(name))
+        let project = self.project.as_ref();
+        let project = project.ok_or_else(|| project_not_found(name).at("grant.resource"))?;
+        if environment.is_some() {
+            project
+                .record
+                .check_environment(environment, "grant.environment")?;
+        }
+        let project = project.record.uid;
+        let Resource::Definition(definition) = resource else {
+            return Ok(Scope::Project {
+                name: name.clone(),
+                uid: project,
+            });
+        };
+        let found = self.definition.as_ref();
+        let found = found.ok_or_else(|| not_found(definition).at("grant.resource"))?;
+        Ok(Scope::Definition {
+            name: definition.clone(),
+            uid: found.record.uid,
+            project,
+        })
+    }
+}
+
+impl OnDefinition {
+    /// The project.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`.
+    pub(crate) fn project(&self) -> Result<&Stored<Project>> {
+        let found = self.found.project.as_ref();
+        found.ok_or_else(|| project_not_found(self.name.project()))
     }
 
-    /// Looks a definition up by name, for the catalog and the write protocol only.
-    pub(crate) async fn find_definition(
+    /// The definition, deleted or not.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`.
+    pub(crate) fn definition(&self) -> Result<&Stored<Definition>> {
+        self.project()?;
+        let found = self.found.definition.as_ref();
+        found.ok_or_else(|| not_found(&self.name))
+    }
+
+    /// The definition, if values may be read and written through it.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `DEFINITION_DELETED`.
+    pub(crate) fn live<'a>(&'a self, vaults: &'a Vaults) -> Result<Registered<'a>> {
+        Ok(Registered {
+            definition: self.definition()?.record.live()?,
+            project: &self.project()?.record,
+            vaults,
+        })
+    }
+}
+
+impl OnProject {
+    /// The project.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`.
+    pub(crate) fn project(&self) -> Result<&Stored<Project>> {
+        let found = self.found.project.as_ref();
+        found.ok_or_else(|| project_not_found(&self.name))
+    }
+
+    /// The project, if there is one.
+    pub(crate) fn existing(&self) -> Option<&Stored<Project>> {
+        self.found.project.as_ref()
+    }
+}
+
+impl Catalog {
+    pub(crate) fn new(
+        records: Arc<Records>,
+        authorizer: Authorizer,
+        clock: Arc<dyn Clock>,
+        first_admin: u32,
+        deleted_retention: Duration,
+    ) -> Self {
+        Self {
+            records,
+            authorizer,
+            clock,
+            first_admin,
+            deleted_retention,
+            project_gate: RwLock::new(()),
+        }
+    }
+
+    /// Asks for permissions on a definition.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`; a name that stands for nothing is found out later.
+    pub(crate) async fn ask_definition(
+        &self,
+        call: &Arc<Call>,
+        permissions: &[Permission],
+        name: &DefinitionName,
+        environment: Option<&Id>,
+    ) -> Result<Asked<OnDefinition>> {
+        let resource = Resource::Definition(name.clone());
+        let environment = environment.cloned();
+        let (proof, found) = self
+            .authorizer
+            .authorize(self, call, permissions, resource, environment)
+            .await?;
+        let name = name.clone();
+        let found = OnDefinition { name, found };
+        Ok(Asked { proof, found })
+    }
+
+    /// Asks for a permission on a project.
+    ///
+    /// # Errors
+    /// As [`Self::ask_definition`].
+    pub(crate) async fn ask_project(
+        &self,
+        call: &Arc<Call>,
+        permission: Permission,
+        name: &ProjectName,
+    ) -> Result<Asked<OnProject>> {
+        let resource = Resource::Project(name.clone());
+        let (proof, found) = self
+            .authorizer
+            .authorize(self, call, &[permission], resource, None)
+            .await?;
+        let name = name.clone();
+        let found = OnProject { name, found };
+        Ok(Asked { proof, found })
+    }
+
+    /// Asks for a permission on any resource, of which no more is wanted than its uid.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`.
+    pub(crate) async fn ask_resource(
+        &self,
+        call: &Arc<Call>,
+        permission: Permission,
+        resource: Resource,
+    ) -> Result<Asked<()>> {
+        let (proof, _) = self
+            .authorizer
+            .authorize(self, call, &[permission], resource, None)
+            .await?;
+        Ok(Asked { proof, found: () })
+    }
+
+    /// Asks for a permission on anything at all.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`.
+    pub(crate) async fn ask_anywhere(
+        &self,
+        call: &Arc<Call>,
+        permission: Permission,
+    ) -> Result<Asked<()>> {
+        let proof = self
+            .authorizer
+            .authorize_anywhere(self, call, permission)
+            .await?;
+        Ok(Asked { proof, found: () })
+    }
+
+    /// The record of this id.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn get<R: Record>(
+        &self,
+        _: &Authorized,
+        id: &str,
+    ) -> Result<Option<Stored<R>>> {
+        self.records.get(id).await
+    }
+
+    /// A page of records whose ids begin with `prefix`.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn scan<R: Record>(
+        &self,
+        _: &Authorized,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Stored<R>)>> {
+        self.records.scan(prefix, after, limit).await
+    }
+
+    /// What the definition's name stands for by now, even if it was deleted so long ago that the
+    /// name is free.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn named(
+        &self,
+        asked: &Asked<OnDefinition>,
+    ) -> Result<Option<Stored<Definition>>> {
+        self.find_definition(&asked.found.name).await
+    }
+
+    /// The definition that was asked for, as it is by now.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`; `DEFINITION_NOT_FOUND`: also when the name stands for another
+    /// definition.
+    pub(crate) async fn again(&self, asked: &Asked<OnDefinition>) -> Result<Stored<Definition>> {
+        asked.found.project()?;
+        let uid = asked.proof.resolved().definition;
+        let stored = self.find_definition(&asked.found.name).await?;
+        stored
+            .filter(|stored| Some(stored.record.uid) == uid)
+            .ok_or_else(|| not_found(&asked.found.name))
+    }
+
+    /// Commits for a caller, unless it may no longer. `None` if another change of the same records
+    /// came in between.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`, `TOKEN_EXPIRED` and `TOKEN_REVOKED` if the caller lost what allowed it;
+    /// `STORE_UNAVAILABLE`.
+    pub(crate) async fn commit(&self, proof: &Authorized, batch: &Batch) -> Result<Option<u64>> {
+        for _ in 0..ATTEMPTS {
+            let (batch, keys) = self.on_terms(proof, batch.duplicate()).await?;
+            match self.records.commit(batch).await? {
+                Committed::At(revision) => return Ok(Some(revision)),
+                // Asked again: another grant may allow it longer.
+                Committed::Ended => {}
+                Committed::Conflict { key } if keys.contains(&key) => {}
+                Committed::Conflict { .. } => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Changes one record for a caller, again whenever another change came in between. `None` if
+    /// that never ended.
+    ///
+    /// # Errors
+    /// Those of `change`, and as [`Self::commit`].
+    pub(crate) async fn update<R: Record, T>(
+        &self,
+        proof: &Authorized,
+        id: &str,
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
+        for _ in 0..ATTEMPTS {
+            let (batch, answer) = match self.changed(id, &change).await? {
+                (None, answer) => return Ok(Some(answer)),
+                (Some(batch), answer) => (batch, answer),
+            };
+            if self.commit(proof, &batch).await?.is_some() {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Self::update`], for what Claviger does on its own.
+    pub(super) async fn update_own<R: Record, T>(
+        &self,
+        id: &str,
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
+        for _ in 0..ATTEMPTS {
+            let (batch, answer) = match self.changed(id, &change).await? {
+                (None, answer) => return Ok(Some(answer)),
+                (Some(batch), answer) => (batch, answer),
+            };
+            if self.commit_own(batch).await?.is_some() {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits what Claviger does on its own.
+    pub(super) async fn commit_own(&self, batch: Batch) -> Result<Option<u64>> {
+        match self.records.commit(batch).await? {
+            Committed::At(revision) => Ok(Some(revision)),
+            Committed::Conflict { .. } | Committed::Ended => Ok(None),
+        }
+    }
+
+    async fn changed<R: Record, T>(
+        &self,
+        id: &str,
+        change: &impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<(Option<Batch>, T)> {
+        let stored = self.records.get::<R>(id).await?;
+        let expect = expect(stored.as_ref());
+        Ok(match change(stored.as_ref())? {
+            Update::Keep(answer) => (None, answer),
+            Update::Delete { also, answer } => (Some(also.delete::<R>(id, expect)), answer),
+            Update::Put {
+                record,
+                also,
+                answer,
+            } => (Some(also.put(id, &record, expect)), answer),
+        })
+    }
+
+    /// The batch on the terms on which the store may commit it for a caller: its own token and
+    /// grants are as they were just found, and the earliest end of both has not come. And the keys
+    /// of those.
+    async fn on_terms(&self, proof: &Authorized, batch: Batch) -> Result<(Batch, Vec<String>)> {
+        let principal = &proof.call().caller.principal;
+        let key = Grants::key(principal);
+        let stored = self.records.get::<Grants>(&key).await?;
+        let end = proof.standing(&self.with_first_admin(principal, stored.as_ref()))?;
+        let mut batch = batch.require::<Grants>(&key, expect(stored.as_ref()));
+        let mut keys = vec![[Grants::KIND, &key].concat()];
+        if let Principal::Token(id) = principal {
+            let token = self.records.get::<Token>(id.as_str()).await?;
+            if token.as_ref().is_none_or(|stored| stored.record.is_revoked) {
+                return Err(Error::new(Reason::TokenRevoked));
+            }
+            batch = batch.require::<Token>(id.as_str(), expect(token.as_ref()));
+            keys.push([Token::KIND, id.as_str()].concat());
+        }
+        let batch = match end {
+            Some(end) => batch.before(end),
+            None => batch,
+        };
+        Ok((batch, keys))
+    }
+
+    /// Keeps the projects there are until this is dropped: a definition is being added to one.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`: also when the name stands for another project by now.
+    pub(crate) async fn adding_to(
+        &self,
+        proof: &Authorized,
+        name: &ProjectName,
+    ) -> Result<RwLockReadGuard<'_, ()>> {
+        let gate = self.project_gate.read().await;
+        let stored = self.find_project(name).await?;
+        let uid = proof.resolved().project;
+        match stored.filter(|stored| Some(stored.record.uid) == uid) {
+            Some(_) => Ok(gate),
+            None => Err(project_not_found(name)),
+        }
+    }
+
+    /// Keeps definitions from being added until this is dropped.
+    pub(crate) async fn removing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.project_gate.write().await
+    }
+
+    /// Looks a definition up by name, for the engine only.
+    pub(super) async fn find_definition(
         &self,
         name: &DefinitionName,
     ) -> Result<Option<Stored<Definition>>> {
-        self.records.get(&Definition::record_id(name)).await
+        self.records.get(&definition_id(name)).await
     }
 
-    /// Looks a project up by name.
-    pub(crate) async fn find_project(&self, name: &ProjectName) -> Result<Option<Stored<Project>>> {
+    /// The record of this id, for the engine only.
+    pub(super) async fn get_own<R: Record>(&self, id: &str) -> Result<Option<Stored<R>>> {
+        self.records.get(id).await
+    }
+
+    /// A page of records, for the engine only.
+    pub(super) async fn scan_own<R: Record>(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Stored<R>)>> {
+        self.records.scan("", after, limit).await
+    }
+
+    async fn find_project(&self, name: &ProjectName) -> Result<Option<Stored<Project>>> {
         self.records.get(name.id().as_str()).await
     }
-}
 
-pub(crate) fn project_not_found(name: &ProjectName) -> Error {
-    Error::new(Reason::ProjectNotFound).with(Detail::Resource, name)
-}
-
-/// The name of the definition that was authorised.
-pub(crate) fn authorized_definition(authorized: &Authorized) -> Result<&DefinitionName> {
-    match authorized.resource() {
-        Resource::Definition(name) => Ok(name),
-        Resource::Daemon | Resource::Project(_) => Err(Error::new(Reason::Internal)),
-    }
-}
-
-impl Directory for Broker {
-    async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
-        let stored = self
-            .records
-            .get::<PrincipalGrants>(&PrincipalGrants::record_id(principal))
-            .await?
-            .map(|stored| stored.record);
-        if *principal != Principal::Unix(self.first_admin) {
-            return Ok(stored.map_or_else(Arc::default, |record| Arc::clone(&record.grants)));
+    /// A page of all definitions with their projects: for the daemon itself, which asks for nobody.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn definitions_for_upkeep(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Stored<Definition>, Option<Stored<Project>>)>> {
+        let mut page = Vec::new();
+        for (id, stored) in self.scan_own::<Definition>(after, limit).await? {
+            let project = self.find_project(stored.record.name.project()).await?;
+            page.push((id, stored, project));
         }
-        // The first admin needs no record, so that there is no root token to lose.
-        let mut grants = vec![Grant {
+        Ok(page)
+    }
+
+    /// Finds out whose token this is: before that nothing can be asked.
+    ///
+    /// # Errors
+    /// `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, `STORE_UNAVAILABLE`.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Caller> {
+        if !token::is_well_formed(token.as_bytes()) {
+            return Err(Error::new(Reason::TokenInvalid));
+        }
+        let hash = sha256(token.as_bytes());
+        let id = token::id_of(&hash)?;
+        let stored = self.records.get::<Token>(id.as_str()).await?;
+        let token = stored
+            .map(|stored| stored.record)
+            .filter(|token| equal(&token.hash, &hash))
+            .ok_or_else(|| Error::new(Reason::TokenInvalid))?;
+        if token.is_revoked {
+            return Err(Error::new(Reason::TokenRevoked));
+        }
+        if self.now() >= token.expire_time {
+            return Err(Error::new(Reason::TokenExpired));
+        }
+        Ok(Caller {
+            principal: Principal::Token(id),
+            expire_time: Some(token.expire_time),
+        })
+    }
+
+    /// Makes a project and grants in it before any listener is open, when there is no caller to ask
+    /// for; what exists stays.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`, `CONFLICT`.
+    pub(crate) async fn seed(
+        &self,
+        project: &Project,
+        grants: impl Fn(Grants) -> Result<Grants>,
+    ) -> Result<()> {
+        let name = &project.name;
+        if self.find_project(name).await?.is_some() {
+            return Ok(());
+        }
+        let principal = Principal::Unix(self.first_admin);
+        let key = Grants::key(&principal);
+        let stored = self.records.get::<Grants>(&key).await?;
+        let existing = stored
+            .as_ref()
+            .map_or_else(|| Grants::none(principal), |s| (*s.record).clone());
+        let batch = Batch::new()
+            .put(name.id().as_str(), project, Expect::Absent)
+            .put(&key, &grants(existing)?, expect(stored.as_ref()));
+        match self.commit_own(batch).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::new(Reason::Conflict).with(Detail::Resource, name)),
+        }
+    }
+
+    /// Whether a soft-deleted definition's name is free again.
+    pub(crate) fn is_gone(&self, definition: &Definition) -> bool {
+        let free = self.purge_time(definition);
+        free.is_some_and(|free| self.now() >= free)
+    }
+
+    /// When a soft-deleted definition's name becomes free.
+    pub(crate) fn purge_time(&self, definition: &Definition) -> Option<SystemTime> {
+        let deleted = definition.delete_time;
+        deleted.map(|deleted| deleted + self.deleted_retention)
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// A keyed hash: nobody without the store's keys can make or guess it.
+    pub(crate) fn mac(&self, purpose: &'static str, parts: &[&[u8]]) -> [u8; 32] {
+        self.records.keyring().mac(purpose, parts)
+    }
+
+    /// Whether the store can read and commit.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub(crate) async fn health(&self) -> Result<()> {
+        self.records.health().await
+    }
+
+    /// The first admin needs no record, so that there is no root token to lose.
+    fn with_first_admin(
+        &self,
+        principal: &Principal,
+        stored: Option<&Stored<Grants>>,
+    ) -> Arc<Vec<Grant>> {
+        let given = stored.map_or_else(Arc::default, |stored| Arc::clone(&stored.record.grants));
+        if *principal != Principal::Unix(self.first_admin) {
+            return given;
+        }
+        let own = Grant {
             id: Id::from_static("first-admin"),
             role: Role::Admin,
             scope: Scope::Daemon,
             environment: None,
             expire_time: None,
             purpose: None,
-        }];
-        grants.extend(
-            stored
-                .iter()
-                .flat_map(|record| record.grants.iter().cloned()),
-        );
-        Ok(Arc::new(grants))
+            made_by: None,
+        };
+        Arc::new([own].into_iter().chain(given.iter().cloned()).collect())
+    }
+}
+
+impl Directory for Catalog {
+    type Found = Found;
+
+    async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
+        let stored = self.records.get::<Grants>(&Grants::key(principal)).await?;
+        Ok(self.with_first_admin(principal, stored.as_ref()))
     }
 
     fn changes(&self) -> u64 {
         self.records.changes()
     }
 
-    async fn resolve(&self, resource: &Resource) -> Result<Resolved> {
+    async fn resolve(&self, resource: &Resource) -> Result<(Resolved, Found)> {
         let (project, definition) = match resource {
-            Resource::Daemon => return Ok(Resolved::default()),
-            Resource::Project(name) => (name, None),
-            Resource::Definition(name) => (name.project(), self.find_definition(name).await?),
+            Resource::Daemon => (None, None),
+            Resource::Project(name) => (self.find_project(name).await?, None),
+            Resource::Definition(name) => (
+                self.find_project(name.project()).await?,
+                self.find_definition(name).await?,
+            ),
         };
         // What is gone is not there for grants either: they must not make it anew.
         let definition = definition.filter(|stored| !self.is_gone(&stored.record));
-        Ok(Resolved {
-            project: self
-                .find_project(project)
-                .await?
-                .map(|stored| stored.record.uid),
-            definition: definition.map(|stored| stored.record.uid),
-        })
+        let resolved = Resolved {
+            project: project.as_ref().map(|stored| stored.record.uid),
+            definition: definition.as_ref().map(|stored| stored.record.uid),
+        };
+        let found = Found {
+            project,
+            definition,
+        };
+        Ok((resolved, found))
     }
+}
+
+/// That a record is still as it was found.
+pub(crate) fn expect<R>(stored: Option<&Stored<R>>) -> Expect {
+    stored.map_or(Expect::Absent, |stored| Expect::Revision(stored.revision))
 }

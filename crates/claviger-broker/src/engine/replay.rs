@@ -1,258 +1,158 @@
 //! One record per (principal, RPC, request id): a repeat gets the first answer.
 //!
-//! The record holds a keyed hash of the request, never the request: a payload must not be
-//! guessable from the store.
+//! The record holds a keyed hash of the request, never the request.
 
 use std::time::{Duration, SystemTime};
 
 use claviger_access::Authorized;
-use claviger_core::{Detail, Error, Id, Reason, Result};
-use claviger_store::{Batch, Committed, Expect, Record, Stored};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use claviger_core::{Error, Id, Reason, Result};
+use claviger_store::{Batch, Expect, Stored};
 
-use crate::catalog::authorized_definition;
-use crate::writes::{Landed, in_progress};
-use crate::{Broker, context};
+use crate::engine::catalog::Catalog;
+use crate::model::answer::Answer;
+use crate::model::request::{Request, RequestId, RequestState};
+use crate::model::warning::Warning;
 
 /// How long a repeat gets the first answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A request id as the caller sent it: a UUID.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct RequestId(uuid::Uuid);
-
-impl RequestId {
-    /// Parses a UUID; the empty text is none.
-    ///
-    /// # Errors
-    /// `FIELD_INVALID` with a violation on `request_id`.
-    pub fn parse(text: &str) -> Result<Option<Self>> {
-        let text = text.trim_ascii();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        uuid::Uuid::try_parse(text)
-            .map(|id| Some(Self(id)))
-            .map_err(|_| {
-                Error::new(Reason::FieldInvalid).violation(
-                    "request_id",
-                    "is not a UUID; use a fresh random one for each new request",
-                )
-            })
-    }
-}
-
-/// What is known about a request.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Request {
-    /// Keyed hash of the request's content.
-    mac: [u8; 32],
-    expire_time: SystemTime,
-    /// The answer as JSON: of a finished request, or, while the write is under way, all of it but
-    /// the version.
-    answer: serde_json::Value,
-    is_finished: bool,
-    /// Whether the write was stored over somebody else's change: the answer is `VALUE_CHANGED`.
-    #[serde(default)]
-    has_overwritten: bool,
-}
-
-impl Record for Request {
-    const KIND: &'static str = "requests/";
-}
+/// Expired requests removed per commit.
+const SWEEP_PAGE: usize = 500;
 
 /// A request with an id that was not answered before.
 #[derive(Clone, Debug)]
 pub(crate) struct FreshRequest {
-    pub(crate) record_id: String,
+    pub(super) record_id: String,
     mac: [u8; 32],
     /// Two calls with one id at the same moment: only one of them begins.
     expect: Expect,
 }
 
 /// What an id says about a request.
-pub(crate) enum Replay<T> {
+pub(crate) enum Replay {
     /// Answered before: the same again.
-    Answered(T),
+    Answered(Answer),
     /// Not answered yet; `None` if the caller sent no id.
     Fresh(Option<FreshRequest>),
 }
 
+/// What became of a begun write that was stored.
+pub(super) struct Landed<'a> {
+    pub(super) version: &'a Id,
+    /// Whether what it was merged into was no longer the latest.
+    pub(super) has_overwritten: bool,
+    /// What deserves a look.
+    pub(super) warnings: Vec<Warning>,
+}
+
 impl FreshRequest {
+    /// A request of this content; whether it was answered before is not known yet.
+    pub(super) fn new(
+        catalog: &Catalog,
+        proof: &Authorized,
+        RequestId(id): RequestId,
+        content: &[&[u8]],
+    ) -> Self {
+        let call = proof.call();
+        Self {
+            record_id: format!("{}/{}/{id}", call.caller.principal, call.rpc.name),
+            mac: catalog.mac("request", content),
+            expect: Expect::Absent,
+        }
+    }
+
     /// The same request where its own record is in place by now.
-    pub(crate) fn again(&self) -> Self {
+    pub(super) fn again(&self) -> Self {
         Self {
             expect: Expect::Any,
             ..self.clone()
         }
     }
 
-    /// Adds the record of this request to the batch that begins or finishes it.
+    /// The same request in place of one whose time is over.
+    pub(super) fn in_place_of(self, stored: &Stored<Request>) -> Self {
+        Self {
+            expect: Expect::Revision(stored.revision),
+            ..self
+        }
+    }
+
+    /// Adds the record of this request to the batch that begins or answers it.
     pub(crate) fn record(
         &self,
         batch: Batch,
-        answer: &impl Serialize,
-        is_finished: bool,
+        answer: &Answer,
+        state: RequestState,
         now: SystemTime,
-    ) -> Result<Batch> {
-        let answer = serde_json::to_value(answer)
-            .map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
+    ) -> Batch {
         let request = Request {
             mac: self.mac,
             expire_time: now + KEPT,
-            answer,
-            is_finished,
-            has_overwritten: false,
+            state,
+            answer: answer.clone(),
         };
-        Ok(batch.put(&self.record_id, &request, self.expect))
+        batch.put(&self.record_id, &request, self.expect)
     }
-}
 
-impl Broker {
-    /// Looks a request id up, once a write it began is settled. `content` is everything that makes
-    /// the request what it is.
+    /// What is known about it.
     ///
     /// # Errors
-    /// `REQUEST_ID_REUSED` if the id came with other content before; `WRITE_IN_PROGRESS` if its
-    /// write may still be under way.
-    pub(crate) async fn replay<T: DeserializeOwned>(
-        &self,
-        authorized: &Authorized,
-        id: Option<RequestId>,
-        content: &[&[u8]],
-    ) -> Result<Replay<T>> {
-        let Some(RequestId(id)) = id else {
-            return Ok(Replay::Fresh(None));
-        };
-        let call = authorized.call();
-        let mut fresh = FreshRequest {
-            record_id: format!("{}/{}/{id}", call.caller.principal, call.rpc.name),
-            mac: self.records.keyring().mac("request", content),
-            expect: Expect::Absent,
-        };
-        let name = authorized_definition(authorized)?;
-        let mut found = self.find_request(&fresh).await?;
-        if found
-            .as_ref()
-            .is_some_and(|stored| !stored.record.is_finished)
-        {
-            if let Some(stored) = self.find_definition(name).await? {
-                let cx = context(authorized);
-                self.settle_definition(&cx, &stored.record, Some(&fresh.record_id))
-                    .await?;
-            }
-            found = self.find_request(&fresh).await?;
-        }
-        let Some(Stored {
-            record: request,
-            revision,
-        }) = found
-        else {
-            return Ok(Replay::Fresh(Some(fresh)));
-        };
-        if self.clock.now() >= request.expire_time {
-            fresh.expect = Expect::Revision(revision);
-            return Ok(Replay::Fresh(Some(fresh)));
-        }
-        if !request.is_finished {
-            return Err(in_progress(name));
-        }
-        if request.has_overwritten {
-            // Told once: the next repeat is a new attempt.
-            self.forget_request(&fresh).await?;
-            let vault = request.answer.get("vault").and_then(|vault| vault.as_str());
-            let vault = Id::parse("vault", vault.unwrap_or_default());
-            let changed = Error::new(Reason::ValueChanged).with(Detail::Resource, name);
-            return Err(match vault {
-                Ok(vault) => changed.with(Detail::Vault, vault),
-                Err(_) => changed,
-            });
-        }
-        T::deserialize(&request.answer)
-            .map(Replay::Answered)
-            .map_err(|error| Error::new(Reason::IntegrityFailure).caused_by(error))
-    }
-
-    async fn find_request(&self, fresh: &FreshRequest) -> Result<Option<Stored<Request>>> {
-        let stored = self.records.get::<Request>(&fresh.record_id).await?;
+    /// `REQUEST_ID_REUSED` if the id came with other content before.
+    pub(super) async fn find(&self, catalog: &Catalog) -> Result<Option<Stored<Request>>> {
+        let stored = catalog.get_own::<Request>(&self.record_id).await?;
         let is_other = stored.as_ref().is_some_and(|stored| {
-            self.clock.now() < stored.record.expire_time
-                && !claviger_seal::equal(&stored.record.mac, &fresh.mac)
+            catalog.now() < stored.record.expire_time
+                && !claviger_seal::equal(&stored.record.mac, &self.mac)
         });
-        if is_other {
-            return Err(Error::new(Reason::RequestIdReused).at("request_id"));
+        match is_other {
+            true => Err(Error::new(Reason::RequestIdReused).at("request_id")),
+            false => Ok(stored),
         }
-        Ok(stored)
-    }
-
-    /// Adds the finished form of a begun request's record to the batch that finishes its write.
-    pub(crate) async fn finish_request(
-        &self,
-        batch: Batch,
-        record_id: Option<&str>,
-        landed: &Landed<'_>,
-    ) -> Result<Batch> {
-        let Some(record_id) = record_id else {
-            return Ok(batch);
-        };
-        let Some(stored) = self.records.get::<Request>(record_id).await? else {
-            return Ok(batch);
-        };
-        let mut answer = stored.record.answer.clone();
-        if let Some(fields) = answer.as_object_mut() {
-            fields.insert("version".to_owned(), landed.version.to_string().into());
-            let warnings = fields.get_mut("warnings").and_then(|w| w.as_array_mut());
-            if let Some(warnings) = warnings {
-                let added = landed.warnings.iter();
-                warnings.extend(added.filter_map(|warning| serde_json::to_value(warning).ok()));
-            }
-        }
-        let request = Request {
-            mac: stored.record.mac,
-            expire_time: stored.record.expire_time,
-            answer,
-            is_finished: true,
-            has_overwritten: landed.has_overwritten,
-        };
-        Ok(batch.put(record_id, &request, Expect::Any))
     }
 
     /// Makes the next call with this id a new one.
-    pub(crate) async fn forget_request(&self, fresh: &FreshRequest) -> Result<()> {
-        let batch = Batch::new().delete::<Request>(&fresh.record_id, Expect::Any);
-        match self.records.commit(batch).await? {
-            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
-        }
+    pub(super) async fn forget(&self, catalog: &Catalog) -> Result<()> {
+        let batch = Batch::new().delete::<Request>(&self.record_id, Expect::Any);
+        catalog.commit_own(batch).await.map(|_| ())
     }
+}
 
-    /// Removes the records whose time is over.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`; the next sweep goes on.
-    pub async fn sweep_requests(&self) -> Result<()> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self
-                .records
-                .scan::<Request>("", after.as_deref(), 500)
-                .await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            let now = self.clock.now();
-            let mut batch = Batch::new();
-            for (id, stored) in page
-                .iter()
-                .filter(|(_, stored)| now >= stored.record.expire_time)
-            {
-                batch = batch.delete::<Request>(id, Expect::Revision(stored.revision));
-            }
-            if let Committed::Conflict { key } = self.records.commit(batch).await? {
-                // An id was used again meanwhile; the next sweep has another look at this page.
-                tracing::debug!(key, "expired requests left for the next sweep");
-            }
+impl Request {
+    /// The answered form of a request whose write has landed.
+    pub(super) fn landed(&self, landed: &Landed<'_>) -> Self {
+        let mut request = self.clone();
+        request.state = match landed.has_overwritten {
+            true => RequestState::Overwritten,
+            false => RequestState::Finished,
+        };
+        request.answer.version = Some(landed.version.clone());
+        request.answer.warnings.extend_from_slice(&landed.warnings);
+        request
+    }
+}
+
+/// Removes the records whose time is over.
+///
+/// # Errors
+/// `STORE_UNAVAILABLE`; the next sweep goes on.
+pub(super) async fn sweep(catalog: &Catalog) -> Result<()> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = catalog
+            .scan_own::<Request>(after.as_deref(), SWEEP_PAGE)
+            .await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        let now = catalog.now();
+        let over = |(_, stored): &&(String, Stored<Request>)| now >= stored.record.expire_time;
+        let batch = page.iter().filter(over).fold(Batch::new(), |batch, (id, stored)| {
+            batch.delete::<Request>(id, Expect::Revision(stored.revision))
+        });
+        if catalog.commit_own(batch).await?.is_none() {
+            // An id was used again meanwhile; the next sweep has another look at this page.
+            tracing::debug!("expired requests left for the next sweep");
         }
     }
 }

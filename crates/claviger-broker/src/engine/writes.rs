@@ -1,358 +1,303 @@
-//! How a write survives a crash between two systems.
-//!
-//! 1. [`begin`](Broker::begin_write) commits `pending` with a fresh write id for the place;
-//! 2. the vault takes the write under that id;
-//! 3. [`finish`](Broker::finish_write) commits `current` and clears `pending`.
-//!
-//! Whoever meets a pending write that is too old to be under way, and every start, asks the vault
-//! for the write id first: found, it is finished; not found, it is cleared. The payload is never
-//! in Claviger's records.
+//! Values on their way into a vault: whole, or as one property of a document that others write to
+//! as well; answered once for each request, and settled after a crash.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use claviger_access::Authorized;
-use claviger_backend::{Address, CallContext, Write, Written};
-use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
-use claviger_store::{Batch, Committed, Expect, Record};
-use serde::{Deserialize, Serialize};
+use claviger_backend::{Address, Vaults, Written};
+use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_store::{Batch, Expect, Stored};
+use tracing::Instrument;
 
-use crate::definition::{Base, Pending};
-use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
-use crate::idempotency::{FreshRequest, Request};
-use crate::place::Place;
-use crate::route::Route;
-use crate::upkeep::own_context;
-use crate::{Broker, Definition, Warning};
+use crate::engine::catalog::{Catalog, Update};
+use crate::engine::forms::{PendingPointer, definition_id};
+use crate::engine::outside::span;
+use crate::engine::reads::Reads;
+use crate::engine::replay::{self, FreshRequest, Replay};
+use crate::engine::steps::{
+    Companions, Fence, NewValue, Steps, Target, in_progress, version_mismatch,
+};
+use crate::model::answer::{Answer, Subject};
+use crate::model::definition::{Base, Definition};
+use crate::model::document::{Document, merge};
+use crate::model::location::Place;
+use crate::model::request::{RequestId, RequestState};
+use crate::model::route::Route;
 
-/// How often a change of a record is tried again when another one came in between.
-pub(crate) const ATTEMPTS: usize = 8;
+/// How often a merge is written before giving up: one that overwrote a change is repeated with that
+/// change in it. No more, because a change that comes between the two builds on the first, which
+/// lacked the other change: merging on would lose that one.
+const MERGE_ATTEMPTS: usize = 2;
 
 /// Pending writes settled per page at start-up.
 const SETTLE_PAGE: usize = 100;
 
-/// Points to a definition with a pending write, so that start-up finds it without a full scan.
-#[derive(Debug, Deserialize, Serialize)]
-struct PendingPointer {
-    name: DefinitionName,
-    place: Place,
-}
-
-impl Record for PendingPointer {
-    const KIND: &'static str = "pending/";
-}
-
-/// What our own record of the current version has to be when a write begins.
-#[derive(Clone, Debug)]
-pub(crate) enum Fence {
-    /// Anything.
-    None,
-    /// This version, or none at all.
-    Current(Option<Id>),
-    /// What it was when the vault, which others write to as well, had `latest`.
-    Latest {
-        /// The vault's own latest version.
-        latest: Id,
-        /// Our record then.
-        current: Option<Id>,
-    },
-}
-
-/// A value on its way to a vault.
-#[derive(Clone, Copy)]
-pub(crate) struct NewValue<'a> {
-    pub(crate) bytes: &'a SecretBytes,
-    pub(crate) format: Format,
-    /// Whether a secret that the definition did not create may be written.
-    pub(crate) is_adopting: bool,
-    /// What it was merged into, if it is a document with one property changed.
-    pub(crate) base: Option<&'a Base>,
-}
-
-/// What became of a begun write that was stored.
-pub(crate) struct Landed<'a> {
-    pub(crate) version: &'a Id,
-    /// Whether what it was merged into was not the latest any more.
-    pub(crate) has_overwritten: bool,
-    /// What deserves a look.
-    pub(crate) warnings: Vec<Warning>,
-}
-
-impl<'a> Landed<'a> {
-    fn of(version: &'a Id, base: Option<&Base>, replaced: Option<&Id>) -> Self {
-        Self {
-            version,
-            has_overwritten: base.is_some_and(|base| base.0.as_ref() != replaced),
-            warnings: Vec::new(),
-        }
-    }
-}
-
-/// What a write is to change, besides the value.
-pub(crate) enum Target<'a> {
-    /// A definition that does not exist yet.
-    New(&'a Definition),
-    /// The value of an existing one.
-    Existing(Fence),
-}
-
-/// The writes under way in this process.
-#[derive(Debug, Default)]
-pub(crate) struct Writing(Mutex<HashSet<Uid>>);
-
-/// A write under way, until this is dropped.
-struct UnderWay<'a> {
-    writing: &'a Writing,
-    write_id: Uid,
-}
-
-impl Writing {
-    fn enter(&self, write_id: Uid) -> UnderWay<'_> {
-        self.ids().insert(write_id);
-        UnderWay {
-            writing: self,
-            write_id,
-        }
-    }
-
-    fn has(&self, write_id: Uid) -> bool {
-        self.ids().contains(&write_id)
-    }
-
-    fn ids(&self) -> MutexGuard<'_, HashSet<Uid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.writing.ids().remove(&self.write_id);
-    }
-}
-
-/// A write that was begun.
+/// The owner of the writes.
 #[derive(Debug)]
-pub(crate) struct Begun {
-    name: DefinitionName,
-    place: Place,
-    write_id: Uid,
-    request: Option<String>,
+pub(crate) struct Writes {
+    catalog: Arc<Catalog>,
+    reads: Arc<Reads>,
+    vaults: Vaults,
+    steps: Steps,
 }
 
-impl Broker {
-    /// Takes a value through all three steps and returns its version.
+impl Writes {
+    pub(crate) fn new(catalog: Arc<Catalog>, reads: Arc<Reads>, vaults: Vaults) -> Self {
+        Self {
+            steps: Steps::new(Arc::clone(&catalog), vaults.clone()),
+            catalog,
+            reads,
+            vaults,
+        }
+    }
+
+    /// Looks a request id up, once a write that it began is settled. `content` is everything that
+    /// makes the request what it is.
     ///
     /// # Errors
-    /// `VERSION_MISMATCH`, `WRITE_IN_PROGRESS`, `WRITE_OUTCOME_UNKNOWN`, and what the vault says.
-    pub(crate) async fn write_value(
+    /// `REQUEST_ID_REUSED` if the id came with other content before; `WRITE_IN_PROGRESS` if its
+    /// write may still be under way; `VALUE_CHANGED` if it was stored over somebody else's change.
+    pub(crate) async fn replay(
         &self,
-        authorized: &Authorized,
+        proof: &Authorized,
+        name: &DefinitionName,
+        id: Option<RequestId>,
+        content: &[&[u8]],
+    ) -> Result<Replay> {
+        let Some(id) = id else {
+            return Ok(Replay::Fresh(None));
+        };
+        let fresh = FreshRequest::new(&self.catalog, proof, id, content);
+        let mut found = fresh.find(&self.catalog).await?;
+        let is_begun = |state| state == RequestState::Begun;
+        if found.as_ref().is_some_and(|s| is_begun(s.record.state)) {
+            if let Some(stored) = self.catalog.find_definition(name).await? {
+                let settle = self
+                    .steps
+                    .settle_definition(&stored.record, Some(&fresh.record_id));
+                settle.await?;
+            }
+            found = fresh.find(&self.catalog).await?;
+        }
+        let Some(stored) = found else {
+            return Ok(Replay::Fresh(Some(fresh)));
+        };
+        let request = &stored.record;
+        if self.catalog.now() >= request.expire_time {
+            return Ok(Replay::Fresh(Some(fresh.in_place_of(&stored))));
+        }
+        match request.state {
+            RequestState::Begun => Err(in_progress(name)),
+            RequestState::Finished => Ok(Replay::Answered(request.answer.clone())),
+            RequestState::Overwritten => {
+                // Told once: the next repeat is a new attempt.
+                fresh.forget(&self.catalog).await?;
+                let changed = Error::new(Reason::ValueChanged).with(Detail::Resource, name);
+                Err(match &request.answer.subject {
+                    Subject::Value(vault) => changed.with(Detail::Vault, vault),
+                    Subject::Definition(_) => changed,
+                })
+            }
+        }
+    }
+
+    /// Takes a value to its place.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` if others kept changing the
+    /// document; and as [`Steps::write`].
+    pub(crate) async fn write(
+        &self,
+        proof: &Authorized,
         target: Target<'_>,
         route: &Route,
         value: NewValue<'_>,
-        request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
+        request: Option<(&FreshRequest, &Answer)>,
     ) -> Result<Written> {
-        let write_id = Uid::random();
-        let _under_way = self.writing.enter(write_id);
-        let begun = self
-            .begin_write(authorized, write_id, target, route, value.base, request)
-            .await?;
-        failpoints::reach(AFTER_PENDING);
-        let cx = crate::context(authorized);
-        let write = Write {
-            write_id: begun.write_id,
-            value: value.bytes,
-            format: value.format,
-            adopt: value.is_adopting,
-        };
-        let written = route.vault.write(&cx, &route.address, &write).await;
-        failpoints::reach(AFTER_VAULT);
-        match written {
-            Ok(written) => {
-                // The vault has the value: whatever fails now, the next settling makes it current.
-                let (version, replaced) = (&written.version, written.replaced.as_ref());
-                let landed = Landed {
-                    warnings: Warning::of_write(&written),
-                    ..Landed::of(version, value.base, replaced)
-                };
-                self.close_write(&begun, Some(landed))
+        if route.pin.is_some() {
+            return Err(read_only(
+                route,
+                "pins a version, so no new one can be written; leave `version` out",
+            ));
+        }
+        match &route.property {
+            None => {
+                let base = None;
+                let with = Companions { base, request };
+                self.steps.write(proof, &target, route, value, with).await
+            }
+            Some(property) if property.starts_with('/') => Err(read_only(
+                route,
+                "has a pointer as property, which is read-only; name a top-level key to write it",
+            )),
+            Some(property) => {
+                self.write_property(proof, target, route, property, value, request)
                     .await
-                    .map_err(|error| {
-                        Error::new(Reason::WriteOutcomeUnknown)
-                            .with(Detail::Vault, route.vault.id())
-                            .caused_by(error)
-                    })?;
-                Ok(written)
-            }
-            Err(error) => {
-                if error.reason() != Reason::WriteOutcomeUnknown {
-                    self.close_write(&begun, None).await?;
-                }
-                Err(error.with(Detail::Resource, &begun.name))
             }
         }
     }
 
-    async fn begin_write(
+    /// Changes one property and keeps its siblings. The vault cannot compare and write in one step:
+    /// what the write replaced tells whether somebody else's change was overwritten, and then it is
+    /// put back, with ours on top.
+    async fn write_property(
         &self,
-        authorized: &Authorized,
-        write_id: Uid,
-        target: Target<'_>,
+        proof: &Authorized,
+        mut target: Target<'_>,
         route: &Route,
-        base: Option<&Base>,
-        request: Option<(&FreshRequest, &(impl Serialize + Sync))>,
-    ) -> Result<Begun> {
-        let place = &route.place;
-        let name = crate::catalog::authorized_definition(authorized)?;
-        let begun = Begun {
-            name: name.clone(),
-            place: place.clone(),
-            write_id,
-            request: request.map(|(fresh, _)| fresh.record_id.clone()),
-        };
-        let now = self.clock.now();
-        let pending = |is_creating| Pending {
-            write_id: begun.write_id,
-            start_time: now,
-            is_creating,
-            request: begun.request.clone(),
-            base: base.cloned(),
-        };
-        let _gate = match &target {
-            // Not longer: a project must not wait for a vault.
-            Target::New(_) => Some(self.project_gate.read().await),
-            Target::Existing(_) => None,
-        };
-        for _ in 0..ATTEMPTS {
-            // Revoked while a vault was asked, or the queue before it was long.
-            authorized.still_granted(self).await?;
-            let (mut definition, expect, is_creating) = match &target {
-                Target::New(definition) => {
-                    self.project(authorized).await?;
-                    ((*definition).clone(), Expect::Absent, true)
-                }
-                Target::Existing(fence) => {
-                    let stored = self.definition(authorized).await?;
-                    let definition = stored.record.live()?.clone();
-                    check_free(&definition, place)?;
-                    check_fence(&definition, place, fence)?;
-                    (definition, Expect::Revision(stored.revision), false)
-                }
-            };
-            let state = definition.places.entry(place.clone()).or_default();
-            state.pending = Some(pending(is_creating));
-            let pointer = PendingPointer {
-                name: name.clone(),
-                place: place.clone(),
-            };
-            let mut batch = Batch::new()
-                .put(&Definition::record_id(name), &definition, expect)
-                .put(&begun.write_id.to_string(), &pointer, Expect::Absent);
-            if let Some((fresh, answer)) = request {
-                batch = fresh.record(batch, answer, false, now)?;
-            }
-            match self.records.commit(batch).await? {
-                Committed::At(_) => return Ok(begun),
-                Committed::Conflict { .. } if is_creating => break,
-                Committed::Conflict { .. } => {}
-            }
+        property: &str,
+        value: NewValue<'_>,
+        mut request: Option<(&FreshRequest, &Answer)>,
+    ) -> Result<Written> {
+        let again = request.map(|(fresh, answer)| (fresh.again(), answer));
+        let mut base = self.document(proof, route, None).await?;
+        if let (Target::Existing(_, Fence::Latest { latest, .. }), Some(base)) = (&target, &base)
+            && base.version != *latest
+        {
+            return Err(version_mismatch(target.name()));
         }
-        Err(in_progress(name))
-    }
-
-    /// Commits a begun write's outcome: what landed, or nothing.
-    async fn close_write(&self, begun: &Begun, landed: Option<Landed<'_>>) -> Result<()> {
-        let version = landed.as_ref().map(|landed| landed.version);
-        let record_id = Definition::record_id(&begun.name);
-        for _ in 0..ATTEMPTS {
-            let pointer = begun.write_id.to_string();
-            let mut batch = Batch::new().delete::<PendingPointer>(&pointer, Expect::Any);
-            let stored = self.find_definition(&begun.name).await?;
-            let pending = stored.as_ref().and_then(|s| s.record.pending(&begun.place));
-            let Some((stored, pending)) = stored
-                .as_ref()
-                .zip(pending.filter(|pending| pending.write_id == begun.write_id))
+        let mut expected = Base(base.as_ref().map(|base| base.version.clone()));
+        for _ in 0..MERGE_ATTEMPTS {
+            let document = base.as_ref().map(|base| &base.value);
+            let merged = merge(document, property, value.bytes)?;
+            check_length(&merged, route)?;
+            let bytes = &merged;
+            let merged = NewValue { bytes, ..value };
+            let base_written = Some(&expected);
+            let with = Companions {
+                base: base_written,
+                request,
+            };
+            let written = self
+                .steps
+                .write(proof, &target, route, merged, with)
+                .await?;
+            if written.replaced == expected.0 {
+                return Ok(written);
+            }
+            request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
+            // Not known what was overwritten, or there is no definition yet to write through again:
+            // the caller has to look.
+            let (Some(replaced), Target::Existing(definition, _)) = (written.replaced, &target)
             else {
-                let stored = stored.as_ref().map(|stored| &*stored.record);
-                return closed_before(begun, stored, version);
+                break;
             };
-            let mut definition = (*stored.record).clone();
-            let state = definition.places.entry(begun.place.clone()).or_default();
-            state.pending = None;
-            let expect = Expect::Revision(stored.revision);
-            batch = match version {
-                Some(version) => {
-                    state.current = Some(version.clone());
-                    batch.put(&record_id, &definition, expect)
-                }
-                None if pending.is_creating => batch.delete::<Definition>(&record_id, expect),
-                None => batch.put(&record_id, &definition, expect),
-            };
-            batch = match (&landed, &begun.request) {
-                (Some(landed), request) => {
-                    self.finish_request(batch, request.as_deref(), landed)
-                        .await?
-                }
-                (None, Some(request)) => batch.delete::<Request>(request, Expect::Any),
-                (None, None) => batch,
-            };
-            failpoints::reach(BEFORE_CURRENT);
-            if let Committed::At(_) = self.records.commit(batch).await? {
-                return Ok(());
-            }
+            base = self.document(proof, route, Some(&replaced)).await?;
+            expected = Base(Some(written.version));
+            target = Target::Existing(definition, Fence::Current(expected.0.clone()));
         }
-        Err(in_progress(&begun.name))
+        // Else a repeat would be told that all is well.
+        if let Some((fresh, _)) = &again {
+            fresh.forget(&self.catalog).await?;
+        }
+        Err(Error::new(Reason::ValueChanged)
+            .with(Detail::Resource, target.name())
+            .with(Detail::Vault, route.vault.id()))
     }
 
-    /// Settles a pending write that nobody is working on any more.
+    /// The document to merge into, if there is one.
+    async fn document(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        version: Option<&Id>,
+    ) -> Result<Option<Document>> {
+        let version = version.map(Id::as_str);
+        match self.reads.read_version(proof, route, version).await {
+            Ok(document) => Ok(Some(document)),
+            Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What has to hold for our own record when a write with `if_version` begins. A vault that
+    /// others write to as well is asked for its latest version: a rotation in its console counts.
     ///
     /// # Errors
-    /// `WRITE_IN_PROGRESS` if somebody may be, `VAULT_UNREACHABLE` if the vault cannot be asked.
-    pub(crate) async fn settle_place(
+    /// `VERSION_MISMATCH`, and what the vault says.
+    pub(crate) async fn fence(
         &self,
-        cx: &CallContext,
+        proof: &Authorized,
+        definition: &Definition,
+        route: &Route,
+        if_version: Option<&Id>,
+    ) -> Result<Fence> {
+        let Some(wanted) = if_version else {
+            return Ok(Fence::None);
+        };
+        if !route.vault.capabilities().latest {
+            return Ok(Fence::Current(Some(wanted.clone())));
+        }
+        let latest = self.reads.read_version(proof, route, None).await;
+        let latest = latest
+            .map_err(|error| error.with(Detail::Resource, &definition.name))?
+            .version;
+        match latest == *wanted {
+            true => Ok(Fence::Latest {
+                latest,
+                current: definition.current(&route.place).cloned(),
+            }),
+            false => Err(version_mismatch(&definition.name)),
+        }
+    }
+
+    /// Settles the pending writes of a definition, so that it can be changed.
+    ///
+    /// # Errors
+    /// `WRITE_IN_PROGRESS`, `VAULT_UNREACHABLE`, `VAULT_UNKNOWN`.
+    pub(crate) async fn settle(&self, _: &Authorized, definition: &Definition) -> Result<()> {
+        let settle = self.steps.settle_definition(definition, None);
+        settle.await
+    }
+
+    /// As [`Self::settle`], at one place.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn settle_at(
+        &self,
+        _: &Authorized,
         definition: &Definition,
         place: &Place,
     ) -> Result<()> {
-        let Some(pending) = definition.pending(place) else {
-            return Ok(());
-        };
-        if self.writing.has(pending.write_id) {
-            return Err(in_progress(&definition.name));
-        }
-        // Its caller gave up on it, but the vault may still be at it for as long as a call may
-        // take. A start in the future is a clock that was set back.
-        let timeout = self.vaults.find(&place.vault)?.timeout();
-        let age = self
-            .clock
-            .now()
-            .duration_since(pending.start_time)
-            .unwrap_or(timeout);
-        if age < timeout {
-            return Err(in_progress(&definition.name).retry_after(timeout.saturating_sub(age)));
-        }
-        self.settle(cx, definition, place, pending).await
+        let settle = self.steps.settle_place(definition, place);
+        settle.await
     }
 
-    /// Settles the pending writes of a definition that began for a request, or all of them.
+    /// Destroys the values that Claviger's own vault holds for a definition, and removes it. It is
+    /// marked by then, and there is no way back: not even for a caller that loses its permission.
     ///
     /// # Errors
-    /// As [`Self::settle_place`].
-    pub(crate) async fn settle_definition(
-        &self,
-        cx: &CallContext,
-        definition: &Definition,
-        request: Option<&str>,
-    ) -> Result<()> {
-        for place in definition.places.keys() {
-            let pending = definition.pending(place);
-            let is_meant =
-                pending.is_some_and(|p| request.is_none() || p.request.as_deref() == request);
-            if is_meant {
-                self.settle_place(cx, definition, place).await?;
+    /// `VAULT_UNREACHABLE`; a repeat goes on where it stopped.
+    pub(crate) async fn purge(&self, _: &Authorized, marked: &Definition) -> Result<()> {
+        for place in marked.places.keys() {
+            let address = Address {
+                owner: marked.uid,
+                secret: place.secret.clone(),
+            };
+            // One that is no longer configured is not a vault of ours to empty.
+            if let Ok(vault) = self.vaults.find(&place.vault) {
+                vault.purge(&address).await?;
             }
         }
-        Ok(())
+        let remove = |stored: Option<&Stored<Definition>>| {
+            let stored = stored.filter(|stored| stored.record.uid == marked.uid);
+            Ok(match stored.filter(|stored| stored.record.is_purging) {
+                Some(_) => Update::Delete {
+                    also: Batch::new(),
+                    answer: true,
+                },
+                None => Update::Keep(false),
+            })
+        };
+        let id = definition_id(&marked.name);
+        match self.catalog.update_own(&id, remove).await? {
+            Some(true) => Ok(()),
+            Some(false) | None => {
+                Err(Error::new(Reason::Conflict).with(Detail::Resource, &marked.name))
+            }
+        }
     }
 
     /// Settles what a crash left behind. No write is under way at start-up, whatever its age.
@@ -361,137 +306,89 @@ impl Broker {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
-    pub async fn settle_all(&self) -> Result<usize> {
-        let cx = own_context();
+    pub(crate) async fn settle_all(&self) -> Result<usize> {
         let mut unsettled = 0;
         // Asked once: a start is not to wait for each write of a vault that hangs.
         let mut silent: HashSet<Id> = HashSet::new();
         let mut after: Option<String> = None;
         loop {
             let page = self
-                .records
-                .scan::<PendingPointer>("", after.as_deref(), SETTLE_PAGE)
+                .catalog
+                .scan_own::<PendingPointer>(after.as_deref(), SETTLE_PAGE)
                 .await?;
             let Some((last, _)) = page.last() else {
                 return Ok(unsettled);
             };
             after = Some(last.clone());
             for (id, pointer) in page {
-                let PendingPointer { name, place } = &*pointer.record;
-                let stored = self.find_definition(name).await?;
-                let pending = stored.as_ref().and_then(|s| s.record.pending(place));
-                let settled = match (&stored, pending.filter(|p| p.write_id.to_string() == id)) {
-                    (Some(_), Some(_)) if silent.contains(&place.vault) => {
-                        unsettled += 1;
-                        continue;
-                    }
-                    (Some(stored), Some(pending)) => {
-                        self.settle(&cx, &stored.record, place, pending).await
-                    }
-                    // What it pointed to is closed already.
-                    _ => self.forget_pointer(&id).await,
-                };
-                if let Err(error) = settled {
-                    tracing::warn!(definition = %name, ?error, "pending write not settled");
-                    unsettled += 1;
-                    if error.reason() == Reason::VaultUnreachable {
-                        silent.insert(place.vault.clone());
-                    }
+                let vault = &pointer.record.place.vault;
+                let is_silent = silent.contains(vault);
+                let settled = self.settle_pointer(&id, &pointer.record, is_silent).await;
+                let Err(error) = settled else { continue };
+                unsettled += 1;
+                if is_silent {
+                    continue;
+                }
+                tracing::warn!(definition = %pointer.record.name, ?error, "pending write not settled");
+                if error.reason() == Reason::VaultUnreachable {
+                    silent.insert(vault.clone());
                 }
             }
         }
     }
 
-    async fn forget_pointer(&self, id: &str) -> Result<()> {
-        let batch = Batch::new().delete::<PendingPointer>(id, Expect::Any);
-        match self.records.commit(batch).await? {
-            Committed::At(_) | Committed::Conflict { .. } => Ok(()),
+    async fn settle_pointer(
+        &self,
+        id: &str,
+        pointer: &PendingPointer,
+        is_silent: bool,
+    ) -> Result<()> {
+        let PendingPointer { name, place } = pointer;
+        let stored = self.catalog.find_definition(name).await?;
+        let definition = stored.as_ref().map(|stored| &*stored.record);
+        let pending = definition.and_then(|definition| definition.pending(place));
+        let pending = pending.filter(|pending| pending.write_id.to_string() == id);
+        match definition.zip(pending) {
+            Some(_) if is_silent => {
+                Err(Error::new(Reason::VaultUnreachable).with(Detail::Vault, &place.vault))
+            }
+            Some((definition, pending)) => {
+                let settle = self.steps.settle(definition, place, pending);
+                settle.instrument(span(Uid::random())).await
+            }
+            // What it pointed to is closed already.
+            None => {
+                let batch = Batch::new().delete::<PendingPointer>(id, Expect::Any);
+                self.catalog.commit_own(batch).await.map(|_| ())
+            }
         }
     }
 
-    async fn settle(
-        &self,
-        cx: &CallContext,
-        definition: &Definition,
-        place: &Place,
-        pending: &Pending,
-    ) -> Result<()> {
-        let vault = Arc::clone(self.vaults.find(&place.vault)?);
-        let address = Address {
-            owner: definition.uid,
-            secret: place.secret.clone(),
-        };
-        let version = vault.find_write(cx, &address, pending.write_id).await?;
-        let begun = Begun {
-            name: definition.name.clone(),
-            place: place.clone(),
-            write_id: pending.write_id,
-            request: pending.request.clone(),
-        };
-        tracing::info!(definition = %definition.name, is_found = version.is_some(), "pending write settled");
-        let landed = match &version {
-            None => None,
-            Some(version) => {
-                let replaced = match &pending.base {
-                    None => None,
-                    Some(_) => vault.replaced(cx, &address, version).await?,
-                };
-                Some(Landed::of(
-                    version,
-                    pending.base.as_ref(),
-                    replaced.as_ref(),
-                ))
-            }
-        };
-        self.close_write(&begun, landed).await
+    /// Removes the answers that no repeat gets any longer.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; the next sweep goes on.
+    pub(crate) async fn sweep_requests(&self) -> Result<()> {
+        replay::sweep(&self.catalog).await
     }
 }
 
-impl Definition {
-    pub(crate) fn pending(&self, place: &Place) -> Option<&Pending> {
-        self.places
-            .get(place)
-            .and_then(|state| state.pending.as_ref())
-    }
+fn read_only(route: &Route, remedy: &'static str) -> Error {
+    Error::new(Reason::LocationInvalid)
+        .with(Detail::Vault, route.vault.id())
+        .violation("definition.location", remedy)
 }
 
-/// A begun write whose pending mark is gone was settled by somebody else: it counts if that found
-/// the same version.
-fn closed_before(begun: &Begun, stored: Option<&Definition>, version: Option<&Id>) -> Result<()> {
-    let current = stored.and_then(|definition| definition.current(&begun.place));
-    if version.is_none() || version == current {
+fn check_length(merged: &SecretBytes, route: &Route) -> Result<()> {
+    let limit = route.vault.capabilities().value_bytes_max;
+    if merged.len() <= limit {
         return Ok(());
     }
-    Err(Error::new(Reason::WriteOutcomeUnknown).with(Detail::Vault, &begun.place.vault))
-}
-
-fn check_free(definition: &Definition, place: &Place) -> Result<()> {
-    match definition.pending(place) {
-        None => Ok(()),
-        Some(_) => Err(in_progress(&definition.name)),
-    }
-}
-
-fn check_fence(definition: &Definition, place: &Place, fence: &Fence) -> Result<()> {
-    let wanted = match fence {
-        Fence::None => return Ok(()),
-        Fence::Current(wanted)
-        | Fence::Latest {
-            current: wanted, ..
-        } => wanted,
-    };
-    match definition.current(place) == wanted.as_ref() {
-        true => Ok(()),
-        false => Err(version_mismatch(&definition.name)),
-    }
-}
-
-pub(crate) fn version_mismatch(name: &DefinitionName) -> Error {
-    Error::new(Reason::VersionMismatch)
-        .with(Detail::Resource, name)
-        .at("if_version")
-}
-
-pub(crate) fn in_progress(name: &DefinitionName) -> Error {
-    Error::new(Reason::WriteInProgress).with(Detail::Resource, name)
+    Err(Error::new(Reason::PayloadTooLarge)
+        .with(Detail::Limit, limit)
+        .violation(
+            "payload",
+            "makes the whole document in the vault longer than the vault takes; shorten it or \
+             another property",
+        ))
 }

@@ -1,32 +1,74 @@
-//! One property of a JSON document: taken out for a reader, put in for a writer.
+//! A value as a vault has it, and one property of it: taken out for a reader, put in for a writer.
 //!
 //! Errors never echo any part of the document, not even the names of its keys.
 
 use std::fmt;
 
-use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The part of a vault's value that a definition points at. Without a property a document with one
-/// key stands for its value, and what is no JSON object stands for itself.
+/// A whole value of a vault, lent to all that need a part of it.
+pub(crate) struct Document {
+    /// The version it is.
+    pub(crate) version: Id,
+    /// The bytes as the vault has them.
+    pub(crate) value: SecretBytes,
+}
+
+impl Document {
+    /// What a reader gets of it: the part, in the definition's format.
+    ///
+    /// # Errors
+    /// `PROPERTY_*`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
+    pub(crate) fn present(&self, part: Part<'_>, format: Format) -> Result<SecretBytes> {
+        let value = match (part, format) {
+            (Part::Property(name), Format::Text) => extract(&self.value, name)?,
+            (Part::Property(_), Format::Binary) | (Part::Whole, _) => self.value.duplicate(),
+        };
+        match format {
+            Format::Text if std::str::from_utf8(value.expose()).is_err() => {
+                Err(Error::new(Reason::ValueNotText))
+            }
+            Format::Binary | Format::Text => Ok(value),
+        }
+    }
+
+    /// The top-level keys of a JSON object; none of anything else.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let object = Object::parse(self.value.expose());
+        let members = object.into_iter().flat_map(|object| object.0);
+        members.map(|(key, _)| key).collect()
+    }
+}
+
+/// The part of a document that is meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    /// The property of this name, or the only one there is.
+    Property(Option<&'a str>),
+    /// All of it: values of this vault have no properties.
+    Whole,
+}
+
+/// The property that a definition points at. Without a name a document with one key stands for its
+/// value, and what is not a JSON object stands for itself.
 ///
 /// # Errors
 /// `PROPERTY_REQUIRED`, `PROPERTY_NOT_FOUND`, `VALUE_NOT_JSON`.
-pub(crate) fn extract(value: SecretBytes, property: Option<&str>) -> Result<SecretBytes> {
-    let found = match (property, Object::parse(value.expose())) {
-        (None, None) => None,
+fn extract(value: &SecretBytes, property: Option<&str>) -> Result<SecretBytes> {
+    match (property, Object::parse(value.expose())) {
+        (None, None) => Ok(value.duplicate()),
         (None, Some(object)) => match object.0.as_slice() {
-            [(_, only)] => Some(text_of(only)),
-            _ => return Err(Error::new(Reason::PropertyRequired)),
+            [(_, only)] => Ok(text_of(only)),
+            _ => Err(Error::new(Reason::PropertyRequired)),
         },
         (Some(property), Some(object)) => match object.find(property) {
-            Some(found) => Some(text_of(found)),
-            None => return Err(Error::new(Reason::PropertyNotFound)),
+            Some(found) => Ok(text_of(found)),
+            None => Err(Error::new(Reason::PropertyNotFound)),
         },
-        (Some(_), None) => return Err(Error::new(Reason::ValueNotJson)),
-    };
-    Ok(found.unwrap_or(value))
+        (Some(_), None) => Err(Error::new(Reason::ValueNotJson)),
+    }
 }
 
 /// The document with one top-level property set and all others as they were written; a new one if
@@ -65,15 +107,8 @@ pub(crate) fn merge(
     Ok(SecretBytes::new(merged.into_bytes()))
 }
 
-/// The top-level keys of a document; none of what is no JSON object.
-pub(crate) fn keys(value: &SecretBytes) -> Vec<String> {
-    let object = Object::parse(value.expose());
-    let members = object.into_iter().flat_map(|object| object.0);
-    members.map(|(key, _)| key).collect()
-}
-
-/// A JSON object whose values are left as they are written: a number must not be rounded by somebody
-/// who only passes it on.
+/// A JSON object whose values are left as they are written: a number must not be rounded by code
+/// that only passes it on.
 struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
@@ -146,7 +181,7 @@ mod tests {
     use super::*;
 
     fn extracted(document: &str, property: Option<&str>) -> Result<String, Reason> {
-        extract(SecretBytes::new(document.into()), property)
+        extract(&SecretBytes::new(document.into()), property)
             .map(|value| String::from_utf8(value.into_exposed()).expect("text"))
             .map_err(|error| error.reason())
     }
@@ -223,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_documents_are_no_json() {
+    fn broken_documents_are_not_json() {
         for document in [
             "{",
             r#"{"a":1}}"#,

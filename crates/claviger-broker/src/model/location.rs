@@ -1,20 +1,15 @@
-//! From a location, as operators write it, to the one place it stands for.
+//! A location, as operators write it, and the one place it stands for.
 
 use std::fmt;
 use std::str::FromStr;
 
-use claviger_backend::Vaults;
-use claviger_core::{DefinitionName, Error, Id, Reason, Result};
-use serde::{Deserialize, Serialize};
-
-use crate::Project;
+use claviger_core::{Error, Id, Reason, Result};
 
 /// Stands for the vault that the configuration marks as default.
 const MARKED: &str = "[Default]";
 
 /// A vault as a location names it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum VaultRef {
     /// `[Default]`: the one that the configuration marks as default and the project may use.
     Marked,
@@ -42,23 +37,8 @@ impl fmt::Display for VaultRef {
     }
 }
 
-impl From<VaultRef> for String {
-    fn from(vault: VaultRef) -> Self {
-        vault.to_string()
-    }
-}
-
-impl TryFrom<String> for VaultRef {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
 /// Where a value lives.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Location {
     /// The vault; `None` is the default of the environment or project.
     pub vault: Option<VaultRef>,
@@ -71,8 +51,7 @@ pub struct Location {
 }
 
 /// A vault and the plain name of a secret in it: shared by all environments that resolve to it.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Place {
     pub(crate) vault: Id,
     pub(crate) secret: String,
@@ -85,16 +64,17 @@ impl Place {
     }
 }
 
-impl From<Place> for String {
-    fn from(place: Place) -> Self {
-        format!("{}/{}", place.vault, place.secret)
+/// Written `{vault}/{secret}`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.vault, self.secret)
     }
 }
 
-impl TryFrom<String> for Place {
-    type Error = Error;
+impl FromStr for Place {
+    type Err = Error;
 
-    fn try_from(text: String) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self> {
         let (vault, secret) = text
             .split_once('/')
             .ok_or_else(|| Error::new(Reason::IntegrityFailure))?;
@@ -104,71 +84,3 @@ impl TryFrom<String> for Place {
         })
     }
 }
-
-/// What fills the gaps of a definition's locations.
-#[derive(Clone, Copy)]
-pub(crate) struct Defaults<'a> {
-    pub(crate) name: &'a DefinitionName,
-    pub(crate) project: &'a Project,
-    pub(crate) vaults: &'a Vaults,
-}
-
-impl Defaults<'_> {
-    /// The place that a location stands for in an environment.
-    ///
-    /// # Errors
-    /// `VAULT_UNKNOWN` and `VAULT_AMBIGUOUS` for `[Default]`. A vault that is named and not there is
-    /// found out by who goes there.
-    pub(crate) fn place(&self, location: &Location, environment: Option<&Id>) -> Result<Place> {
-        let vault = match &location.vault {
-            Some(VaultRef::Named(vault)) => vault.clone(),
-            Some(VaultRef::Marked) => {
-                let marked = self.vaults.marked_default(self.project.name.id())?;
-                marked.id().clone()
-            }
-            None => self.project.vault_for(environment),
-        };
-        let secret = match &location.secret {
-            Some(secret) => secret.clone(),
-            None => self.secret_in(&vault),
-        };
-        let secret = self.place_name(&vault, secret);
-        Ok(Place { vault, secret })
-    }
-
-    /// One secret is one place, whichever of its names a location uses: else two spellings would
-    /// have two fences, and who may write in one environment could write what another one reads.
-    fn place_name(&self, vault: &Id, secret: String) -> String {
-        match self.vaults.find(vault) {
-            Ok(vault) => vault.place_name(&secret),
-            Err(_) => secret,
-        }
-    }
-
-    /// The name that a value of the definition gets in a vault: in one that others use too the end
-    /// keeps names apart that some vaults take for one, because they ignore case.
-    fn secret_in(&self, vault: &Id) -> String {
-        let id = self.name.id();
-        if vault.as_str() == crate::vaults::MANAGED {
-            return id.to_string();
-        }
-        let hash = derived_hash(self.name);
-        let project = self.project.name.id().as_str();
-        match self.vaults.find(vault) {
-            Ok(vault) => vault.derived_name(project, id.as_str(), &hash),
-            // Nobody goes there.
-            Err(_) => id.to_string(),
-        }
-    }
-}
-
-/// The end of every derived name: digits that no change of case touches, enough of them that nobody
-/// finds another definition with the same ones. No rule has to name a derived name.
-fn derived_hash(name: &DefinitionName) -> String {
-    let hash = claviger_seal::sha256(name.to_string().as_bytes());
-    let (start, _) = hash.split_at(10);
-    claviger_seal::hex(start)
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use claviger_backend::{Address, Vault, Vaults};
-use claviger_core::{Detail, Error, Reason, Result, Uid};
+use claviger_core::{Detail, Error, Format, Reason, Result, SecretBytes, Uid};
 
-use crate::Project;
-use crate::place::{Location, Place};
+use crate::model::document::{Document, Part};
+use crate::model::location::{Location, Place};
+use crate::model::project::Project;
+use crate::model::texts::check_no_key;
 
 /// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
 const COORDINATE_BYTES_MAX: usize = 2048;
@@ -37,7 +39,7 @@ impl Route {
         project: &Project,
         vaults: &Vaults,
     ) -> Result<Self> {
-        // Which vaults there are is nothing for who only reads.
+        // Which vaults there are is nothing for callers that only read.
         let vault = vaults.find(&place.vault).map_err(|_| {
             Error::new(Reason::VaultUnknown)
                 .with(Detail::Vault, &place.vault)
@@ -63,8 +65,7 @@ impl Route {
         })
     }
 
-    /// A way to a secret of a vault that no definition points at; whoever asks has checked the
-    /// location.
+    /// A way to a secret of a vault that no definition points at; the location is checked by then.
     pub(crate) fn foreign(vault: Arc<Vault>, secret: String, location: Location) -> Self {
         Self {
             place: Place {
@@ -82,6 +83,18 @@ impl Route {
             vault,
         }
     }
+
+    /// What a reader gets of the document that this way leads to.
+    ///
+    /// # Errors
+    /// `PROPERTY_*`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
+    pub(crate) fn present(&self, document: &Document, format: Format) -> Result<SecretBytes> {
+        let part = match self.vault.capabilities().property {
+            true => Part::Property(self.property.as_deref()),
+            false => Part::Whole,
+        };
+        document.present(part, format)
+    }
 }
 
 /// Refuses what no coordinate can be, before an error could name it.
@@ -97,18 +110,6 @@ pub(crate) fn check_texts(location: &Location, field: &'static str) -> Result<()
         check_no_key(text, field)?;
     }
     Ok(())
-}
-
-/// Refuses a key that was pasted where its name belongs, without repeating it.
-pub(crate) fn check_no_key(text: &str, field: &'static str) -> Result<()> {
-    if !claviger_stripe::holds_key(text) {
-        return Ok(());
-    }
-    Err(Error::new(Reason::FieldInvalid).violation(
-        field,
-        "has a Stripe key in it, which belongs into payload.text and nowhere else; if it is a real \
-         one, roll it: Developers → API keys",
-    ))
 }
 
 /// Refuses a secret that the project may not use.

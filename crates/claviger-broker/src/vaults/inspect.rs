@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_backend::{Reading, Vault};
+use claviger_backend::Vault;
 use claviger_core::{
-    Coordinate, Detail, Error, Format, Id, Kind, ProjectName, Reason, Resource, Result,
-    SecretBytes, VaultName,
+    Coordinate, Detail, Error, Format, Id, Kind, ProjectName, Reason, Result, VaultName,
 };
 use claviger_stripe::{Settings, Verdict};
 
-use crate::route::{Route, check_coordinates, check_texts};
-use crate::secrets::present;
-use crate::{Broker, Check, Location, Project, VaultRef, Warning, context, document};
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnProject};
+use crate::model::document::Document;
+use crate::model::location::{Location, VaultRef};
+use crate::model::project::Project;
+use crate::model::route::{Route, check_coordinates, check_texts};
+use crate::model::warning::Warning;
 
 /// Most names of properties that are shown.
 const PROPERTIES_MAX: usize = 100;
@@ -26,8 +29,8 @@ const PROPERTY_BYTES_MAX: usize = 40;
 /// From this length on, in bytes, letters and digits together are more likely a value.
 const RANDOM_BYTES_MIN: usize = 16;
 
-/// Shortest value that has a fingerprint, in bytes: who may put values could guess shorter ones by
-/// comparing.
+/// Shortest value that has a fingerprint, in bytes: callers that may put values could guess shorter ones
+/// by comparing.
 const FINGERPRINT_BYTES_MIN: usize = 16;
 
 /// How many versions are looked through for the age of one.
@@ -62,11 +65,11 @@ pub struct InspectReport {
     /// How many of them are not shown.
     pub hidden_properties: usize,
     /// Whether a definition with this property would be able to read it.
-    pub format: Check,
+    pub format: Result<()>,
     /// What it was judged as; `None` if nothing about it is Stripe's and no kind was asked for.
     pub judged_as: Option<Kind>,
     /// Whether it is that; `None` for kinds that are not judged.
-    pub kind: Option<Check>,
+    pub kind: Option<Result<()>>,
     /// What it is, of a Stripe credential.
     pub stripe: Option<Verdict>,
     /// What deserves a look.
@@ -85,39 +88,40 @@ impl Broker {
         call: &Arc<Call>,
         inspect: &InspectSecret,
     ) -> Result<InspectReport> {
-        let resource = Resource::Project(inspect.project.clone());
-        let permissions = &[Permission::VaultsInspect];
-        let authorized = self.authorize(call, permissions, resource, None).await?;
-        let result = self.inspect_authorized(&authorized, inspect).await;
+        let permission = Permission::VaultsInspect;
+        let asked = self
+            .catalog
+            .ask_project(call, permission, &inspect.project)
+            .await?;
+        let result = self.inspect_asked(&asked, inspect).await;
         let vault = inspect.vault.id().clone();
-        self.audit
-            .conclude(authorized, result, |report| Facts {
-                vault: Some(vault),
-                version: Some(report.version.clone()),
-                ..Facts::default()
-            })
-            .await
+        let facts = |report: &InspectReport| Facts {
+            vault: Some(vault),
+            version: Some(report.version.clone()),
+            ..Facts::default()
+        };
+        self.concluded(asked, result, facts).await
     }
 
-    async fn inspect_authorized(
+    async fn inspect_asked(
         &self,
-        authorized: &Authorized,
+        asked: &Asked<OnProject>,
         inspect: &InspectSecret,
     ) -> Result<InspectReport> {
-        let project = self.project(authorized).await?.record;
+        let proof = &asked.proof;
+        let project = &asked.found.project()?.record;
         let vault = self.vaults.find(inspect.vault.id());
         let vault = Arc::clone(vault.map_err(|error| error.at("name"))?);
-        let route = inspect.route(vault, &project)?;
+        let route = inspect.route(vault, project)?;
         let named = |error: Error| error.with(Detail::Resource, Coordinate(&inspect.secret));
-        let Reading { version, value } =
-            self.read_route(authorized, &route).await.map_err(named)?;
-        let age = self.age(authorized, &route, &version).await;
+        let document = self.reads.read(proof, &route).await.map_err(named)?;
+        let age = self.age(proof, &route, &document.version).await;
 
-        let (properties, hidden_properties) = properties_of(&value);
-        let whole = self.fingerprint(&project, value.expose());
-        let (format, fingerprint, judged) = match present(value, Format::Text, &route) {
+        let (properties, hidden_properties) = properties_of(&document);
+        let whole = self.fingerprint(project, document.value.expose());
+        let (format, fingerprint, judged) = match route.present(&document, Format::Text) {
             Ok(value) => {
-                let fingerprint = self.fingerprint(&project, value.expose());
+                let fingerprint = self.fingerprint(project, value.expose());
                 (Ok(()), fingerprint, inspect.judge(value.expose()))
             }
             Err(error) => (Err(named(error)), whole, None),
@@ -125,7 +129,7 @@ impl Broker {
         let (kind, verdict) = judged.unzip();
         let refusal = |verdict: &Verdict| verdict.refusal(kind?, None).map(named);
         Ok(InspectReport {
-            version,
+            version: document.version,
             age,
             properties,
             hidden_properties,
@@ -144,26 +148,23 @@ impl Broker {
     }
 
     /// Only for people: what the vault does not tell, or does not let us ask, is left out.
-    async fn age(&self, authorized: &Authorized, route: &Route, version: &Id) -> Option<Duration> {
-        let (cx, route, version) = (context(authorized), route.clone(), version.clone());
-        let found = self.call_out(async move {
-            let (vault, address) = (&route.vault, &route.address);
-            let versions = vault.versions(&cx, address, None, VERSIONS_MAX).await?;
-            Ok(versions.into_iter().find(|found| found.version == version))
-        });
-        let stored = found.await.ok()??.create_time;
-        self.clock.now().duration_since(stored).ok()
+    async fn age(&self, proof: &Authorized, route: &Route, version: &Id) -> Option<Duration> {
+        let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
+        let list = async move { vault.versions(&address, None, VERSIONS_MAX).await };
+        let versions = self.outside.call(proof.call().id, list).await;
+        let mut versions = versions.ok()?.into_iter();
+        let stored = versions.find(|found| found.version == *version)?.create_time;
+        self.catalog.now().duration_since(stored).ok()
     }
 
     /// Keyed, and another one in each project: it tells whether two values are equal, and only to
-    /// who may inspect both.
+    /// callers that may inspect both.
     fn fingerprint(&self, project: &Project, value: &[u8]) -> Option<String> {
         if value.len() < FINGERPRINT_BYTES_MIN {
             return None;
         }
         let project = project.uid.to_string();
-        let keyring = self.records.keyring();
-        let mac = keyring.mac("fingerprint", &[project.as_bytes(), value]);
+        let mac = self.catalog.mac("fingerprint", &[project.as_bytes(), value]);
         let (start, _) = mac.split_at(8);
         Some(claviger_seal::hex(start))
     }
@@ -210,15 +211,15 @@ impl InspectSecret {
 }
 
 /// The keys of a document that are shown, and how many are not.
-fn properties_of(value: &SecretBytes) -> (Vec<String>, usize) {
-    let keys: BTreeSet<String> = document::keys(value).into_iter().collect();
+fn properties_of(document: &Document) -> (Vec<String>, usize) {
+    let keys: BTreeSet<String> = document.keys().into_iter().collect();
     let shown = keys.iter().filter(|key| may_show(key));
     let shown: Vec<String> = shown.take(PROPERTIES_MAX).cloned().collect();
     let hidden = keys.len() - shown.len();
     (shown, hidden)
 }
 
-/// SECURITY: whoever typed the document may have taken the fields of a form for each other, or pasted
+/// SECURITY: a person that typed the document may have taken the fields of a form for each other, or pasted
 /// a key where its name belongs. Only what is written like the name of a field is shown.
 fn may_show(key: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);

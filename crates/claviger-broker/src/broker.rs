@@ -1,0 +1,142 @@
+//! What the use cases are made of, and what all of them do around their own steps.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use claviger_access::{Authorizer, Caller, DecisionLog};
+use claviger_audit::{Audit, Facts};
+use claviger_backend::Vaults;
+use claviger_core::{Clock, Error, Reason, Result};
+use claviger_store::Records;
+use claviger_stripe::live::LiveClient;
+use tokio::runtime::Handle;
+
+use crate::engine::catalog::{Asked, Catalog};
+use crate::engine::outside::Outside;
+use crate::engine::reads::Reads;
+use crate::engine::writes::Writes;
+use crate::model::definition::Definition;
+
+/// The parts of a broker.
+#[derive(Debug)]
+pub struct Parts {
+    /// The sealed records.
+    pub records: Arc<Records>,
+    /// The configured vaults.
+    pub vaults: Vaults,
+    /// The audit log.
+    pub audit: Arc<Audit>,
+    /// The way to Stripe.
+    pub stripe: LiveClient,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long a soft-deleted definition keeps its name.
+    pub deleted_retention: Duration,
+    /// The uid that is admin by itself: the daemon's own.
+    pub first_admin: u32,
+    /// Where writes run, so that they finish although their caller left.
+    pub runtime: Handle,
+}
+
+/// The use cases.
+#[derive(Debug)]
+pub struct Broker {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) writes: Writes,
+    pub(crate) vaults: Vaults,
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) stripe: Arc<LiveClient>,
+}
+
+impl Broker {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let log: Arc<dyn DecisionLog> = Arc::<Audit>::clone(&parts.audit);
+        let catalog = Arc::new(Catalog::new(
+            parts.records,
+            Authorizer::new(log, Arc::clone(&parts.clock)),
+            parts.clock,
+            parts.first_admin,
+            parts.deleted_retention,
+        ));
+        let outside = Arc::new(Outside::new(parts.runtime));
+        let reads = Arc::new(Reads::new(Arc::clone(&outside)));
+        let writes = Writes::new(
+            Arc::clone(&catalog),
+            Arc::clone(&reads),
+            parts.vaults.clone(),
+        );
+        Self {
+            catalog,
+            reads,
+            writes,
+            vaults: parts.vaults,
+            outside,
+            audit: parts.audit,
+            stripe: Arc::new(parts.stripe),
+        }
+    }
+
+    /// The audit log, for what happens before a caller is known.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Waits until the writes that were begun have ended.
+    pub async fn drain(&self) {
+        self.outside.drain().await;
+    }
+
+    /// Finds out whose token this is.
+    ///
+    /// # Errors
+    /// `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, `STORE_UNAVAILABLE`.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        self.catalog.authenticate(token).await
+    }
+
+    /// When a soft-deleted definition's name becomes free.
+    pub fn purge_time(&self, definition: &Definition) -> Option<SystemTime> {
+        self.catalog.purge_time(definition)
+    }
+
+    /// Writes the one record of a call that changed nothing.
+    pub(crate) async fn decided<F, T>(&self, asked: Asked<F>, result: Result<T>) -> Result<T> {
+        self.concluded(asked, result, |_| Facts::default()).await
+    }
+
+    /// As [`Self::decided`], with what the call turned out to be about.
+    pub(crate) async fn concluded<F, T>(
+        &self,
+        asked: Asked<F>,
+        result: Result<T>,
+        facts: impl FnOnce(&T) -> Facts,
+    ) -> Result<T> {
+        self.audit.conclude(asked.proof, result, facts).await
+    }
+
+    /// Runs a change to its end and writes its last record, even if the caller leaves meanwhile.
+    pub(crate) async fn finish_detached<F, T, C>(
+        self: &Arc<Self>,
+        asked: Asked<F>,
+        facts: impl FnOnce(&T) -> Facts + Send + 'static,
+        change: impl FnOnce(Arc<Self>, Arc<Asked<F>>) -> C + Send + 'static,
+    ) -> Result<T>
+    where
+        F: Send + Sync + 'static,
+        T: Send + 'static,
+        C: Future<Output = Result<T>> + Send + 'static,
+    {
+        let broker = Arc::clone(self);
+        let id = asked.proof.call().id;
+        let finish = async move {
+            let asked = Arc::new(asked);
+            let result = change(Arc::clone(&broker), Arc::clone(&asked)).await;
+            let asked = Arc::into_inner(asked).ok_or_else(|| Error::new(Reason::Internal))?;
+            broker.concluded(asked, result, facts).await
+        };
+        self.outside.finish(id, finish).await
+    }
+}

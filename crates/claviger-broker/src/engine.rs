@@ -1,0 +1,16 @@
+//! What acts on what is registered. Each part is the only owner of its state:
+//!
+//! * [`Catalog`](catalog::Catalog) of the records: it asks the authorizer, and takes a commit for a
+//!   caller only with the proof;
+//! * [`Reads`](reads::Reads) of the way to a vault's values;
+//! * [`Writes`](writes::Writes) of the writes under way, and of what survives a crash about them.
+//!
+//! None of them knows a use case.
+
+pub(crate) mod catalog;
+pub(crate) mod forms;
+pub(crate) mod outside;
+pub(crate) mod reads;
+pub(crate) mod replay;
+pub(crate) mod steps;
+pub(crate) mod writes;

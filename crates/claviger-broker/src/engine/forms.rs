@@ -1,0 +1,17 @@
+//! The forms in which records are stored. They are types of their own, so that a renamed field of
+//! [`model`](crate::model) never changes a disk; each has a golden file.
+//!
+//! A record is turned into its form and back by the traits of serde, here and nowhere else.
+
+mod definition;
+mod grants;
+mod made;
+mod names;
+mod pending;
+mod project;
+mod request;
+mod token;
+
+pub(crate) use definition::definition_id;
+pub(crate) use made::{Made, made_by};
+pub(crate) use pending::PendingPointer;

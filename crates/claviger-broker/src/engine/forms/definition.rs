@@ -1,0 +1,249 @@
+//! The stored form of a definition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use claviger_core::{DefinitionName, Error, Id, Uid};
+use claviger_store::Record;
+use claviger_stripe::Settings;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::engine::forms::names::{ClassForm, FormatForm, KindForm};
+use crate::model::content::Content;
+use crate::model::definition::{Base, Definition, Pending, PlaceState};
+use crate::model::location::{Location, Place, VaultRef};
+
+impl Record for Definition {
+    const KIND: &'static str = "definitions/";
+    const FORM: u32 = 2;
+}
+
+/// The id of a definition's record.
+pub(crate) fn definition_id(name: &DefinitionName) -> String {
+    format!("{}/{}", name.project().id(), name.id())
+}
+
+#[derive(Deserialize, Serialize)]
+struct DefinitionForm {
+    name: DefinitionName,
+    uid: Uid,
+    content: ContentForm,
+    generation: u64,
+    create_time: SystemTime,
+    update_time: SystemTime,
+    delete_time: Option<SystemTime>,
+    #[serde(default)]
+    is_purging: bool,
+    /// By `{vault}/{secret}`.
+    places: BTreeMap<String, PlaceForm>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct ContentForm {
+    description: String,
+    kind: Option<KindForm>,
+    format: Option<FormatForm>,
+    location: LocationForm,
+    environments: BTreeMap<Id, LocationForm>,
+    environment_fallback: bool,
+    stripe: StripeForm,
+    rotate_by: Option<SystemTime>,
+    labels: BTreeMap<Id, String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct LocationForm {
+    /// An id or `[Default]`.
+    vault: Option<String>,
+    secret: Option<String>,
+    property: Option<String>,
+    version: Option<String>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct StripeForm {
+    allowed_classes: BTreeSet<ClassForm>,
+    account: Option<String>,
+    context: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct PlaceForm {
+    current: Option<Id>,
+    pending: Option<PendingForm>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct PendingForm {
+    write_id: Uid,
+    start_time: SystemTime,
+    is_creating: bool,
+    request: Option<String>,
+    /// Absent: not a merge. Null inside: merged into nothing.
+    #[serde(default)]
+    base: Option<BaseForm>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct BaseForm {
+    version: Option<Id>,
+}
+
+impl Serialize for Definition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let places = self.places.iter();
+        DefinitionForm {
+            name: self.name.clone(),
+            uid: self.uid,
+            content: ContentForm::from(&self.content),
+            generation: self.generation,
+            create_time: self.create_time,
+            update_time: self.update_time,
+            delete_time: self.delete_time,
+            is_purging: self.is_purging,
+            places: places
+                .map(|(place, state)| (place.to_string(), PlaceForm::from(state)))
+                .collect(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Definition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let form = DefinitionForm::deserialize(deserializer)?;
+        let place = |(place, state): (String, PlaceForm)| {
+            let place = place.parse::<Place>().map_err(de::Error::custom)?;
+            Ok((place, PlaceState::from(state)))
+        };
+        Ok(Self {
+            name: form.name,
+            uid: form.uid,
+            content: Content::try_from(form.content).map_err(de::Error::custom)?,
+            generation: form.generation,
+            create_time: form.create_time,
+            update_time: form.update_time,
+            delete_time: form.delete_time,
+            is_purging: form.is_purging,
+            places: form.places.into_iter().map(place).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// What a request asks for is hashed in this form.
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ContentForm::from(self).serialize(serializer)
+    }
+}
+
+impl From<&Content> for ContentForm {
+    fn from(content: &Content) -> Self {
+        let environments = content.environments.iter();
+        let classes = content.stripe.allowed_classes.iter();
+        Self {
+            description: content.description.clone(),
+            kind: Some(content.kind.into()),
+            format: Some(content.format.into()),
+            location: LocationForm::from(&content.location),
+            environments: environments
+                .map(|(id, location)| (id.clone(), LocationForm::from(location)))
+                .collect(),
+            environment_fallback: content.environment_fallback,
+            stripe: StripeForm {
+                allowed_classes: classes.map(|class| (*class).into()).collect(),
+                account: content.stripe.account.clone(),
+                context: content.stripe.context.clone(),
+            },
+            rotate_by: content.rotate_by,
+            labels: content.labels.clone(),
+        }
+    }
+}
+
+impl TryFrom<ContentForm> for Content {
+    type Error = Error;
+
+    fn try_from(form: ContentForm) -> Result<Self, Error> {
+        let environments = form.environments.into_iter();
+        let classes = form.stripe.allowed_classes.into_iter();
+        Ok(Self {
+            description: form.description,
+            kind: form.kind.map(Into::into).unwrap_or_default(),
+            format: form.format.map(Into::into).unwrap_or_default(),
+            location: Location::try_from(form.location)?,
+            environments: environments
+                .map(|(id, location)| Ok((id, Location::try_from(location)?)))
+                .collect::<Result<_, Error>>()?,
+            environment_fallback: form.environment_fallback,
+            stripe: Settings {
+                allowed_classes: classes.map(Into::into).collect(),
+                account: form.stripe.account,
+                context: form.stripe.context,
+            },
+            rotate_by: form.rotate_by,
+            labels: form.labels,
+        })
+    }
+}
+
+impl From<&Location> for LocationForm {
+    fn from(location: &Location) -> Self {
+        Self {
+            vault: location.vault.as_ref().map(ToString::to_string),
+            secret: location.secret.clone(),
+            property: location.property.clone(),
+            version: location.version.clone(),
+        }
+    }
+}
+
+impl TryFrom<LocationForm> for Location {
+    type Error = Error;
+
+    fn try_from(form: LocationForm) -> Result<Self, Error> {
+        let vault = form.vault.map(|vault| vault.parse::<VaultRef>());
+        Ok(Self {
+            vault: vault.transpose()?,
+            secret: form.secret,
+            property: form.property,
+            version: form.version,
+        })
+    }
+}
+
+impl From<&PlaceState> for PlaceForm {
+    fn from(state: &PlaceState) -> Self {
+        let pending = state.pending.as_ref();
+        Self {
+            current: state.current.clone(),
+            pending: pending.map(|pending| PendingForm {
+                write_id: pending.write_id,
+                start_time: pending.start_time,
+                is_creating: pending.is_creating,
+                request: pending.request.clone(),
+                base: pending.base.as_ref().map(|base| BaseForm {
+                    version: base.0.clone(),
+                }),
+            }),
+        }
+    }
+}
+
+impl From<PlaceForm> for PlaceState {
+    fn from(form: PlaceForm) -> Self {
+        Self {
+            current: form.current,
+            pending: form.pending.map(|pending| Pending {
+                write_id: pending.write_id,
+                start_time: pending.start_time,
+                is_creating: pending.is_creating,
+                request: pending.request,
+                base: pending.base.map(|base| Base(base.version)),
+            }),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What is registered, as plain data and rules: no record, no call to a vault, no `await`.
+//!
+//! Start with [`Registered`](registered::Registered): a definition with what its locations are read
+//! against.
+
+pub(crate) mod answer;
+pub(crate) mod content;
+pub(crate) mod definition;
+pub(crate) mod document;
+pub(crate) mod grants;
+pub(crate) mod location;
+pub(crate) mod page;
+pub(crate) mod payload;
+pub(crate) mod project;
+pub(crate) mod registered;
+pub(crate) mod request;
+pub(crate) mod route;
+pub(crate) mod texts;
+pub(crate) mod token;
+pub(crate) mod warning;

@@ -1,0 +1,183 @@
+//! Tokens: 256 random bits, shown once, kept as a hash, always with an end.
+//!
+//! `clv_` + 43 base-62 digits + 6 digits of checksum: scanners recognise it, and a token that was
+//! not copied whole is told from one that is not known.
+
+use std::time::{Duration, SystemTime};
+
+use claviger_access::{Principal, Scope};
+use claviger_core::{Error, Id, Reason, Result, SecretBytes};
+use claviger_seal::{hex, random_bytes};
+
+use crate::model::grants::NewGrant;
+use crate::model::texts::check_description;
+
+/// Starts every token.
+const PREFIX: &str = "clv_";
+/// Digits that carry 256 random bits.
+const RANDOM_DIGITS: usize = 43;
+/// Digits of the checksum.
+const CHECK_DIGITS: usize = 6;
+/// The digits.
+const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Shortest life of a token.
+const TTL_MIN: Duration = Duration::from_secs(60);
+/// Longest life of a token.
+const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// What is kept about a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    /// SHA-256 of the whole token.
+    pub(crate) hash: [u8; 32],
+    pub(crate) description: String,
+    pub(crate) create_time: SystemTime,
+    pub(crate) expire_time: SystemTime,
+    pub(crate) is_revoked: bool,
+    /// Where it was made for: callers that may give tokens there may revoke it, whatever it got
+    /// since.
+    pub(crate) scopes: Vec<Scope>,
+    /// The caller that made it; `None` if that was before makers were noted.
+    pub(crate) made_by: Option<Principal>,
+}
+
+/// A token to make.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// What it may do.
+    pub grants: Vec<NewGrant>,
+    /// How long it works.
+    pub ttl: Duration,
+    /// For people.
+    pub description: String,
+}
+
+/// What is shown about a token.
+#[derive(Clone, Debug)]
+pub struct TokenView {
+    /// Its id; the principal is `token:<id>`.
+    pub id: Id,
+    /// For people.
+    pub description: String,
+    /// When it was made.
+    pub create_time: SystemTime,
+    /// When it ends.
+    pub expire_time: SystemTime,
+    /// Whether it was revoked before that.
+    pub is_revoked: bool,
+}
+
+impl Token {
+    pub(crate) fn view(&self, id: Id) -> TokenView {
+        TokenView {
+            id,
+            description: self.description.clone(),
+            create_time: self.create_time,
+            expire_time: self.expire_time,
+            is_revoked: self.is_revoked,
+        }
+    }
+}
+
+impl NewToken {
+    /// Checks what is asked for.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with the field and the remedy.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.grants.is_empty() {
+            return Err(Error::new(Reason::FieldInvalid)
+                .violation("grants", "is empty; name at least one role and resource"));
+        }
+        if !(TTL_MIN..=TTL_MAX).contains(&self.ttl) {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                "ttl",
+                "is out of bounds; use 60s to 31536000s (365 days), in seconds, \"86400s\" for a day",
+            ));
+        }
+        check_description(&self.description, "description")
+    }
+}
+
+/// The id of a token: the start of its hash, so that a look-up needs no index.
+pub(crate) fn id_of(hash: &[u8; 32]) -> Result<Id> {
+    let (start, _) = hash.split_at(10);
+    Id::parse("token", &hex(start))
+}
+
+/// A fresh token.
+pub(crate) fn generate() -> SecretBytes {
+    let mut token = PREFIX.as_bytes().to_vec();
+    while token.len() < PREFIX.len() + RANDOM_DIGITS {
+        // 248 is the largest multiple of 62 in a byte: above it digits would not be equally likely.
+        let bytes = SecretBytes::new(random_bytes::<RANDOM_DIGITS>().to_vec());
+        let digits = bytes.expose().iter().filter(|byte| **byte < 248);
+        let missing = PREFIX.len() + RANDOM_DIGITS - token.len();
+        token.extend(
+            digits
+                .filter_map(|byte| BASE_62.get(usize::from(byte % 62)))
+                .take(missing),
+        );
+    }
+    let check = checksum(&token);
+    token.extend(check);
+    SecretBytes::new(token)
+}
+
+/// Whether it has the form of a token and was copied whole.
+pub(crate) fn is_well_formed(token: &[u8]) -> bool {
+    token.len() == PREFIX.len() + RANDOM_DIGITS + CHECK_DIGITS
+        && token.starts_with(PREFIX.as_bytes())
+        && token
+            .split_at_checked(PREFIX.len() + RANDOM_DIGITS)
+            .is_some_and(|(body, check)| checksum(body) == check)
+}
+
+/// CRC-32C in base 62.
+fn checksum(body: &[u8]) -> [u8; CHECK_DIGITS] {
+    let mut rest = SecretBytes::new(body.to_vec()).crc32c();
+    let mut digits = [b'0'; CHECK_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE_62.get((rest % 62) as usize).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_prefix_digits_and_checksum() {
+        let token = generate();
+        let text = std::str::from_utf8(token.expose()).expect("ASCII");
+        assert_eq!(text.len(), 53);
+        assert!(text.starts_with("clv_"));
+        assert!(
+            text.strip_prefix("clv_")
+                .expect("prefix")
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric())
+        );
+        assert!(is_well_formed(token.expose()));
+    }
+
+    #[test]
+    fn a_token_with_any_digit_changed_or_missing_is_not_well_formed() {
+        let token = generate();
+        let whole = token.expose();
+        for position in 0..whole.len() {
+            let mut other = whole.to_vec();
+            other[position] = if other[position] == b'x' { b'y' } else { b'x' };
+            assert!(!is_well_formed(&other), "position {position}");
+            assert!(!is_well_formed(&whole[..position]), "cut at {position}");
+        }
+    }
+
+    #[test]
+    fn two_tokens_differ() {
+        assert_ne!(generate().expose(), generate().expose());
+    }
+}

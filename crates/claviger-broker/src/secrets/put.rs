@@ -1,0 +1,195 @@
+//! A new value for a definition.
+
+use std::sync::Arc;
+
+use claviger_access::{Call, Permission};
+use claviger_audit::Facts;
+use claviger_core::{DefinitionName, Error, Id, Reason, Result};
+
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnDefinition};
+use crate::engine::replay::Replay;
+use crate::engine::steps::{NewValue, Target};
+use crate::model::answer::{Answer, Subject};
+use crate::model::payload::Payload;
+use crate::model::registered::Registered;
+use crate::model::request::RequestId;
+use crate::model::route::Route;
+use crate::model::warning::Warning;
+
+/// A new value.
+#[derive(Debug)]
+pub struct PutValue {
+    /// The definition.
+    pub name: DefinitionName,
+    /// Where the project declares environments.
+    pub environment: Option<Id>,
+    /// The value.
+    pub payload: Payload,
+    /// Write only while this is the current version.
+    pub if_version: Option<Id>,
+    /// Makes a repeat return the first answer.
+    pub request_id: Option<RequestId>,
+    /// Whether a secret may be written that the definition did not create.
+    pub is_adopting: bool,
+}
+
+/// The outcome of a put of a value.
+#[derive(Clone, Debug)]
+pub struct PutValueOutcome {
+    /// The version that is current now.
+    pub version: Id,
+    /// The vault it went to.
+    pub vault: Id,
+    /// What deserves a look.
+    pub warnings: Vec<Warning>,
+}
+
+impl Broker {
+    /// Stores a new value.
+    ///
+    /// # Errors
+    /// See the RPC `PutSecretValue`.
+    pub async fn put_value(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        put: PutValue,
+    ) -> Result<PutValueOutcome> {
+        let permissions = &[Permission::SecretsPut];
+        let environment = put.environment.as_ref();
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, &put.name, environment)
+            .await?;
+        let facts = |outcome: &PutValueOutcome| Facts {
+            vault: Some(outcome.vault.clone()),
+            version: Some(outcome.version.clone()),
+            ..Facts::default()
+        };
+        self.finish_detached(asked, facts, |broker, asked| async move {
+            broker.put_value_asked(&asked, put).await
+        })
+        .await
+    }
+
+    async fn put_value_asked(
+        &self,
+        asked: &Asked<OnDefinition>,
+        put: PutValue,
+    ) -> Result<PutValueOutcome> {
+        let proof = &asked.proof;
+        let shape = put.shape(asked)?;
+        let content: [&[u8]; 2] = [&shape, put.payload.value.expose()];
+        let replay = self
+            .writes
+            .replay(proof, &put.name, put.request_id, &content);
+        let request = match replay.await? {
+            Replay::Answered(answer) => return answer.try_into(),
+            Replay::Fresh(request) => request,
+        };
+
+        let definition = self.catalog.again(asked).await?.record;
+        let registered = Registered {
+            definition: definition.live()?,
+            project: &asked.found.project()?.record,
+            vaults: &self.vaults,
+        };
+        let route = registered.write_route(put.environment.as_ref())?;
+        claim_shared(asked, registered, &route)?;
+        self.writes
+            .settle_at(proof, registered.definition, &route.place)
+            .await?;
+        let content = &registered.definition.content;
+        let (value, mut warnings) = put.payload.admit(
+            content,
+            &registered.stripe_modes(&route.place),
+            route.vault.capabilities().value_bytes_max,
+        )?;
+        if content.rotates_by(self.catalog.now()) {
+            warnings.push(Warning::ROTATION_DUE);
+        }
+
+        let vault = route.place.vault.clone();
+        let target = Facts {
+            vault: Some(vault.clone()),
+            ..Facts::default()
+        };
+        self.audit.intent(proof, target).await?;
+        let if_version = put.if_version.as_ref();
+        let fence = self
+            .writes
+            .fence(proof, registered.definition, &route, if_version)
+            .await?;
+        let value = NewValue {
+            bytes: &value,
+            format: content.format,
+            is_adopting: put.is_adopting,
+        };
+        let target = Target::Existing(registered.definition, fence);
+        // The version is filled in when the write is finished.
+        let answer = Answer {
+            subject: Subject::Value(vault.clone()),
+            version: None,
+            warnings: warnings.clone(),
+        };
+        let request = request.as_ref().map(|request| (request, &answer));
+        let written = self
+            .writes
+            .write(proof, target, &route, value, request)
+            .await?;
+        warnings.extend(Warning::of_write(&written));
+        Ok(PutValueOutcome {
+            version: written.version,
+            vault,
+            warnings,
+        })
+    }
+}
+
+impl PutValue {
+    /// Everything that makes the request what it is, without the payload's bytes.
+    fn shape(&self, asked: &Asked<OnDefinition>) -> Result<Vec<u8>> {
+        let shape = (
+            &self.name,
+            &self.environment,
+            &self.if_version,
+            self.payload.format,
+            self.is_adopting,
+            // A re-made name inherits nothing, no answers either.
+            asked.proof.resolved().definition,
+        );
+        serde_json::to_vec(&shape).map_err(|error| Error::new(Reason::Internal).caused_by(error))
+    }
+}
+
+impl TryFrom<Answer> for PutValueOutcome {
+    type Error = Error;
+
+    fn try_from(answer: Answer) -> Result<Self> {
+        match (answer.subject, answer.version) {
+            (Subject::Value(vault), Some(version)) => Ok(Self {
+                version,
+                vault,
+                warnings: answer.warnings,
+            }),
+            (Subject::Value(_) | Subject::Definition(_), _) => {
+                Err(Error::new(Reason::IntegrityFailure)
+                    .caused_by("the answer of a request is not one to PutSecretValue"))
+            }
+        }
+    }
+}
+
+/// A change at a place that several environments share needs the permission in all of them: else a
+/// grant on `dev` could rotate what `prod` reads.
+///
+/// # Errors
+/// `ACCESS_DENIED` naming the environment.
+pub(super) fn claim_shared(
+    asked: &Asked<OnDefinition>,
+    registered: Registered<'_>,
+    route: &Route,
+) -> Result<()> {
+    let mut environments = registered.environments_at(&route.place);
+    environments.try_for_each(|environment| asked.proof.claim_in(environment))
+}

@@ -1,0 +1,112 @@
+//! The versions of a value: listed, disabled, enabled, destroyed.
+
+use std::sync::Arc;
+
+use claviger_access::{Call, Permission};
+use claviger_audit::Facts;
+use claviger_backend::{VersionInfo, VersionState};
+use claviger_core::{DefinitionName, Detail, Id, Result, VersionName};
+
+use crate::broker::Broker;
+use crate::engine::catalog::{Asked, OnDefinition};
+use crate::model::page::{Page, PageRequest};
+use crate::secrets::put::claim_shared;
+
+/// A version without its value.
+#[derive(Clone, Debug)]
+pub struct SecretVersion {
+    /// What the vault says.
+    pub info: VersionInfo,
+    /// Whether an unpinned read returns it.
+    pub is_current: bool,
+}
+
+impl Broker {
+    /// Lists versions, newest first.
+    ///
+    /// # Errors
+    /// See the RPC `ListSecretVersions`.
+    pub async fn list_versions(
+        &self,
+        call: &Arc<Call>,
+        name: &DefinitionName,
+        environment: Option<&Id>,
+        request: &PageRequest,
+    ) -> Result<Page<SecretVersion>> {
+        let permissions = &[Permission::VersionsList];
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, name, environment)
+            .await?;
+        let result = self.list_versions_asked(&asked, environment, request).await;
+        self.decided(asked, result).await
+    }
+
+    async fn list_versions_asked(
+        &self,
+        asked: &Asked<OnDefinition>,
+        environment: Option<&Id>,
+        request: &PageRequest,
+    ) -> Result<Page<SecretVersion>> {
+        let registered = asked.found.live(&self.vaults)?;
+        let route = registered.write_route(environment)?;
+        let after = request.after.as_deref();
+        let after = after.map(|token| Id::parse("page_token", token));
+        let after = after.transpose()?;
+        let current = registered.definition.current(&route.place);
+        let size = request.size;
+        let list = async move {
+            let (vault, address) = (route.vault, route.address);
+            vault.versions(&address, after.as_ref(), size).await
+        };
+        let versions = self.outside.call(asked.proof.call().id, list).await?.into_iter();
+        let versions = versions.map(|info| {
+            let is_current = Some(&info.version) == current;
+            (info.version.to_string(), SecretVersion { info, is_current })
+        });
+        Ok(Page::of(versions.collect(), request))
+    }
+
+    /// Enables, disables or destroys a version.
+    ///
+    /// # Errors
+    /// See the RPCs `EnableSecretVersion`, `DisableSecretVersion` and `DestroySecretVersion`.
+    pub async fn change_version(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        name: VersionName,
+        environment: Option<Id>,
+        state: VersionState,
+    ) -> Result<SecretVersion> {
+        let permissions = &[Permission::VersionsChange];
+        let definition = name.definition();
+        let asked = self
+            .catalog
+            .ask_definition(call, permissions, definition, environment.as_ref())
+            .await?;
+        let facts = |version: &SecretVersion| Facts {
+            version: Some(version.info.version.clone()),
+            ..Facts::default()
+        };
+        self.finish_detached(asked, facts, move |broker, asked| async move {
+            let registered = asked.found.live(&broker.vaults)?;
+            let route = registered.write_route(environment.as_ref())?;
+            claim_shared(&asked, registered, &route)?;
+            let version = name.version();
+            let target = Facts {
+                vault: Some(route.place.vault.clone()),
+                version: Some(version.clone()),
+                ..Facts::default()
+            };
+            broker.audit.intent(&asked.proof, target).await?;
+            // Nothing of ours is committed, so nothing else would notice a revocation.
+            asked.proof.still_valid(&*broker.catalog).await?;
+            let change = route.vault.set_state(&route.address, version, state);
+            let info = change.await;
+            let info = info.map_err(|error| error.with(Detail::Resource, &name))?;
+            let is_current = Some(&info.version) == registered.definition.current(&route.place);
+            Ok(SecretVersion { info, is_current })
+        })
+        .await
+    }
+}
