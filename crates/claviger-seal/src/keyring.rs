@@ -7,8 +7,9 @@ use claviger_core::{Error, Reason, Result, SecretBytes, Uid};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::bytes::{hex, length_prefixed, random_bytes, unhex};
 use crate::envelope::{self, Envelope};
-use crate::{RootKey, hex, length_prefixed, random_bytes, unhex};
+use crate::root_key::RootKey;
 
 const FORMAT: u8 = 1;
 
@@ -24,7 +25,7 @@ pub struct Keyring {
     mac: hmac::Key,
 }
 
-/// What the store files: the keys, sealed with the root key.
+/// The record in the store: the keys, sealed with the root key.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -110,7 +111,7 @@ impl Keyring {
             .ok_or_else(cipher_failed)
     }
 
-    /// Opens what was filed under `record_key`.
+    /// Opens the record that was filed under `record_key`.
     ///
     /// # Errors
     /// `INTEGRITY_FAILURE` unless it is a record that this store sealed for this key.

@@ -1,4 +1,4 @@
-//! Typed, sealed records: what the other crates use of this one.
+//! Typed, sealed records: the face of this crate for the others.
 //!
 //! A record is JSON, sealed under its full key. Decoded records are remembered; secret values are
 //! remembered as they are stored, sealed.
@@ -8,25 +8,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use claviger_core::{Error, Reason, Result, SecretBytes};
 use claviger_seal::{Keyring, RootKey};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use crate::batch::Batch;
+use crate::contract::{Change, Commit, Committed, Expect, Row, Store, unavailable};
 use crate::memory::{Content, Entry, Memory};
+use crate::record::Record;
 use crate::threads::Threads;
-use crate::{Change, Commit, Committed, Condition, Expect, Row, Store, unavailable};
 
 const KEYRING_KEY: &str = "keyring";
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
-
-/// A type of record.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// What all keys of this type begin with, including the last `/`; no kind begins with another.
-    const KIND: &'static str;
-}
 
 /// A record as the store has it.
 #[derive(Debug)]
@@ -97,8 +90,8 @@ impl Records {
         &self.keyring
     }
 
-    /// Differs from an earlier answer if any record may have changed since: what was decided on
-    /// records before still holds while it stays the same.
+    /// Differs from an earlier answer if any record may have changed since: a decision on records
+    /// still holds while it stays the same.
     pub fn changes(&self) -> u64 {
         self.memory.changes()
     }
@@ -176,19 +169,7 @@ impl Records {
     /// `STORE_UNAVAILABLE`, after which the outcome is unknown; `INTERNAL` if a record cannot be
     /// written as JSON or a key is named twice.
     pub async fn commit(&self, batch: Batch) -> Result<Committed> {
-        let mut changes = Vec::with_capacity(batch.changes.len());
-        for (key, plaintext, expect) in batch.changes {
-            let bytes = match plaintext {
-                Some(plaintext) => Some(self.keyring.seal(&key, &plaintext?)?),
-                None => None,
-            };
-            changes.push(Change { key, bytes, expect });
-        }
-        let commit = Commit {
-            changes,
-            conditions: batch.conditions,
-            end: batch.end,
-        };
+        let commit = batch.seal(&self.keyring)?;
         let keys = commit
             .changes
             .iter()
@@ -259,73 +240,6 @@ impl Entry {
             }),
             Content::Sealed(_) => None,
         }
-    }
-}
-
-/// Changes that are committed together, and on what terms.
-#[derive(Default)]
-pub struct Batch {
-    changes: Vec<(String, Option<Result<SecretBytes>>, Expect)>,
-    conditions: Vec<Condition>,
-    end: Option<SystemTime>,
-}
-
-impl Batch {
-    /// A batch without changes.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Puts a record.
-    #[must_use]
-    pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
-        let json = serde_json::to_vec(record)
-            .map(SecretBytes::new)
-            .map_err(|error| Error::new(Reason::Internal).caused_by(error));
-        self.change([T::KIND, id].concat(), Some(json), expect)
-    }
-
-    /// Puts secret bytes under a full key.
-    #[must_use]
-    pub fn put_secret(self, key: &str, value: &SecretBytes, expect: Expect) -> Self {
-        self.change(key.to_owned(), Some(Ok(value.duplicate())), expect)
-    }
-
-    /// Deletes a record.
-    #[must_use]
-    pub fn delete<T: Record>(self, id: &str, expect: Expect) -> Self {
-        self.change([T::KIND, id].concat(), None, expect)
-    }
-
-    /// Deletes secret bytes.
-    #[must_use]
-    pub fn delete_secret(self, key: &str, expect: Expect) -> Self {
-        self.change(key.to_owned(), None, expect)
-    }
-
-    /// Commits only if this record, which the batch need not change, is as expected.
-    #[must_use]
-    pub fn require<T: Record>(mut self, id: &str, expect: Expect) -> Self {
-        let key = [T::KIND, id].concat();
-        self.conditions.push(Condition { key, expect });
-        self
-    }
-
-    /// Commits only before `end`; of several ends the earliest counts.
-    #[must_use]
-    pub fn before(mut self, end: SystemTime) -> Self {
-        self.end = Some(self.end.map_or(end, |earlier| earlier.min(end)));
-        self
-    }
-
-    fn change(
-        mut self,
-        key: String,
-        plaintext: Option<Result<SecretBytes>>,
-        expect: Expect,
-    ) -> Self {
-        self.changes.push((key, plaintext, expect));
-        self
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every engine promises; run for the embedded one.
+//! The promises of every engine; run for the embedded one.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 

@@ -1,7 +1,10 @@
-//! What the memory in front of the store promises: never older than a commit that has returned.
+//! The promise of the memory in front of the store: never older than a commit that has returned.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
-#![expect(clippy::disallowed_methods, reason = "tests wait for what they spawn")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for the tasks they spawn"
+)]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

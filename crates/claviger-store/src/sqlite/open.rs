@@ -10,7 +10,7 @@ use std::time::Duration;
 use claviger_core::Result;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::{OpenRefused, unavailable};
+use crate::contract::{OpenRefused, unavailable};
 
 /// "CLAV", so that no other program's file is taken for a store.
 const APPLICATION_ID: i64 = 0x434c_4156;
