@@ -6,6 +6,7 @@
 mod checkpoint;
 mod fault;
 mod open;
+mod schema;
 mod writer;
 
 use std::fmt;
@@ -50,8 +51,8 @@ impl SqliteStore {
     /// whether the end of a commit has come.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store or is of a
-    /// newer version, or if the file system refuses.
+    /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store, is of a newer
+    /// version or has a schema with more than ours, or if the file system refuses.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let lock = open::lock(path)?;
         let (connection, revision) = open::writer(path)?;

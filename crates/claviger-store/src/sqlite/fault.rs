@@ -1,6 +1,9 @@
 use std::sync::{Arc, OnceLock};
 
+use claviger_core::Error;
 use rusqlite::ErrorCode;
+
+use crate::contract::{OpenRefused, unavailable};
 
 /// Why commits have stopped for good, once they have.
 pub(super) type Fault = Arc<OnceLock<String>>;
@@ -17,4 +20,13 @@ pub(super) fn is_passing(error: &rusqlite::Error) -> bool {
                 | ErrorCode::TooBig
         )
     )
+}
+
+/// A store that is not opened although it could be read.
+pub(super) fn refused(text: impl Into<String>) -> Error {
+    unavailable(OpenRefused(text.into()))
+}
+
+pub(super) fn sqlite(error: rusqlite::Error) -> Error {
+    unavailable(error)
 }
