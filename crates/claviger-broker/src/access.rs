@@ -28,6 +28,7 @@ pub(crate) struct PrincipalGrants {
 
 impl Record for PrincipalGrants {
     const KIND: &'static str = "grants/";
+    const FORM: u32 = 1;
 }
 
 impl PrincipalGrants {

@@ -78,6 +78,7 @@ pub struct Definition {
 
 impl Record for Definition {
     const KIND: &'static str = "definitions/";
+    const FORM: u32 = 1;
 }
 
 /// What Claviger knows about the values at one place.

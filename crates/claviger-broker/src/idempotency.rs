@@ -60,6 +60,7 @@ pub(crate) struct Request {
 
 impl Record for Request {
     const KIND: &'static str = "requests/";
+    const FORM: u32 = 1;
 }
 
 /// A request with an id that was not answered before.

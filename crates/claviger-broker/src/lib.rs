@@ -36,7 +36,7 @@ use claviger_access::{Authorized, Authorizer, Call, DecisionLog, Permission};
 use claviger_audit::{Audit, Facts};
 use claviger_backend::{CallContext, Vaults};
 use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
-use claviger_store::Records;
+use claviger_store::{Records, Upgrade};
 use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
@@ -59,6 +59,16 @@ pub use projects::{Environment, Project, ProjectContent, PutProject};
 pub use secrets::{GetSecret, PutValue, PutValueOutcome, SecretVersion, Served};
 pub use tokens::{NewToken, TokenView};
 pub use vaults::{PartStatus, VaultView};
+
+/// The upgrades of the broker's records.
+pub const UPGRADES: [Upgrade; 6] = [
+    Upgrade::unchanged::<Definition>(),
+    Upgrade::unchanged::<access::PrincipalGrants>(),
+    Upgrade::unchanged::<writes::PendingPointer>(),
+    Upgrade::unchanged::<Project>(),
+    Upgrade::unchanged::<idempotency::Request>(),
+    Upgrade::unchanged::<tokens::Token>(),
+];
 
 /// What a broker is made of.
 #[derive(Debug)]

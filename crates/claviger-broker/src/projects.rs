@@ -55,6 +55,7 @@ pub struct Project {
 
 impl Record for Project {
     const KIND: &'static str = "projects/";
+    const FORM: u32 = 1;
 }
 
 /// A wanted project.

@@ -46,6 +46,7 @@ pub(crate) struct Token {
 
 impl Record for Token {
     const KIND: &'static str = "tokens/";
+    const FORM: u32 = 1;
 }
 
 /// A token to make.

@@ -33,13 +33,14 @@ const SETTLE_PAGE: usize = 100;
 
 /// Points to a definition with a pending write, so that start-up finds it without a full scan.
 #[derive(Debug, Deserialize, Serialize)]
-struct PendingPointer {
+pub(crate) struct PendingPointer {
     name: DefinitionName,
     place: Place,
 }
 
 impl Record for PendingPointer {
     const KIND: &'static str = "pending/";
+    const FORM: u32 = 1;
 }
 
 /// What our own record of the current version has to be when a write begins.

@@ -18,6 +18,7 @@ mod bytes;
 mod envelope;
 mod keyring;
 mod root_key;
+mod stored;
 
 pub use bytes::{equal, hex, random_bytes, sha256};
 pub use envelope::key_id;

@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_core::{Result, SecretBytes};
 use claviger_seal::Keyring;
 
 use crate::contract::{Change, Commit, Condition, Expect};
@@ -26,10 +26,7 @@ impl Batch {
     /// Puts a record.
     #[must_use]
     pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
-        let json = serde_json::to_vec(record)
-            .map(SecretBytes::new)
-            .map_err(|error| Error::new(Reason::Internal).caused_by(error));
-        self.change([T::KIND, id].concat(), Some(json), expect)
+        self.change([T::KIND, id].concat(), Some(record.encode()), expect)
     }
 
     /// Puts secret bytes under a full key.

@@ -11,14 +11,17 @@
 
 mod batch;
 mod contract;
+mod keyring;
 mod memory;
 mod record;
 mod records;
 mod sqlite;
 mod threads;
+mod upgrade;
 
 pub use batch::Batch;
 pub use contract::{Change, Commit, Committed, Condition, Expect, OpenRefused, Row, Store};
 pub use record::Record;
 pub use records::{Records, Stored};
 pub use sqlite::SqliteStore;
+pub use upgrade::{OldRecord, Upgrade, Upgraded};

@@ -9,16 +9,17 @@ use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
 
-use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_core::{Result, SecretBytes};
 use claviger_seal::{Keyring, RootKey};
 
 use crate::batch::Batch;
-use crate::contract::{Change, Commit, Committed, Expect, Row, Store, unavailable};
+use crate::contract::{Committed, Row, Store, unavailable};
+use crate::keyring;
 use crate::memory::{Content, Entry, Memory};
 use crate::record::Record;
 use crate::threads::Threads;
+use crate::upgrade::Upgrade;
 
-const KEYRING_KEY: &str = "keyring";
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// A record as the store has it.
@@ -45,13 +46,14 @@ pub struct Records {
 type Work = Pin<Box<dyn Future<Output = Result<Committed>> + Send>>;
 
 impl Records {
-    /// Opens the keyring with the root key, or makes one in an empty store.
+    /// Opens the keyring with the root key, or makes one in an empty store. A store of an older
+    /// format is upgraded in one commit: all of it, or nothing on an error.
     ///
     /// # Errors
-    /// `INTEGRITY_FAILURE` with another root key, a changed keyring, or records without one;
-    /// `STORE_UNAVAILABLE`.
-    pub async fn open(store: Arc<dyn Store>, root: &RootKey) -> Result<Self> {
-        Self::open_with_memory(store, root, MEMORY_BYTES_DEFAULT).await
+    /// `INTEGRITY_FAILURE` with another root key, a changed keyring, records without one, a store of
+    /// a newer format, or an older one that cannot be upgraded; `STORE_UNAVAILABLE`.
+    pub async fn open(store: Arc<dyn Store>, root: &RootKey, upgrades: &[Upgrade]) -> Result<Self> {
+        Self::open_with_memory(store, root, upgrades, MEMORY_BYTES_DEFAULT).await
     }
 
     /// As [`open`](Self::open), with the size of the memory in bytes.
@@ -61,9 +63,10 @@ impl Records {
     pub async fn open_with_memory(
         store: Arc<dyn Store>,
         root: &RootKey,
+        upgrades: &[Upgrade],
         memory_bytes_max: u64,
     ) -> Result<Self> {
-        let keyring = open_keyring(&*store, root).await?;
+        let keyring = keyring::open(&*store, root, upgrades).await?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(unavailable)?;
@@ -197,15 +200,8 @@ impl Records {
     }
 
     fn decode<T: Record>(&self, key: &str, row: &Row) -> Result<Stored<T>> {
-        let json = self.keyring.open_record(key, &row.bytes)?;
-        let record = serde_json::from_slice(json.expose()).map_err(|error| {
-            // SECURITY: the library's own text quotes content.
-            Error::new(Reason::IntegrityFailure).caused_by(format!(
-                "record {key} is not what this program writes: {:?} error at column {}",
-                error.classify(),
-                error.column()
-            ))
-        })?;
+        let bytes = self.keyring.open_record(key, &row.bytes)?;
+        let record = T::decode(key, bytes.expose())?;
         Ok(Stored {
             revision: row.revision,
             record: Arc::new(record),
@@ -269,32 +265,5 @@ impl Drop for Flight<'_> {
             // it has ended. Dropping the work here would lift that mark too early.
             self.abandoned.send(work).ok();
         }
-    }
-}
-
-async fn open_keyring(store: &dyn Store, root: &RootKey) -> Result<Keyring> {
-    if let Some(row) = store.get(KEYRING_KEY).await? {
-        return Keyring::open(root, &row.bytes);
-    }
-    if !store.scan("", None, 1).await?.is_empty() {
-        // A new keyring here would bury the records for good.
-        return Err(
-            Error::new(Reason::IntegrityFailure).caused_by("the store has records but no keyring")
-        );
-    }
-    let (keyring, record) = Keyring::generate(root)?;
-    let change = Change {
-        key: KEYRING_KEY.to_owned(),
-        bytes: Some(record),
-        expect: Expect::Absent,
-    };
-    let commit = Commit {
-        changes: vec![change],
-        ..Commit::default()
-    };
-    match store.commit(commit).await? {
-        Committed::At(_) => Ok(keyring),
-        Committed::Conflict { .. } | Committed::Ended => Err(Error::new(Reason::Conflict)
-            .caused_by("another process made a keyring at the same time")),
     }
 }

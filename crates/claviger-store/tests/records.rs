@@ -28,6 +28,7 @@ struct Fruit {
 
 impl Record for Fruit {
     const KIND: &'static str = "fruits/";
+    const FORM: u32 = 2;
 }
 
 fn fruit(colour: &str) -> Fruit {
@@ -141,7 +142,7 @@ async fn open(directory: TempDir) -> Fixture {
         hold_commits: AtomicBool::new(false),
         fail_commits: AtomicBool::new(false),
     });
-    let records = Records::open(Arc::clone(&store) as _, root())
+    let records = Records::open(Arc::clone(&store) as _, root(), &[])
         .await
         .expect("opens");
     (directory, store, Arc::new(records))
@@ -429,7 +430,7 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
         assert_eq!(error.reason(), Reason::IntegrityFailure);
         format!("{error:?}")
     };
-    let error = Records::open(Arc::clone(&store), &RootKey::generate())
+    let error = Records::open(Arc::clone(&store), &RootKey::generate(), &[])
         .await
         .expect_err("refused");
     assert!(refusal(error).contains("root key is not"));
@@ -439,7 +440,9 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
         expect: Expect::Any,
     };
     drop(store.commit(only(change)).await.expect("commits"));
-    let error = Records::open(store, root()).await.expect_err("refused");
+    let error = Records::open(store, root(), &[])
+        .await
+        .expect_err("refused");
     assert!(refusal(error).contains("no keyring"));
 }
 
@@ -468,11 +471,58 @@ async fn rows_that_were_swapped_in_the_store_do_not_open() {
     assert_eq!(error.reason(), Reason::IntegrityFailure);
 }
 
+/// Fruit as another program would store it.
+#[derive(Debug, Deserialize, Serialize)]
+struct OtherFruit {
+    colour: u8,
+}
+
+impl Record for OtherFruit {
+    const KIND: &'static str = "fruits/";
+    const FORM: u32 = 7;
+}
+
+#[tokio::test]
+async fn a_record_is_stored_in_an_envelope_with_its_form() {
+    let (_directory, store, records) = fixture().await;
+    put(&records, "apple", "green").await;
+    let row = store.get("fruits/apple").await.expect("reads");
+    let sealed = row.expect("is there").bytes;
+    let stored = records.keyring().open_record("fruits/apple", &sealed);
+    let golden = include_str!("golden/record.json").trim_end();
+    assert_eq!(stored.expect("opens").expose(), golden.as_bytes());
+    let read = Fruit::decode("fruits/apple", golden.as_bytes()).expect("reads");
+    assert_eq!(read, fruit("green"));
+}
+
+#[tokio::test]
+async fn a_record_of_another_form_is_refused_by_name_and_not_quoted() {
+    let (_directory, _store, records) = fixture().await;
+    let other = OtherFruit { colour: 5 };
+    let bare = SecretBytes::new(br#"{"colour":"canary"}"#.to_vec());
+    let batch = Batch::new()
+        .put("apple", &other, Expect::Absent)
+        .put_secret("fruits/pear", &bare, Expect::Absent);
+    drop(records.commit(batch).await.expect("commits"));
+    let refusal = |error: Error| {
+        assert_eq!(error.reason(), Reason::IntegrityFailure);
+        format!("{error:?}")
+    };
+    let named = "record fruits/apple has form 7, this program reads form 2";
+    let error = records.get::<Fruit>("apple").await.expect_err("refused");
+    assert!(refusal(error).contains(named));
+    let error = records.scan::<Fruit>("", None, 9).await;
+    assert!(refusal(error.expect_err("refused")).contains(named));
+    let error = refusal(records.get::<Fruit>("pear").await.expect_err("refused"));
+    assert!(error.contains("record fruits/pear"));
+    assert!(!error.contains("canary"));
+}
+
 #[tokio::test]
 async fn a_memory_without_room_still_answers() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(&directory);
-    let records = Records::open_with_memory(Arc::new(store), root(), 1)
+    let records = Records::open_with_memory(Arc::new(store), root(), &[], 1)
         .await
         .expect("opens");
     for id in ["apple", "pear", "plum"] {
