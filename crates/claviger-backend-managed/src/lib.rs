@@ -5,55 +5,26 @@
 //! one sealed value per version.
 #![forbid(unsafe_code)]
 
+mod stored;
+
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use claviger_backend::{
     Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
 };
 use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
-use claviger_store::{Batch, Committed, Expect, Record, Records, Stored};
-use serde::{Deserialize, Serialize};
+use claviger_store::{Batch, Committed, Expect, Records, Stored};
 
-/// Longest value, in bytes: what the smallest of the cloud vaults takes, rounded up.
+use crate::stored::{Head, State, Version, id_of, value_key, version_id};
+
+pub use stored::UPGRADES;
+
+/// Longest value, in bytes: that of the smallest cloud vault, rounded up.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Versions purged per commit.
 const PURGE_BATCH: usize = 100;
-
-/// What the newest write was.
-#[derive(Debug, Deserialize, Serialize)]
-struct Head {
-    newest: u64,
-    write_id: Uid,
-}
-
-impl Record for Head {
-    const KIND: &'static str = "managed-secrets/";
-}
-
-/// A version without its value.
-#[derive(Debug, Deserialize, Serialize)]
-struct Version {
-    number: u64,
-    state: VersionState,
-    create_time: SystemTime,
-}
-
-impl Record for Version {
-    const KIND: &'static str = "managed-versions/";
-}
-
-impl Version {
-    fn info(&self) -> Result<VersionInfo> {
-        Ok(VersionInfo {
-            version: Id::parse("version", &self.number.to_string())?,
-            state: self.state,
-            create_time: self.create_time,
-        })
-    }
-}
 
 /// The backend of kind `managed`.
 #[derive(Debug)]
@@ -114,9 +85,9 @@ impl Backend for Managed {
         let version = Id::parse("version", version)?;
         let (number, stored) = self.version(address, &version).await?;
         match stored.record.state {
-            VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
-            VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
-            VersionState::Enabled => {
+            State::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
+            State::Disabled => Err(Error::new(Reason::VersionDisabled)),
+            State::Enabled => {
                 let value = self.records.secret(&value_key(address, number)).await?;
                 // Destroyed between the two reads.
                 let value = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
@@ -140,7 +111,7 @@ impl Backend for Managed {
         let number = newest + 1;
         let version = Version {
             number,
-            state: VersionState::Enabled,
+            state: State::Enabled,
             create_time: self.clock.now(),
         };
         let batch = Batch::new()
@@ -198,10 +169,11 @@ impl Backend for Managed {
         state: VersionState,
     ) -> Result<VersionInfo> {
         let (number, stored) = self.version(address, version).await?;
+        let state = State::from(state);
         if stored.record.state == state {
             return stored.record.info();
         }
-        if stored.record.state == VersionState::Destroyed {
+        if stored.record.state == State::Destroyed {
             return Err(Error::new(Reason::VersionDestroyed));
         }
         let changed = Version {
@@ -214,7 +186,7 @@ impl Backend for Managed {
             &changed,
             Expect::Revision(stored.revision),
         );
-        if state == VersionState::Destroyed {
+        if state == State::Destroyed {
             batch = batch.delete_secret(&value_key(address, number), Expect::Any);
         }
         match self.records.commit(batch).await? {
@@ -252,16 +224,7 @@ impl Backend for Managed {
     }
 }
 
-/// Counts down, so that a scan meets the newest version first.
-fn version_id(address: &Address, number: u64) -> String {
-    format!("{}/{:020}", address.owner, u64::MAX - number)
-}
-
-fn value_key(address: &Address, number: u64) -> String {
-    format!("managed-values/{}/{number}", address.owner)
-}
-
-/// Nobody but Claviger writes here, so what a write replaced is in the definition's record.
+/// Only Claviger writes here, so the version that a write replaced is in the definition's record.
 fn written(number: u64) -> Result<Written> {
     Ok(Written {
         version: id_of(number)?,
@@ -269,10 +232,6 @@ fn written(number: u64) -> Result<Written> {
         recovered: false,
         warnings: Vec::new(),
     })
-}
-
-fn id_of(number: u64) -> Result<Id> {
-    Id::parse("version", &number.to_string())
 }
 
 /// Versions are counted from 1; `01` or `+1` would be second spellings of one version.

@@ -1,4 +1,4 @@
-//! The conformance suite on the managed vault over a real SQLite store, and what makes it red.
+//! The conformance suite on the managed vault over a real SQLite store, and false claims that make it red.
 
 #![expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
 
@@ -13,7 +13,7 @@ use claviger_store::{Records, SqliteStore};
 async fn managed(dir: &tempfile::TempDir) -> Managed {
     let store =
         SqliteStore::open(&dir.path().join("store.db"), Arc::new(SystemClock)).expect("opens");
-    let records = Records::open(Arc::new(store), &RootKey::generate())
+    let records = Records::open(Arc::new(store), &RootKey::generate(), &[])
         .await
         .expect("opens");
     Managed::new(Arc::new(records), Arc::new(SystemClock))

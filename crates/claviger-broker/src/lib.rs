@@ -31,6 +31,7 @@ pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as St
 pub use definitions::check::{CheckDefinition, CheckReport};
 pub use definitions::list::{DefinitionFilter, LabelFilter};
 pub use definitions::put::{PutDefinition, PutDefinitionOutcome};
+pub use engine::forms::UPGRADES;
 pub use model::content::Content;
 pub use model::definition::Definition;
 pub use model::grants::{GrantView, NewGrant};

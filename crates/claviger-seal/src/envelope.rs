@@ -9,7 +9,7 @@ use aws_lc_rs::error::Unspecified;
 use claviger_core::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::{length_prefixed, random_bytes};
+use crate::bytes::{length_prefixed, random_bytes};
 
 const FORMAT: u8 = 1;
 const KEY_LEN: usize = 32;
@@ -49,6 +49,11 @@ impl<'a> Envelope<'a> {
         open_box(&key(&data_key).ok()?, &aad, self.record)
             .map(|mut record| SecretBytes::new(std::mem::take(&mut record)))
     }
+}
+
+/// The id of the key-encryption key that a sealed record names, or `None` if it is not one.
+pub fn key_id(sealed: &[u8]) -> Option<u32> {
+    Envelope::parse(sealed).map(|envelope| envelope.kek_id)
 }
 
 /// Seals under a data key that is used for this one record only.

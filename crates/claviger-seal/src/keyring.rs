@@ -4,46 +4,33 @@ use std::fmt;
 use aws_lc_rs::aead::LessSafeKey;
 use aws_lc_rs::hmac;
 use claviger_core::{Error, Reason, Result, SecretBytes, Uid};
-use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use crate::bytes::{hex, length_prefixed, random_bytes, unhex};
 use crate::envelope::{self, Envelope};
-use crate::{RootKey, hex, length_prefixed, random_bytes, unhex};
-
-const FORMAT: u8 = 1;
+use crate::root_key::RootKey;
+use crate::stored::{Format, KeyringRecord, Keys};
 
 /// The keys of one store: key-encryption keys by id, one of them current, and a MAC key.
 ///
 /// New records are sealed under the current key; each record names the key it opens with. A key
 /// may seal 2^32 records (random nonces); rotation is not built yet.
+///
+/// The format of its record stands for the whole store: in format 1 the other records have no
+/// envelope that names their form. Programs that know an older format only open nothing.
 pub struct Keyring {
     store: Uid,
     store_text: String,
+    format: u8,
     current: u32,
     keks: BTreeMap<u32, LessSafeKey>,
     mac: hmac::Key,
 }
 
-/// What the store files: the keys, sealed with the root key.
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Record {
-    format: u8,
-    store: Uid,
-    /// Tells "another root key" from "changed"; proves nothing.
-    root_key_check: String,
-    sealed_keys: String,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Keys {
-    current: u32,
-    keks: BTreeMap<u32, [u8; 32]>,
-    mac: [u8; 32],
-}
-
 impl Keyring {
+    /// The format of new stores.
+    pub const FORMAT: u8 = 2;
+
     /// The keyring of a new store, and the record to file for it.
     ///
     /// # Errors
@@ -55,46 +42,27 @@ impl Keyring {
             mac: random_bytes(),
         };
         let store = Uid::random();
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(1024));
-        serde_json::to_writer(&mut *plaintext, &keys).map_err(|_| cipher_failed())?;
-        let mut sealed = Vec::new();
-        envelope::key(root.bytes())
-            .and_then(|key| envelope::append_box(&mut sealed, &key, &aad(store), &plaintext))
-            .map_err(|_| cipher_failed())?;
-        let record = Record {
-            format: FORMAT,
-            store,
-            root_key_check: root.check(),
-            sealed_keys: hex(&sealed),
-        };
-        let bytes = serde_json::to_vec(&record).map_err(|_| cipher_failed())?;
-        Ok((Self::of(store, &keys)?, bytes))
+        let record = seal_keys(root, store, &keys)?;
+        Ok((Self::of(store, Self::FORMAT, &keys)?, record))
     }
 
-    /// Opens a keyring record.
+    /// Opens a keyring record of this format or an older one.
     ///
     /// # Errors
-    /// `INTEGRITY_FAILURE` with another root key or a changed record; the source says which.
+    /// `INTEGRITY_FAILURE` with another root key, a changed record or a newer format; the source
+    /// says which.
     pub fn open(root: &RootKey, record: &[u8]) -> Result<Self> {
-        let changed = || refused("the keyring record was changed");
-        let record: Record = serde_json::from_slice(record).map_err(|_| changed())?;
-        if record.format != FORMAT {
-            return Err(refused(
-                "the keyring record has a format that is not known here",
-            ));
-        }
-        if record.root_key_check != root.check() {
-            return Err(refused(
-                "the root key is not the one this store was made with",
-            ));
-        }
-        let mut sealed = vec![0; record.sealed_keys.len() / 2];
-        unhex(record.sealed_keys.as_bytes(), &mut sealed).ok_or_else(changed)?;
-        let key = envelope::key(root.bytes()).map_err(|_| cipher_failed())?;
-        let plaintext =
-            envelope::open_box(&key, &aad(record.store), &sealed).ok_or_else(changed)?;
-        let keys: Keys = serde_json::from_slice(&plaintext).map_err(|_| changed())?;
-        Self::of(record.store, &keys)
+        let (record, keys) = open_keys(root, record)?;
+        Self::of(record.store, record.format, &keys)
+    }
+
+    /// The same keys in a record of the format of new stores.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn renew(root: &RootKey, record: &[u8]) -> Result<Vec<u8>> {
+        let (record, keys) = open_keys(root, record)?;
+        seal_keys(root, record.store, &keys)
     }
 
     /// Seals a record under a fresh data key, for the store to file under `record_key`.
@@ -110,7 +78,7 @@ impl Keyring {
             .ok_or_else(cipher_failed)
     }
 
-    /// Opens what was filed under `record_key`.
+    /// Opens the record that was filed under `record_key`.
     ///
     /// # Errors
     /// `INTEGRITY_FAILURE` unless it is a record that this store sealed for this key.
@@ -139,12 +107,17 @@ impl Keyring {
         tag
     }
 
+    /// The format of the store.
+    pub fn format(&self) -> u8 {
+        self.format
+    }
+
     /// The id of the store, made with the keyring.
     pub fn store_id(&self) -> Uid {
         self.store
     }
 
-    fn of(store: Uid, keys: &Keys) -> Result<Self> {
+    fn of(store: Uid, format: u8, keys: &Keys) -> Result<Self> {
         let mut keks = BTreeMap::new();
         for (id, bytes) in &keys.keks {
             keks.insert(*id, envelope::key(bytes).map_err(|_| cipher_failed())?);
@@ -155,6 +128,7 @@ impl Keyring {
         Ok(Self {
             store,
             store_text: store.to_string(),
+            format,
             current: keys.current,
             keks,
             mac: hmac::Key::new(hmac::HMAC_SHA256, &keys.mac),
@@ -171,15 +145,50 @@ impl fmt::Debug for Keyring {
     }
 }
 
-impl Drop for Keys {
-    fn drop(&mut self) {
-        self.keks.values_mut().for_each(Zeroize::zeroize);
-        self.mac.zeroize();
-    }
+fn seal_keys(root: &RootKey, store: Uid, keys: &Keys) -> Result<Vec<u8>> {
+    let format = Keyring::FORMAT;
+    let mut plaintext = Zeroizing::new(Vec::with_capacity(1024));
+    serde_json::to_writer(&mut *plaintext, keys).map_err(|_| cipher_failed())?;
+    let mut sealed = Vec::new();
+    envelope::key(root.bytes())
+        .and_then(|key| envelope::append_box(&mut sealed, &key, &aad(format, store), &plaintext))
+        .map_err(|_| cipher_failed())?;
+    let record = KeyringRecord {
+        format,
+        store,
+        root_key_check: root.check(),
+        sealed_keys: hex(&sealed),
+    };
+    serde_json::to_vec(&record).map_err(|_| cipher_failed())
 }
 
-fn aad(store: Uid) -> Vec<u8> {
-    length_prefixed(&[b"claviger keyring", &[FORMAT], store.to_string().as_bytes()])
+fn open_keys(root: &RootKey, record: &[u8]) -> Result<(KeyringRecord, Keys)> {
+    let changed = || refused("the keyring record was changed");
+    // Before the rest, which another format may spell otherwise.
+    let Format { format } = serde_json::from_slice(record).map_err(|_| changed())?;
+    if !(1..=Keyring::FORMAT).contains(&format) {
+        return Err(refused(format!(
+            "the store has format {format}, this program reads formats up to {}",
+            Keyring::FORMAT
+        )));
+    }
+    let record: KeyringRecord = serde_json::from_slice(record).map_err(|_| changed())?;
+    if record.root_key_check != root.check() {
+        return Err(refused(
+            "the root key is not the one this store was made with",
+        ));
+    }
+    let mut sealed = vec![0; record.sealed_keys.len() / 2];
+    unhex(record.sealed_keys.as_bytes(), &mut sealed).ok_or_else(changed)?;
+    let key = envelope::key(root.bytes()).map_err(|_| cipher_failed())?;
+    let plaintext =
+        envelope::open_box(&key, &aad(format, record.store), &sealed).ok_or_else(changed)?;
+    let keys = serde_json::from_slice(&plaintext).map_err(|_| changed())?;
+    Ok((record, keys))
+}
+
+fn aad(format: u8, store: Uid) -> Vec<u8> {
+    length_prefixed(&[b"claviger keyring", &[format], store.to_string().as_bytes()])
 }
 
 fn refused(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

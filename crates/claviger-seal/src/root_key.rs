@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use claviger_core::{Error, Reason, Result, SecretBytes};
 use zeroize::Zeroizing;
 
-use crate::{hex, hex_digits, random_bytes, unhex};
+use crate::bytes::{hex, hex_digits, random_bytes, unhex};
 
 const TEXT_PREFIX: &[u8] = b"claviger-root-key-1:";
 
@@ -17,7 +17,7 @@ impl RootKey {
         Self(Zeroizing::new(random_bytes()))
     }
 
-    /// Reads what [`to_text`](Self::to_text) writes; the newline may be missing.
+    /// Reads the text of [`to_text`](Self::to_text); the newline may be missing.
     ///
     /// # Errors
     /// `INTEGRITY_FAILURE` for any other text, which is not echoed.

@@ -1,4 +1,4 @@
-//! What a sealed record promises: it opens only here, only under its key, only unchanged.
+//! The promise of a sealed record: it opens only here, only under its key, only unchanged.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
@@ -135,6 +135,56 @@ fn a_keyring_record_of_another_store_id_does_not_open() {
         &other.store_id().to_string(),
     );
     assert!(refusal(Keyring::open(&root, record.as_bytes())).contains("changed"));
+}
+
+fn golden_root() -> RootKey {
+    RootKey::from_text(&secret(include_bytes!("golden/root-key.txt"))).expect("is a key")
+}
+
+#[test]
+fn golden_keyrings_open_and_read_what_they_sealed() {
+    let sealed = include_bytes!("golden/record.bin");
+    for (format, record) in [
+        (1, include_bytes!("golden/keyring-1.json").as_slice()),
+        (2, include_bytes!("golden/keyring-2.json")),
+    ] {
+        let keyring = Keyring::open(&golden_root(), record).expect("opens");
+        assert_eq!(keyring.format(), format);
+        let store = keyring.store_id().to_string();
+        assert_eq!(store, "4b6e9131-b0c4-4941-b50f-b6f6c7ac2d7e");
+        let value = keyring.open_record("values/a/1", sealed).expect("opens");
+        assert_eq!(value.expose(), b"made-up");
+        assert_eq!(
+            hex(&keyring.mac("c", &[b"a"])),
+            "0f6996b7e1a903d458915164e3a4dd3817052092f124a8649e0e9d17d855339c"
+        );
+    }
+}
+
+#[test]
+fn a_renewed_keyring_has_the_same_keys_in_the_new_format() {
+    let old = include_bytes!("golden/keyring-1.json");
+    let renewed = Keyring::renew(&golden_root(), old).expect("renews");
+    let keyring = Keyring::open(&golden_root(), &renewed).expect("opens");
+    assert_eq!(keyring.format(), Keyring::FORMAT);
+    let old = Keyring::open(&golden_root(), old).expect("opens");
+    assert_eq!(keyring.store_id(), old.store_id());
+    assert_eq!(keyring.mac("c", &[b"a"]), old.mac("c", &[b"a"]));
+    let sealed = keyring.seal("k", &secret(b"rk_test")).expect("seals");
+    let opened = old.open_record("k", &sealed).expect("opens");
+    assert_eq!(opened.expose(), b"rk_test");
+}
+
+#[test]
+fn the_format_of_a_store_is_named_if_it_is_newer_and_bound_if_it_is_not() {
+    let open = |text: &str| refusal(Keyring::open(&golden_root(), text.as_bytes()));
+    let newer = open(r#"{"format":7,"spelt":"otherwise"}"#);
+    assert!(
+        newer.contains("format 7, this program reads formats up to 2"),
+        "{newer}"
+    );
+    let taken_back = include_str!("golden/keyring-2.json").replace("\"format\":2", "\"format\":1");
+    assert!(open(&taken_back).contains("was changed"));
 }
 
 #[test]

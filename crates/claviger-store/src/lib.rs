@@ -1,146 +1,27 @@
 //! Claviger's own records: where they are kept and how other crates reach them.
 //!
 //! [`Store`] is the contract that an engine keeps; it sees keys and sealed bytes, never a record.
-//! [`SqliteStore`] is the embedded engine. [`Records`] is what the other crates use: typed records,
-//! sealed, with a bounded memory in front. Nothing here knows what a record means or who asks.
+//! [`SqliteStore`] is the embedded engine. The other crates use [`Records`]: typed records, sealed,
+//! with a bounded memory in front. Nothing here knows the meaning of a record or the caller.
 //!
 //! The verbs `changes` (an ordered feed) and `snapshot` of the design come with the issues that
 //! need them: more than one replica, and backup.
 
 #![forbid(unsafe_code)]
 
+mod batch;
+mod contract;
+mod keyring;
 mod memory;
+mod record;
 mod records;
 mod sqlite;
 mod threads;
+mod upgrade;
 
-use std::collections::HashSet;
-use std::fmt;
-use std::time::SystemTime;
-
-use async_trait::async_trait;
-use claviger_core::{Error, Reason, Result};
-
-pub use records::{Batch, Record, Records, Stored};
+pub use batch::Batch;
+pub use contract::{Change, Commit, Committed, Condition, Expect, OpenRefused, Row, Store};
+pub use record::Record;
+pub use records::{Records, Stored};
 pub use sqlite::SqliteStore;
-
-/// One key's bytes, and the commit that put them there.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Row {
-    /// Revision of the commit that wrote this row.
-    pub revision: u64,
-    /// The bytes; sealed by whoever put them.
-    pub bytes: Vec<u8>,
-}
-
-/// What is expected of a row before a commit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Expect {
-    /// There is no row.
-    Absent,
-    /// Anything goes.
-    Any,
-    /// The row has this revision.
-    Revision(u64),
-}
-
-/// One key's part of a commit.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Change {
-    /// The key; not empty.
-    pub key: String,
-    /// The new bytes; `None` deletes the row.
-    pub bytes: Option<Vec<u8>>,
-    /// What must hold before, else the whole commit is refused.
-    pub expect: Expect,
-}
-
-/// A row that must be as expected although this commit does not change it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Condition {
-    /// The key.
-    pub key: String,
-    /// What must hold before, else the whole commit is refused.
-    pub expect: Expect,
-}
-
-/// What is committed, and on what terms.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Commit {
-    /// What is changed; each key once.
-    pub changes: Vec<Change>,
-    /// What must hold beside the expectations of the changes, whose keys may be named here too.
-    pub conditions: Vec<Condition>,
-    /// From this time on the commit is refused, however long it waited in line.
-    pub end: Option<SystemTime>,
-}
-
-/// What became of a commit.
-#[must_use]
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Committed {
-    /// Done and durable, as this revision.
-    At(u64),
-    /// Nothing was done: the row of `key` is not as expected.
-    Conflict {
-        /// The first key that differed, conditions before changes.
-        key: String,
-    },
-    /// Nothing was done: the commit's end had come when its turn did.
-    Ended,
-}
-
-/// An engine that keeps rows.
-///
-/// Implementations are shared between tasks and never block one. Revisions belong to the whole
-/// store: each commit that is done takes the next number, without gaps, across restarts and deletes.
-/// A read that begins after a commit returned sees it. Failures are `STORE_UNAVAILABLE`; after one
-/// the outcome of a commit is unknown, but does not change any more.
-#[async_trait]
-pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// The row of `key`.
-    async fn get(&self, key: &str) -> Result<Option<Row>>;
-
-    /// At most `limit` rows whose keys begin with `prefix` and come after `after`, in byte order.
-    async fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Row)>>;
-
-    /// Does all changes or none; durable when it returns.
-    ///
-    /// The end, the conditions and all expectations are judged when the commit's turn comes, after
-    /// the commits before it and before its own first change; no other commit comes in between. A
-    /// future that is dropped leaves the outcome open.
-    async fn commit(&self, commit: Commit) -> Result<Committed>;
-
-    /// Whether reads and commits can work.
-    async fn health(&self) -> Result<()>;
-}
-
-/// Why a store is not opened although it could be read: trying again does not help.
-#[derive(Debug)]
-pub struct OpenRefused(pub(crate) String);
-
-impl fmt::Display for OpenRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for OpenRefused {}
-
-/// Every engine refuses such a commit alike, so that "as expected" has one meaning.
-fn refuse_repeated_keys(changes: &[Change]) -> Result<()> {
-    let mut seen = HashSet::with_capacity(changes.len());
-    if changes.iter().all(|change| seen.insert(&change.key)) {
-        return Ok(());
-    }
-    Err(Error::new(Reason::Internal).caused_by("a commit names a key twice"))
-}
-
-fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(Reason::StoreUnavailable).caused_by(source)
-}
+pub use upgrade::{OldRecord, Upgrade, Upgraded};

@@ -9,7 +9,7 @@ use moka::sync::Cache;
 
 /// Few commits share a stripe, so few loads are turned away because of another key.
 const STRIPES: usize = 64;
-/// What an entry costs beside its key and content.
+/// The cost of an entry beside its key and content.
 const ENTRY_OVERHEAD: usize = 256;
 
 /// Records by key, as last read from the store.
@@ -18,7 +18,7 @@ const ENTRY_OVERHEAD: usize = 256;
 /// While one is, there is no entry: [`Memory::begin`] removes it, and [`Memory::remember`] takes
 /// only a load that no commit of its key overlapped. Under the stripe's lock it checks both ways to
 /// overlap: a commit that is still under way is in `under_way`; one that ended since the load began
-/// has moved `ended`. So what a commit replaced cannot come back after that commit returned, and
+/// has moved `ended`. So a record that a commit replaced cannot come back after it returned, and
 /// reads cannot go back and forth between old and new while it runs.
 pub(crate) struct Memory {
     cache: Cache<Arc<str>, Entry>,
@@ -93,7 +93,7 @@ impl Memory {
         }
     }
 
-    /// Takes what a load read, unless a commit of the key overlapped it.
+    /// Takes the row that a load read, unless a commit of the key overlapped it.
     pub(crate) fn remember(&self, key: String, load: Load, entry: Entry) {
         let stripe = self.stripe(&key);
         if stripe.ended == load.ended && !stripe.under_way.iter().any(|other| **other == *key) {

@@ -1,4 +1,4 @@
-//! Typed, sealed records: what the other crates use of this one.
+//! Typed, sealed records: the face of this crate for the others.
 //!
 //! A record is JSON, sealed under its full key. Decoded records are remembered; secret values are
 //! remembered as they are stored, sealed.
@@ -8,26 +8,19 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
-use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_core::{Result, SecretBytes};
 use claviger_seal::{Keyring, RootKey};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use crate::batch::Batch;
+use crate::contract::{Committed, Row, Store, unavailable};
+use crate::keyring;
 use crate::memory::{Content, Entry, Memory};
+use crate::record::Record;
 use crate::threads::Threads;
-use crate::{Change, Commit, Committed, Condition, Expect, Row, Store, unavailable};
+use crate::upgrade::Upgrade;
 
-const KEYRING_KEY: &str = "keyring";
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
-
-/// A type of record.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// What all keys of this type begin with, including the last `/`; no kind begins with another.
-    const KIND: &'static str;
-    const FORM: u32 = 2;
-}
 
 /// A record as the store has it.
 #[derive(Debug)]
@@ -53,13 +46,14 @@ pub struct Records {
 type Work = Pin<Box<dyn Future<Output = Result<Committed>> + Send>>;
 
 impl Records {
-    /// Opens the keyring with the root key, or makes one in an empty store.
+    /// Opens the keyring with the root key, or makes one in an empty store. A store of an older
+    /// format is upgraded in one commit: all of it, or nothing on an error.
     ///
     /// # Errors
-    /// `INTEGRITY_FAILURE` with another root key, a changed keyring, or records without one;
-    /// `STORE_UNAVAILABLE`.
-    pub async fn open(store: Arc<dyn Store>, root: &RootKey) -> Result<Self> {
-        Self::open_with_memory(store, root, MEMORY_BYTES_DEFAULT).await
+    /// `INTEGRITY_FAILURE` with another root key, a changed keyring, records without one, a store of
+    /// a newer format, or an older one that cannot be upgraded; `STORE_UNAVAILABLE`.
+    pub async fn open(store: Arc<dyn Store>, root: &RootKey, upgrades: &[Upgrade]) -> Result<Self> {
+        Self::open_with_memory(store, root, upgrades, MEMORY_BYTES_DEFAULT).await
     }
 
     /// As [`open`](Self::open), with the size of the memory in bytes.
@@ -69,9 +63,10 @@ impl Records {
     pub async fn open_with_memory(
         store: Arc<dyn Store>,
         root: &RootKey,
+        upgrades: &[Upgrade],
         memory_bytes_max: u64,
     ) -> Result<Self> {
-        let keyring = open_keyring(&*store, root).await?;
+        let keyring = keyring::open(&*store, root, upgrades).await?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(unavailable)?;
@@ -98,8 +93,8 @@ impl Records {
         &self.keyring
     }
 
-    /// Differs from an earlier answer if any record may have changed since: what was decided on
-    /// records before still holds while it stays the same.
+    /// Differs from an earlier answer if any record may have changed since: a decision on records
+    /// still holds while it stays the same.
     pub fn changes(&self) -> u64 {
         self.memory.changes()
     }
@@ -177,20 +172,7 @@ impl Records {
     /// `STORE_UNAVAILABLE`, after which the outcome is unknown; `INTERNAL` if a record cannot be
     /// written as JSON or a key is named twice.
     pub async fn commit(&self, batch: Batch) -> Result<Committed> {
-        let mut changes = Vec::with_capacity(batch.changes.len());
-        for (key, plaintext, expect) in batch.changes {
-            let bytes = match plaintext {
-                Some(Ok(plaintext)) => Some(self.keyring.seal(&key, &plaintext)?),
-                Some(Err(text)) => return Err(Error::new(Reason::Internal).caused_by(text)),
-                None => None,
-            };
-            changes.push(Change { key, bytes, expect });
-        }
-        let commit = Commit {
-            changes,
-            conditions: batch.conditions,
-            end: batch.end,
-        };
+        let commit = batch.seal(&self.keyring)?;
         let keys = commit
             .changes
             .iter()
@@ -218,15 +200,8 @@ impl Records {
     }
 
     fn decode<T: Record>(&self, key: &str, row: &Row) -> Result<Stored<T>> {
-        let json = self.keyring.open_record(key, &row.bytes)?;
-        let record = serde_json::from_slice(json.expose()).map_err(|error| {
-            // SECURITY: the library's own text quotes content.
-            Error::new(Reason::IntegrityFailure).caused_by(format!(
-                "record {key} is not what this program writes: {:?} error at column {}",
-                error.classify(),
-                error.column()
-            ))
-        })?;
+        let bytes = self.keyring.open_record(key, &row.bytes)?;
+        let record = T::decode(key, bytes.expose())?;
         Ok(Stored {
             revision: row.revision,
             record: Arc::new(record),
@@ -264,93 +239,6 @@ impl Entry {
     }
 }
 
-/// Changes that are committed together, and on what terms.
-#[derive(Default)]
-pub struct Batch {
-    /// A plaintext that could not be written is what was said about it.
-    changes: Vec<(String, Option<Result<SecretBytes, String>>, Expect)>,
-    conditions: Vec<Condition>,
-    end: Option<SystemTime>,
-}
-
-impl Batch {
-    /// A batch without changes.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Puts a record.
-    #[must_use]
-    pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
-        let json = serde_json::to_vec(record)
-            .map(SecretBytes::new)
-            .map_err(|error| error.to_string());
-        self.change([T::KIND, id].concat(), Some(json), expect)
-    }
-
-    /// Puts secret bytes under a full key.
-    #[must_use]
-    pub fn put_secret(self, key: &str, value: &SecretBytes, expect: Expect) -> Self {
-        self.change(key.to_owned(), Some(Ok(value.duplicate())), expect)
-    }
-
-    /// Deletes a record.
-    #[must_use]
-    pub fn delete<T: Record>(self, id: &str, expect: Expect) -> Self {
-        self.change([T::KIND, id].concat(), None, expect)
-    }
-
-    /// Deletes secret bytes.
-    #[must_use]
-    pub fn delete_secret(self, key: &str, expect: Expect) -> Self {
-        self.change(key.to_owned(), None, expect)
-    }
-
-    /// The same changes on the same terms, to be committed another time.
-    #[must_use]
-    pub fn duplicate(&self) -> Self {
-        let changes = self.changes.iter();
-        Self {
-            changes: changes
-                .map(|(key, plaintext, expect)| {
-                    let plaintext = plaintext.as_ref().map(|plaintext| match plaintext {
-                        Ok(plaintext) => Ok(plaintext.duplicate()),
-                        Err(text) => Err(text.clone()),
-                    });
-                    (key.clone(), plaintext, *expect)
-                })
-                .collect(),
-            conditions: self.conditions.clone(),
-            end: self.end,
-        }
-    }
-
-    /// Commits only if this record, which the batch need not change, is as expected.
-    #[must_use]
-    pub fn require<T: Record>(mut self, id: &str, expect: Expect) -> Self {
-        let key = [T::KIND, id].concat();
-        self.conditions.push(Condition { key, expect });
-        self
-    }
-
-    /// Commits only before `end`; of several ends the earliest counts.
-    #[must_use]
-    pub fn before(mut self, end: SystemTime) -> Self {
-        self.end = Some(self.end.map_or(end, |earlier| earlier.min(end)));
-        self
-    }
-
-    fn change(
-        mut self,
-        key: String,
-        plaintext: Option<Result<SecretBytes, String>>,
-        expect: Expect,
-    ) -> Self {
-        self.changes.push((key, plaintext, expect));
-        self
-    }
-}
-
 /// Waits for a commit; left alone, hands it to the thread that sees it through.
 struct Flight<'a> {
     work: Option<Work>,
@@ -377,32 +265,5 @@ impl Drop for Flight<'_> {
             // it has ended. Dropping the work here would lift that mark too early.
             self.abandoned.send(work).ok();
         }
-    }
-}
-
-async fn open_keyring(store: &dyn Store, root: &RootKey) -> Result<Keyring> {
-    if let Some(row) = store.get(KEYRING_KEY).await? {
-        return Keyring::open(root, &row.bytes);
-    }
-    if !store.scan("", None, 1).await?.is_empty() {
-        // A new keyring here would bury the records for good.
-        return Err(
-            Error::new(Reason::IntegrityFailure).caused_by("the store has records but no keyring")
-        );
-    }
-    let (keyring, record) = Keyring::generate(root)?;
-    let change = Change {
-        key: KEYRING_KEY.to_owned(),
-        bytes: Some(record),
-        expect: Expect::Absent,
-    };
-    let commit = Commit {
-        changes: vec![change],
-        ..Commit::default()
-    };
-    match store.commit(commit).await? {
-        Committed::At(_) => Ok(keyring),
-        Committed::Conflict { .. } | Committed::Ended => Err(Error::new(Reason::Conflict)
-            .caused_by("another process made a keyring at the same time")),
     }
 }

@@ -4,22 +4,25 @@
 //! the file happens on a thread of its own, never while a commit waits for its answer.
 
 mod checkpoint;
+mod fault;
 mod open;
+mod schema;
 mod writer;
 
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use claviger_core::{Clock, Result};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::contract::{Commit, Committed, Row, Store, refuse_repeated_keys, unavailable};
+use crate::sqlite::fault::Fault;
 use crate::sqlite::writer::{Request, Writer};
 use crate::threads::Threads;
-use crate::{Commit, Committed, Row, Store, refuse_repeated_keys, unavailable};
 
 /// Reads and commits that may wait in line; past it callers wait to get in line.
 const QUEUE_LEN: usize = 1024;
@@ -43,16 +46,13 @@ pub struct SqliteStore {
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Why commits have stopped for good, once they have.
-type Fault = Arc<OnceLock<String>>;
-
 impl SqliteStore {
     /// Opens the store in this file, and makes it (mode 0600) if it does not exist. `clock` says
     /// whether the end of a commit has come.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store or is of a
-    /// newer version, or if the file system refuses.
+    /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store, is of a newer
+    /// version or has a schema with more than ours, or if the file system refuses.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let lock = open::lock(path)?;
         let (connection, revision) = open::writer(path)?;

@@ -3,7 +3,7 @@ use std::thread::{Builder, JoinHandle};
 
 /// Threads that end when their queue does; dropping waits for them.
 ///
-/// INVARIANT: whoever owns this declares the queues' senders before it, so that they go first.
+/// INVARIANT: the owner declares the queues' senders before it, so that they go first.
 #[derive(Debug, Default)]
 pub(crate) struct Threads(Vec<JoinHandle<()>>);
 

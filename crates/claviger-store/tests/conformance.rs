@@ -1,4 +1,4 @@
-//! What every engine promises; run for the embedded one.
+//! The promises of every engine; run for the embedded one.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
@@ -459,6 +459,50 @@ fn foreign_and_newer_files_are_refused_and_left_alone() {
     assert!(with("id", "PRAGMA application_id = 7").contains("another program"));
     let newer = "PRAGMA application_id = 0x434c4156; PRAGMA user_version = 2";
     assert!(with("newer", newer).contains("schema version 2"));
+}
+
+/// Brings back each row that is deleted: a grant that is revoked, a token.
+const UNDO: &str = "CREATE TRIGGER undo AFTER DELETE ON records BEGIN
+    INSERT INTO records VALUES (old.key, old.revision, old.bytes); END";
+
+#[tokio::test]
+async fn a_schema_that_has_more_than_ours_or_other_is_refused_and_left_alone() {
+    let directory = directory();
+    let path = directory.path().join("store.db");
+    let other_table = "CREATE TABLE records (key TEXT PRIMARY KEY, revision INTEGER, bytes BLOB)";
+    for (sql, named) in [
+        (UNDO, "trigger \"undo\""),
+        ("CREATE VIEW v AS SELECT key FROM records", "view \"v\""),
+        ("CREATE INDEX i ON records (revision)", "index \"i\""),
+        ("CREATE TABLE other (key TEXT)", "table \"other\""),
+        (
+            &format!("DROP TABLE records; {other_table} STRICT, WITHOUT ROWID"),
+            "table \"records\"",
+        ),
+        ("DROP TABLE records", "lacks table \"records\""),
+    ] {
+        std::fs::remove_file(&path).ok();
+        drop(open(&directory));
+        let connection = rusqlite::Connection::open(&path).expect("opens");
+        connection.execute_batch(sql).expect("runs");
+        drop(connection);
+        let before = std::fs::read(&path).expect("reads");
+        let refusal = refusal(SqliteStore::open(&path, clock()));
+        assert!(refusal.contains(named), "{refusal}");
+        assert_eq!(std::fs::read(&path).expect("reads"), before);
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_is_planted_while_the_store_is_open_does_not_run() {
+    let directory = directory();
+    let store = open(&directory);
+    drop(commit(&*store, vec![put("grant", "1", Expect::Absent)]).await);
+    let path = directory.path().join("store.db");
+    let other_program = rusqlite::Connection::open(path).expect("opens");
+    other_program.execute_batch(UNDO).expect("runs");
+    drop(commit(&*store, vec![delete("grant", Expect::Any)]).await);
+    assert_eq!(store.get("grant").await.expect("reads"), None);
 }
 
 #[test]

@@ -1,7 +1,10 @@
-//! What the memory in front of the store promises: never older than a commit that has returned.
+//! The promise of the memory in front of the store: never older than a commit that has returned.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
-#![expect(clippy::disallowed_methods, reason = "tests wait for what they spawn")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for the tasks they spawn"
+)]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +28,7 @@ struct Fruit {
 
 impl Record for Fruit {
     const KIND: &'static str = "fruits/";
+    const FORM: u32 = 2;
 }
 
 fn fruit(colour: &str) -> Fruit {
@@ -138,7 +142,7 @@ async fn open(directory: TempDir) -> Fixture {
         hold_commits: AtomicBool::new(false),
         fail_commits: AtomicBool::new(false),
     });
-    let records = Records::open(Arc::clone(&store) as _, root())
+    let records = Records::open(Arc::clone(&store) as _, root(), &[])
         .await
         .expect("opens");
     (directory, store, Arc::new(records))
@@ -426,7 +430,7 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
         assert_eq!(error.reason(), Reason::IntegrityFailure);
         format!("{error:?}")
     };
-    let error = Records::open(Arc::clone(&store), &RootKey::generate())
+    let error = Records::open(Arc::clone(&store), &RootKey::generate(), &[])
         .await
         .expect_err("refused");
     assert!(refusal(error).contains("root key is not"));
@@ -436,7 +440,9 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
         expect: Expect::Any,
     };
     drop(store.commit(only(change)).await.expect("commits"));
-    let error = Records::open(store, root()).await.expect_err("refused");
+    let error = Records::open(store, root(), &[])
+        .await
+        .expect_err("refused");
     assert!(refusal(error).contains("no keyring"));
 }
 
@@ -465,11 +471,58 @@ async fn rows_that_were_swapped_in_the_store_do_not_open() {
     assert_eq!(error.reason(), Reason::IntegrityFailure);
 }
 
+/// Fruit as another program would store it.
+#[derive(Debug, Deserialize, Serialize)]
+struct OtherFruit {
+    colour: u8,
+}
+
+impl Record for OtherFruit {
+    const KIND: &'static str = "fruits/";
+    const FORM: u32 = 7;
+}
+
+#[tokio::test]
+async fn a_record_is_stored_in_an_envelope_with_its_form() {
+    let (_directory, store, records) = fixture().await;
+    put(&records, "apple", "green").await;
+    let row = store.get("fruits/apple").await.expect("reads");
+    let sealed = row.expect("is there").bytes;
+    let stored = records.keyring().open_record("fruits/apple", &sealed);
+    let golden = include_str!("golden/record.json").trim_end();
+    assert_eq!(stored.expect("opens").expose(), golden.as_bytes());
+    let read = Fruit::decode("fruits/apple", golden.as_bytes()).expect("reads");
+    assert_eq!(read, fruit("green"));
+}
+
+#[tokio::test]
+async fn a_record_of_another_form_is_refused_by_name_and_not_quoted() {
+    let (_directory, _store, records) = fixture().await;
+    let other = OtherFruit { colour: 5 };
+    let bare = SecretBytes::new(br#"{"colour":"canary"}"#.to_vec());
+    let batch = Batch::new()
+        .put("apple", &other, Expect::Absent)
+        .put_secret("fruits/pear", &bare, Expect::Absent);
+    drop(records.commit(batch).await.expect("commits"));
+    let refusal = |error: Error| {
+        assert_eq!(error.reason(), Reason::IntegrityFailure);
+        format!("{error:?}")
+    };
+    let named = "record fruits/apple has form 7, this program reads form 2";
+    let error = records.get::<Fruit>("apple").await.expect_err("refused");
+    assert!(refusal(error).contains(named));
+    let error = records.scan::<Fruit>("", None, 9).await;
+    assert!(refusal(error.expect_err("refused")).contains(named));
+    let error = refusal(records.get::<Fruit>("pear").await.expect_err("refused"));
+    assert!(error.contains("record fruits/pear"));
+    assert!(!error.contains("canary"));
+}
+
 #[tokio::test]
 async fn a_memory_without_room_still_answers() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(&directory);
-    let records = Records::open_with_memory(Arc::new(store), root(), 1)
+    let records = Records::open_with_memory(Arc::new(store), root(), &[], 1)
         .await
         .expect("opens");
     for id in ["apple", "pear", "plum"] {

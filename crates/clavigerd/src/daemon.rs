@@ -167,7 +167,12 @@ async fn open(config: &Config, runtime: &Handle) -> Result<(Arc<Broker>, About),
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = SqliteStore::open(&store_file, Arc::clone(&clock))
         .map_err(|e| Stop::opening("the store", &e))?;
-    let records = Records::open(Arc::new(store), &root_key).await;
+    let upgrades = [
+        &claviger_broker::UPGRADES[..],
+        &claviger_backend_managed::UPGRADES,
+    ]
+    .concat();
+    let records = Records::open(Arc::new(store), &root_key, &upgrades).await;
     let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
     drop(root_key);
     let audit = Audit::open(&config.audit_file, Arc::clone(&clock))

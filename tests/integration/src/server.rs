@@ -283,7 +283,7 @@ impl Start {
     async fn run(self) -> Running {
         let store = SqliteStore::open(&self.dir.join("store.db"), Arc::clone(&self.clock))
             .expect("a store");
-        let records = Records::open(Arc::new(store), &self.key).await;
+        let records = Records::open(Arc::new(store), &self.key, &[]).await;
         let records = Arc::new(records.expect("records"));
         let broker = Arc::new(Broker::new(Parts {
             vaults: self.vaults(&records),

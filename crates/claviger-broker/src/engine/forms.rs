@@ -11,7 +11,12 @@ mod pending;
 mod project;
 mod request;
 mod token;
+mod upgrades;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use definition::definition_id;
 pub(crate) use made::{Made, made_by};
 pub(crate) use pending::PendingPointer;
+pub use upgrades::UPGRADES;

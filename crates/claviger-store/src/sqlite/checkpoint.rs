@@ -8,10 +8,9 @@ use claviger_core::Result;
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
-use crate::sqlite::Fault;
-use crate::sqlite::writer::is_passing;
+use crate::contract::unavailable;
+use crate::sqlite::fault::{Fault, is_passing};
 use crate::threads::Threads;
-use crate::unavailable;
 
 /// Pages written since the last copy that make the next one due (4 MiB).
 const PAGES_DUE: i32 = 1000;

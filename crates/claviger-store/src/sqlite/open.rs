@@ -1,4 +1,4 @@
-//! Files, connections and schema: everything that is done once, before the first record.
+//! Files and connections: all that is done once, before the first record.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -8,19 +8,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use claviger_core::Result;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 
-use crate::{OpenRefused, unavailable};
+use crate::contract::unavailable;
+use crate::sqlite::fault::{refused, sqlite};
+use crate::sqlite::schema;
 
-/// "CLAV", so that no other program's file is taken for a store.
-const APPLICATION_ID: i64 = 0x434c_4156;
-const SCHEMA_VERSION: i64 = 1;
-
-const SCHEMA: &str = "
-    CREATE TABLE meta (only INTEGER PRIMARY KEY CHECK (only = 1), revision INTEGER NOT NULL) STRICT;
-    INSERT INTO meta VALUES (1, 0);
-    CREATE TABLE records (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, bytes BLOB NOT NULL)
-        STRICT, WITHOUT ROWID;";
+/// SECURITY: the schema is checked once, at open; another program may still add to it later. With
+/// these nothing that is added runs.
+const SETTINGS: [(DbConfig, bool); 4] = [
+    (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+    (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+];
 
 /// Keeps a second process out: each would trust its own memory of records.
 pub(super) fn lock(path: &Path) -> Result<File> {
@@ -48,7 +50,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
 pub(super) fn writer(path: &Path) -> Result<(Connection, i64)> {
     create_file(path).map_err(unavailable)?;
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    prepare_schema(&mut connection)?;
+    schema::prepare(&mut connection)?;
     let set_up = |connection: &Connection| {
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -85,6 +87,9 @@ pub(super) fn checkpointer(path: &Path) -> Result<Connection> {
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     let open = || {
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        for (setting, is_on) in SETTINGS {
+            connection.set_db_config(setting, is_on)?;
+        }
         connection.busy_timeout(Duration::from_secs(5))?;
         Ok(connection)
     };
@@ -109,40 +114,44 @@ fn create_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the schema in an empty file, and refuses a file that is not ours before touching it.
-fn prepare_schema(connection: &mut Connection) -> Result<()> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(sqlite)?;
-    let number = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let tables = transaction
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
-            row.get::<_, i64>(0)
-        })
-        .map_err(sqlite)?;
-    let application = number("application_id").map_err(sqlite)?;
-    let version = number("user_version").map_err(sqlite)?;
-    match (application, version, tables) {
-        (APPLICATION_ID, SCHEMA_VERSION, _) => Ok(()),
-        (APPLICATION_ID, _, _) => Err(refused(format!(
-            "the store has schema version {version}, this program knows {SCHEMA_VERSION}"
-        ))),
-        (0, 0, 0) => create_schema(transaction).map_err(sqlite),
-        _ => Err(refused("the file is a database of another program")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One connection of each sort, to a file to which another program has added a view.
+    fn connections(directory: &tempfile::TempDir) -> [Connection; 3] {
+        let path = directory.path().join("store.db");
+        let (writer, _) = writer(&path).expect("opens");
+        let connections = [
+            writer,
+            reader(&path).expect("opens"),
+            checkpointer(&path).expect("opens"),
+        ];
+        let other_program = Connection::open(&path).expect("opens");
+        let view = "CREATE VIEW planted AS SELECT revision FROM meta";
+        other_program.execute_batch(view).expect("runs");
+        connections
     }
-}
 
-fn create_schema(transaction: Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    transaction.execute_batch(SCHEMA)?;
-    transaction.commit()
-}
-
-fn refused(text: impl Into<String>) -> claviger_core::Error {
-    unavailable(OpenRefused(text.into()))
-}
-
-fn sqlite(error: rusqlite::Error) -> claviger_core::Error {
-    unavailable(error)
+    #[test]
+    fn every_connection_distrusts_the_schema() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for connection in connections(&directory) {
+            for (setting, is_on) in SETTINGS {
+                assert_eq!(connection.db_config(setting), Ok(is_on), "{setting:?}");
+            }
+            let refusal = |sql: &str| {
+                let error = connection.execute_batch(sql).expect_err("must be refused");
+                error.to_string()
+            };
+            let view = refusal("SELECT revision FROM planted");
+            assert!(
+                view.contains("access to view \"planted\" prohibited"),
+                "{view}"
+            );
+            let schema = "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema";
+            let schema = refusal(schema);
+            assert!(schema.contains("may not be modified"), "{schema}");
+        }
+    }
 }

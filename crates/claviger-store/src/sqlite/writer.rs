@@ -1,15 +1,15 @@
-//! The one writer: takes whatever commits are in line, does them in one transaction, answers all.
+//! The one writer: takes all commits that are in line, does them in one transaction, answers all.
 
 use std::mem;
 use std::sync::Arc;
 
 use claviger_core::{Clock, Result};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::sqlite::Fault;
+use crate::contract::{Commit, Committed, Expect, unavailable};
 use crate::sqlite::checkpoint::Pages;
-use crate::{Commit, Committed, Expect, unavailable};
+use crate::sqlite::fault::{Fault, is_passing};
 
 /// Most commits that share one transaction: bounds the time until the first of them is answered.
 const BATCH_LEN: usize = 256;
@@ -164,20 +164,6 @@ fn is_as_expected(connection: &Connection, key: &str, expect: Expect) -> rusqlit
     Ok(found == expected)
 }
 
-/// Whether trying again later is safe: SQLite has rolled back and no write was lost.
-pub(super) fn is_passing(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DiskFull
-                | ErrorCode::OutOfMemory
-                | ErrorCode::TooBig
-        )
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -186,9 +172,9 @@ mod tests {
     use claviger_core::{ManualClock, Reason};
 
     use super::*;
+    use crate::contract::{Change, Condition};
     use crate::sqlite::{checkpoint, open};
     use crate::threads::Threads;
-    use crate::{Change, Condition};
 
     fn writer(directory: &tempfile::TempDir, threads: &mut Threads) -> Writer {
         let clock = Arc::new(ManualClock::at(Duration::ZERO));

@@ -15,7 +15,7 @@ use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
     const KIND: &'static str = "definitions/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 /// The id of a definition's record.

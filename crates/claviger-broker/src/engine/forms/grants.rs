@@ -13,7 +13,7 @@ use crate::model::grants::Grants;
 
 impl Record for Grants {
     const KIND: &'static str = "grants/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]

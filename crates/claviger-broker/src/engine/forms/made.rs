@@ -18,7 +18,7 @@ pub(crate) enum Made {
 
 impl Record for Made {
     const KIND: &'static str = "made/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 impl Made {

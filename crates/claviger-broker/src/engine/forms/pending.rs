@@ -15,7 +15,7 @@ pub(crate) struct PendingPointer {
 
 impl Record for PendingPointer {
     const KIND: &'static str = "pending/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]

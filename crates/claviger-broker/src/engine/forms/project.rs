@@ -12,7 +12,7 @@ use crate::model::project::{Environment, Project, ProjectContent};
 
 impl Record for Project {
     const KIND: &'static str = "projects/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]

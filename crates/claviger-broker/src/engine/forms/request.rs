@@ -14,7 +14,7 @@ use crate::model::warning::Warning;
 
 impl Record for Request {
     const KIND: &'static str = "requests/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]

@@ -11,7 +11,7 @@ use crate::model::token::Token;
 
 impl Record for Token {
     const KIND: &'static str = "tokens/";
-    const FORM: u32 = 2;
+    const FORM: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]

@@ -1,0 +1,1 @@
+//! Each stored form against its golden file: what is written today is read for good.
