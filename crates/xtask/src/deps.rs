@@ -107,12 +107,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
     (
         "tonic",
-        &[
-            "claviger-api",
-            "claviger-client",
-            "claviger-proto",
-            "clavigerd",
-        ],
+        &["claviger-api", "claviger-client", "claviger-proto"],
     ),
     ("tonic-health", &["claviger-api"]),
     ("tonic-prost", &["claviger-api", "claviger-proto"]),
