@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use claviger_core::{DefinitionName, Id, ProjectName, Public, Resource, Uid};
 use crate::{Label, Principal};
+use claviger_core::{DefinitionName, Id, ProjectName, Public, Resource, Uid};
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal,)+) => {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use claviger_access::{Label, Principal, Role};
 use claviger_broker::{
-    Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload,
-    Project, ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState, Warning,
+    Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload, Project,
+    ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState, Warning,
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,

@@ -38,7 +38,8 @@ impl ProjectService for Api {
     ) -> Result<Response<v1::Project>, Status> {
         self.handle(&rpc::GET_PROJECT, request, async |broker, call, request| {
             let name = ProjectName::parse("name", &request.name)?;
-            broker.get_project(&Arc::new(call), &name)
+            broker
+                .get_project(&Arc::new(call), &name)
                 .await
                 .map(convert::project)
         })

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use claviger_access::{Authorized, Call, Directory, Grant, Permission, Principal, Resolved, Role, Scope};
+use claviger_access::{
+    Authorized, Call, Directory, Grant, Permission, Principal, Resolved, Role, Scope,
+};
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
 use claviger_store::{Batch, Expect, Stored};
@@ -41,7 +43,10 @@ impl Broker {
     ) -> Result<GrantView> {
         let permission = Permission::GrantsPut;
         let resource = new.resource.clone();
-        let asked = self.catalog.ask_resource(call, permission, resource).await?;
+        let asked = self
+            .catalog
+            .ask_resource(call, permission, resource)
+            .await?;
         let facts = |view: &GrantView| about(&view.grant.id);
         self.finish_detached(asked, facts, |broker, asked| async move {
             broker.put_grant_asked(&asked, principal, new).await
@@ -122,7 +127,10 @@ impl Broker {
         let key = Grants::key(principal);
         let stored = self.catalog.get::<Grants>(&asked.proof, &key).await?;
         Ok(Page {
-            items: stored.iter().flat_map(|s| visible(asked, &s.record)).collect(),
+            items: stored
+                .iter()
+                .flat_map(|s| visible(asked, &s.record))
+                .collect(),
             next: None,
         })
     }
@@ -188,7 +196,11 @@ impl Broker {
             let (grants, grant) = claimed(stored)?;
             Ok(Update::Put {
                 record: grants.without(|other| other.id == *id),
-                also: forget_made(Batch::new(), grant.made_by.as_ref(), Made::Grant(id.clone())),
+                also: forget_made(
+                    Batch::new(),
+                    grant.made_by.as_ref(),
+                    Made::Grant(id.clone()),
+                ),
                 answer: (),
             })
         };

@@ -50,4 +50,3 @@ pub use status::PartStatus;
 pub use tokens::revoke::{Revocation, RevokeToken};
 pub use vaults::VaultView;
 pub use vaults::inspect::{InspectReport, InspectSecret};
-

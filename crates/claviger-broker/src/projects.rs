@@ -37,7 +37,10 @@ impl Broker {
         put: PutProject,
     ) -> Result<Project> {
         let permission = Permission::ProjectsPut;
-        let asked = self.catalog.ask_project(call, permission, &put.name).await?;
+        let asked = self
+            .catalog
+            .ask_project(call, permission, &put.name)
+            .await?;
         let facts = |_: &_| Facts::default();
         self.finish_detached(asked, facts, |broker, asked| async move {
             broker.put_project_asked(&asked, put).await

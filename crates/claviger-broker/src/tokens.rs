@@ -30,7 +30,10 @@ impl Broker {
         let permission = Permission::TokensPut;
         let first = new.grants.first();
         let resource = first.map_or(Resource::Daemon, |grant| grant.resource.clone());
-        let asked = self.catalog.ask_resource(call, permission, resource).await?;
+        let asked = self
+            .catalog
+            .ask_resource(call, permission, resource)
+            .await?;
         let facts = |(_, view): &(SecretBytes, TokenView)| about(&view.id);
         self.finish_detached(asked, facts, |broker, asked| async move {
             broker.create_token_asked(&asked, new).await
@@ -70,9 +73,11 @@ impl Broker {
             made_by: Some(maker.clone()),
         };
         self.audit.intent(proof, about(&id)).await?;
-        let batch = Batch::new()
-            .put(id.as_str(), &record, Expect::Absent)
-            .put(&Grants::key(&principal), &grants, Expect::Absent);
+        let batch = Batch::new().put(id.as_str(), &record, Expect::Absent).put(
+            &Grants::key(&principal),
+            &grants,
+            Expect::Absent,
+        );
         let batch = note_made(batch, maker, Made::Token(id.clone()));
         match self.catalog.commit(proof, &batch).await? {
             Some(_) => Ok((token, record.view(id))),

@@ -107,7 +107,11 @@ impl Broker {
         let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
         let (after, size) = (request.after.clone(), request.size);
         let list = async move { vault.list(&project, after.as_deref(), size).await };
-        let keyed = self.outside.call(asked.proof.call().id, list).await?.into_iter();
+        let keyed = self
+            .outside
+            .call(asked.proof.call().id, list)
+            .await?
+            .into_iter();
         let keyed = keyed.map(|secret| (secret.name.clone(), secret)).collect();
         Ok(Page::of(keyed, request))
     }

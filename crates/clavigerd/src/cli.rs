@@ -1,13 +1,8 @@
+//! What may be typed; the configuration is put together from it.
+
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// A refusal: bad usage, configuration, key or directory. Starting again does not help.
-pub(crate) const EXIT_REFUSED: u8 = 64;
-
-/// A failure of Claviger's own.
-pub(crate) const EXIT_INTERNAL: u8 = 70;
 
 /// Secrets broker daemon: keeps secret definitions and hands out the values they point at
 #[derive(Debug, Default, Parser)]
@@ -17,44 +12,46 @@ pub(crate) const EXIT_INTERNAL: u8 = 70;
     about,
     args_conflicts_with_subcommands = true
 )]
-pub(crate) struct Cli {
+pub struct Cli {
+    /// What to do instead of serving
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub command: Option<Command>,
 
     /// Configuration file; without it the built-in defaults hold [env: CLAVIGER_CONFIG]
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
 
     /// Check the configuration and stop: nothing is opened, created or bound
     #[arg(long)]
-    pub(crate) check_config: bool,
+    pub check_config: bool,
 
     /// For trying out: projects/dev, with this user as operator and runner, and a loopback port
     #[arg(long)]
-    pub(crate) dev: bool,
+    pub dev: bool,
 
     /// With --dev: keep everything in a directory that is removed at the end
     #[arg(long)]
-    pub(crate) ephemeral: bool,
+    pub ephemeral: bool,
 
     /// Where the store and the audit log are
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
 
     /// Unix socket to listen on
     #[arg(long, value_name = "PATH")]
-    pub(crate) socket: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
 
     /// Loopback address to listen on as well, such as 127.0.0.1:7433
     #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<String>,
+    pub listen: Option<String>,
 }
 
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Look at the audit log
     Audit {
+        /// What to look for
         #[command(subcommand)]
         command: AuditCommand,
     },
@@ -68,32 +65,13 @@ pub(crate) enum Command {
 
 /// What to do with an audit log.
 #[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
+pub enum AuditCommand {
     /// Check an audit log offline: that nothing in it was changed, removed or put in
     Verify {
         /// The audit log
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-}
-
-impl Cli {
-    /// Reads the command line of this process.
-    ///
-    /// # Errors
-    /// What to exit with when there is nothing more to do: 0 after `--help` and `--version`, 64
-    /// after bad usage. What was to be said is already printed.
-    pub(crate) fn parse_process() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|stop| {
-            // Nobody is left to tell when the terminal is gone.
-            stop.print().ok();
-            if stop.use_stderr() {
-                ExitCode::from(EXIT_REFUSED)
-            } else {
-                ExitCode::SUCCESS
-            }
-        })
-    }
 }
 
 #[cfg(test)]

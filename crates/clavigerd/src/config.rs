@@ -38,7 +38,7 @@ const SOCKET_PATH_MAX: usize = 107;
 
 /// The configuration as the daemon uses it: complete, paths absolute.
 #[derive(Debug)]
-pub(crate) struct Config {
+pub struct Config {
     /// Whether `--dev` was given.
     pub(crate) is_dev: bool,
     /// Where the store is.

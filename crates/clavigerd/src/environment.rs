@@ -10,28 +10,28 @@ pub(crate) const AWS_KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_
 
 /// What the process finds around it; empty in most tests.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Environment {
+pub struct Environment {
     /// `HOME`.
-    pub(crate) home: Option<PathBuf>,
+    pub home: Option<PathBuf>,
     /// `XDG_STATE_HOME`.
-    pub(crate) xdg_state_home: Option<PathBuf>,
+    pub xdg_state_home: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`.
-    pub(crate) xdg_config_home: Option<PathBuf>,
+    pub xdg_config_home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
-    pub(crate) xdg_runtime_dir: Option<PathBuf>,
+    pub xdg_runtime_dir: Option<PathBuf>,
     /// `CREDENTIALS_DIRECTORY`, set by systemd.
-    pub(crate) credentials_directory: Option<PathBuf>,
+    pub credentials_directory: Option<PathBuf>,
     /// `CLAVIGER_CONFIG`: the configuration file, if the command line names none.
-    pub(crate) config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Those of `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` that are set; the SDK reads them.
-    pub(crate) aws_keys: Vec<&'static str>,
+    pub aws_keys: Vec<&'static str>,
     /// `CLAVIGER_LOG`: what is logged, in place of `log.filter`.
-    pub(crate) log_filter: Option<String>,
+    pub log_filter: Option<String>,
 }
 
 impl Environment {
     /// Reads the environment of this process. An empty variable counts as unset.
-    pub(crate) fn from_process() -> Self {
+    pub fn from_process() -> Self {
         Self {
             home: directory("HOME"),
             xdg_state_home: directory("XDG_STATE_HOME"),

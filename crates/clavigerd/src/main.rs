@@ -1,35 +1,42 @@
-//! The Claviger daemon.
+//! What a process adds to the daemon: arguments, hardening, signals, exit codes.
 //!
-//! `config.rs` puts the configuration together, `daemon.rs` the daemon. Exit codes: 0 drained,
-//! 64 refused (usage, configuration, key, directory), 70 a failure of its own.
+//! Exit codes: 0 drained, 64 refused (usage, configuration, key, directory), 70 a failure of its
+//! own.
 #![forbid(unsafe_code)]
 
-mod cli;
-mod config;
-mod daemon;
-mod environment;
-mod logging;
 mod query;
-mod ready;
-mod root_key;
-mod upkeep;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::cli::{AuditCommand, Cli, Command, EXIT_INTERNAL, EXIT_REFUSED};
-use crate::config::{Config, VAULT_KINDS};
-use crate::daemon::Stop;
-use crate::environment::Environment;
+use clap::Parser as _;
+use clavigerd::{AuditCommand, Cli, Command, Config, Daemon, Environment, Parts, Stop};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A refusal: bad usage, configuration, key or directory. Starting again does not help.
+const EXIT_REFUSED: u8 = 64;
+
+/// A failure of Claviger's own.
+const EXIT_INTERNAL: u8 = 70;
 
 /// Wipes what is freed: values pass through buffers of libraries that do not.
 #[global_allocator]
 static ALLOCATOR: claviger_mem::ZeroOnFree = claviger_mem::ZeroOnFree::new();
 
 fn main() -> ExitCode {
-    let cli = match Cli::parse_process() {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(code) => return code,
+        Err(stop) => {
+            // Nobody is left to tell when the terminal is gone.
+            stop.print().ok();
+            return match stop.use_stderr() {
+                true => ExitCode::from(EXIT_REFUSED),
+                false => ExitCode::SUCCESS,
+            };
+        }
     };
     let environment = Environment::from_process();
     let result = match &cli.command {
@@ -42,50 +49,73 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(stop) => {
-            say(&format!("clavigerd: {stop}"));
-            ExitCode::from(stop.exit_code())
+            writeln!(io::stderr().lock(), "clavigerd: {stop}").ok();
+            ExitCode::from(match stop {
+                Stop::Refused(_) => EXIT_REFUSED,
+                Stop::Failed(_) => EXIT_INTERNAL,
+            })
         }
     }
 }
 
 fn serve(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
     let ephemeral = match cli.dev && cli.ephemeral {
-        true => Some(
-            tempfile::Builder::new()
-                .prefix("claviger-")
-                .tempdir()
-                .map_err(|error| {
-                    Stop::refused(format!("the throw-away directory cannot be made: {error}"))
-                })?,
-        ),
+        true => Some(make_throw_away_dir()?),
         false => None,
     };
-    let dir = ephemeral.as_ref().map(tempfile::TempDir::path);
-    let config = Config::resolve(cli, environment, dir, VAULT_KINDS).map_err(|problems| {
-        Stop::refused(format!("the configuration is not usable\n{problems}"))
-    })?;
+    let dir = ephemeral.as_ref().map(TempDir::path);
+    let config = clavigerd::configure(cli, environment, dir)?;
     if cli.check_config {
         writeln!(io::stdout().lock(), "the configuration is usable").ok();
         return Ok(ExitCode::SUCCESS);
     }
     claviger_mem::harden()
         .map_err(|error| Stop::failed(format!("the process cannot be hardened: {error}")))?;
-    logging::init(config.log_format, config.log_filter.clone())
-        .map_err(|error| Stop::failed(format!("logging does not start: {error}")))?;
-    daemon::run(&config)?;
+    clavigerd::start_log(&config)?;
+    run(&config)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells whoever started us; if standard error is gone, nobody is left to tell.
-fn say(text: &str) {
-    writeln!(io::stderr().lock(), "{text}").ok();
+fn make_throw_away_dir() -> Result<TempDir, Stop> {
+    let made = tempfile::Builder::new().prefix("claviger-").tempdir();
+    made.map_err(|error| Stop::refused(format!("the throw-away directory cannot be made: {error}")))
 }
 
-impl Stop {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Refused(_) => EXIT_REFUSED,
-            Self::Failed(_) => EXIT_INTERNAL,
+/// Serves until a signal says to stop, then drains.
+fn run(config: &Config) -> Result<(), Stop> {
+    // Owns backends and writes; serving has threads of its own.
+    let runtime = Builder::new_multi_thread()
+        .thread_name("vaults")
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let daemon = Daemon::open(config, Parts::default()).await?;
+        let stop = stop_signal()?;
+        // A closed standard output does not keep the daemon from serving.
+        let mut out = io::stdout().lock();
+        out.write_all(daemon.greeting().as_bytes())
+            .and_then(|()| out.flush())
+            .ok();
+        drop(out);
+        daemon.serve(stop).await
+    })
+}
+
+/// Cancelled at SIGTERM or SIGINT.
+fn stop_signal() -> Result<CancellationToken, Stop> {
+    let failed = |error: io::Error| Stop::failed(format!("signals cannot be caught: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    Handle::current().spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    }
+        tracing::info!("draining");
+        stopped.cancel();
+    });
+    Ok(stop)
 }

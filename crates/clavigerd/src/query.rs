@@ -6,16 +6,9 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
+use claviger_client::Client;
 use claviger_proto::v1::{GetStatusRequest, GetStatusResponse};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-use tonic::transport::Endpoint;
-use tower::service_fn;
-
-use crate::config::default_socket;
-use crate::daemon::Stop;
-use crate::environment::Environment;
+use clavigerd::{Environment, Stop, default_socket};
 
 /// Something asked about is not well.
 const EXIT_UNWELL: u8 = 1;
@@ -62,26 +55,16 @@ pub(crate) fn status(socket: Option<&Path>, environment: &Environment) -> Result
 }
 
 async fn ask(socket: PathBuf) -> Result<GetStatusResponse, Stop> {
-    let shown = socket.display().to_string();
-    let connect = service_fn(move |_| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    // The authority is never resolved: the connector goes to the socket.
-    let channel = Endpoint::from_static("http://localhost")
-        .connect_with_connector(connect)
+    let client = Client::connect_unix(socket)
         .await
-        .map_err(|_| {
-            Stop::failed(format!(
-                "no daemon answers at {shown}; pass --socket if it is elsewhere"
-            ))
-        })?;
-    let answer = DaemonServiceClient::new(channel)
-        .get_status(GetStatusRequest {})
-        .await;
-    answer
-        .map(tonic::Response::into_inner)
-        .map_err(|status| Stop::failed(format!("the daemon refuses: {}", status.message())))
+        .map_err(|error| Stop::failed(format!("{error}; pass --socket if it is elsewhere")))?;
+    match client.daemon().get_status(GetStatusRequest {}).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => Err(Stop::failed(format!(
+            "the daemon refuses: {}",
+            status.message()
+        ))),
+    }
 }
 
 fn shown(status: &GetStatusResponse) -> String {

@@ -1,28 +1,27 @@
-//! What is printed once the daemon serves.
+//! What is said once the daemon listens.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 
-use crate::config::Config;
-
-/// Prints the ready line and, with `--dev`, lines to copy into bash. Values go through standard
-/// input: nothing secret is in an argument or in the history.
-pub(crate) fn announce(config: &Config, tcp: Option<SocketAddr>, admin: Option<SocketAddr>) {
-    let socket = config.socket.display().to_string();
+/// The ready line and, with `--dev`, lines to copy into bash. Values go through standard input:
+/// nothing secret is in an argument or in the history.
+pub(crate) fn text(
+    socket: &Path,
+    tcp: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    is_dev: bool,
+) -> String {
+    let socket = socket.display().to_string();
     let address = tcp.map_or_else(|| "-".to_owned(), |address| address.to_string());
     let admin = admin.map_or_else(String::new, |admin| format!(" admin={admin}"));
     let mut text = format!("clavigerd ready unix={socket} tcp={address}{admin}\n");
-    if config.is_dev {
+    if is_dev {
         text.push_str(&unix_lines(&quoted(&socket)));
         if let Some(address) = tcp {
             text.push_str(&tcp_lines(&quoted(&socket), address));
         }
     }
-    // A closed standard output is no reason not to serve.
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .ok();
+    text
 }
 
 fn unix_lines(socket: &str) -> String {

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-mem", &[]),
     ("claviger-proto", &[]),
     ("claviger-access", &["claviger-core"]),
+    ("claviger-client", &["claviger-core", "claviger-proto"]),
     ("claviger-seal", &["claviger-core"]),
     ("claviger-store", &["claviger-core", "claviger-seal"]),
     ("claviger-stripe", &["claviger-core"]),
@@ -76,6 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-backend-snowflake",
             "claviger-backend-snowflake",
             "claviger-broker",
+            "claviger-client",
             "claviger-core",
             "claviger-mem",
             "claviger-proto",
@@ -103,12 +105,15 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
-    ("tonic", &["claviger-api", "claviger-proto", "clavigerd"]),
+    (
+        "tonic",
+        &["claviger-api", "claviger-client", "claviger-proto"],
+    ),
     ("tonic-health", &["claviger-api"]),
     ("tonic-prost", &["claviger-api", "claviger-proto"]),
     ("tonic-prost-build", &["claviger-proto"]),
     ("tonic-reflection", &["claviger-api"]),
-    ("tonic-types", &["claviger-api"]),
+    ("tonic-types", &["claviger-api", "claviger-client"]),
 ];
 
 /// Not anywhere in the graph: one implementation of cryptography is enough to keep patched.

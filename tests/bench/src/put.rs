@@ -24,11 +24,11 @@ pub(crate) fn run(plan: Plan) -> Result {
     let home = Home::new()?;
     let daemon = on_core(cores.server, || Server::daemon_in(&home))?;
     let token = runtime()?.block_on(async {
-        let channel = daemon.connect().await?;
+        let client = daemon.connect().await?;
         for index in 0..PUT_DEFINITIONS {
-            server::register(&channel, put_name(index)).await?;
+            server::register(&client, put_name(index)).await?;
         }
-        server::token(&channel, Role::Operator).await
+        server::token(&client, Role::Operator).await
     })?;
 
     let mut floor = Vec::new();

@@ -7,14 +7,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use claviger_client::Client;
 use claviger_proto::v1;
-use claviger_proto::v1::access_service_client::AccessServiceClient;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
-use claviger_proto::v1::secret_service_client::SecretServiceClient;
 use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
 
 use crate::Result;
 
@@ -154,12 +151,11 @@ impl Server {
     }
 
     /// Connects: to the Unix socket if it has one, where this user is the daemon's administrator.
-    pub(crate) async fn connect(&self) -> Result<Channel> {
-        let uri = match &self.unix {
-            Some(path) => format!("unix://{path}"),
-            None => format!("http://{}", self.tcp),
-        };
-        Ok(Endpoint::try_from(uri)?.connect().await?)
+    pub(crate) async fn connect(&self) -> Result<Client> {
+        Ok(match &self.unix {
+            Some(socket) => Client::connect_unix(socket).await?,
+            None => Client::connect_tcp(self.tcp).await?,
+        })
     }
 }
 
@@ -212,7 +208,7 @@ fn daemon() -> Result<Command> {
 }
 
 /// Registers a definition in the managed vault, with a value.
-pub(crate) async fn register(channel: &Channel, name: String) -> Result {
+pub(crate) async fn register(client: &Client, name: String) -> Result {
     let request = v1::PutSecretDefinitionRequest {
         definition: Some(v1::SecretDefinition {
             name,
@@ -224,13 +220,12 @@ pub(crate) async fn register(channel: &Channel, name: String) -> Result {
         }),
         ..Default::default()
     };
-    let mut client = SecretDefinitionServiceClient::new(channel.clone());
-    client.put_secret_definition(request).await?;
+    client.definitions().put_secret_definition(request).await?;
     Ok(())
 }
 
 /// Makes a token with one role in the project.
-pub(crate) async fn token(channel: &Channel, role: v1::Role) -> Result<String> {
+pub(crate) async fn token(client: &Client, role: v1::Role) -> Result<String> {
     let request = v1::CreateTokenRequest {
         grants: vec![v1::TokenGrant {
             role: role.into(),
@@ -243,16 +238,15 @@ pub(crate) async fn token(channel: &Channel, role: v1::Role) -> Result<String> {
         }),
         ..Default::default()
     };
-    let mut client = AccessServiceClient::new(channel.clone());
-    Ok(client.create_token(request).await?.into_inner().token)
+    let made = client.access().create_token(request).await?;
+    Ok(made.into_inner().token)
 }
 
 /// Reads the secret.
-pub(crate) async fn read(channel: &Channel) -> Result<v1::GetSecretResponse> {
+pub(crate) async fn read(client: &Client) -> Result<v1::GetSecretResponse> {
     let request = v1::GetSecretRequest {
         name: read_name(),
         ..Default::default()
     };
-    let mut client = SecretServiceClient::new(channel.clone());
-    Ok(client.get_secret(request).await?.into_inner())
+    Ok(client.secrets().get_secret(request).await?.into_inner())
 }

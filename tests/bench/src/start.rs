@@ -16,9 +16,9 @@ pub(crate) fn run(plan: Plan) -> Result {
     let home = Home::new()?;
     let first = Server::daemon_in(&home)?;
     let reply = runtime()?.block_on(async {
-        let channel = first.connect().await?;
-        server::register(&channel, read_name()).await?;
-        server::read(&channel).await
+        let client = first.connect().await?;
+        server::register(&client, read_name()).await?;
+        server::read(&client).await
     })?;
     drop(first);
 

@@ -15,10 +15,10 @@ pub(crate) fn run(plan: Plan) -> Result {
     let cores = Cores::find()?;
     let daemon = on_core(cores.server, Server::ephemeral_daemon)?;
     let (token, reply) = runtime()?.block_on(async {
-        let channel = daemon.connect().await?;
-        server::register(&channel, read_name()).await?;
-        let token = server::token(&channel, Role::Runner).await?;
-        Ok::<_, Error>((token, server::read(&channel).await?))
+        let client = daemon.connect().await?;
+        server::register(&client, read_name()).await?;
+        let token = server::token(&client, Role::Runner).await?;
+        Ok::<_, Error>((token, server::read(&client).await?))
     })?;
     let echo = on_core(cores.server, || Server::echo(&reply))?;
 

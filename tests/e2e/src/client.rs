@@ -7,8 +7,9 @@ use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServic
 use claviger_proto::v1::secret_service_client::SecretServiceClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
-use tonic_types::StatusExt as _;
 use uuid::Uuid;
+
+pub use claviger_client::reason;
 
 /// Calls the daemon as this user does over the Unix socket. Names are ids in `projects/dev`.
 #[derive(Clone, Debug)]
@@ -139,12 +140,6 @@ impl Client {
         let answer = client.create_token(Request::new(request)).await?;
         Ok(answer.into_inner().token)
     }
-}
-
-/// The daemon's own reason for an error, or `None` if it does not come from the daemon.
-pub fn reason(status: &Status) -> Option<String> {
-    let info = status.get_error_details().error_info().cloned()?;
-    Some(info.reason)
 }
 
 /// The call failed, and for this reason.

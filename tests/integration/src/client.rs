@@ -1,87 +1,40 @@
 //! A caller: everything it can ask, and short forms of what most tests ask.
 
+use std::ops::Deref;
+
+use claviger_client::{Service, Token};
 use claviger_proto::v1;
-use claviger_proto::v1::access_service_client::AccessServiceClient;
-use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
-use claviger_proto::v1::project_service_client::ProjectServiceClient;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
-use claviger_proto::v1::secret_service_client::SecretServiceClient;
-use claviger_proto::v1::vault_service_client::VaultServiceClient;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
-
-/// What a client's calls go through.
-pub type Service = InterceptedService<Channel, Bearer>;
-
-/// Sends a token along, if there is one.
-#[derive(Clone, Debug)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(header) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", header.clone());
-        }
-        Ok(request)
-    }
-}
 
 /// One caller over one connection.
 #[derive(Clone, Debug)]
-pub struct Client {
-    channel: Channel,
-    bearer: Bearer,
-}
+pub struct Client(claviger_client::Client);
 
-macro_rules! services {
-    ($($name:ident $client:ident;)+) => {
-        $(
-            #[doc = concat!("A `", stringify!($client), "` that calls as this caller.")]
-            pub fn $name(&self) -> $client<Service> {
-                $client::with_interceptor(self.channel.clone(), self.bearer.clone())
-            }
-        )+
-    };
+impl Deref for Client {
+    type Target = claviger_client::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Client {
     /// A caller without a token: on the Unix socket its uid, on TCP nobody.
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self {
-            channel,
-            bearer: Bearer(None),
-        }
+    pub(crate) fn new(client: claviger_client::Client) -> Self {
+        Self(client)
     }
 
-    /// The same connection with `authorization: Bearer <token>`.
+    /// The same connection with a token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
-        self.with_header(&format!("Bearer {token}"))
+        let token = Token::new(token).expect("a token");
+        Self(self.0.clone().with_token(token))
     }
 
-    /// The same connection with this `authorization` header.
-    #[must_use]
-    pub fn with_header(&self, header: &str) -> Self {
-        Self {
-            channel: self.channel.clone(),
-            bearer: Bearer(Some(header.parse().expect("a header"))),
-        }
-    }
-
-    services! {
-        access AccessServiceClient;
-        daemon DaemonServiceClient;
-        definitions SecretDefinitionServiceClient;
-        health HealthClient;
-        projects ProjectServiceClient;
-        secrets SecretServiceClient;
-        vaults VaultServiceClient;
+    /// The health service.
+    pub fn health(&self) -> HealthClient<Service> {
+        HealthClient::new(self.service())
     }
 
     /// Makes a project, by name, with these environments.

@@ -1,8 +1,8 @@
 //! A whole server in this process, and clients that speak gRPC to it.
 //!
-//! [`Server`] is the daemon without its `main`: the embedded store and the audit log in a temporary
-//! directory, the managed vault, faulty vaults on demand, a clock that the test owns, the real
-//! serve loop on a Unix socket and on loopback TCP. [`Client`] calls it; [`reason`] and
+//! [`Server`] is the daemon without its `main`: configured as an operator would, in a temporary
+//! directory, on a Unix socket and on loopback TCP; with a clock that the test owns, and faulty
+//! vaults and a faulty disk on demand. [`Client`] calls it; [`reason`] and
 //! [`violation`] say how a call failed. Tests are in `tests/all`, one file per topic.
 #![forbid(unsafe_code)]
 #![expect(
@@ -15,20 +15,24 @@ mod client;
 mod faulty;
 mod server;
 
-use tonic::Status;
+use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
-pub use client::{Bearer, Client, Service, data_payload, text_payload};
+pub use client::{Client, data_payload, text_payload};
 pub use faulty::{Fault, FaultyBackend, FaultySink, TYPED_TIME, Verb};
 pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_uid};
 
 /// The machine-readable cause of a failed call; empty if the answer is not one of ours.
 pub fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    details
-        .error_info()
-        .map(|info| info.reason.clone())
-        .unwrap_or_default()
+    claviger_client::reason(status).unwrap_or_default()
+}
+
+/// A call with this `authorization` header, whatever it is.
+pub fn bearing<T>(header: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let header = header.parse().expect("a header");
+    request.metadata_mut().insert("authorization", header);
+    request
 }
 
 /// The field that a failed call blames, and the remedy.

@@ -1,4 +1,4 @@
-//! The daemon without its `main`.
+//! The daemon in this process, with the parts that a test puts in.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,23 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use claviger_api::About;
-use claviger_api::serve::{Limits, Listeners, bind_loopback};
-use claviger_audit::Audit;
-use claviger_backend::{Allow, Backend, Limits as VaultLimits, Vault, Vaults};
-use claviger_backend_managed::Managed;
-use claviger_broker::{Broker, Parts};
-use claviger_core::{Clock, Id, ManualClock};
+use claviger_backend::{Allow, Limits, Vault};
+use claviger_broker::Broker;
+use claviger_client::ConnectError;
+use claviger_core::{Id, ManualClock};
 use claviger_proto::v1;
-use claviger_seal::RootKey;
-use claviger_store::{Records, SqliteStore};
-use claviger_stripe::live::{BaseUrl, LiveClient};
+use clavigerd::{Cli, Config, Daemon, Environment, Parts, Stop};
 use tempfile::TempDir;
-use tokio::net::UnixListener;
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
 
 use crate::{Client, FaultyBackend, FaultySink};
 
@@ -39,6 +33,10 @@ pub enum AuditLog {
     Sink(FaultySink),
 }
 
+/// Opens one daemon at a time, and nothing else makes a directory meanwhile: binding a Unix socket
+/// changes the umask of the process for a moment.
+static OPENING: Mutex<()> = Mutex::const_new(());
+
 /// A vault besides the managed one.
 #[derive(Clone, Debug)]
 pub struct FaultyVault {
@@ -47,7 +45,7 @@ pub struct FaultyVault {
     /// Outlives restarts, as a cloud would.
     pub backend: Arc<FaultyBackend>,
     /// How long a call may take, and how many; a pending write older than that is settled.
-    pub limits: VaultLimits,
+    pub limits: Limits,
     /// Who may point at what in it.
     pub allow: Allow,
 }
@@ -83,7 +81,7 @@ impl Options {
         let vault = FaultyVault {
             id: "faulty",
             backend: Arc::clone(backend),
-            limits: VaultLimits::timeout(Duration::from_secs(10)),
+            limits: Limits::timeout(Duration::from_secs(10)),
             allow: Allow::everything(),
         };
         Self {
@@ -104,8 +102,7 @@ pub struct Server {
     options: Options,
     /// Stands still until the test moves it; survives restarts.
     pub clock: Arc<ManualClock>,
-    key: Arc<RootKey>,
-    dir: TempDir,
+    home: TempDir,
     /// Of the server and of its clients' connections, so that they are alive while it stops,
     /// whatever the test's own runtime does.
     runtime: Option<Runtime>,
@@ -116,9 +113,8 @@ pub struct Server {
 struct Running {
     broker: Arc<Broker>,
     stop: CancellationToken,
-    served: JoinHandle<std::io::Result<()>>,
-    health: JoinHandle<()>,
-    unix: Channel,
+    served: JoinHandle<Result<(), Stop>>,
+    unix: Client,
     tcp: SocketAddr,
 }
 
@@ -129,11 +125,13 @@ impl Server {
             .worker_threads(2)
             .enable_all()
             .build();
+        let alone = OPENING.lock().await;
+        let home = tempfile::tempdir().expect("a directory");
+        drop(alone);
         let mut server = Self {
             options,
             clock: Arc::new(ManualClock::at(Duration::from_secs(1_795_320_000))),
-            key: Arc::new(RootKey::generate()),
-            dir: tempfile::tempdir().expect("a directory"),
+            home,
             runtime: Some(runtime.expect("a runtime")),
             running: None,
         };
@@ -170,23 +168,18 @@ impl Server {
 
     /// A caller on the Unix socket: `unix:<own uid>`.
     pub fn unix(&self) -> Client {
-        Client::new(self.running().unix.clone())
+        self.running().unix.clone()
     }
 
     /// A caller on TCP over a connection of its own, without a token.
     pub async fn tcp(&self) -> Client {
-        let uri = format!("http://{}", self.running().tcp);
-        Client::new(connect(&self.handle(), uri).await)
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.running().tcp
+        let connecting = claviger_client::Client::connect_tcp(self.running().tcp);
+        connected(&self.handle(), connecting).await
     }
 
     /// Its directory: store, audit log, socket.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+    pub fn dir(&self) -> PathBuf {
+        data_dir(self.home.path())
     }
 
     /// The audit log as it is now.
@@ -212,7 +205,7 @@ impl Server {
     }
 
     fn audit_file(&self) -> PathBuf {
-        self.dir.path().join("audit.jsonl")
+        self.dir().join("audit.jsonl")
     }
 
     fn handle(&self) -> Handle {
@@ -225,20 +218,10 @@ impl Server {
     }
 
     async fn run(&mut self) {
-        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
-        let audit = match &self.options.audit {
-            AuditLog::File => Audit::open(&self.audit_file(), Arc::clone(&clock)),
-            AuditLog::Sink(sink) => Audit::with_sink(Box::new(sink.clone()), Arc::clone(&clock)),
-        };
-        let start = Start {
-            options: self.options.clone(),
-            clock,
-            key: Arc::clone(&self.key),
-            dir: self.dir.path().to_owned(),
-            audit: audit.expect("an audit log"),
-            runtime: self.handle(),
-        };
-        let running = self.handle().spawn(start.run()).await;
+        let home = self.home.path().to_path_buf();
+        let parts = self.options.parts(Arc::clone(&self.clock));
+        let running = Running::start(home, self.options.deleted_retention, parts, self.handle());
+        let running = self.handle().spawn(running).await;
         self.running = Some(running.expect("starts"));
     }
 }
@@ -263,113 +246,84 @@ impl Drop for Server {
     }
 }
 
-/// Nobody to ask: port 9 is reserved for throwing away.
-fn stripe(clock: &Arc<dyn Clock>) -> LiveClient {
-    let url = BaseUrl::parse("http://127.0.0.1:9", &["127.0.0.1"]).expect("a good address");
-    LiveClient::new(url, Duration::from_secs(5), 60, Arc::clone(clock))
-}
-
-/// What a start takes to the server's own runtime.
-struct Start {
-    options: Options,
-    clock: Arc<dyn Clock>,
-    key: Arc<RootKey>,
-    dir: PathBuf,
-    audit: Arc<Audit>,
-    runtime: Handle,
-}
-
-impl Start {
-    async fn run(self) -> Running {
-        let store = SqliteStore::open(&self.dir.join("store.db"), Arc::clone(&self.clock))
-            .expect("a store");
-        let records = Records::open(Arc::new(store), &self.key, &[]).await;
-        let records = Arc::new(records.expect("records"));
-        let broker = Arc::new(Broker::new(Parts {
-            vaults: self.vaults(&records),
-            records,
-            audit: self.audit,
-            stripe: stripe(&self.clock),
-            clock: Arc::clone(&self.clock),
-            deleted_retention: self.options.deleted_retention,
-            first_admin: self.options.first_admin,
-            runtime: self.runtime.clone(),
-        }));
-        broker.settle_all().await.expect("settled");
-
-        let socket = self.dir.join("socket");
-        fs::remove_file(&socket).ok();
-        let tcp = bind_loopback(([127, 0, 0, 1], 0).into()).await;
-        let listeners = Listeners {
-            unix: Some(UnixListener::bind(&socket).expect("a socket")),
-            tcp: Some(tcp.expect("a port")),
+impl Options {
+    /// What the daemon does not get from its configuration.
+    fn parts(&self, clock: Arc<ManualClock>) -> Parts {
+        let vault = |vault: &FaultyVault| {
+            let backend = Arc::<FaultyBackend>::clone(&vault.backend);
+            let id = Id::from_static(vault.id);
+            Vault::new(id, backend, &vault.limits, vault.allow.clone())
         };
-        let tcp = listeners.tcp.as_ref().expect("set").local_addr();
-        let about = About {
-            version: "test",
-            start_time: self.clock.now(),
-            root_key: "of a test".to_owned(),
-        };
-        let (routes, reporter) =
-            claviger_api::routes(Arc::clone(&broker), about).expect("services");
-        // As the daemon does.
-        let mut audit = broker.audit().watch_health();
-        let health = self.runtime.spawn(async move {
-            loop {
-                let is_healthy = *audit.borrow_and_update();
-                claviger_api::report_health(&reporter, is_healthy).await;
-                if audit.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
-        let stop = CancellationToken::new();
-        let serving =
-            claviger_api::serve::serve(listeners, routes, Limits::default(), 2, stop.clone());
-        Running {
-            broker,
-            stop,
-            served: self.runtime.spawn(serving),
-            health,
-            unix: connect(&self.runtime, format!("unix:{}", socket.display())).await,
-            tcp: tcp.expect("an address"),
+        Parts {
+            clock,
+            first_admin: self.first_admin,
+            audit: match &self.audit {
+                AuditLog::File => None,
+                AuditLog::Sink(sink) => Some(Box::new(sink.clone())),
+            },
+            vaults: self.vaults.iter().map(vault).collect(),
         }
-    }
-
-    fn vaults(&self, records: &Arc<Records>) -> Vaults {
-        let managed = Managed::new(Arc::clone(records), Arc::clone(&self.clock));
-        let managed = Vault::new(
-            Id::from_static(Managed::KIND),
-            Arc::new(managed),
-            &VaultLimits::timeout(Duration::from_secs(10)),
-            Allow::everything(),
-        );
-        let faulty = self.options.vaults.iter().map(|vault| {
-            let backend: Arc<dyn Backend> = Arc::<FaultyBackend>::clone(&vault.backend);
-            Vault::new(
-                Id::from_static(vault.id),
-                backend,
-                &vault.limits,
-                vault.allow.clone(),
-            )
-        });
-        Vaults::new(faulty.chain([managed]))
     }
 }
 
 impl Running {
-    /// In the daemon's order: no new calls, calls in flight finish, begun changes finish.
+    async fn start(home: PathBuf, retention: Duration, parts: Parts, runtime: Handle) -> Self {
+        let alone = OPENING.lock().await;
+        let config = configure(&home, retention);
+        let daemon = Daemon::open(&config, parts).await.expect("opens");
+        drop(alone);
+        let unix = claviger_client::Client::connect_unix(daemon.socket().to_path_buf());
+        let unix = connected(&runtime, unix).await;
+        let stop = CancellationToken::new();
+        Self {
+            broker: Arc::clone(daemon.broker()),
+            tcp: daemon.tcp().expect("a port"),
+            served: runtime.spawn(daemon.serve(stop.clone())),
+            stop,
+            unix,
+        }
+    }
+
     async fn stop(self) {
         self.stop.cancel();
         self.served.await.expect("serves").expect("serves");
-        self.broker.drain().await;
-        self.health.abort();
     }
 }
 
+/// Nobody is there to ask about Stripe's keys: port 9 is reserved for throwing away.
+const FIXED: &str = r#"
+vaults.managed.timeout = "10s"
+stripe.base_url = "http://127.0.0.1:9"
+stripe.hosts = ["127.0.0.1"]
+"#;
+
+/// The configuration as an operator would write it. What is kept is below `home`.
+fn configure(home: &Path, retention: Duration) -> Config {
+    let file = home.join("clavigerd.toml");
+    let text = format!("deleted_retention = \"{}s\"\n{FIXED}", retention.as_secs());
+    fs::write(&file, text).expect("written");
+    let cli = Cli {
+        config: Some(file),
+        data_dir: Some(data_dir(home)),
+        listen: Some("127.0.0.1:0".to_owned()),
+        ..Cli::default()
+    };
+    let environment = Environment {
+        home: Some(home.to_path_buf()),
+        ..Environment::default()
+    };
+    clavigerd::configure(&cli, &environment, None).expect("a good configuration")
+}
+
+fn data_dir(home: &Path) -> PathBuf {
+    home.join("data")
+}
+
 /// Connects on the server's runtime, which drives the connection.
-async fn connect(runtime: &Handle, uri: String) -> Channel {
-    let endpoint = Endpoint::try_from(uri).expect("an address");
-    let channel = runtime.spawn(async move { endpoint.connect().await });
-    channel.await.expect("connects").expect("connects")
+async fn connected(
+    runtime: &Handle,
+    connecting: impl Future<Output = Result<claviger_client::Client, ConnectError>> + Send + 'static,
+) -> Client {
+    let connected = runtime.spawn(connecting).await;
+    Client::new(connected.expect("connects").expect("connects"))
 }

@@ -34,7 +34,10 @@ impl DefinitionFilter {
         let content = &definition.content;
         (self.is_showing_deleted || definition.delete_time.is_none())
             && self.kind.is_none_or(|kind| content.kind == kind)
-            && self.label.as_ref().is_none_or(|label| label.matches(content))
+            && self
+                .label
+                .as_ref()
+                .is_none_or(|label| label.matches(content))
             && self.rotate_by.is_none_or(|end| content.rotates_by(end))
             && self.vault.as_ref().is_none_or(|vault| {
                 let places = registered.places();

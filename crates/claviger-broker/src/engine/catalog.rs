@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{
-    Authorized, Authorizer, Call, Caller, Directory, Grant, Permission, Principal, Resolved, Role, Scope,
+    Authorized, Authorizer, Call, Caller, Directory, Grant, Permission, Principal, Resolved, Role,
+    Scope,
 };
 use claviger_backend::Vaults;
 use claviger_core::{

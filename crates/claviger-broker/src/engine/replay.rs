@@ -147,9 +147,12 @@ pub(super) async fn sweep(catalog: &Catalog) -> Result<()> {
         after = Some(last.clone());
         let now = catalog.now();
         let over = |(_, stored): &&(String, Stored<Request>)| now >= stored.record.expire_time;
-        let batch = page.iter().filter(over).fold(Batch::new(), |batch, (id, stored)| {
-            batch.delete::<Request>(id, Expect::Revision(stored.revision))
-        });
+        let batch = page
+            .iter()
+            .filter(over)
+            .fold(Batch::new(), |batch, (id, stored)| {
+                batch.delete::<Request>(id, Expect::Revision(stored.revision))
+            });
         if catalog.commit_own(batch).await?.is_none() {
             // An id was used again meanwhile; the next sweep has another look at this page.
             tracing::debug!("expired requests left for the next sweep");

@@ -131,7 +131,9 @@ impl<'a> Registered<'a> {
 
     /// The vaults that locations lead to and the configuration does not have.
     pub(crate) fn missing_vaults(self) -> BTreeSet<String> {
-        let missing = |Resolution { location, place, .. }| match place {
+        let missing = |Resolution {
+                           location, place, ..
+                       }| match place {
             Ok(place) if self.vaults.find(&place.vault).is_ok() => None,
             Ok(place) => Some(place.vault.to_string()),
             Err(_) => Option::<&VaultRef>::map(location.vault.as_ref(), ToString::to_string),

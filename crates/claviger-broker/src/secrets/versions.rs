@@ -59,7 +59,11 @@ impl Broker {
             let (vault, address) = (route.vault, route.address);
             vault.versions(&address, after.as_ref(), size).await
         };
-        let versions = self.outside.call(asked.proof.call().id, list).await?.into_iter();
+        let versions = self
+            .outside
+            .call(asked.proof.call().id, list)
+            .await?
+            .into_iter();
         let versions = versions.map(|info| {
             let is_current = Some(&info.version) == current;
             (info.version.to_string(), SecretVersion { info, is_current })

@@ -253,7 +253,6 @@ fn revocable<'a>(proof: &Authorized, stored: Option<&'a Stored<Token>>) -> Resul
 
 fn claim_token(proof: &Authorized, token: &Token) -> Result<()> {
     let mut scopes = token.scopes.iter();
-    scopes.try_for_each(|scope| {
-        proof.claim(Permission::TokensPut, &scope.resource(), uids_of(scope))
-    })
+    scopes
+        .try_for_each(|scope| proof.claim(Permission::TokensPut, &scope.resource(), uids_of(scope)))
 }

@@ -153,7 +153,9 @@ impl Broker {
         let list = async move { vault.versions(&address, None, VERSIONS_MAX).await };
         let versions = self.outside.call(proof.call().id, list).await;
         let mut versions = versions.ok()?.into_iter();
-        let stored = versions.find(|found| found.version == *version)?.create_time;
+        let stored = versions
+            .find(|found| found.version == *version)?
+            .create_time;
         self.catalog.now().duration_since(stored).ok()
     }
 
@@ -164,7 +166,9 @@ impl Broker {
             return None;
         }
         let project = project.uid.to_string();
-        let mac = self.catalog.mac("fingerprint", &[project.as_bytes(), value]);
+        let mac = self
+            .catalog
+            .mac("fingerprint", &[project.as_bytes(), value]);
         let (start, _) = mac.split_at(8);
         Some(claviger_seal::hex(start))
     }

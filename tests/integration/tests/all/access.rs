@@ -207,7 +207,10 @@ async fn a_read_that_waits_for_its_vault_loses_its_permission_with_its_grant() {
         let meanwhile = async {
             vault.entered(Verb::Read, reads + 1).await;
             if is_revoking {
-                let request = v1::RevokeTokenRequest { name: info.name };
+                let request = v1::RevokeTokenRequest {
+                    name: info.name,
+                    cascade: false,
+                };
                 client.access().revoke_token(request).await.unwrap();
             } else {
                 let grants = grants_of(&client, &info.principal).await;

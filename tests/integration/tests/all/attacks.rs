@@ -70,9 +70,10 @@ async fn put_project(
     Ok(reply.into_inner().project.unwrap())
 }
 
-async fn revoke(client: &Client, token: &v1::Token) -> Result<v1::Token, Status> {
+async fn revoke(client: &Client, token: &v1::Token) -> Result<v1::RevokeTokenResponse, Status> {
     let request = v1::RevokeTokenRequest {
         name: token.name.clone(),
+        cascade: false,
     };
     let reply = client.access().revoke_token(request).await;
     reply.map(tonic::Response::into_inner)

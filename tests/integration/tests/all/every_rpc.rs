@@ -143,7 +143,10 @@ impl Scene {
             "RevokeToken" => {
                 let token = self.keeper.token(&[(runner, PROJECT)]).await;
                 let name = token.info.expect("described").name;
-                let request = v1::RevokeTokenRequest { name };
+                let request = v1::RevokeTokenRequest {
+                    name,
+                    cascade: false,
+                };
                 shown(access.revoke_token(request).await)
             }
             "WhoAmI" => shown(access.who_am_i(v1::WhoAmIRequest {}).await),

@@ -11,7 +11,6 @@ use claviger_integration::{Client, FaultyBackend, Options, PROJECT, Server};
 use claviger_proto::v1::{RevokeTokenRequest, Role};
 use tokio::runtime::Handle;
 use tonic::Code;
-use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
@@ -46,7 +45,10 @@ async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
     server.clock.advance(Duration::from_secs(24 * 60 * 60));
     let revoked = admin.token(&everywhere).await;
     let name = revoked.info.expect("described").name;
-    let request = RevokeTokenRequest { name };
+    let request = RevokeTokenRequest {
+        name,
+        cascade: false,
+    };
     admin.access().revoke_token(request).await.expect("revoked");
 
     let keeper = tcp.with_token(&admin.token(&everywhere).await.token);
@@ -167,9 +169,7 @@ async fn health_and_reflection_alone_answer_to_nobody() {
     let health = nobody.health().check(HealthCheckRequest::default()).await;
     health.expect("health is public");
 
-    let uri = format!("http://{}", server.address());
-    let channel = Endpoint::try_from(uri).expect("an address").connect().await;
-    let mut reflection = ServerReflectionClient::new(channel.expect("connects"));
+    let mut reflection = ServerReflectionClient::new(server.tcp().await.service());
     let list = ServerReflectionRequest {
         message_request: Some(MessageRequest::ListServices(String::new())),
         ..Default::default()

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use claviger_integration::{Options, PROJECT, Server};
+use claviger_integration::{Options, PROJECT, Server, bearing};
 use claviger_proto::v1;
 use claviger_proto::v1::Role;
 use tonic::Code;
 
 use crate::refusals::{snapshot, world};
-use crate::support::{denied, fails, give, grants_of, runner, secret, take_back, who_am_i};
+use crate::support::{
+    denied, fails, give, grants_of, reading, runner, secret, storing, take_back, who_am_i,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -74,6 +76,7 @@ async fn a_token_that_does_not_count_is_refused_on_either_listener() {
     let of_another_daemon = foreign_client.token(&grants).await.token;
     let revoke = v1::RevokeTokenRequest {
         name: revoked.info.unwrap().name,
+        cascade: false,
     };
     client.access().revoke_token(revoke).await.unwrap();
     server
@@ -104,9 +107,10 @@ async fn a_token_that_does_not_count_is_refused_on_either_listener() {
         ("Basic YTpi".to_owned(), "TOKEN_INVALID", "copied whole"),
     ] {
         for caller in [&tcp, &client] {
-            let caller = caller.with_header(&header);
-            let read = caller.get(&secret("plain")).await.map(drop);
-            let put = caller.rotate(&secret("plain"), "x").await.map(drop);
+            let read = bearing(&header, reading(&secret("plain")));
+            let put = bearing(&header, storing(&secret("plain"), "x"));
+            let read = caller.secrets().get_secret(read).await.map(drop);
+            let put = caller.secrets().put_secret_value(put).await.map(drop);
             for result in [read, put] {
                 let status = fails(result, Code::Unauthenticated, why);
                 assert!(status.message().contains(remedy), "{status:?}");
@@ -156,6 +160,7 @@ async fn the_admin_of_a_project_gives_nothing_beyond_it() {
     // What it may not take back looks like what is not there.
     let revoke = v1::RevokeTokenRequest {
         name: foreign.name.clone(),
+        cascade: false,
     };
     let revoked = admin.access().revoke_token(revoke).await;
     fails(revoked, Code::NotFound, "TOKEN_NOT_FOUND");
@@ -191,9 +196,12 @@ async fn the_admin_of_a_project_gives_sees_and_takes_back_inside_it() {
         seen.iter().all(|g| g.resource.starts_with(PROJECT)),
         "{seen:?}"
     );
-    let revoke = v1::RevokeTokenRequest { name: inside.name };
+    let revoke = v1::RevokeTokenRequest {
+        name: inside.name,
+        cascade: false,
+    };
     let revoked = admin.access().revoke_token(revoke).await;
-    assert!(revoked.unwrap().into_inner().revoked);
+    assert!(revoked.unwrap().into_inner().token.unwrap().revoked);
     denied(
         admin
             .access()

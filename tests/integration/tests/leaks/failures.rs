@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use claviger_core::{Reason, Uid};
-use claviger_integration::{Fault, PROJECT, Server, Verb, data_payload, reason, text_payload};
+use claviger_integration::{
+    Fault, PROJECT, Server, Verb, bearing, data_payload, reason, text_payload,
+};
 use claviger_proto::v1::{
     self, Role,
     secret_definition::{Format, Kind},
@@ -247,6 +249,7 @@ pub(crate) async fn of_credentials(room: &mut Room) {
     let revoked = room.keeper.token(&[(Role::Runner, PROJECT)]).await;
     let request = v1::RevokeTokenRequest {
         name: revoked.info.expect("described").name,
+        cascade: false,
     };
     let answer = shown(room.keeper.access().revoke_token(request).await);
     room.expect("RevokeToken", "", answer);
@@ -275,8 +278,8 @@ pub(crate) async fn of_credentials(room: &mut Room) {
         room.watch("a token that does not hold", token.as_bytes());
     }
     for (wanted, header) in headers {
-        let caller = room.nobody.with_header(&header);
-        let answer = shown(caller.access().who_am_i(v1::WhoAmIRequest {}).await);
+        let request = bearing(&header, v1::WhoAmIRequest {});
+        let answer = shown(room.nobody.access().who_am_i(request).await);
         room.expect("WhoAmI", wanted, answer);
     }
 }

@@ -128,7 +128,11 @@ impl<'de> Deserialize<'de> for Definition {
             update_time: form.update_time,
             delete_time: form.delete_time,
             is_purging: form.is_purging,
-            places: form.places.into_iter().map(place).collect::<Result<_, _>>()?,
+            places: form
+                .places
+                .into_iter()
+                .map(place)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -67,7 +67,9 @@ impl<'de> Deserialize<'de> for Grants {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = GrantsForm::deserialize(deserializer)?;
         let grants = form.grants.into_iter().map(Grant::try_from);
-        let grants = grants.collect::<Result<_, _>>().map_err(de::Error::custom)?;
+        let grants = grants
+            .collect::<Result<_, _>>()
+            .map_err(de::Error::custom)?;
         Ok(Self {
             principal: principal(&form.principal).map_err(de::Error::custom)?,
             grants: Arc::new(grants),

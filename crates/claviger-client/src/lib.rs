@@ -1,0 +1,186 @@
+//! Calls a Claviger daemon: over its Unix socket or an address, with credentials and a deadline.
+//!
+//! ```no_run
+//! # use std::{path::Path, time::Duration};
+//! # use claviger_client::{Client, Token};
+//! # use claviger_proto::v1::GetSecretRequest;
+//! # async fn fetch() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect_tcp(([127, 0, 0, 1], 7433).into())
+//!     .await?
+//!     .with_token(Token::from_file(Path::new("/run/job/claviger.token"))?)
+//!     .with_deadline(Duration::from_secs(5));
+//! let request = GetSecretRequest {
+//!     name: "projects/acme/secrets/stripe".to_owned(),
+//!     ..Default::default()
+//! };
+//! let secret = client.secrets().get_secret(request).await?.into_inner();
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod token;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
+use claviger_proto::v1::project_service_client::ProjectServiceClient;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use claviger_proto::v1::vault_service_client::VaultServiceClient;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_types::StatusExt as _;
+use tower::service_fn;
+
+pub use token::{Token, TokenError};
+
+/// One caller over one connection, which is shared by its clones and made again when it breaks.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    headers: Headers,
+}
+
+/// What the calls of a [`Client`] go through.
+pub type Service = InterceptedService<Channel, Headers>;
+
+/// Puts the token and the deadline of a [`Client`] into each of its calls.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    token: Option<Token>,
+    deadline: Option<Duration>,
+}
+
+macro_rules! services {
+    ($($name:ident $client:ident;)+) => {
+        $(
+            #[doc = concat!("A `", stringify!($client), "` that calls as this caller.")]
+            pub fn $name(&self) -> $client<Service> {
+                $client::new(self.service())
+            }
+        )+
+    };
+}
+
+impl Client {
+    /// Connects to the Unix socket of a daemon on this host, which knows callers by their uid.
+    ///
+    /// # Errors
+    /// If no daemon answers there.
+    pub async fn connect_unix(socket: impl Into<PathBuf>) -> Result<Self, ConnectError> {
+        let socket = socket.into();
+        let address = socket.display().to_string();
+        let connect = service_fn(move |_| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        // Goes out as `:authority`, where the path of a socket is not valid; never resolved.
+        let endpoint = Endpoint::from_static("http://localhost");
+        let connected = endpoint.connect_with_connector(connect).await;
+        connected
+            .map(Self::over)
+            .map_err(|cause| ConnectError { address, cause })
+    }
+
+    /// Connects to an address. Calls need a [token](Self::with_token) there.
+    ///
+    /// # Errors
+    /// If no daemon answers there.
+    pub async fn connect_tcp(address: SocketAddr) -> Result<Self, ConnectError> {
+        let connect = async || {
+            Endpoint::from_shared(format!("http://{address}"))?
+                .connect()
+                .await
+        };
+        let address = address.to_string();
+        connect()
+            .await
+            .map(Self::over)
+            .map_err(|cause| ConnectError { address, cause })
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self {
+            channel,
+            headers: Headers::default(),
+        }
+    }
+
+    /// The same connection for the caller that this token stands for.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.headers.token = Some(token);
+        self
+    }
+
+    /// The same caller, whose calls end after this time. The daemon is told, and gives up then as
+    /// well. A deadline that a call brings along takes its place.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.headers.deadline = Some(deadline);
+        self
+    }
+
+    services! {
+        access AccessServiceClient;
+        daemon DaemonServiceClient;
+        definitions SecretDefinitionServiceClient;
+        projects ProjectServiceClient;
+        secrets SecretServiceClient;
+        vaults VaultServiceClient;
+    }
+
+    /// What the calls go through, for clients of services that are not Claviger's own.
+    pub fn service(&self) -> Service {
+        InterceptedService::new(self.channel.clone(), self.headers.clone())
+    }
+}
+
+impl Interceptor for Headers {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.token {
+            let header = token.header().clone();
+            request.metadata_mut().insert("authorization", header);
+        }
+        let brings_deadline = request.metadata().contains_key("grpc-timeout");
+        if let (Some(deadline), false) = (self.deadline, brings_deadline) {
+            request.set_timeout(deadline);
+        }
+        Ok(request)
+    }
+}
+
+/// No daemon answers.
+#[derive(Debug)]
+pub struct ConnectError {
+    address: String,
+    cause: tonic::transport::Error,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no daemon answers at {}", self.address)
+    }
+}
+
+impl StdError for ConnectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// The daemon's own reason for a failed call, or `None` if it does not come from the daemon.
+pub fn reason(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    details.error_info().map(|info| info.reason.clone())
+}

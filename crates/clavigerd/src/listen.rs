@@ -1,0 +1,109 @@
+//! The sockets: bound before the daemon says that it is ready, and removed at its end.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use claviger_api::serve::{Listeners, bind_loopback};
+use rustix::fs::Mode;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use crate::config::Config;
+use crate::private_dir::{make_private_dir, own_uid};
+use crate::stop::Stop;
+
+/// Everything that is listened on.
+pub(crate) struct Sockets {
+    /// For clients.
+    pub(crate) listeners: Listeners,
+    /// For probes.
+    pub(crate) admin: Option<TcpListener>,
+    /// The path of the Unix socket.
+    pub(crate) file: SocketFile,
+}
+
+impl Sockets {
+    /// Binds what the configuration names.
+    pub(crate) async fn bind(config: &Config) -> Result<Self, Stop> {
+        let unix = Some(bind_unix(&config.socket).await?);
+        let file = SocketFile::new(&config.socket);
+        let tcp = bind_tcp("listen.tcp", config.tcp).await?;
+        let admin = bind_tcp("listen.admin", config.admin).await?;
+        Ok(Self {
+            listeners: Listeners { unix, tcp },
+            admin,
+            file,
+        })
+    }
+}
+
+/// The path of a bound Unix socket.
+pub(crate) struct SocketFile {
+    pub(crate) path: PathBuf,
+    inode: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            inode: inode(path),
+        }
+    }
+
+    /// Removes it unless another daemon has put its own there.
+    pub(crate) fn remove(&self) {
+        if self.inode.is_some() && inode(&self.path) == self.inode {
+            // What is left behind is seen to be stale by the next start.
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+async fn bind_unix(socket: &Path) -> Result<UnixListener, Stop> {
+    if let Some(dir) = socket.parent().filter(|dir| !dir.exists()) {
+        make_private_dir(dir)?;
+    }
+    remove_stale(socket).await?;
+    // Anyone on this host may connect: what a uid may do is decided by its grants, and the
+    // directory can be closed to keep others out altogether. Through the umask, because the path
+    // may lead elsewhere a moment later.
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o111));
+    let bound = UnixListener::bind(socket);
+    rustix::process::umask(umask);
+    bound.map_err(|error| Stop::refused(format!("{}: {error}", socket.display())))
+}
+
+async fn bind_tcp(key: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Stop> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let refused = |error| Stop::refused(format!("{key} {address}: {error}"));
+    bind_loopback(address).await.map_err(refused).map(Some)
+}
+
+/// Makes place for our socket: only a socket of ours that nobody listens on is removed.
+async fn remove_stale(socket: &Path) -> Result<(), Stop> {
+    let refused = |what: &str| Err(Stop::refused(format!("{}: {what}", socket.display())));
+    let metadata = match fs::symlink_metadata(socket) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return refused(&error.to_string()),
+    };
+    if !metadata.file_type().is_socket() || metadata.uid() != own_uid() {
+        return refused("is in the way and not a socket of ours; name another path");
+    }
+    match UnixStream::connect(socket).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(socket).or_else(|error| refused(&error.to_string()))
+        }
+        Ok(_) | Err(_) => refused("another daemon listens here"),
+    }
+}
