@@ -182,6 +182,7 @@ impl World {
                         environment,
                         expire_time,
                         purpose,
+                        made_by: None,
                     },
                 )
                 .collect()

@@ -145,7 +145,7 @@ impl AccessService for Api {
                 let revoke = RevokeToken { id, is_cascading };
                 let revocation = broker.revoke_token(&Arc::new(call), revoke).await?;
                 Ok(v1::RevokeTokenResponse {
-                    token: Some(wire(revocation.token)),
+                    info: Some(wire(revocation.token)),
                     remaining: revocation.remaining,
                 })
             },

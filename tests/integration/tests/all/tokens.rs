@@ -201,7 +201,7 @@ async fn the_admin_of_a_project_gives_sees_and_takes_back_inside_it() {
         cascade: false,
     };
     let revoked = admin.access().revoke_token(revoke).await;
-    assert!(revoked.unwrap().into_inner().token.unwrap().revoked);
+    assert!(revoked.unwrap().into_inner().info.unwrap().revoked);
     denied(
         admin
             .access()

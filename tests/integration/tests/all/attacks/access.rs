@@ -52,7 +52,7 @@ async fn the_admin_of_a_project_takes_back_what_it_gave_on_a_definition_in_it() 
     let reader = server.tcp().await.with_token(&made.token);
     assert_eq!(reader.text(&name).await, "value");
     let revoked = revoke(&admin, &made.info.unwrap()).await.unwrap();
-    assert!(revoked.revoked);
+    assert!(revoked.info.unwrap().revoked);
     let late = reader.get(&name).await;
     fails(late, Code::Unauthenticated, "TOKEN_REVOKED");
 }
@@ -76,7 +76,7 @@ async fn a_token_stays_revocable_by_the_project_that_made_it() {
         // Giving it something does not make it the other's.
         let of_other = revoke(&other, &token).await;
         fails(of_other, Code::NotFound, "TOKEN_NOT_FOUND");
-        assert!(revoke(&admin, &token).await.unwrap().revoked);
+        assert!(revoke(&admin, &token).await.unwrap().info.unwrap().revoked);
         assert_eq!(grants_of(&client, &token.principal).await, []);
     }
 }
