@@ -57,8 +57,10 @@ impl Id {
 
     /// Those of `known` that a person may have meant, at most three.
     pub fn near_misses<'a>(&self, known: impl Iterator<Item = &'a Self>) -> List<Self> {
+        let wanted = self.0.to_ascii_lowercase();
+        let distance = |id: &Self| strsim::levenshtein(&wanted, &id.0.to_ascii_lowercase());
         let mut near: Vec<(usize, &Self)> = known
-            .map(|candidate| (edit_distance(&self.0, &candidate.0), candidate))
+            .map(|candidate| (distance(candidate), candidate))
             .filter(|(distance, _)| *distance <= 2)
             .collect();
         near.sort();
@@ -382,26 +384,6 @@ fn segments<const N: usize>(
         ids.push(Id::parse(field, id)?);
     }
     ids.try_into().map_err(|_| wrong_shape())
-}
-
-/// Levenshtein distance over bytes: ids are ASCII and short.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
-            let above = *cell;
-            let substitution = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
-            left = substitution.min(above + 1).min(left + 1);
-            diagonal = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
