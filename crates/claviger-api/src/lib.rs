@@ -28,7 +28,7 @@ use claviger_proto::v1;
 use tonic::service::Routes;
 
 pub use authenticate::Peer;
-pub use daemon_service::About;
+pub use handler::About;
 pub use status::{code_of, status_of};
 
 use crate::handler::Api;

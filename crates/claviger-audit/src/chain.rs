@@ -8,7 +8,7 @@ use std::io;
 use claviger_seal::{hex, sha256};
 use serde::Deserialize;
 
-use crate::BrokenCause;
+use crate::broken::BrokenCause;
 use crate::record::Line;
 
 /// What `prev` is in the first record.

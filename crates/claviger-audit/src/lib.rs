@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod broken;
 mod chain;
 mod gather;
 mod record;
@@ -16,5 +17,6 @@ mod verify;
 mod writer;
 
 pub use audit::{Audit, Facts};
+pub use broken::{Broken, BrokenCause};
 pub use sink::Sink;
-pub use verify::{Broken, BrokenCause, Verified, verify};
+pub use verify::{Verified, verify};

@@ -7,8 +7,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{DefinitionName, Id, Kind, List, ProjectName, Resource, Uid, VaultName, VersionName};
-
 /// Result with Claviger's [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -31,17 +29,8 @@ impl fmt::Display for Coordinate<'_> {
 
 impl Public for Coordinate<'_> {}
 impl Public for &'static str {}
-impl Public for DefinitionName {}
-impl Public for Id {}
-impl Public for Kind {}
-impl Public for ProjectName {}
-impl Public for Resource {}
-impl Public for Uid {}
-impl Public for VaultName {}
-impl Public for VersionName {}
 impl Public for u64 {}
 impl Public for usize {}
-impl<T: Public> Public for List<T> {}
 impl<T: Public + ?Sized> Public for &T {}
 
 macro_rules! reasons {
@@ -462,8 +451,8 @@ mod tests {
 
     #[test]
     fn a_message_is_its_template_filled_and_the_violation() {
-        let name = DefinitionName::parse("name", "projects/dev/secrets/stripe").expect("valid");
-        let error = Error::new(Reason::DefinitionNotFound).with(Detail::Resource, &name);
+        let name = "projects/dev/secrets/stripe";
+        let error = Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name);
         assert_eq!(
             error.to_string(),
             "projects/dev/secrets/stripe does not exist; register it with PutSecretDefinition"

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Public;
+
 /// How a value's bytes are meant: decides which arm of a payload carries them.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Format {
@@ -48,3 +50,5 @@ impl fmt::Display for Kind {
         })
     }
 }
+
+impl Public for Kind {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Reason};
+use crate::{Error, Public, Reason};
 
 /// Longest id, in bytes.
 const ID_LEN_MAX: usize = 128;
@@ -74,6 +74,8 @@ impl fmt::Display for Id {
     }
 }
 
+impl Public for Id {}
+
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -102,6 +104,8 @@ impl<T: fmt::Display> fmt::Display for List<T> {
         }
     }
 }
+
+impl<T: Public> Public for List<T> {}
 
 /// Identity of a resource that a deleted and re-made name does not inherit.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -132,6 +136,8 @@ impl fmt::Display for Uid {
         self.0.fmt(f)
     }
 }
+
+impl Public for Uid {}
 
 /// `projects/{project}`.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -178,6 +184,8 @@ impl fmt::Display for ProjectName {
     }
 }
 
+impl Public for ProjectName {}
+
 /// `projects/{project}/secrets/{id}`.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct DefinitionName {
@@ -219,6 +227,8 @@ impl fmt::Display for DefinitionName {
         write!(f, "{}/secrets/{}", self.project, self.id)
     }
 }
+
+impl Public for DefinitionName {}
 
 /// `projects/{project}/secrets/{id}/versions/{version}`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -273,6 +283,8 @@ impl fmt::Display for VersionName {
     }
 }
 
+impl Public for VersionName {}
+
 /// `vaults/{id}`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct VaultName(Id);
@@ -308,6 +320,8 @@ impl fmt::Display for VaultName {
         write!(f, "vaults/{}", self.0)
     }
 }
+
+impl Public for VaultName {}
 
 /// What a permission is asked on, and what a grant is given on.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -348,6 +362,8 @@ impl fmt::Display for Resource {
         }
     }
 }
+
+impl Public for Resource {}
 
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_ascii_whitespace())

@@ -19,34 +19,13 @@ mod base_url;
 mod outcome;
 
 pub use base_url::{BaseUrl, BaseUrlProblem};
-pub use outcome::Outcome;
+pub use outcome::{LiveVerdict, Outcome};
 
 /// Most of an answer that is read; a balance has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Stripe demands a version with organization keys; others have one of their own.
 const VERSION: &str = "2024-06-20";
-
-/// What Stripe said about a key.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LiveVerdict {
-    /// What it came to.
-    pub outcome: Outcome,
-    /// With [`Outcome::Limited`]: the permission that the key lacks, if the answer says so.
-    pub missing_permission: Option<&'static str>,
-    /// With [`Outcome::Works`]: which mode the key is for, by Stripe's own word.
-    pub mode: Option<Mode>,
-}
-
-impl From<Outcome> for LiveVerdict {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            missing_permission: None,
-            mode: None,
-        }
-    }
-}
 
 /// The way to Stripe, with how often it may be taken.
 #[derive(Debug)]

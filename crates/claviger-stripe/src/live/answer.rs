@@ -4,7 +4,7 @@ use claviger_core::SecretBytes;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::{LiveVerdict, Outcome};
+use super::outcome::{LiveVerdict, Outcome};
 use crate::Mode;
 
 /// What a key needs for this question, by all names that Stripe has had for it.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Mode;
+
 macro_rules! outcomes {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $text:literal;)+) => {
         /// What asking Stripe about a key came to.
@@ -75,5 +77,26 @@ outcomes! {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Stripe's answer about a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LiveVerdict {
+    /// Its meaning.
+    pub outcome: Outcome,
+    /// With [`Outcome::Limited`]: the permission that the key lacks, if the answer says so.
+    pub missing_permission: Option<&'static str>,
+    /// With [`Outcome::Works`]: which mode the key is for, by Stripe's own word.
+    pub mode: Option<Mode>,
+}
+
+impl From<Outcome> for LiveVerdict {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            missing_permission: None,
+            mode: None,
+        }
     }
 }
