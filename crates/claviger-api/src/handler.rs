@@ -1,4 +1,4 @@
-//! What every call goes through: limit, authentication, deadline, and the way errors leave.
+//! The way of every call: limit, authentication, deadline, and how errors leave.
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};

@@ -323,7 +323,7 @@ impl fmt::Display for VaultName {
 
 impl Public for VaultName {}
 
-/// What a permission is asked on, and what a grant is given on.
+/// The scope of a permission that is asked, and of a grant that is given.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Resource {
     /// The whole daemon, written `*`.

@@ -24,7 +24,7 @@ pub struct Keyring {
     mac: hmac::Key,
 }
 
-/// What the store files: the keys, sealed with the root key.
+/// The record that the store files: the keys, sealed with the root key.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -110,7 +110,7 @@ impl Keyring {
             .ok_or_else(cipher_failed)
     }
 
-    /// Opens what was filed under `record_key`.
+    /// Opens a record that was filed under `record_key`.
     ///
     /// # Errors
     /// `INTEGRITY_FAILURE` unless it is a record that this store sealed for this key.

@@ -4,13 +4,13 @@
 //! Root key → keyring record → key-encryption key → a fresh data key per record. Key ids are
 //! explicit and no key is ever tried on a record that does not name it.
 //!
-//! What a sealed record proves: it was sealed by this store (store id) for this record key. The
+//! A sealed record proves that it was sealed by this store (store id) for this record key. The
 //! record key is the string the store files it under; it holds kind, uid and version, so these are
 //! bound with it. Changed, truncated, swapped, renamed and foreign records do not open.
 //!
 //! Out of scope: record *keys* and lengths are plain; an older copy of one record put back in its
-//! own place opens (an older whole store is caught by the audit checkpoint); who holds the root key
-//! and the store reads everything.
+//! own place opens (an older whole store is caught by the audit checkpoint); anyone with the root
+//! key and the store reads everything.
 
 #![forbid(unsafe_code)]
 
@@ -51,7 +51,7 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
-/// The id of the key-encryption key that a sealed record names, or `None` if it is no record.
+/// The id of the key-encryption key that a sealed record names, or `None` if it is not a record.
 pub fn key_id(sealed: &[u8]) -> Option<u32> {
     envelope::Envelope::parse(sealed).map(|envelope| envelope.kek_id)
 }

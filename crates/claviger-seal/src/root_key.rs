@@ -17,7 +17,7 @@ impl RootKey {
         Self(Zeroizing::new(random_bytes()))
     }
 
-    /// Reads what [`to_text`](Self::to_text) writes; the newline may be missing.
+    /// Reads the line that [`to_text`](Self::to_text) writes; its newline may be missing.
     ///
     /// # Errors
     /// `INTEGRITY_FAILURE` for any other text, which is not echoed.

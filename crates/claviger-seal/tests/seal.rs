@@ -1,4 +1,4 @@
-//! What a sealed record promises: it opens only here, only under its key, only unchanged.
+//! The promises of a sealed record: it opens only here, only under its key, only unchanged.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 

@@ -1,4 +1,4 @@
-//! The words for what Stripe said about a key.
+//! The words for Stripe's answers about a key.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::Mode;
 
 macro_rules! outcomes {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $text:literal;)+) => {
-        /// What asking Stripe about a key came to.
+        /// The outcome of asking Stripe about a key.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         pub enum Outcome {
             $($(#[doc = $doc])+ $variant,)+
@@ -21,7 +21,7 @@ macro_rules! outcomes {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What it means and what to do about it.
+            /// Its meaning and the remedy.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -48,7 +48,7 @@ outcomes! {
     /// Not a key for servers.
     NotAServerKey "NOT_A_SERVER_KEY"
         "this key cannot call Stripe from a server; create a restricted key: Developers → API keys → Create restricted key";
-    /// There was no value that is one to ask Stripe about.
+    /// There was no value to ask Stripe about.
     NotAsked "NOT_ASKED"
         "Stripe was not asked, because there is no value that looks like its key; see existence, format, kind and warnings";
     /// Too many questions at a time, for us or for Stripe; the key may be good.
