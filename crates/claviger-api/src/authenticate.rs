@@ -5,10 +5,10 @@ use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
 use tonic::metadata::MetadataMap;
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Peer {
-    /// Somebody on TCP: proves who they are with a token.
+    /// A client on TCP, which proves its identity with a token.
     Tcp,
     /// A process of this uid on the Unix socket.
     Unix(u32),
@@ -24,7 +24,7 @@ impl Peer {
     }
 }
 
-/// Finds out who calls. A token counts on either listener; without one the socket's uid does.
+/// Finds out the caller. A token counts on either listener; without one the socket's uid does.
 ///
 /// # Errors
 /// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`.

@@ -74,8 +74,8 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
 }
 
 /// Two spellings of one id in a map: one of them would be lost.
-fn twice(field: &'static str, what: &'static str) -> Error {
-    Error::new(Reason::FieldInvalid).violation(field, what)
+fn twice(field: &'static str, fault: &'static str) -> Error {
+    Error::new(Reason::FieldInvalid).violation(field, fault)
 }
 
 pub(crate) fn project(project: Project) -> v1::Project {

@@ -1,7 +1,6 @@
 //! `DaemonService`.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use claviger_broker::PartStatus;
 use claviger_proto::v1::{self, daemon_service_server::DaemonService, get_status_response::Part};
@@ -10,17 +9,6 @@ use tonic::{Request, Response, Status};
 use crate::convert;
 use crate::handler::Api;
 use crate::rpc;
-
-/// What the daemon says about itself.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// Its version.
-    pub version: &'static str,
-    /// When it started to serve.
-    pub start_time: SystemTime,
-    /// Where the root key comes from, and who could read it there.
-    pub root_key: String,
-}
 
 #[tonic::async_trait]
 impl DaemonService for Api {

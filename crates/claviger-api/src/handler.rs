@@ -1,10 +1,10 @@
-//! What every call goes through: limit, authentication, deadline, and the way errors leave.
+//! The way of every call: limit, authentication, deadline, and how errors leave.
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use claviger_access::{Call, Rpc};
 use claviger_broker::Broker;
@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 use crate::refusals::Refusals;
 use crate::status::{is_unauthenticated, status_of};
-use crate::{About, Peer, authenticate};
+use crate::{Peer, authenticate};
 
 /// Longest request message, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -23,7 +23,18 @@ const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// no more, because callers reach it before they are known.
 pub(crate) const DECODED_BYTES_MAX: usize = 4 * REQUEST_BYTES_MAX;
 
-/// What the services share.
+/// The daemon's words about itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its version.
+    pub version: &'static str,
+    /// When it started to serve.
+    pub start_time: SystemTime,
+    /// The place of the root key, and the users that could read it there.
+    pub root_key: String,
+}
+
+/// The state that all services share.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,

@@ -1,7 +1,7 @@
 //! The gRPC services: parse, call the broker, format; nothing else.
 //!
-//! A call comes in through `serve.rs` (who is connected), `authenticate.rs` (who calls) and
-//! `handler.rs` (limits and deadline), and goes to the handler of its service. `rpc.rs` has a row
+//! A call comes in through `serve.rs` (connections), `authenticate.rs` (callers) and `handler.rs`
+//! (limits and deadline), and goes to the handler of its service. `rpc.rs` has a row
 //! per RPC; `status.rs` is the only file that names a gRPC code.
 #![forbid(unsafe_code)]
 
@@ -28,7 +28,7 @@ use claviger_proto::v1;
 use tonic::service::Routes;
 
 pub use authenticate::Peer;
-pub use daemon_service::About;
+pub use handler::About;
 pub use status::{code_of, status_of};
 
 use crate::handler::Api;
@@ -76,8 +76,8 @@ pub fn routes(
     Ok((routes.prepare(), reporter))
 }
 
-/// What the admin listener serves, to who needs no credentials: health, one name per vault, each
-/// unknown until it is reported.
+/// The services of the admin listener, which asks for no credentials: health, one name per vault,
+/// each unknown until it is reported.
 ///
 /// # Errors
 /// As [`routes`].
@@ -121,7 +121,7 @@ pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
     }
 }
 
-/// Ends the streams of who watches the health service.
+/// Ends the streams of all that watch the health service.
 pub async fn end_health(reporter: &HealthReporter) {
     let mut reporter = reporter.clone();
     for service in services() {

@@ -1,5 +1,5 @@
-//! One row per RPC: what it may ask for and how it is treated. A test walks the descriptor set and
-//! fails on a missing row; a broker that asks for a permission outside its row is refused.
+//! One row per RPC: the permissions it may ask for and its treatment. A test walks the descriptor
+//! set and fails on a missing row; a broker that asks for a permission outside its row is refused.
 
 use claviger_access::{Permission as P, Rpc};
 

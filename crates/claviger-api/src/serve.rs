@@ -1,9 +1,10 @@
-//! The serve loop: who is connected, how many, for how long.
+//! The serve loop: connections, their number and their age.
 //!
 //! It is our own because several defaults of the gRPC library are unsafe for a secrets daemon: no
-//! handshake deadline, no limit of connections or streams, the defence against reset floods off,
-//! no connection age. One thread accepts; each core has a current-thread runtime that serves what
-//! it is handed, because the multi-threaded runtime halves the throughput of small calls.
+//! handshake deadline, no limit of connections or streams, the defence against reset floods off, no
+//! connection age. One thread accepts; each core has a current-thread runtime that serves the
+//! connections it is handed, because the multi-threaded runtime halves the throughput of small
+//! calls.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use tower::{ServiceExt, service_fn};
 
 use crate::{Peer, status_of};
 
-/// What every HTTP/2 client sends first.
+/// The first bytes of every HTTP/2 client.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bounds of the serve loop.
@@ -38,8 +39,8 @@ pub struct Limits {
     pub streams_max: u32,
     /// How long a client may take to say that it speaks HTTP/2.
     pub handshake: Duration,
-    /// How long a call may take from the first byte of its request to the beginning of its answer,
-    /// whatever its client says.
+    /// How long a call may take from the first byte of its request to the beginning of its answer;
+    /// a client can only shorten it.
     pub request: Duration,
     /// How long a connection is used before its client is asked to make a new one, and then how
     /// long its last calls may take.

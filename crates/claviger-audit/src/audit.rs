@@ -1,4 +1,4 @@
-//! What calls see of the audit log.
+//! The audit log as calls see it.
 
 use std::future::Future;
 use std::io;
@@ -24,7 +24,7 @@ use crate::writer::{Shared, Writer};
 /// full only when a write hangs.
 const QUEUE_LEN_MAX: usize = 16 * 1024;
 
-/// What a call turned out to be about; the rest of its record is known when it is authorised.
+/// The part of a call's record that is not known yet when the call is authorised.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The vault that answered.
@@ -48,7 +48,7 @@ impl Facts {
     }
 }
 
-/// The audit log. Dropping the last handle writes and syncs what is queued.
+/// The audit log. Dropping the last handle writes and syncs the records queued.
 #[derive(Debug)]
 pub struct Audit {
     /// Empty only while dropping: the thread ends when it is gone.
@@ -122,7 +122,8 @@ impl Audit {
         }))
     }
 
-    /// Notes what is about to be done; it would survive a loss of power when this returns.
+    /// Notes a side effect that is about to happen; the note would survive a loss of power when
+    /// this returns.
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE`: the side effect must not happen.
@@ -132,7 +133,8 @@ impl Audit {
         self.write(Entry::Decision(decision)).await
     }
 
-    /// Writes the last record of a call and hands its result on: one record, whatever happens.
+    /// Writes the last record of a call and hands its result on: one record for each call, however
+    /// it ends.
     ///
     /// # Errors
     /// That of `result`; `AUDIT_UNAVAILABLE` if the record cannot be written, with the value
@@ -153,7 +155,7 @@ impl Audit {
             Err(error) => decision.reason = Some(error.reason()),
         }
         if outcome == Outcome::Denied {
-            // The grant that allowed it at first is not what decided in the end.
+            // The grant that allowed it at first did not decide in the end.
             decision.grant = None;
         }
         self.write(Entry::Decision(decision)).await?;

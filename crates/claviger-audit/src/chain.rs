@@ -8,14 +8,14 @@ use std::io;
 use claviger_seal::{hex, sha256};
 use serde::Deserialize;
 
-use crate::BrokenCause;
+use crate::broken::BrokenCause;
 use crate::record::Line;
 
-/// What `prev` is in the first record.
+/// The `prev` of the first record.
 pub(crate) const FIRST_PREV: &str =
     "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What stands between the hashed bytes and their hash.
+/// Stands between the hashed bytes and their hash.
 const HASH_KEY: &[u8] = br#","hash":""#;
 
 /// Where the next line goes.

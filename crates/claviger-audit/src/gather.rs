@@ -83,14 +83,14 @@ impl Gather {
     }
 }
 
-/// A leader's duty: what is gathered leaves, even if the leader's own call is dropped.
+/// A leader's duty: the records gathered leave, even if the leader's own call is dropped.
 struct Departure<'a> {
     gather: &'a Gather,
     shard: &'a Mutex<Vec<Job>>,
 }
 
 impl Departure<'_> {
-    /// Sends what is gathered and returns its answers, once they are known.
+    /// Sends the records gathered and returns their answers, once they are known.
     fn leave(self) -> oneshot::Receiver<Answers> {
         let (done, answers) = oneshot::channel();
         let jobs = std::mem::take(&mut *lock(self.shard));

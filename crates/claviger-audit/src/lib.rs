@@ -1,13 +1,15 @@
 //! The audit log: JSON lines, hash-chained from the first record, owned by one writer thread.
 //!
 //! A call ends here: [`Audit::conclude`] consumes its `Authorized` and hands the result on only
-//! when the record is in the log. What cannot be written down is not served.
+//! when the record is in the log. A call that cannot be written down is
+//! not served.
 //!
-//! Holds names, never a value or a hash of one. Does not sign, rotate or ship the log: whoever may
-//! write the file may also cut its tail or write the chain anew (see [`verify`]).
+//! Holds names, never a value or a hash of one. Does not sign, rotate or ship the log: anyone who
+//! may write the file may also cut its tail or write the chain anew (see [`verify`]).
 #![forbid(unsafe_code)]
 
 mod audit;
+mod broken;
 mod chain;
 mod gather;
 mod record;
@@ -16,5 +18,6 @@ mod verify;
 mod writer;
 
 pub use audit::{Audit, Facts};
+pub use broken::{Broken, BrokenCause};
 pub use sink::Sink;
-pub use verify::{Broken, BrokenCause, Verified, verify};
+pub use verify::{Verified, verify};

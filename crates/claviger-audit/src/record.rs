@@ -1,4 +1,4 @@
-//! What stands in a line.
+//! The fields of a line.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use claviger_access::{Decision, Outcome, Phase};
 use claviger_core::{Reason, Uid};
 use serde::{Serialize, Serializer};
 
-/// What callers ask to be written down.
+/// A record that a call asks for.
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// A decision about an authenticated call.
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// A line of the log but for its hash, in the order it is written; what is absent is left out.
+/// A line of the log but for its hash, in the order it is written; absent fields are left out.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Line<'a> {
     seq: u64,

@@ -15,8 +15,8 @@ const RECORD_START: &[u8] = br#"{"seq":"#;
 
 /// Takes the bytes of whole records. Only the writer thread calls it, so it may block.
 pub trait Sink: Send {
-    /// Adds `bytes` at the end: all of them or, on failure, none. What a failed call has left
-    /// behind is cut off before the next one writes.
+    /// Adds `bytes` at the end: all of them or, on failure, none. Bytes that a failed call has
+    /// left behind are cut off before the next one writes.
     ///
     /// # Errors
     /// The bytes are not in the log.
@@ -25,7 +25,7 @@ pub trait Sink: Send {
     /// Returns when everything appended would survive a loss of power.
     ///
     /// # Errors
-    /// What was appended since the last success may not survive.
+    /// Bytes appended since the last success may not survive.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -99,8 +99,8 @@ impl FileSink {
         Ok(Self::new(file, metadata.len()))
     }
 
-    /// Reads how the file ends. A tail that is no beginning of a record is an error: the file is
-    /// some other file, and cutting it would destroy it.
+    /// Reads how the file ends. A tail that is not the beginning of a record is an error: the file
+    /// is some other file, and cutting it would destroy it.
     pub(crate) fn tail(&self) -> io::Result<Tail> {
         let window = self.len.min(TAIL_BYTES_MAX);
         let mut bytes = vec![0; usize::try_from(window).map_err(io::Error::other)?];

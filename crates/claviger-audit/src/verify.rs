@@ -1,8 +1,8 @@
 //! Reading a whole log and saying whether it is the one that was written.
 
-use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{BufRead, Read};
 
+use crate::broken::{Broken, BrokenCause};
 use crate::chain::{FIRST_PREV, Link};
 
 /// Longest line that is looked at. The longest record is well under it: every field is bounded.
@@ -19,37 +19,6 @@ pub struct Verified {
     pub first_time: Option<String>,
     /// When the last record was written, as it says itself.
     pub last_time: Option<String>,
-}
-
-/// The first place where a log does not hold together.
-#[derive(Debug)]
-pub struct Broken {
-    /// The line, counted from 1.
-    pub line: u64,
-    /// What is wrong with it.
-    pub cause: BrokenCause,
-}
-
-/// What is wrong with a line.
-#[derive(Debug)]
-pub enum BrokenCause {
-    /// Its bytes are not the ones that were hashed.
-    Edited,
-    /// It is no record of an audit log.
-    NotARecord,
-    /// It is a record, but follows another one than the one before it.
-    NotChained,
-    /// Records before it are missing, twice there or in another order.
-    OutOfOrder {
-        /// The number that should come.
-        expected: u64,
-        /// The number that comes.
-        found: u64,
-    },
-    /// It has no end: a crash came while it was written, or somebody cut the file.
-    Torn,
-    /// The log cannot be read.
-    Unreadable(io::Error),
 }
 
 /// Checks every record and its place in the chain.
@@ -109,32 +78,4 @@ fn follow(line: &[u8], seq: u64, head: &str) -> Result<Link, BrokenCause> {
         return Err(BrokenCause::NotChained);
     }
     Ok(link)
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.cause)
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl fmt::Display for BrokenCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Edited => f.write_str("the record was edited: its hash does not match"),
-            Self::NotARecord => f.write_str("this is not an audit record"),
-            Self::NotChained => f.write_str(
-                "the record does not follow the one before it: the log was put together from parts",
-            ),
-            Self::OutOfOrder { expected, found } => write!(
-                f,
-                "record {expected} should be here but it is record {found}: records were dropped, repeated or moved"
-            ),
-            Self::Torn => f.write_str(
-                "the last record is torn; if a crash did it, the next start of the daemon cuts it off",
-            ),
-            Self::Unreadable(error) => write!(f, "the log cannot be read: {error}"),
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! The thread that owns the log and its chain.
 //!
-//! It takes what is queued, writes it at once and answers all who wait: under load a batch is as
-//! large as what came in during the write before it, so no timer is needed to build one.
+//! It takes the records queued, writes them at once and answers all calls that wait: under load a
+//! batch is as large as the records that came in during the write before it, so no timer is needed
+//! to build one.
 
 use std::io;
 use std::iter;
@@ -23,7 +24,7 @@ const BATCH_LEN_MAX: usize = 1024;
 /// Longest time between a write and its sync, and between two tries of a log that failed.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// What the thread and the handles share.
+/// The state that the thread and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Whether the log can be written.
@@ -90,7 +91,7 @@ impl Bundle {
     }
 }
 
-/// What became of a bundle. Dropping it tells every call of the bundle.
+/// The fate of a bundle. Dropping it tells every call of the bundle.
 #[derive(Debug)]
 pub(crate) struct Answers {
     jobs: Vec<Job>,
@@ -179,7 +180,7 @@ impl Writer {
         }
     }
 
-    /// Does what is due when no record comes.
+    /// Heals or syncs, if either is due, when no record comes.
     fn idle(&mut self) {
         let done = self.heal().and_then(|()| match self.unsynced_since {
             Some(_) => self.sync(),
@@ -190,7 +191,7 @@ impl Writer {
         }
     }
 
-    /// Tries a log that failed, and notes in it what is missing.
+    /// Tries a log that failed, and notes in it how many records are missing.
     fn heal(&mut self) -> io::Result<()> {
         self.lost += self.shared.turned_away.swap(0, Ordering::SeqCst);
         if self.lost == 0 && *self.shared.health.borrow() {
@@ -263,7 +264,7 @@ mod tests {
     use super::*;
     use crate::verify;
 
-    /// What a sink was asked to do, and whether it does it.
+    /// The calls of a sink, and whether it obeys.
     #[derive(Default)]
     struct Disk {
         bytes: Vec<u8>,

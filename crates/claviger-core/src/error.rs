@@ -7,19 +7,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{DefinitionName, Id, Kind, List, ProjectName, Resource, Uid, VaultName, VersionName};
-
 /// Result with Claviger's [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Text that may be shown to a client: checked names, numbers, words of the code.
 ///
-/// SECURITY: never implement it for `String`; it is what keeps upstream text and values out of
-/// messages.
+/// SECURITY: never implement it for `String`: it keeps upstream text and values out of messages.
 pub trait Public: fmt::Display {}
 
-/// A coordinate of a location, as an operator wrote it or as it was derived from names: may be shown
-/// to who may register locations, and is never a value.
+/// A coordinate of a location, as an operator wrote it or as it was derived from names: may be
+/// shown to callers that may register locations, and is never a value.
 #[derive(Clone, Copy, Debug)]
 pub struct Coordinate<'a>(pub &'a str);
 
@@ -31,17 +28,8 @@ impl fmt::Display for Coordinate<'_> {
 
 impl Public for Coordinate<'_> {}
 impl Public for &'static str {}
-impl Public for DefinitionName {}
-impl Public for Id {}
-impl Public for Kind {}
-impl Public for ProjectName {}
-impl Public for Resource {}
-impl Public for Uid {}
-impl Public for VaultName {}
-impl Public for VersionName {}
 impl Public for u64 {}
 impl Public for usize {}
-impl<T: Public> Public for List<T> {}
 impl<T: Public + ?Sized> Public for &T {}
 
 macro_rules! reasons {
@@ -61,7 +49,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What a client reads, `{…}` filled from the error's [`Detail`]s.
+            /// The text for clients, `{…}` filled from the error's [`Detail`]s.
             pub(crate) fn template(self) -> &'static str {
                 match self { $(Self::$variant => $template,)+ }
             }
@@ -70,7 +58,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// No grant allows it; a missing resource looks the same to who may not know.
+    /// No grant allows it; a missing resource looks the same to callers that may not know.
     AccessDenied "ACCESS_DENIED"
         "{principal} lacks permission {permission} on {resource} (or it does not exist); a grant for one environment counts only if that is named; else ask an admin for a grant";
     /// The audit log cannot be written, so nothing is served.
@@ -152,12 +140,13 @@ reasons! {
         "this request_id was used with other content; use a fresh UUID for a new request";
     /// The request message is longer than allowed.
     RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; a value may have 65536, so shorten the rest";
-    /// Deleted in the vault; only who deleted it there can bring it back.
+    /// Deleted in the vault, and to be brought back only there.
     SecretDeleted "SECRET_DELETED"
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";
     /// The definition has no value yet.
     SecretNotFound "SECRET_NOT_FOUND" "{resource} has no value in vault {vault}; store one with PutSecretValue";
-    /// The secret in the vault was not made through this definition, and the call does not say `adopt`.
+    /// The secret in the vault was not made through this definition, and the call does not say
+    /// `adopt`.
     SecretNotOwned "SECRET_NOT_OWNED"
         "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
     /// The embedded store does not answer.
@@ -183,9 +172,9 @@ reasons! {
         "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind} ({found}): {remedy}";
-    /// A property is asked of a value that is no JSON object.
+    /// A property is asked of a value that is not a JSON object.
     ValueNotJson "VALUE_NOT_JSON"
-        "{resource} names a property, but the value is no JSON object; store it again as plain JSON without a byte-order mark or anything else around it, or leave location.property out";
+        "{resource} names a property, but the value is not a JSON object; store it again as plain JSON without a byte-order mark or anything else around it, or leave location.property out";
     /// The vault keeps the value and gives it to nobody outside.
     ValueNotReadable "VALUE_NOT_READABLE" "the value of {resource} cannot be read through vault {vault}: {remedy}";
     /// A TEXT definition's stored value is not UTF-8.
@@ -197,7 +186,7 @@ reasons! {
     ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind} ({found}): {remedy}";
     /// A usable value for another mode than the environment demands.
     ValueWrongMode "VALUE_WRONG_MODE" "the value is for the wrong mode ({found}): {remedy}";
-    /// The vault knows who Claviger is and refuses it this secret or the key it is encrypted with.
+    /// The vault knows Claviger and refuses it this secret or the key it is encrypted with.
     VaultAccessDenied "VAULT_ACCESS_DENIED" "vault {vault} refuses this to Claviger: {remedy}";
     /// `[Default]` could be several vaults.
     VaultAmbiguous "VAULT_AMBIGUOUS"
@@ -236,13 +225,13 @@ impl fmt::Display for Reason {
 /// A key of an error's metadata; the same in templates and on the wire.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Detail {
-    /// What a vault cannot do.
+    /// The capability that a vault lacks.
     Capability,
     /// The environments a project declares.
     Environments,
-    /// What exactly is wrong with a value, of several things with one reason.
+    /// The exact fault of a value, of several with one reason.
     Finding,
-    /// What a value turned out to be; never more of it than its last four characters.
+    /// The sort of credential that a value is; never more of it than its last four characters.
     Found,
     /// The kind of a definition.
     Kind,
@@ -252,11 +241,11 @@ pub enum Detail {
     NearMisses,
     /// The permission asked for.
     Permission,
-    /// Who asked.
+    /// The caller.
     Principal,
-    /// What to do about this one of several causes.
+    /// The remedy for this one of several causes.
     Remedy,
-    /// The name of what the error is about.
+    /// The name of the resource that the error is about.
     Resource,
     /// The name of a secret in a vault.
     Secret,
@@ -288,16 +277,16 @@ impl Detail {
     }
 }
 
-/// A request field that is wrong, and what to do about it.
+/// A request field that is wrong, and the remedy.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldViolation {
     /// Path of the field in the request, in proto spelling.
     pub field: &'static str,
-    /// What is wrong and the remedy.
+    /// The fault and the remedy.
     pub description: String,
 }
 
-/// A failure with one machine-readable cause. `Display` prints only what a client may see.
+/// A failure with one machine-readable cause. `Display` prints only the text for clients.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -353,7 +342,7 @@ impl Error {
         self
     }
 
-    /// Keeps what went wrong below, for logs only.
+    /// Keeps the failure below this one, for logs only.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -462,8 +451,8 @@ mod tests {
 
     #[test]
     fn a_message_is_its_template_filled_and_the_violation() {
-        let name = DefinitionName::parse("name", "projects/dev/secrets/stripe").expect("valid");
-        let error = Error::new(Reason::DefinitionNotFound).with(Detail::Resource, &name);
+        let name = "projects/dev/secrets/stripe";
+        let error = Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name);
         assert_eq!(
             error.to_string(),
             "projects/dev/secrets/stripe does not exist; register it with PutSecretDefinition"

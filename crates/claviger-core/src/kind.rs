@@ -1,8 +1,10 @@
-//! What a value is. The checks that follow from it live with those who know the kind.
+//! Kinds and formats of values. The checks of a kind live in the crates that know it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Public;
 
 /// How a value's bytes are meant: decides which arm of a payload carries them.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
@@ -14,7 +16,7 @@ pub enum Format {
     Text,
 }
 
-/// What a value is: decides which checks it has to pass.
+/// The sort of a value: decides which checks it has to pass.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Kind {
     /// Anything; not checked.
@@ -48,3 +50,5 @@ impl fmt::Display for Kind {
         })
     }
 }
+
+impl Public for Kind {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Reason};
+use crate::{Error, Public, Reason};
 
 /// Longest id, in bytes.
 const ID_LEN_MAX: usize = 128;
@@ -57,8 +57,10 @@ impl Id {
 
     /// Those of `known` that a person may have meant, at most three.
     pub fn near_misses<'a>(&self, known: impl Iterator<Item = &'a Self>) -> List<Self> {
+        let wanted = self.0.to_ascii_lowercase();
+        let distance = |id: &Self| strsim::levenshtein(&wanted, &id.0.to_ascii_lowercase());
         let mut near: Vec<(usize, &Self)> = known
-            .map(|candidate| (edit_distance(&self.0, &candidate.0), candidate))
+            .map(|candidate| (distance(candidate), candidate))
             .filter(|(distance, _)| *distance <= 2)
             .collect();
         near.sort();
@@ -71,6 +73,8 @@ impl fmt::Display for Id {
         f.write_str(&self.0)
     }
 }
+
+impl Public for Id {}
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -101,6 +105,8 @@ impl<T: fmt::Display> fmt::Display for List<T> {
     }
 }
 
+impl<T: Public> Public for List<T> {}
+
 /// Identity of a resource that a deleted and re-made name does not inherit.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -130,6 +136,8 @@ impl fmt::Display for Uid {
         self.0.fmt(f)
     }
 }
+
+impl Public for Uid {}
 
 /// `projects/{project}`.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -176,6 +184,8 @@ impl fmt::Display for ProjectName {
     }
 }
 
+impl Public for ProjectName {}
+
 /// `projects/{project}/secrets/{id}`.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct DefinitionName {
@@ -217,6 +227,8 @@ impl fmt::Display for DefinitionName {
         write!(f, "{}/secrets/{}", self.project, self.id)
     }
 }
+
+impl Public for DefinitionName {}
 
 /// `projects/{project}/secrets/{id}/versions/{version}`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -271,6 +283,8 @@ impl fmt::Display for VersionName {
     }
 }
 
+impl Public for VersionName {}
+
 /// `vaults/{id}`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct VaultName(Id);
@@ -307,7 +321,9 @@ impl fmt::Display for VaultName {
     }
 }
 
-/// What a permission is asked on, and what a grant is given on.
+impl Public for VaultName {}
+
+/// The scope of a permission that is asked, and of a grant that is given.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Resource {
     /// The whole daemon, written `*`.
@@ -347,6 +363,8 @@ impl fmt::Display for Resource {
     }
 }
 
+impl Public for Resource {}
+
 fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_ascii_whitespace())
 }
@@ -382,26 +400,6 @@ fn segments<const N: usize>(
         ids.push(Id::parse(field, id)?);
     }
     ids.try_into().map_err(|_| wrong_shape())
-}
-
-/// Levenshtein distance over bytes: ids are ASCII and short.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
-            let above = *cell;
-            let substitution = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
-            left = substitution.min(above + 1).min(left + 1);
-            diagonal = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

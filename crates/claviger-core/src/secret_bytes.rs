@@ -20,7 +20,7 @@ impl SecretBytes {
         &self.0
     }
 
-    /// Gives the bytes up; whoever takes them wipes them.
+    /// Gives the bytes up: their new owner has to wipe them.
     pub fn into_exposed(mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }

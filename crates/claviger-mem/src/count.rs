@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// How many bytes are allocated through [`ZeroOnFree`](crate::ZeroOnFree) at this moment, as asked
-/// for: without what the allocator below adds.
+/// for: without the overhead of the allocator below.
 pub fn live_bytes() -> usize {
     LIVE.load(Ordering::Relaxed)
 }

@@ -11,8 +11,8 @@ use rustix::process::{
 ///    moment before its mode is set.
 /// 2. Not dumpable: no other process of the same user can attach a debugger or read
 ///    `/proc/<pid>/mem`, and a core pattern that pipes to a program gets nothing.
-/// 3. No core files: the limit is what counts for a core *file*, and unlike (2) it is inherited by
-///    whatever the process executes.
+/// 3. No core files: for a core *file* the limit counts, and unlike (2) it is inherited by the
+///    programs that the process executes.
 ///
 /// None of it stops root on the same host.
 ///

@@ -1,7 +1,7 @@
 //! The one crate with `unsafe`: an allocator that wipes what it frees, and process hardening.
 //!
-//! Knows nothing of secrets: it makes sure that whatever the process once held in memory does not
-//! outlive its owner, in particular in buffers of libraries that wipe nothing themselves. Stacks,
+//! Knows nothing of secrets: it makes sure that bytes which the process once held in memory do not
+//! outlive their owner, in particular in buffers of libraries that wipe nothing themselves. Stacks,
 //! registers, kernel buffers and memory that is still in use are out of its reach.
 #![expect(
     unsafe_code,

@@ -1,4 +1,4 @@
-//! What is counted as live, with an allocator that nothing else uses.
+//! The count of live bytes, with an allocator that nothing else uses.
 #![expect(unsafe_code, reason = "an allocator is asked directly")]
 
 use std::alloc::{GlobalAlloc, Layout};

@@ -1,4 +1,4 @@
-//! What hardening leaves behind. A file of its own, because it changes its whole process.
+//! The effects of hardening. A file of its own, because it changes its whole process.
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit, umask};

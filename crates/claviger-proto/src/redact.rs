@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::v1;
 
-/// Prints how long something is instead of what it is.
+/// Prints the length of something instead of its bytes.
 struct Hidden(usize);
 
 impl fmt::Debug for Hidden {

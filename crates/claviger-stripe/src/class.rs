@@ -1,10 +1,10 @@
-//! The words for what a Stripe credential is.
+//! The classes and modes of Stripe's credentials.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What sort of thing a value is, told by its prefix.
+/// The sort of credential that a value is, told by its prefix.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum Class {
     /// `ek_`: made for one device, gone after minutes.
@@ -13,7 +13,7 @@ pub enum Class {
     Identifier,
     /// `sk_org_`: for all accounts of an organization; there is no restricted one.
     Organization,
-    /// `pk_`: for browsers and apps, no secret.
+    /// `pk_`: for browsers and apps, not a secret.
     Publishable,
     /// `rk_`: with single permissions; the right one for a job.
     Restricted,

@@ -1,4 +1,4 @@
-//! Each thing that can be wrong with a value: its name, its reason, and what to click.
+//! Each thing that can be wrong with a value: its name, its reason, and the clicks that mend it.
 
 use claviger_core::Reason;
 
@@ -19,12 +19,12 @@ macro_rules! findings {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// The reason of the refusal; none for what only warns.
+            /// The reason of the refusal; none for a finding that only warns.
             pub fn reason(self) -> Option<Reason> {
                 match self { $(Self::$variant => $reason,)+ }
             }
 
-            /// What it is and what to do about it, by the clicks in Stripe's dashboard.
+            /// The finding in words and the remedy, by the clicks in Stripe's dashboard.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }

@@ -1,5 +1,5 @@
-//! What Claviger knows of Stripe: which credential a value is, whether it may stand where it
-//! stands, what to click when it may not, and whether Stripe takes it.
+//! Claviger's knowledge of Stripe: which credential a value is, whether it may stand where it
+//! stands, where to click when it may not, and whether Stripe takes it.
 //!
 //! [`judge`] and [`admit`] look at bytes only; [`live`] is the one part that talks to Stripe. Does
 //! not know projects, vaults or callers, and keeps no value.
@@ -69,8 +69,8 @@ pub fn admit(
     (SecretBytes::new(trimmed.to_vec()), Some(verdict))
 }
 
-/// Whether a text that is no value, such as a name or a description, has a whole key in it, because
-/// somebody took the fields of a form for each other.
+/// Whether a text that is not a value, such as a name or a description, has a whole key in it,
+/// because somebody took the fields of a form for each other.
 pub fn holds_key(text: &str) -> bool {
     shape::holds_key(text.as_bytes())
 }

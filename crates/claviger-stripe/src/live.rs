@@ -1,7 +1,7 @@
 //! Asks Stripe whether a key works: `GET /v1/balance`, once, within a deadline.
 //!
-//! Follows no redirect, talks to configured hosts only and retries nothing. Of what Stripe answers
-//! only the verdict is kept: its error texts repeat the key.
+//! Follows no redirect, talks to configured hosts only and retries nothing. Of Stripe's answer only
+//! the verdict is kept: its error texts repeat the key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,34 +19,13 @@ mod base_url;
 mod outcome;
 
 pub use base_url::{BaseUrl, BaseUrlProblem};
-pub use outcome::Outcome;
+pub use outcome::{LiveVerdict, Outcome};
 
 /// Most of an answer that is read; a balance has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Stripe demands a version with organization keys; others have one of their own.
 const VERSION: &str = "2024-06-20";
-
-/// What Stripe said about a key.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LiveVerdict {
-    /// What it came to.
-    pub outcome: Outcome,
-    /// With [`Outcome::Limited`]: the permission that the key lacks, if the answer says so.
-    pub missing_permission: Option<&'static str>,
-    /// With [`Outcome::Works`]: which mode the key is for, by Stripe's own word.
-    pub mode: Option<Mode>,
-}
-
-impl From<Outcome> for LiveVerdict {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            missing_permission: None,
-            mode: None,
-        }
-    }
-}
 
 /// The way to Stripe, with how often it may be taken.
 #[derive(Debug)]
@@ -60,7 +39,7 @@ pub struct LiveClient {
 }
 
 impl LiveClient {
-    /// Asks nobody yet. A check takes at most `timeout`, whatever Stripe does.
+    /// Asks nobody yet. A check takes at most `timeout`.
     pub fn new(
         base: BaseUrl,
         timeout: Duration,
@@ -76,15 +55,16 @@ impl LiveClient {
         }
     }
 
-    /// Asks Stripe about a key that [`judge`](crate::judge) did not refuse, in an environment that may
-    /// demand a mode.
+    /// Asks Stripe about a key that [`judge`](crate::judge) did not refuse, in an environment that
+    /// may demand a mode.
     pub async fn check(
         &self,
         key: &SecretBytes,
         settings: &Settings,
         demanded: Option<Mode>,
     ) -> LiveVerdict {
-        // SECURITY: what is no key of Stripe's may be somebody else's, and is not for Stripe to see.
+        // SECURITY: a value that is not a key of Stripe's may be somebody else's, and is not for
+        // Stripe to see.
         let class = Shape::of(key.expose()).class;
         if !class.is_server_key() {
             return Outcome::NotAsked.into();
@@ -123,8 +103,8 @@ impl LiveClient {
         }
     }
 
-    /// Set up for each check: they are rare, and a host without certificates of authorities must not
-    /// keep the daemon from starting.
+    /// Set up for each check: they are rare, and a host without certificates of authorities must
+    /// not keep the daemon from starting.
     fn http(&self) -> reqwest::Result<Client> {
         let builder = Client::builder()
             .timeout(self.timeout)

@@ -1,4 +1,4 @@
-//! What a definition says about its Stripe credential.
+//! The settings of a definition about its Stripe credential.
 
 use std::collections::BTreeSet;
 

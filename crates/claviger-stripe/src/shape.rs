@@ -1,16 +1,16 @@
-//! Takes a pasted value apart: what is around the key, what the key is, how it ends.
+//! Takes a pasted value apart: the text around the key, the class of the key, its end.
 
 use crate::{Class, Finding, LastFour, Mode};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A word that is no key, though it is nothing but letters.
+/// A word that is not a key, though it has only letters.
 const BEARER: &[u8] = b"bearer";
 
 /// Straight ones, the back quote of Markdown, and those that word processors make.
 const QUOTES: &[&str] = &["\"", "'", "`", "“", "”", "‘", "’", "„", "«", "»"];
 
-/// What takes the place of a key's middle where it is only shown.
+/// Take the place of a key's middle where it is only shown.
 const MASKS: &[&str] = &["**", "...", "…", "•", "●", "∙"];
 
 /// Longer before shorter where one begins another.
@@ -52,14 +52,14 @@ const BODY_SHOWN_FROM: usize = 8;
 /// Stripe documents no length; these are well outside of every key seen.
 const BODY_USUAL: std::ops::RangeInclusive<usize> = 16..=255;
 
-/// What there is to say about a value without knowing what it is for.
+/// All that can be said about a value without knowing its purpose.
 pub(crate) struct Shape {
     pub(crate) class: Class,
     pub(crate) mode: Option<Mode>,
     pub(crate) last_four: Option<LastFour>,
     /// Why it cannot work in this form.
     pub(crate) faults: Vec<Finding>,
-    /// What deserves a look.
+    /// Findings that deserve a look.
     pub(crate) oddities: Vec<Finding>,
 }
 
@@ -81,7 +81,8 @@ impl Shape {
                 oddities.push(Finding::UnusualShape);
             }
         }
-        // A masked key is a picture of one: what it shows is not secret, but may be all there is.
+        // A masked key is a picture of one: the end it shows is not secret, but may be all there
+        // is.
         let is_whole = inside.is_none() && body.len() >= BODY_SHOWN_FROM;
         // An id needs no end to be found by, and may be a word that only begins like one.
         let has_end = is_known && class != Class::Identifier;
@@ -97,8 +98,8 @@ impl Shape {
     }
 }
 
-/// The class of a value that is more than a word with a prefix like Stripe's: `ca_cert` is not. `None`
-/// if nothing about it is Stripe's.
+/// The class of a value that is more than a word with a prefix like Stripe's: `ca_cert` is not.
+/// `None` if nothing about it is Stripe's.
 pub(crate) fn likely_class(value: &[u8]) -> Option<Class> {
     let (core, _) = peel(value);
     let (class, mode, body) = classify(core);
@@ -112,7 +113,7 @@ pub(crate) fn likely_class(value: &[u8]) -> Option<Class> {
     Some(classify(mark).0)
 }
 
-/// Whether a text that is no value, such as a name, has a whole key in it.
+/// Whether a text that is not a value, such as a name, has a whole key in it.
 pub(crate) fn holds_key(text: &[u8]) -> bool {
     MARKS_INSIDE.iter().any(|mark| {
         let mark = mark.as_bytes();
@@ -130,7 +131,8 @@ pub(crate) fn holds_key(text: &[u8]) -> bool {
     })
 }
 
-/// The value without what was copied along with it, and what that was, each once.
+/// The value without the text that was copied along with it, and the findings about that, each
+/// once.
 fn peel(value: &[u8]) -> (&[u8], Vec<Finding>) {
     // Every read comes by here with a key that has nothing around it.
     if is_word(value) && !value.eq_ignore_ascii_case(BEARER) {
@@ -177,7 +179,7 @@ fn without_bearer(core: &[u8]) -> Option<&[u8]> {
     });
     let scheme = || {
         let rest = after_word(core, BEARER)?;
-        // What is just called so is no scheme.
+        // A word that only begins so is not a scheme.
         let ends = rest.first().is_none_or(u8::is_ascii_whitespace);
         ends.then_some(rest.trim_ascii_start())
     };
@@ -189,7 +191,7 @@ fn after_word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(word).then_some(rest)
 }
 
-/// What it is, and its own part after prefix and mode.
+/// Its class and mode, and its own part after prefix and mode.
 fn classify(core: &[u8]) -> (Class, Option<Mode>, &[u8]) {
     let known = PREFIXES.iter().find_map(|(prefix, class)| {
         let rest = core.strip_prefix(prefix.as_bytes())?;
@@ -243,7 +245,7 @@ fn fault_inside(core: &[u8], class: Class) -> Option<Finding> {
     is_embedded.then_some(Finding::Embedded)
 }
 
-/// What has no character that anything is found by.
+/// Whether no finding can come of a character in it.
 fn is_word(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().copied().all(is_plain)
 }
@@ -252,7 +254,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// What a bearer token may consist of (RFC 6750).
+/// Whether a bearer token may have this byte (RFC 6750).
 fn is_token(byte: u8) -> bool {
     is_plain(byte) || b"-.~+/=".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! What is said about a value.
+//! The judgement of a value.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use crate::{Class, Finding, LastFour, Mode};
 
 /// A judgement that holds nothing of the value but its last four characters.
 pub struct Verdict {
-    /// What it is.
+    /// Its class.
     pub class: Class,
     /// Which mode it is for, where the prefix says so.
     pub mode: Option<Mode>,
     /// How it ends.
     pub last_four: Option<LastFour>,
-    /// What is wrong or deserves a look, gravest first.
+    /// Faults and oddities, gravest first.
     pub findings: Vec<Finding>,
 }
 
@@ -38,7 +38,7 @@ impl Verdict {
         })
     }
 
-    /// What deserves a look though the value is usable.
+    /// The findings that deserve a look though the value is usable.
     pub fn warnings(&self) -> impl Iterator<Item = Finding> + '_ {
         let findings = self.findings.iter().copied();
         findings.filter(|finding| finding.reason().is_none())

@@ -1,10 +1,10 @@
-//! What is said about values of every shape, at a put and at a read.
+//! The verdicts about values of every shape, at a put and at a read.
 //!
-//! Keys are put together at run time, so that no file holds what a secret scanner would take for one.
+//! Keys are put together at run time, so that a secret scanner finds none in any file.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
-    reason = "what surrounds the tests of a test package may fail like a test"
+    reason = "code around the tests of a test package may fail like a test"
 )]
 
 use claviger_core::{Kind, Reason, SecretBytes};

@@ -1,14 +1,14 @@
 //! Checks that the files which prose names are there, so that prose cannot go stale in silence.
 //!
-//! Looks at the README and the pages in `.github`: links, and words in backticks that look like
-//! paths of this repository. Fenced code is not read.
+//! Looks at every page of the repository: links, and words in backticks that look like paths of this
+//! repository. Fenced code is not read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Context, Result};
+use crate::{Context, Result, tree};
 
-/// What a path of this repository begins with; anything else in backticks is not one.
+/// The first parts of a path of this repository; anything else in backticks is not one.
 const TOP_LEVEL: &[&str] = &[
     ".cargo/", ".ci/", ".github/", "crates/", "deploy/", "proto/", "tests/",
 ];
@@ -17,30 +17,16 @@ const TOP_LEVEL: &[&str] = &[
 pub(crate) fn check(cx: &mut Context) -> Result {
     let root = cx.root();
     let mut faults = Vec::new();
-    for page in pages(root)? {
+    for page in tree::files(root, &["*.md"])? {
         let text = fs::read_to_string(root.join(&page))?;
-        for (line, path) in missing(&page, &text, |path| root.join(path).exists()) {
-            faults.push(format!("{}:{line}: there is no {path}", page.display()));
+        for (line, path) in missing(Path::new(&page), &text, |path| root.join(path).exists()) {
+            faults.push(format!("{page}:{line}: there is no {path}"));
         }
     }
     if faults.is_empty() {
         return Ok(());
     }
     Err(faults.join("\n").into())
-}
-
-/// The pages to read, relative to the root.
-fn pages(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut pages = Vec::from([PathBuf::from("README.md")]);
-    for entry in fs::read_dir(root.join(".github"))? {
-        let page = Path::new(".github").join(entry?.file_name());
-        if page.extension().is_some_and(|extension| extension == "md") {
-            pages.push(page);
-        }
-    }
-    pages.retain(|page| root.join(page).exists());
-    pages.sort();
-    Ok(pages)
 }
 
 /// The paths that `text` names and that do not exist, each with its line.

@@ -17,6 +17,7 @@ mod new_backend;
 mod policies;
 mod secrets;
 mod tools;
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -5,9 +5,8 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::process::Command;
 
-use crate::{Context, Result};
+use crate::{Context, Result, tree};
 
 /// How a credential begins (in two parts, so that this file is none), and how many letters and digits
 /// make it one. Wider than what scanners look for: they want 10 to 24.
@@ -23,19 +22,10 @@ const SHAPES: &[(&str, &str, usize)] = &[
 
 /// Refuses the tree if a file that is or could be committed has such a shape.
 pub(crate) fn check(cx: &mut Context) -> Result {
-    let mut git = Command::new("git");
-    git.current_dir(cx.root())
-        .args(["ls-files", "-z", "--cached", "--others"])
-        .arg("--exclude-standard");
-    let output = git.output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
-    }
-    let files = String::from_utf8(output.stdout)?;
     let mut faults = Vec::new();
-    for file in files.split('\0').filter(|file| !file.is_empty()) {
-        match fs::read(cx.root().join(file)) {
-            Ok(content) => faults.extend(faults_in(file, &content)),
+    for file in tree::files(cx.root(), &[])? {
+        match fs::read(cx.root().join(&file)) {
+            Ok(content) => faults.extend(faults_in(&file, &content)),
             // Removed, but not from the index yet; a link to a directory.
             Err(error)
                 if [ErrorKind::NotFound, ErrorKind::IsADirectory].contains(&error.kind()) => {}

@@ -36,12 +36,12 @@ const retry = `{"methodConfig": [{"name": [{"service": "claviger.v1.SecretServic
 	"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
-// stripeKey is what GetSecret answers. No part of it is printed.
+// stripeKey is the answer of GetSecret. No part of it is printed.
 type stripeKey struct{ text, account, context string }
 
 func main() {
 	key := fromEnvironment()
-	// The library's own log repeats what Stripe says of a key.
+	// The library's own log repeats Stripe's words about a key.
 	settings := &stripe.BackendConfig{LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}}
 	if base := os.Getenv("STRIPE_API_BASE"); base != "" {
 		settings.URL = stripe.String(base)
@@ -59,7 +59,7 @@ func main() {
 	}
 	for customer, err := range client.V1Customers.List(cx, list).All(cx) {
 		if err != nil {
-			// Not Stripe's message, which can repeat what was sent as a key.
+			// Not Stripe's message, which can repeat the key as it was sent.
 			if refusal := new(stripe.Error); errors.As(err, &refusal) {
 				stop(1, fmt.Sprintf("Stripe refused: %d %s", refusal.HTTPStatusCode, refusal.Code))
 			}
@@ -143,7 +143,7 @@ func fetch(secret, environment string) (stripeKey, error) {
 	return stripeKey{string(bytes(answer, 2)), string(bytes(details, 3)), string(bytes(details, 4))}, nil
 }
 
-// isOdd tells what no token has.
+// isOdd tells the characters that no token has.
 func isOdd(r rune) bool { return r <= ' ' || r > '~' }
 
 // bytes is a text or message of that number, if the message around it has it.
@@ -152,7 +152,7 @@ func bytes(message []byte, wanted protowire.Number) []byte {
 	return found
 }
 
-// field is what stands in the field of that number, if the message has it.
+// field is the content of the field of that number, if the message has it.
 func field(message []byte, wanted protowire.Number) []byte {
 	var found []byte
 	for len(message) > 0 {

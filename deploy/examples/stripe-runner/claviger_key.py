@@ -63,7 +63,7 @@ def from_environment() -> StripeKey:
         hint = ""
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
             hint = "; CLAVIGER_TOKEN_FILE names the file with the token"
-        # The message of Claviger says what to do and holds no part of a value but its last four.
+        # The message of Claviger has the remedy, and no part of a value but its last four.
         stop(code, f"no key from {secret}: {error.details()} ({error.code().name}){hint}")
     except OSError as error:
         stop(CONFIGURATION, f"CLAVIGER_TOKEN_FILE cannot be read: {error.strerror}")
@@ -101,7 +101,7 @@ def fetch(secret: str, environment: str) -> StripeKey:
 
 
 def write(key: StripeKey, path: str) -> None:
-    # O_EXCL: whoever put a file or a link there first does not get the key.
+    # O_EXCL: a user who put a file or a link there first does not get the key.
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
     except OSError as error:

@@ -6,7 +6,7 @@ Its key comes from claviger_key.py. STRIPE_API_BASE is another address of Stripe
 import logging
 import os
 
-# Turns on the library's own log, which repeats what Stripe says of a key.
+# Turns on the library's own log, which repeats Stripe's words about a key.
 os.environ.pop("STRIPE_LOG", None)
 
 import stripe
@@ -33,10 +33,10 @@ def main() -> None:
         for customer in client.v1.customers.list({"limit": 100}).auto_paging_iter():
             print(customer.id, flush=True)
     except stripe.StripeError as error:
-        # Not Stripe's message, which can repeat what was sent as a key.
+        # Not Stripe's message, which can repeat the key as it was sent.
         if error.http_status is None:
             claviger_key.stop(1, f"no answer from Stripe: {type(error).__name__}")
-        # `error.code` is empty for a refused key, whatever Stripe says.
+        # `error.code` is empty for a refused key.
         code = error.error.code if error.error else None
         claviger_key.stop(1, f"Stripe refused: {error.http_status} {code or ''}")
 

@@ -4,17 +4,14 @@ use std::process::{Command, Stdio};
 
 use crate::{Daemon, Home, tools};
 
-/// A section of the README that has an operator write a configuration and type commands.
+/// A page that has an operator write a configuration and type commands.
 #[derive(Debug)]
 pub struct WalkThrough(String);
 
 impl WalkThrough {
-    /// The section of this title.
-    pub fn of(title: &str) -> Self {
-        let readme = fs::read_to_string(tools::repository().join("README.md")).expect("a README");
-        let mut sections = readme.split("\n## ");
-        let section = sections.find(|section| section.starts_with(&format!("{title}\n")));
-        Self(section.expect("the section").to_owned())
+    /// The page at this path in the repository.
+    pub fn of(page: &str) -> Self {
+        Self(fs::read_to_string(tools::repository().join(page)).expect("the page"))
     }
 
     /// The configuration that is shown.

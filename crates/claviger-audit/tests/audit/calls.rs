@@ -1,4 +1,4 @@
-//! What calls may rely on.
+//! The promises to calls.
 
 use std::fs;
 use std::io::Write as _;

@@ -20,7 +20,7 @@ static RPC: Rpc = Rpc {
     has_request_id: false,
 };
 
-/// What a memory sink holds and was asked to do.
+/// The bytes that a memory sink holds, and the calls it got.
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What reading a log finds.
+//! The faults that reading a log finds.
 
 use crate::support::{authorize, memory_audit};
 use claviger_audit::{Broken, BrokenCause, verify};

@@ -1,13 +1,13 @@
-//! From Stripe's answers to what they mean. Nothing of a text is kept.
+//! From Stripe's answers to their meaning. Nothing of a text is kept.
 
 use claviger_core::SecretBytes;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::{LiveVerdict, Outcome};
+use super::outcome::{LiveVerdict, Outcome};
 use crate::Mode;
 
-/// What a key needs for this question, by all names that Stripe has had for it.
+/// The permission for this question, by all names that Stripe has had for it.
 const BALANCE_READ: &str = "balance_read";
 
 #[derive(Deserialize)]
@@ -43,8 +43,8 @@ pub(super) fn taken(body: &SecretBytes, demanded: Option<Mode>) -> LiveVerdict {
     }
 }
 
-/// The code decides where there is one; several refusals have none, and are told apart by words that
-/// Stripe has kept for years.
+/// The code decides where there is one; several refusals have none, and are told apart by words
+/// that Stripe has kept for years.
 pub(super) fn refused(status: StatusCode, body: &SecretBytes) -> LiveVerdict {
     if status.is_server_error() {
         return Outcome::Unreachable.into();

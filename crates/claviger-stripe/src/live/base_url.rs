@@ -9,7 +9,7 @@ use reqwest::Url;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BaseUrl(Url);
 
-/// What is wrong with a base URL: goes on from its name, and quotes nothing of it.
+/// The fault of a base URL: goes on from its name, and quotes nothing of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BaseUrlProblem {
     /// The host is not among the configured ones.
@@ -18,7 +18,7 @@ pub enum BaseUrlProblem {
     NotEncrypted,
     /// User, path, query or fragment.
     NotJustOrigin,
-    /// No URL at all.
+    /// Not a URL at all.
     NotUrl,
 }
 
@@ -32,7 +32,7 @@ impl BaseUrl {
     /// Checks an address: https, or http to loopback (a stub), and a host of this list.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of it.
     pub fn parse<H: AsRef<str>>(text: &str, hosts: &[H]) -> Result<Self, BaseUrlProblem> {
         let url = Url::parse(text).map_err(|_| BaseUrlProblem::NotUrl)?;
         let host = url.host_str().ok_or(BaseUrlProblem::NotUrl)?;

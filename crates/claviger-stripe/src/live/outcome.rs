@@ -1,10 +1,12 @@
-//! The words for what Stripe said about a key.
+//! The words for Stripe's answers about a key.
 
 use std::fmt;
 
+use crate::Mode;
+
 macro_rules! outcomes {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $text:literal;)+) => {
-        /// What asking Stripe about a key came to.
+        /// The outcome of asking Stripe about a key.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         pub enum Outcome {
             $($(#[doc = $doc])+ $variant,)+
@@ -19,7 +21,7 @@ macro_rules! outcomes {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What it means and what to do about it.
+            /// Its meaning and the remedy.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -46,7 +48,7 @@ outcomes! {
     /// Not a key for servers.
     NotAServerKey "NOT_A_SERVER_KEY"
         "this key cannot call Stripe from a server; create a restricted key: Developers → API keys → Create restricted key";
-    /// There was no value that is one to ask Stripe about.
+    /// There was no value to ask Stripe about.
     NotAsked "NOT_ASKED"
         "Stripe was not asked, because there is no value that looks like its key; see existence, format, kind and warnings";
     /// Too many questions at a time, for us or for Stripe; the key may be good.
@@ -75,5 +77,26 @@ outcomes! {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Stripe's answer about a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LiveVerdict {
+    /// Its meaning.
+    pub outcome: Outcome,
+    /// With [`Outcome::Limited`]: the permission that the key lacks, if the answer says so.
+    pub missing_permission: Option<&'static str>,
+    /// With [`Outcome::Works`]: which mode the key is for, by Stripe's own word.
+    pub mode: Option<Mode>,
+}
+
+impl From<Outcome> for LiveVerdict {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            missing_permission: None,
+            mode: None,
+        }
     }
 }

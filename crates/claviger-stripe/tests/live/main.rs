@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
-    reason = "what surrounds the tests of a test package may fail like a test"
+    reason = "code around the tests of a test package may fail like a test"
 )]
 
 mod stub;
@@ -51,7 +51,7 @@ fn balance(livemode: &str) -> Reply {
     Reply::Answer(200, "Request-Id: req_1\r\n", body)
 }
 
-/// What would be good if it were not longer than anything that is read.
+/// An answer that would be good if it were not longer than anything that is read.
 fn long_balance() -> Reply {
     let filler = "x".repeat(70_000);
     let body = format!(r#"{{"object":"balance","livemode":false,"filler":"{filler}"}}"#);

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What the stub does with a request.
+/// The stub's reply to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Status and body, with further header lines.

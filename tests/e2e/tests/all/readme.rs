@@ -1,11 +1,10 @@
-//! Every command in the README works, in the order it is written.
+//! Every command in the READMEs works, in the order it is written.
 //!
-//! One bash runs all blocks that the newcomer types into one terminal. Blocks for other terminals
-//! are not run in it: those that start a daemon (the built one is started with their arguments),
-//! the one that starts moto (ours is started, on a free port instead of the one written; the daemon
-//! of that section asks stripe-mock), the one
-//! that runs all tests (this is one of them), and the one that installs grpcurl (`cargo xtask` has
-//! done so).
+//! One bash runs all blocks that the newcomer types into one terminal, page after page. Blocks for
+//! other terminals are not run in it: those that start a daemon (the built one is started with their
+//! arguments), the one that starts moto (ours is started, on a free port instead of the one written;
+//! that daemon asks stripe-mock), the one that runs all tests (this is one of them), and the one that
+//! installs grpcurl (`cargo xtask` has done so).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,20 +20,36 @@ const INSTALL: &str = "go install ";
 const MOTO: &str = "moto_server -p 5000\n";
 const MOTO_URL: &str = "http://127.0.0.1:5000";
 
-/// The sections that are followed with a daemon of their own.
-const AWS: [&str; 2] = ["AWS Secrets Manager", "Stripe keys"];
+/// The pages that are followed with the first daemon.
+const PAGES: [&str; 4] = [
+    "README.md",
+    "crates/claviger-access/README.md",
+    "crates/claviger-backend-managed/README.md",
+    "proto/README.md",
+];
 
-/// Begins the block that defines what later ones use.
-const SHORTHAND: &str = "export PATH=";
+/// The pages that are followed with a daemon that has a vault of AWS.
+const AWS_PAGES: [&str; 2] = ["crates/claviger-backend-aws/README.md", STRIPE_PAGE];
 
-/// Begins the block that makes what a runner in Python imports.
+const STRIPE_PAGE: &str = "crates/claviger-stripe/README.md";
+
+/// The pages that tests of their own follow.
+const OTHER_PAGES: [&str; 2] = [
+    "crates/claviger-backend-azure/README.md",
+    "crates/claviger-backend-snowflake/README.md",
+];
+
+/// Begins the block that defines shorthands for the others.
+const SHORTHAND: &str = "call() {";
+
+/// Begins the block that makes the imports of a runner in Python.
 const STUBS: &str = "python3 -m pip install --quiet grpcio";
 
-/// What is typed where the README says so, in this order.
+/// The answers that are typed where the pages ask, in this order.
 const KEYS: [&str; 3] = ["rk_test_first", "rk_test_second", " pa$$\t\"w\\ord\" "];
 
-/// What the blocks print, in this order.
-const PRINTED: [&str; 19] = [
+/// The output of the blocks, in this order.
+const PRINTED: [&str; 27] = [
     "\"kind\": \"STRIPE_API_KEY\"",
     "\"text\": \"rk_test_first\"",
     "\"text\": \"rk_test_first\"",
@@ -43,20 +58,28 @@ const PRINTED: [&str; 19] = [
     "\"access\": {",
     "\"reason\": \"VALUE_WRONG_KIND\"",
     "refused",
-    "socket: version 2",
-    "tcp: version 2",
     "\"role\": \"OPERATOR\"",
     "\"name\": \"projects/acme\"",
+    "vaults/managed: ok",
+    "records, unbroken; head ",
     r#""text": " pa$$\t\"w\\ord\" ""#,
     "\"environment\": \"prod\"",
     "\"principal\": \"unix:",
     "\"principal\": \"unix:",
     "\"tokens\": [",
-    "vaults/managed: ok",
-    "records, unbroken; head ",
+    "\"name\": \"projects/dev/secrets/stripe/versions/2\"",
+    "\"name\": \"projects/dev/secrets/stripe/versions/1\"",
+    "\"text\": \"rk_test_first\"",
+    "\"state\": \"DISABLED\"",
+    "\"reason\": \"VERSION_DISABLED\"",
+    "disabled",
+    "\"state\": \"ENABLED\"",
+    "\"state\": \"DESTROYED\"",
+    "socket: version 2",
+    "tcp: version 2",
 ];
 
-/// What is typed in the sections with AWS.
+/// The answers that are typed where the pages with AWS ask.
 const AWS_KEYS: [&str; 4] = [
     "pa$$ word",
     "second pa$$ word",
@@ -64,7 +87,7 @@ const AWS_KEYS: [&str; 4] = [
     "rk_test_customers",
 ];
 
-/// What the blocks of the sections with AWS print.
+/// The output of the blocks of the pages with AWS.
 const AWS_PRINTED: [&str; 28] = [
     "\"kind\": \"aws\"",
     "\"ok\": true",
@@ -96,20 +119,18 @@ const AWS_PRINTED: [&str; 28] = [
     "\"name\": \"projects/dev/secrets/stripe-pasted\"",
 ];
 
-/// The blocks of the sections with AWS or of all others.
-fn blocks(are_aws: bool) -> Vec<String> {
-    blocks_in("bash", are_aws)
+/// The blocks of a page in this language.
+fn blocks_in(language: &str, page: &str) -> Vec<String> {
+    let text = fs::read_to_string(tools::repository().join(page)).expect("the page");
+    let opening = format!("\n```{language}\n");
+    let parts = text.split(&opening).skip(1);
+    let blocks = parts.map(|part| part.split("```").next().unwrap_or_default().to_owned());
+    blocks.collect()
 }
 
-fn blocks_in(language: &str, are_aws: bool) -> Vec<String> {
-    let readme = tools::repository().join("README.md");
-    let readme = fs::read_to_string(readme).expect("a README");
-    let sections = readme.split("\n## ");
-    let is_aws = |section: &str| AWS.iter().any(|title| section.starts_with(title));
-    let wanted = sections.filter(|section| is_aws(section) == are_aws);
-    let opening = format!("\n```{language}\n");
-    let parts = wanted.flat_map(|section| section.split(&opening).skip(1));
-    let blocks = parts.map(|part| part.split("```").next().unwrap_or_default().to_owned());
+/// All that is typed on these pages.
+fn blocks(pages: &[&str]) -> Vec<String> {
+    let blocks = pages.iter().flat_map(|page| blocks_in("bash", page));
     blocks.collect()
 }
 
@@ -130,7 +151,7 @@ fn start(home: &Home, block: &str) -> Daemon {
     home.start(command.env("PATH", tools::path()))
 }
 
-/// One bash runs the blocks; where they ask for something, it is typed. Returns what they print.
+/// One bash runs the blocks; where they ask for something, it is typed. Returns their output.
 fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> String {
     let mut script = "set -e -o pipefail; exec 2>&1\n".to_owned();
     let mut input = String::new();
@@ -171,7 +192,7 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
     printed
 }
 
-/// Waits until the daemon has looked at the vault, as whoever reads and types will have.
+/// Waits until the daemon has looked at the vault, as it will have while a person reads and types.
 fn wait_for_health(admin: SocketAddr, vault: &str) {
     let mut watch = Command::new(tools::grpcurl())
         .args(["-plaintext", "-d"])
@@ -188,9 +209,31 @@ fn wait_for_health(admin: SocketAddr, vault: &str) {
     assert!(is_serving, "{vault}");
 }
 
+/// The READMEs of the repository, of its proto and of its crates.
+fn readmes() -> Vec<String> {
+    let root = tools::repository();
+    let crates = fs::read_dir(root.join("crates")).expect("the crates");
+    let names = crates.map(|entry| entry.expect("a crate").file_name());
+    let folders = names.map(|name| format!("crates/{}/", name.display()));
+    let folders = folders.chain([String::new(), "proto/".to_owned()]);
+    let pages = folders.map(|folder| format!("{folder}README.md"));
+    pages.filter(|page| root.join(page).exists()).collect()
+}
+
 #[test]
-fn every_command_of_the_readme_works() {
-    let mut blocks = blocks(false);
+fn every_page_with_commands_is_followed() {
+    let has = |page: &str, language| !blocks_in(language, page).is_empty();
+    let mut pages = readmes();
+    pages.retain(|page| has(page, "bash") || has(page, "console"));
+    pages.sort();
+    let mut followed = [PAGES.as_slice(), &AWS_PAGES, &OTHER_PAGES].concat();
+    followed.sort_unstable();
+    assert_eq!(pages, followed);
+}
+
+#[test]
+fn every_command_of_the_first_pages_works() {
+    let mut blocks = blocks(&PAGES);
     let starting = take(&mut blocks, START);
     take(&mut blocks, ALL_TESTS);
     let install = take(&mut blocks, INSTALL);
@@ -208,7 +251,7 @@ fn every_command_of_the_readme_works() {
 #[test]
 fn every_command_of_the_walk_through_aws_and_stripe_works() {
     let (moto, stripe) = (Moto::start(), StripeMock::start());
-    let mut before = blocks(true);
+    let mut before = blocks(&AWS_PAGES);
     take(&mut before, MOTO);
     let another_stripe = format!(
         "[stripe]\nbase_url = \"{}\"\nhosts = [\"127.0.0.1\"]\n\n[vaults.aws-eu]\n",
@@ -223,7 +266,7 @@ fn every_command_of_the_walk_through_aws_and_stripe_works() {
     let mut walk = before.split_off(starting);
     let starting = walk.remove(0);
     let other_api = format!("export STRIPE_API_BASE={}\n", stripe.url());
-    let mut others = blocks(false);
+    let mut others = blocks(&PAGES);
     let earlier = [SHORTHAND, STUBS].map(|beginning| take(&mut others, beginning));
     walk.splice(0..0, earlier.into_iter().chain([other_api]));
 
@@ -233,6 +276,7 @@ fn every_command_of_the_walk_through_aws_and_stripe_works() {
     wait_for_health(daemon.admin(), "vaults/aws-eu");
     let printed = run(&home, &walk, daemon.ready_line(), &AWS_KEYS);
     assert_in_order(&printed, &AWS_PRINTED);
-    let shown = blocks_in("text", true).pop().expect("what the job prints");
+    let shown = blocks_in("text", STRIPE_PAGE).pop();
+    let shown = shown.expect("the output of the job");
     assert_in_order(&printed, &shown.lines().collect::<Vec<_>>());
 }

@@ -1,5 +1,4 @@
-//! What the README's section on Azure has an operator write and type works as it is written, with
-//! the configuration that is shown there.
+//! The README on Azure works as it is written, with the configuration that is shown there.
 
 use claviger_e2e::{Home, WalkThrough, assert_in_order};
 
@@ -31,7 +30,7 @@ fn every_command_of_the_walk_through_azure_works_with_the_configuration_shown() 
     let vault = cloud.fake.vault(HOST);
     let document = "{\"apiKey\":\"rk_test_portal\",\"note\":\"nightly\"}";
     vault.set("stripe", document, &[]);
-    let walk = WalkThrough::of("Azure Key Vault");
+    let walk = WalkThrough::of("crates/claviger-backend-azure/README.md");
     let config = walk.config();
     assert!(config.contains(&vault.url()), "{config}");
     let daemon = cloud.daemon_with(&home, &config);

@@ -1,5 +1,5 @@
-//! What the README's section on Snowflake has an operator write and type works as it is written,
-//! with the configuration that is shown there; only account, address and key are the emulator's.
+//! The README on Snowflake works as it is written, with the configuration that is shown there; only
+//! account, address and key are the emulator's.
 
 use claviger_e2e::{Home, WalkThrough, assert_in_order};
 
@@ -18,7 +18,7 @@ const PRINTED: [&str; 3] = [
 #[test]
 fn every_command_of_the_walk_through_snowflake_works_with_the_configuration_shown() {
     let (home, account) = (Home::new(), Account::start());
-    let walk = WalkThrough::of("Snowflake");
+    let walk = WalkThrough::of("crates/claviger-backend-snowflake/README.md");
     let config = walk.config();
     let key = account.file("typed.p8", &account.fake.private_key_pem(None));
     let (shown_key, shown_account) = ("\"/etc/claviger/snowflake.p8\"", "\"ACME-PROD\"");
