@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Context, Result, deps, docs, new_backend, policies, run, secrets, tools};
+use crate::context::{Context, Result, run};
+use crate::{deps, docs, new_backend, policies, secrets, tools};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {

@@ -8,7 +8,7 @@ use std::fs;
 
 use cargo_metadata::{DependencyKind, Package, TargetKind};
 
-use crate::{Context, Result};
+use crate::context::{Context, Result};
 
 /// Each crate with the crates of ours it may use. A row names only rows above it.
 const MAY_USE: &[(&str, &[&str])] = &[

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Context, Result};
+use crate::context::{Context, Result};
 
 /// What a path of this repository begins with; anything else in backticks is not one.
 const TOP_LEVEL: &[&str] = &[

@@ -11,6 +11,7 @@
 )]
 
 mod ci;
+mod context;
 mod deps;
 mod docs;
 mod new_backend;
@@ -18,67 +19,9 @@ mod policies;
 mod secrets;
 mod tools;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use cargo_metadata::{Metadata, MetadataCommand};
-
-/// What a command comes to; an error is one text for the developer.
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// What every step needs to know of the workspace, and the tests counted so far.
-struct Context {
-    metadata: Metadata,
-    /// Arguments after the command's name, for the commands that hand them on.
-    extra: Vec<String>,
-    passed: u64,
-    failed: u64,
-}
-
-impl Context {
-    fn new(extra: Vec<String>) -> Result<Self> {
-        Ok(Self {
-            metadata: MetadataCommand::new().exec()?,
-            extra,
-            passed: 0,
-            failed: 0,
-        })
-    }
-
-    fn root(&self) -> &Path {
-        self.metadata.workspace_root.as_std_path()
-    }
-
-    fn target(&self) -> PathBuf {
-        self.metadata.target_directory.clone().into_std_path_buf()
-    }
-
-    /// Whether the workspace has a package of this name.
-    fn has_package(&self, name: &str) -> bool {
-        let mut packages = self.metadata.workspace_packages().into_iter();
-        packages.any(|package| package.name.as_str() == name)
-    }
-
-    /// `cargo` with these arguments, at the root of the workspace.
-    fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("cargo");
-        command.current_dir(self.root()).args(arguments);
-        command
-    }
-}
-
-/// Runs a program to its end; anything but success is an error that names it.
-fn run(command: &mut Command) -> Result {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .map_err(|error| format!("{program} cannot be started: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{program}: {status}").into())
-    }
-}
+use context::{Context, Result, run};
 
 fn bench(cx: &mut Context) -> Result {
     let Some(name) = cx.extra.first() else {

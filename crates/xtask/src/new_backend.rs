@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Context, Result, run};
+use crate::context::{Context, Result, run};
 
 /// The files of the crate, with [`KIND`] and [`TYPE`] where the name goes.
 const TEMPLATE: &[(&str, &str)] = &[

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use crate::{Context, Result};
+use crate::context::{Context, Result};
 
 /// How a credential begins (in two parts, so that this file is none), and how many letters and digits
 /// make it one. Wider than what scanners look for: they want 10 to 24.
