@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::context::{Context, Result, run};
-use crate::{deps, docs, new_backend, policies, secrets, tools};
+use crate::{circles, deps, docs, new_backend, policies, secrets, tools};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {
@@ -47,6 +47,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("tools", "install what the other steps need", tools::install),
     Step::new("fmt", "rustfmt has nothing to change", fmt).lint(),
     Step::new("check-deps", "crates use only what they may", deps::check).lint(),
+    Step::new(
+        "check-circles",
+        "no files import each other in a circle",
+        circles::check,
+    )
+    .lint(),
     Step::new(
         "check-secrets",
         "no file looks as if it held a live key",

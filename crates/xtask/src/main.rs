@@ -1,8 +1,8 @@
 //! Developer commands: `cargo xtask` lists them, `cargo xtask ci` is what every commit must pass.
 //!
 //! Runs other programs and reads the tree; knows nothing of what the daemon does. [`ci`] has the
-//! list of steps, [`tools`] installs what they need, [`deps`], [`docs`], [`policies`],
-//! [`secrets`] and [`new_backend`] are the checks written here.
+//! list of steps, [`tools`] installs what they need, [`circles`], [`deps`], [`docs`],
+//! [`policies`], [`secrets`] and [`new_backend`] are the checks written here.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -11,6 +11,7 @@
 )]
 
 mod ci;
+mod circles;
 mod context;
 mod deps;
 mod docs;
@@ -39,7 +40,7 @@ fn usage() -> String {
     format!(
         "usage: cargo xtask COMMAND\n\n  \
          ci                  all steps below, in this order, stopping at the first failure\n  \
-         lint                the quick ones: fmt, check-deps, check-secrets, buf, deny, clippy\n  \
+         lint                the quick ones: fmt, check-deps, check-circles, check-secrets, buf, deny, clippy\n  \
          bench NAME          run one benchmark in release mode\n  \
          new-backend NAME    make the crate of a new kind of vault\n\nsteps:\n{steps}"
     )
