@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-proto", &[]),
     ("claviger-access", &["claviger-core"]),
     ("claviger-seal", &["claviger-core"]),
+    ("claviger-settings", &["claviger-core"]),
     ("claviger-store", &["claviger-core", "claviger-seal"]),
     ("claviger-stripe", &["claviger-core"]),
     ("claviger-backend", &["claviger-core"]),
