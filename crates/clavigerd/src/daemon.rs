@@ -14,11 +14,8 @@ use std::time::Duration;
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, bind_loopback, serve};
 use claviger_audit::Audit;
-use claviger_backend::{Backend, Vault, Vaults};
-use claviger_backend_aws::Aws;
-use claviger_backend_azure::Azure;
+use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
-use claviger_backend_snowflake::Snowflake;
 use claviger_broker::{Broker, Parts};
 use claviger_core::{Clock, Error, Reason, SystemClock};
 use claviger_store::{OpenRefused, Records, SqliteStore};
@@ -30,7 +27,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, VaultSettings};
+use crate::config::Config;
 use crate::ready;
 use crate::root_key;
 use crate::upkeep::Upkeep;
@@ -214,28 +211,24 @@ async fn vaults(
     records: &Arc<Records>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vaults, Stop> {
-    let store_id = records.keyring().store_id();
     let mut vaults = Vec::new();
     for (id, vault) in &config.vaults {
         let clock = Arc::clone(clock);
         let backend: Arc<dyn Backend> = match &vault.settings {
-            VaultSettings::Aws(settings) => {
-                Arc::new(Aws::new(settings, store_id, vault.limits.timeout, clock).await)
-            }
-            VaultSettings::Azure(settings) => {
-                let azure = Azure::new(settings, store_id, vault.limits.timeout, clock);
-                Arc::new(azure.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
-            }
-            VaultSettings::Snowflake(settings) => {
+            Some(settings) => {
                 for warning in settings.warnings() {
                     tracing::warn!(vault = %id, key = warning.key, "{}", warning.remedy);
                 }
-                let keyring = Arc::clone(records.keyring());
-                let timeout = vault.limits.timeout;
-                let made = Snowflake::new(id.clone(), settings, keyring, timeout, clock);
-                Arc::new(made.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
+                let opened = settings.open(Opening {
+                    id: id.clone(),
+                    keyring: Arc::clone(records.keyring()),
+                    timeout: vault.limits.timeout,
+                    clock,
+                });
+                let opened = opened.await;
+                opened.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?
             }
-            VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
+            None => Arc::new(Managed::new(Arc::clone(records), clock)),
         };
         let allow = vault.allow.clone();
         let made = Vault::new(id.clone(), backend, &vault.limits, allow);
