@@ -25,9 +25,6 @@ use crate::error::Failure;
 use crate::name::SecretName;
 use crate::shapes::{Content, has_tag, may_be_version_id, reading, time, version_info};
 
-/// What the names of our own tags begin with.
-pub(crate) const TAG_PREFIX: &str = "claviger:";
-
 /// Which store a secret belongs to.
 pub(crate) const TAG_STORE: &str = "claviger:store";
 

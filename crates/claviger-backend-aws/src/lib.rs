@@ -14,10 +14,12 @@
 mod backend;
 mod client;
 mod error;
+mod kind;
 mod name;
 mod settings;
 mod shapes;
 mod write;
 
 pub use backend::Aws;
-pub use settings::{AwsSettings, SettingsProblem};
+pub use kind::KIND;
+pub use settings::AwsSettings;

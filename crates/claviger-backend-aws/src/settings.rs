@@ -1,8 +1,11 @@
-//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+//! The operator's table `[vaults.<id>.settings]`, and the rules that it keeps.
 
 use std::collections::BTreeMap;
 
-use crate::backend::TAG_PREFIX;
+use claviger_settings::{SettingsProblem, Table};
+
+/// The beginning of the names of Claviger's own tags.
+const TAG_PREFIX: &str = "claviger:";
 
 /// AWS allows 50 tags; two are ours.
 const TAGS_MAX: usize = 48;
@@ -39,7 +42,7 @@ pub struct AwsSettings {
     pub profile: Option<String>,
     /// A role to assume.
     pub role_arn: Option<String>,
-    /// What the role's trust policy asks for.
+    /// The id that the role's trust policy asks for.
     pub external_id: Option<String>,
     /// The key that new secrets are encrypted with; else the account's own.
     pub kms_key_id: Option<String>,
@@ -47,17 +50,28 @@ pub struct AwsSettings {
     pub tags: BTreeMap<String, String>,
 }
 
-/// A setting that cannot work.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SettingsProblem {
-    /// The key under `settings`.
-    pub key: &'static str,
-    /// What is wrong and the remedy.
-    pub remedy: &'static str,
-}
-
 impl AwsSettings {
-    /// Everything that is wrong, found without asking anybody.
+    /// Reads them; everything wrong goes to the table's problems.
+    pub fn read(table: &mut Table<'_>) -> Self {
+        table.require(
+            "region",
+            "name the one the secrets are in, eu-central-1 for example",
+        );
+        let settings = Self {
+            region: table.text("region").unwrap_or_default(),
+            account_id: table.text("account_id"),
+            endpoint_url: table.text("endpoint_url"),
+            profile: table.text("profile"),
+            role_arn: table.text("role_arn"),
+            external_id: table.text("external_id"),
+            kms_key_id: table.text("kms_key_id"),
+            tags: table.map("tags"),
+        };
+        table.report(settings.problems());
+        settings
+    }
+
+    /// Everything that is wrong, found without asking AWS.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let endpoint = self.endpoint_url.as_deref();
         let checks = [
@@ -184,6 +198,8 @@ fn is_blank(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use claviger_settings::{Problems, read_document};
+
     use super::*;
 
     fn keys(change: impl FnOnce(&mut AwsSettings)) -> Vec<&'static str> {
@@ -208,6 +224,23 @@ mod tests {
             settings.tags = BTreeMap::from([("team".to_owned(), String::new())]);
         });
         assert_eq!(whole, [""; 0]);
+    }
+
+    #[test]
+    fn table_is_read() {
+        let mut problems = Problems::new(None);
+        let text = "region = \"eu-central-1\"\naccount_id = \"123456789012\"\ntags.team = \"data\"";
+        let read = read_document(text, &mut problems, AwsSettings::read);
+        let settings = AwsSettings {
+            region: "eu-central-1".to_owned(),
+            account_id: Some("123456789012".to_owned()),
+            tags: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
+            ..AwsSettings::default()
+        };
+        assert_eq!(
+            (read, problems.to_string()),
+            (Some(settings), String::new())
+        );
     }
 
     #[test]

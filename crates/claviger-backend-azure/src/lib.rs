@@ -18,6 +18,7 @@ mod client;
 mod credential;
 mod error;
 mod files;
+mod kind;
 mod name;
 mod pages;
 mod settings;
@@ -26,4 +27,5 @@ mod transport;
 mod write;
 
 pub use backend::Azure;
-pub use settings::{AzureSettings, Credential, SettingsProblem};
+pub use kind::KIND;
+pub use settings::{AzureSettings, Credential};

@@ -1,11 +1,9 @@
-//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+//! The operator's table `[vaults.<id>.settings]`, and the rules that it keeps.
 
 use std::path::{Path, PathBuf};
 
 use azure_core::cloud::CloudConfiguration;
-
-use crate::assertion::Signer;
-use crate::files::{self, FileProblem};
+use claviger_settings::{SettingsProblem, Table};
 
 /// A cloud of Azure's.
 pub(crate) struct Cloud {
@@ -36,12 +34,15 @@ const CLOUDS: &[Cloud] = &[
 ];
 
 const VAULT_URL: &str = "vault_url";
-const TENANT: &str = "tenant_id";
-const CLIENT: &str = "client_id";
-const SECRET_FILE: &str = "secret_file";
-const CERTIFICATE_FILE: &str = "certificate_file";
-const TOKEN_FILE: &str = "token_file";
+const CREDENTIAL: &str = "credential";
+const TENANT: &str = "credential.tenant_id";
+const CLIENT: &str = "credential.client_id";
+pub(crate) const SECRET_FILE: &str = "credential.secret_file";
+pub(crate) const CERTIFICATE_FILE: &str = "credential.certificate_file";
+pub(crate) const TOKEN_FILE: &str = "credential.token_file";
 
+const NOT_A_KIND: &str = "is not a kind of credential; known: azure_cli, client_certificate, \
+                          client_secret, managed_identity, workload_identity";
 const NOT_A_TENANT: &str = "is not the id of a tenant; write its directory id \
                             (00000000-0000-0000-0000-000000000000) or one of its domains";
 const NOT_A_CLIENT: &str = "is not the id of an application or identity; write its client id \
@@ -53,14 +54,14 @@ const NOT_ABSOLUTE: &str = "is not an absolute path; write the file's whole path
 pub struct AzureSettings {
     /// `https://NAME.vault.azure.net`, or the same in a sovereign cloud.
     pub vault_url: String,
-    /// Who Claviger is to the vault. Has to be there: none is guessed.
+    /// The identity that Claviger has at the vault. Has to be there: none is guessed.
     pub credential: Option<Credential>,
 }
 
-/// Who Claviger is to a vault. A text that has to be there and is not is empty.
+/// The identity that Claviger has at a vault. A text that has to be there and is not is empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Credential {
-    /// Who is logged in to the Azure CLI: for development.
+    /// The user logged in to the Azure CLI: for development.
     AzureCli,
     /// An application with a certificate.
     ClientCertificate {
@@ -85,7 +86,7 @@ pub enum Credential {
         /// The assigned one; else the machine's own.
         client_id: Option<String>,
     },
-    /// A pod's identity. What is left out comes from the environment that the webhook sets.
+    /// A pod's identity. Settings left out come from the environment that the webhook sets.
     WorkloadIdentity {
         /// The identity's tenant.
         tenant_id: Option<String>,
@@ -96,16 +97,27 @@ pub enum Credential {
     },
 }
 
-/// A setting that cannot work.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SettingsProblem {
-    /// The key under `settings`, or under its `credential`.
-    pub key: &'static str,
-    /// What is wrong and the remedy.
-    pub remedy: &'static str,
-}
-
 impl AzureSettings {
+    /// Reads them; everything wrong goes to the table's problems. Opens no file.
+    pub fn read(table: &mut Table<'_>) -> Self {
+        table.require(VAULT_URL, "copy the vault URI from the portal");
+        let vault_url = table.text(VAULT_URL).unwrap_or_default();
+        let is_named = table.has(CREDENTIAL);
+        let credential = match is_named {
+            true => table.table(CREDENTIAL, Credential::read),
+            false => None,
+        };
+        let settings = Self {
+            vault_url,
+            credential,
+        };
+        let mut problems = settings.problems();
+        // The problems of one that is there are known already.
+        problems.retain(|problem| problem.key != CREDENTIAL || !is_named);
+        table.report(problems);
+        settings
+    }
+
     /// Everything that is wrong, found without asking anybody or opening a file.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
@@ -120,7 +132,7 @@ impl AzureSettings {
         match &self.credential {
             Some(credential) => problems.extend(credential.problems()),
             None => problems.push(SettingsProblem {
-                key: "credential",
+                key: CREDENTIAL,
                 remedy: "is missing; say which one, { kind = \"managed_identity\" } for example \
                          (or workload_identity, client_secret, client_certificate, azure_cli)",
             }),
@@ -128,19 +140,12 @@ impl AzureSettings {
         problems
     }
 
-    /// What is wrong with the files that the credential names; for a daemon that is about to start.
-    /// A file is read again whenever a token is needed, so that its content can be replaced.
-    pub fn file_problems(&self) -> Vec<SettingsProblem> {
-        let found = self.credential.as_ref().and_then(Credential::file_problem);
-        found.into_iter().collect()
-    }
-
     /// The vault's URL without a slash at its end.
     pub(crate) fn origin(&self) -> &str {
         self.vault_url.strip_suffix('/').unwrap_or(&self.vault_url)
     }
 
-    /// The cloud of the vault; `None` if the URL is no vault's.
+    /// The cloud of the vault; `None` if the URL is not that of a vault.
     pub(crate) fn cloud(&self) -> Option<&'static Cloud> {
         let host = self.origin().strip_prefix("https://")?;
         let (name, zone) = host.split_once('.')?;
@@ -150,6 +155,47 @@ impl AzureSettings {
 }
 
 impl Credential {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        table.require(
+            "kind",
+            "write the kind of credential: \"managed_identity\" for example",
+        );
+        let kind = table.parsed("kind", |kind| {
+            Ok::<fn(&mut Table<'_>) -> Self, _>(match kind {
+                "azure_cli" => |_| Self::AzureCli,
+                "client_certificate" => |table| Self::ClientCertificate {
+                    tenant_id: table.text("tenant_id").unwrap_or_default(),
+                    client_id: table.text("client_id").unwrap_or_default(),
+                    certificate_file: table.path("certificate_file").unwrap_or_default(),
+                },
+                "client_secret" => |table| Self::ClientSecret {
+                    tenant_id: table.text("tenant_id").unwrap_or_default(),
+                    client_id: table.text("client_id").unwrap_or_default(),
+                    secret_file: table.path("secret_file").unwrap_or_default(),
+                },
+                "managed_identity" => |table| Self::ManagedIdentity {
+                    client_id: table.text("client_id"),
+                },
+                "workload_identity" => |table| Self::WorkloadIdentity {
+                    tenant_id: table.text("tenant_id"),
+                    client_id: table.text("client_id"),
+                    token_file: table.path("token_file"),
+                },
+                _ => return Err(NOT_A_KIND),
+            })
+        });
+        if kind.is_none() {
+            table.skip(&[
+                "tenant_id",
+                "client_id",
+                "secret_file",
+                "certificate_file",
+                "token_file",
+            ]);
+        }
+        Some(kind?(table))
+    }
+
     fn problems(&self) -> Vec<SettingsProblem> {
         match self {
             Self::AzureCli => Vec::new(),
@@ -184,29 +230,6 @@ impl Credential {
                 wrong.into_iter().flatten().collect()
             }
         }
-    }
-
-    fn file_problem(&self) -> Option<SettingsProblem> {
-        let (key, found) = match self {
-            Self::ClientCertificate {
-                certificate_file, ..
-            } => {
-                let pem = files::read_private(certificate_file);
-                let signer = pem.and_then(|pem| Signer::from_pem(&pem).map(drop));
-                (CERTIFICATE_FILE, signer.err())
-            }
-            Self::ClientSecret { secret_file, .. } => {
-                (SECRET_FILE, files::read_private(secret_file).err())
-            }
-            Self::WorkloadIdentity {
-                token_file: Some(file),
-                ..
-            } => (TOKEN_FILE, files::read_token(file).err()),
-            Self::AzureCli | Self::ManagedIdentity { .. } | Self::WorkloadIdentity { .. } => {
-                return None;
-            }
-        };
-        found.map(|FileProblem { remedy, .. }| problem(key, remedy))
     }
 }
 
@@ -275,8 +298,7 @@ fn is_uuid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt as _;
+    use claviger_settings::{Problems, read_document};
 
     use super::*;
 
@@ -288,7 +310,9 @@ mod tests {
             credential,
         };
         let problems = settings.problems().into_iter();
-        problems.map(|problem| problem.key).collect()
+        problems
+            .map(|problem| problem.key.trim_start_matches("credential."))
+            .collect()
     }
 
     fn keys_of(credential: Credential) -> Vec<&'static str> {
@@ -381,62 +405,63 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_be_used_are_named_and_never_quoted() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let write = |name: &str, content: &str, mode: u32| {
-            let path = dir.path().join(name);
-            fs::write(&path, content).expect("written");
-            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("set");
-            path
+    fn every_kind_of_credential_is_read_with_what_it_needs() {
+        let application = |kind: &str, file: &str| {
+            format!("kind = \"{kind}\", tenant_id = \"{ID}\", client_id = \"{ID}\", {file}")
         };
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let certificate = rcgen::CertificateParams::default().self_signed(&key);
-        let certificate = certificate.expect("a certificate").pem();
-        let elliptic = format!("{}{certificate}", key.serialize_pem());
-        for (path, in_secret, in_certificate) in [
+        for (table, expected) in [
+            ("kind = \"azure_cli\"".to_owned(), Credential::AzureCli),
             (
-                dir.path().join("none"),
-                Some("does not exist"),
-                Some("does not exist"),
+                "kind = \"managed_identity\"".to_owned(),
+                Credential::ManagedIdentity { client_id: None },
             ),
             (
-                dir.path().to_path_buf(),
-                Some("regular file"),
-                Some("regular file"),
+                format!("kind = \"managed_identity\", client_id = \"{ID}\""),
+                Credential::ManagedIdentity {
+                    client_id: Some(ID.to_owned()),
+                },
             ),
-            (write("empty", " \n", 0o600), Some("empty"), Some("empty")),
-            (write("open", "canary", 0o604), Some("chmod"), Some("chmod")),
-            (write("good", "canary\n", 0o640), None, Some("private key")),
             (
-                write("keyless", &certificate, 0o600),
-                None,
-                Some("private key"),
+                "kind = \"workload_identity\"".to_owned(),
+                Credential::WorkloadIdentity {
+                    tenant_id: None,
+                    client_id: None,
+                    token_file: None,
+                },
             ),
-            (write("elliptic", &elliptic, 0o600), None, Some("not RSA")),
+            (
+                application("workload_identity", "token_file = \"/run/token\""),
+                Credential::WorkloadIdentity {
+                    tenant_id: Some(ID.to_owned()),
+                    client_id: Some(ID.to_owned()),
+                    token_file: Some("/run/token".into()),
+                },
+            ),
+            (
+                application("client_secret", "secret_file = \"/run/secret\""),
+                secret(ID, ID, "/run/secret"),
+            ),
+            (
+                application("client_certificate", "certificate_file = \"/run/pem\""),
+                Credential::ClientCertificate {
+                    tenant_id: ID.to_owned(),
+                    client_id: ID.to_owned(),
+                    certificate_file: "/run/pem".into(),
+                },
+            ),
         ] {
-            let certificate = Credential::ClientCertificate {
-                tenant_id: ID.to_owned(),
-                client_id: ID.to_owned(),
-                certificate_file: path.clone(),
+            let vault_url = "https://acme.vault.azure.net";
+            let text = format!("vault_url = \"{vault_url}\"\ncredential = {{ {table} }}");
+            let mut problems = Problems::new(None);
+            let read = read_document(&text, &mut problems, AzureSettings::read);
+            let expected = AzureSettings {
+                vault_url: vault_url.to_owned(),
+                credential: Some(expected),
             };
-            let secret = secret(ID, ID, path.to_str().expect("text"));
-            for (credential, key, expected) in [
-                (secret, SECRET_FILE, in_secret),
-                (certificate, CERTIFICATE_FILE, in_certificate),
-            ] {
-                let settings = AzureSettings {
-                    vault_url: "https://acme.vault.azure.net".to_owned(),
-                    credential: Some(credential),
-                };
-                let found = settings.file_problems();
-                let words: Vec<_> = expected.into_iter().collect();
-                assert_eq!(found.len(), words.len(), "{path:?} {key}: {found:?}");
-                for (problem, word) in found.iter().zip(words) {
-                    assert_eq!(problem.key, key, "{path:?}");
-                    assert!(problem.remedy.contains(word), "{path:?}: {problem:?}");
-                    assert!(!problem.remedy.contains("canary"), "{problem:?}");
-                }
-            }
+            assert_eq!(
+                (read, problems.to_string()),
+                (Some(expected), String::new())
+            );
         }
     }
 }

@@ -10,9 +10,9 @@ use std::io;
 use std::time::Duration;
 
 use claviger_core::{Detail, Error, Reason};
+use claviger_settings::SettingsProblem;
 use snowflake_connector_rs::ErrorKind;
 
-use crate::settings::SettingsProblem;
 use crate::sql::Advice;
 
 /// When to come back to a service that is too busy.

@@ -7,11 +7,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use claviger_core::SecretBytes;
+use claviger_settings::SettingsProblem;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{self, DecodePrivateKey as _};
 
 use crate::SnowflakeSettings;
-use crate::settings::{KEY_FILE, PASSWORD_FILE, SettingsProblem};
+use crate::settings::{KEY_FILE, PASSWORD_FILE};
 
 /// Longer than any key.
 const LEN_MAX: usize = 64 * 1024;

@@ -16,6 +16,7 @@
 mod backend;
 mod error;
 mod files;
+mod kind;
 mod mark;
 mod objects;
 mod sealed;
@@ -24,4 +25,5 @@ mod settings;
 mod sql;
 
 pub use backend::Snowflake;
-pub use settings::{Grantee, Reader, SettingsProblem, SnowflakeSettings, Storage};
+pub use kind::KIND;
+pub use settings::{Grantee, Reader, SnowflakeSettings, Storage};

@@ -1,11 +1,14 @@
-//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+//! The operator's table `[vaults.<id>.settings]`, and the rules that it keeps.
 
 use std::path::{Path, PathBuf};
 
+use claviger_settings::{SettingsProblem, Table};
 use url::{Host, Url};
 
-use crate::files::Key;
 use crate::sql::name_fault;
+
+#[cfg(test)]
+mod tests;
 
 /// The schema where none is named.
 const SCHEMA_DEFAULT: &str = "SECRETS";
@@ -14,7 +17,7 @@ pub(crate) const KEY_FILE: &str = "private_key_file";
 pub(crate) const PASSWORD_FILE: &str = "private_key_password_file";
 
 const NOT_ABSOLUTE: &str = "is not an absolute path; write the file's whole path";
-const NOT_A_NAME: &str = "is no name that Snowflake knows; write it as SHOW prints it, without \
+const NOT_A_NAME: &str = "is not a name that Snowflake knows; write it as SHOW prints it, without \
                           quotes and in the same case (mostly upper)";
 
 /// The settings of one vault of kind `snowflake`. Holds no secrets: they stay in their files. A text
@@ -25,7 +28,7 @@ pub struct SnowflakeSettings {
     /// `ORGANIZATION-ACCOUNT`, or a locator such as `xy12345.eu-central-1`.
     pub account: String,
     /// Instead of the account's own address: a private link, or an emulator. A proxy that the
-    /// environment names (`HTTPS_PROXY`, `HTTP_PROXY`) is used for it as well, and sees all of what
+    /// environment names (`HTTPS_PROXY`, `HTTP_PROXY`) is used for it as well, and sees all that
     /// goes to an `http://` one: name this machine in `NO_PROXY` there.
     pub base_url: Option<String>,
     /// The user that Claviger is.
@@ -36,21 +39,21 @@ pub struct SnowflakeSettings {
     pub private_key_password_file: Option<PathBuf>,
     /// The role that Claviger takes; never the user's default one.
     pub role: String,
-    /// Runs what needs computing: every statement of a sealed table, and reader procedures.
+    /// Runs everything that needs computing: every statement of a sealed table, and reader procedures.
     pub warehouse: Option<String>,
     /// The database.
     pub database: String,
     /// The schema in it.
     pub schema: String,
-    /// What the values are there. Has to be there.
+    /// The form of the values there. Has to be there.
     pub storage: Option<Storage>,
     /// How values of secret objects come back; else they do not.
     pub reader: Option<Reader>,
-    /// Who may use the secret objects inside Snowflake.
+    /// The application or role that may use the secret objects inside Snowflake.
     pub grantee: Option<Grantee>,
 }
 
-/// What a value is in the schema.
+/// The form of a value in the schema.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Storage {
     /// A row that Claviger has encrypted.
@@ -68,22 +71,13 @@ pub struct Reader {
     pub integration: String,
 }
 
-/// Who gets `USAGE` and `READ` on what is stored.
+/// The application or role that gets `USAGE` and `READ` on stored values.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Grantee {
     /// An application, such as a pipeline runner.
     Application(String),
     /// A role.
     Role(String),
-}
-
-/// A setting that cannot work, or deserves a look.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SettingsProblem {
-    /// The key under `settings`.
-    pub key: &'static str,
-    /// What is wrong and the remedy.
-    pub remedy: &'static str,
 }
 
 impl Default for SnowflakeSettings {
@@ -106,6 +100,41 @@ impl Default for SnowflakeSettings {
 }
 
 impl SnowflakeSettings {
+    /// Reads them; everything wrong goes to the table's problems. Opens no file.
+    pub fn read(table: &mut Table<'_>) -> Self {
+        let text = |table: &mut Table<'_>, key: &str| table.text(key).unwrap_or_default();
+        let application = table.text("grant_to_application").map(Grantee::Application);
+        let role = table.text("grant_to_role").map(Grantee::Role);
+        if application.is_some() && role.is_some() {
+            table.wrong(
+                "grant_to_role",
+                "contradicts grant_to_application; drop one of the two",
+            );
+        }
+        let settings = Self {
+            account: text(table, "account"),
+            base_url: table.text("base_url"),
+            user: text(table, "user"),
+            private_key_file: table.path(KEY_FILE).unwrap_or_default(),
+            private_key_password_file: table.path(PASSWORD_FILE),
+            role: text(table, "role"),
+            warehouse: table.text("warehouse"),
+            database: text(table, "database"),
+            schema: table
+                .text("schema")
+                .unwrap_or_else(|| SCHEMA_DEFAULT.to_owned()),
+            storage: table.parsed("storage", |storage| match storage {
+                "sealed_table" => Ok(Storage::SealedTable),
+                "secret_objects" => Ok(Storage::SecretObjects),
+                _ => Err("is not a way to store; write \"secret_objects\" or \"sealed_table\""),
+            }),
+            reader: Reader::read(table),
+            grantee: application.or(role),
+        };
+        table.report(settings.problems());
+        settings
+    }
+
     /// Everything that is wrong, found without asking anybody or opening a file.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let account = match is_account(&self.account) {
@@ -176,13 +205,7 @@ impl SnowflakeSettings {
         found.chain(self.object_problems()).collect()
     }
 
-    /// What is wrong with the files that hold the key; for a daemon that is about to start. They are
-    /// read again at every login, so that they can be replaced.
-    pub fn file_problems(&self) -> Vec<SettingsProblem> {
-        Key::read(self).err().into_iter().collect()
-    }
-
-    /// What works, but may not be meant.
+    /// Settings that work, but may not be meant.
     pub fn warnings(&self) -> Vec<SettingsProblem> {
         let is_own =
             matches!(&self.grantee, Some(Grantee::Application(name)) if *name == self.database);
@@ -194,7 +217,7 @@ impl SnowflakeSettings {
         own.into_iter().collect()
     }
 
-    /// What only secret objects have.
+    /// Problems that only secret objects have.
     fn object_problems(&self) -> Vec<SettingsProblem> {
         let is_sealed = self.storage == Some(Storage::SealedTable);
         let mut problems = Vec::new();
@@ -254,6 +277,28 @@ impl SnowflakeSettings {
     }
 }
 
+impl Reader {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let has_reader = table.parsed("reader", |reader| match reader {
+            "none" => Ok(false),
+            "procedure" => Ok(true),
+            _ => Err("is not a way to read; write \"none\" or \"procedure\""),
+        });
+        let mut text = |key| {
+            let text = table.text(key).unwrap_or_default();
+            if !text.is_empty() && has_reader != Some(true) {
+                table.wrong(key, "goes with reader = \"procedure\"; drop it or add that");
+            }
+            text
+        };
+        let reader = Self {
+            schema: text("reader_schema"),
+            integration: text("reader_integration"),
+        };
+        Some(reader).filter(|_| has_reader == Some(true))
+    }
+}
+
 fn problem(key: &'static str, remedy: &'static str) -> SettingsProblem {
     SettingsProblem { key, remedy }
 }
@@ -304,147 +349,4 @@ fn origin(text: &str) -> Option<Url> {
         && url.password().is_none();
     let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_local;
     (is_bare && is_safe).then_some(url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn whole() -> SnowflakeSettings {
-        SnowflakeSettings {
-            account: "ACME-PROD".to_owned(),
-            user: "CLAVIGER".to_owned(),
-            private_key_file: "/run/key".into(),
-            role: "CLAVIGER".to_owned(),
-            database: "BROKER".to_owned(),
-            storage: Some(Storage::SecretObjects),
-            ..SnowflakeSettings::default()
-        }
-    }
-
-    fn keys(change: impl FnOnce(&mut SnowflakeSettings)) -> Vec<&'static str> {
-        let mut settings = whole();
-        change(&mut settings);
-        settings
-            .problems()
-            .into_iter()
-            .map(|problem| problem.key)
-            .collect()
-    }
-
-    #[test]
-    fn whole_settings_have_no_problems_and_empty_ones_name_what_is_missing() {
-        assert_eq!(whole().problems(), []);
-        assert_eq!(whole().schema, "SECRETS");
-        let problems = SnowflakeSettings::default().problems();
-        let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
-        assert_eq!(
-            keys,
-            ["account", "user", KEY_FILE, "role", "database", "storage"]
-        );
-    }
-
-    #[test]
-    fn account_is_an_identifier_and_nothing_else() {
-        for (account, is_one) in [
-            ("acme-prod", true),
-            ("xy12345.eu-central-1", true),
-            ("acme_inc-prod_1", true),
-            ("", false),
-            ("https://acme", false),
-            ("acme.snowflakecomputing.com", false),
-            ("acme/../x", false),
-            ("acme@evil.example#", false),
-            ("acme:443", false),
-            ("acme..x", false),
-            ("ac me", false),
-        ] {
-            let found = keys(|settings| settings.account = account.to_owned());
-            let expected: &[&str] = if is_one { &[] } else { &["account"] };
-            assert_eq!(found, expected, "{account}");
-        }
-    }
-
-    #[test]
-    fn base_url_is_encrypted_or_of_this_machine() {
-        for (url, is_one) in [
-            ("https://acme.privatelink.snowflakecomputing.com", true),
-            ("https://proxy:8443/", true),
-            ("http://127.0.0.1:8080", true),
-            ("http://[::1]:8080", true),
-            ("http://localhost:8080", true),
-            ("http://localhost.evil.example", false),
-            ("http://acme.snowflakecomputing.com", false),
-            ("https://acme/x", false),
-            ("https://acme?x", false),
-            ("https://user@acme", false),
-            ("file:///etc/passwd", false),
-            ("acme", false),
-            ("", false),
-        ] {
-            let found = keys(|settings| settings.base_url = Some(url.to_owned()));
-            let expected: &[&str] = if is_one { &[] } else { &["base_url"] };
-            assert_eq!(found, expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn half_given_settings_are_named() {
-        let reader = |schema: &str, integration: &str| {
-            Some(Reader {
-                schema: schema.to_owned(),
-                integration: integration.to_owned(),
-            })
-        };
-        assert_eq!(
-            keys(|s| s.private_key_password_file = Some("p".into())),
-            [PASSWORD_FILE]
-        );
-        assert_eq!(
-            keys(|s| {
-                s.private_key_file = PathBuf::new();
-                s.private_key_password_file = Some("/p".into());
-            }),
-            [KEY_FILE]
-        );
-        assert_eq!(
-            keys(|s| s.storage = Some(Storage::SealedTable)),
-            ["warehouse"]
-        );
-        assert_eq!(
-            keys(|s| s.reader = reader("", "")),
-            ["warehouse", "reader_schema", "reader_integration"]
-        );
-        let with_warehouse = |s: &mut SnowflakeSettings| s.warehouse = Some("WH".to_owned());
-        assert_eq!(
-            keys(|s| {
-                with_warehouse(s);
-                s.reader = reader("SECRETS", "EAI");
-            }),
-            ["reader_schema"]
-        );
-        assert_eq!(
-            keys(|s| {
-                with_warehouse(s);
-                s.storage = Some(Storage::SealedTable);
-                s.reader = reader("READERS", "EAI");
-                s.grantee = Some(Grantee::Role("R".to_owned()));
-            }),
-            ["reader", "grant_to_role"]
-        );
-        assert_eq!(
-            keys(|s| s.grantee = Some(Grantee::Application(String::new()))),
-            ["grant_to_application"]
-        );
-    }
-
-    #[test]
-    fn schema_of_the_application_itself_warns() {
-        let mut settings = whole();
-        settings.grantee = Some(Grantee::Application("RUNNER".to_owned()));
-        assert_eq!(settings.warnings(), []);
-        settings.database = "RUNNER".to_owned();
-        let warnings = settings.warnings();
-        assert_eq!(warnings.first().map(|warning| warning.key), Some("schema"));
-    }
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod allow;
+mod kind;
 mod limits;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 pub use allow::{Allow, NamePattern, Rule};
+pub use kind::{BackendKind, BackendSettings, Opening};
 pub use limits::{CONCURRENT_CALLS_DEFAULT, Limits};
 pub use vaults::{Vault, Vaults};
 

@@ -17,9 +17,11 @@ use crate::{Class, Mode, Settings};
 mod answer;
 mod base_url;
 mod outcome;
+mod settings;
 
 pub use base_url::{BaseUrl, BaseUrlProblem};
 pub use outcome::{LiveVerdict, Outcome};
+pub use settings::LiveSettings;
 
 /// Most of an answer that is read; a balance has a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;

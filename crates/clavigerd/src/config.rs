@@ -1,8 +1,8 @@
 //! The daemon's configuration: command line over environment over file over defaults.
 //!
 //! Everything that is wrong is reported at once, each with its place. Besides the file and the
-//! credential files that it names nothing is opened, created or bound here: that is also what
-//! `--check-config` promises.
+//! credential files that it names nothing is opened, created or bound here: `--check-config`
+//! promises that too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
-use claviger_backend::{Allow, Limits};
 use claviger_core::Id;
-use claviger_stripe::live::BaseUrl;
+use claviger_settings::{Place, Problems, read_document};
+use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::cli::Cli;
@@ -21,17 +21,17 @@ use crate::environment::{AWS_KEYS, Environment};
 use crate::logging::{LogFormat, parse_filter};
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
-mod document;
 mod file;
 mod kinds;
 #[cfg(test)]
 mod tests;
+mod vaults;
 
-pub(crate) use document::{Problems, Table};
-pub(crate) use kinds::{VAULT_KINDS, VaultKind, VaultSettings};
+pub(crate) use kinds::VAULT_KINDS;
+pub(crate) use vaults::VaultConfig;
 
-use document::{Given, Place, read_document};
-use file::{ConfigFile, parse_loopback};
+use file::{ConfigFile, Given, parse_loopback};
+use kinds::VaultKind;
 
 /// Longest path of a Unix socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
@@ -55,38 +55,14 @@ pub struct Config {
     pub(crate) root_key: RootKeySource,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
-    /// What is logged.
+    /// Which lines are logged.
     pub(crate) log_filter: Targets,
     /// The audit log.
     pub(crate) audit_file: PathBuf,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
     /// How Stripe is asked about a key.
-    pub(crate) stripe: StripeConfig,
-}
-
-/// How Stripe is asked about a key.
-#[derive(Debug)]
-pub(crate) struct StripeConfig {
-    /// Where Stripe is.
-    pub(crate) base_url: BaseUrl,
-    /// How long one answer may take.
-    pub(crate) timeout: Duration,
-    /// How often it is asked, by all callers together.
-    pub(crate) checks_per_minute: u32,
-}
-
-/// One configured vault.
-#[derive(Debug)]
-pub(crate) struct VaultConfig {
-    /// How long a call to it may take, and how many there may be.
-    pub(crate) limits: Limits,
-    /// Who may point at what in it.
-    pub(crate) allow: Allow,
-    /// Whether `[Default]` stands for it.
-    pub(crate) is_default: bool,
-    /// What only its backend understands.
-    pub(crate) settings: VaultSettings,
+    pub(crate) stripe: LiveSettings,
 }
 
 impl Config {
@@ -140,7 +116,7 @@ impl Config {
                     deleted_retention: file.deleted_retention,
                     socket,
                     tcp,
-                    admin: file.admin.map(|given| given.value),
+                    admin: file.admin,
                     root_key,
                     log_format: file.log_format,
                     log_filter,
@@ -167,7 +143,7 @@ fn default_data_dir(environment: &Environment) -> Option<PathBuf> {
 }
 
 /// Reads the file, or an empty one if none is named. A file that cannot be read as a whole ends
-/// it: what it would have said decides about the rest.
+/// it: its settings would have decided about the rest.
 fn read_file(
     cli: &Cli,
     environment: &Environment,
@@ -196,10 +172,9 @@ fn read_file(
     }
 }
 
-/// One half of the credentials is a mistake of who starts the daemon, and AWS would be asked in vain.
+/// With one half of the credentials AWS would be asked in vain.
 fn check_aws_keys(environment: &Environment, file: &ConfigFile, problems: &mut Problems) {
-    let mut vaults = file.vaults.values();
-    let has_aws = vaults.any(|vault| matches!(vault.settings, VaultSettings::Aws(_)));
+    let has_aws = file.vaults.values().any(|vault| vault.kind == "aws");
     let missing = AWS_KEYS
         .iter()
         .find(|key| !environment.aws_keys.contains(key));
@@ -291,7 +266,7 @@ fn tcp(cli: &Cli, file: &ConfigFile, problems: &mut Problems) -> Option<SocketAd
             .ok(),
         None => {
             let any_port = cli.dev.then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-            file.tcp.as_ref().map(|given| given.value).or(any_port)
+            file.tcp.or(any_port)
         }
     }
 }
@@ -350,10 +325,7 @@ fn log_filter(environment: &Environment, file: &ConfigFile, problems: &mut Probl
             problems.add(Place::outside("CLAVIGER_LOG"), remedy);
             default()
         }),
-        None => file
-            .log_filter
-            .as_ref()
-            .map_or_else(default, |given| given.value.clone()),
+        None => file.log_filter.clone().unwrap_or_else(default),
     }
 }
 

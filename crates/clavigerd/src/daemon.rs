@@ -10,11 +10,8 @@ use std::time::Duration;
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, serve};
 use claviger_audit::{Audit, Sink};
-use claviger_backend::{Backend, Vault, Vaults};
-use claviger_backend_aws::Aws;
-use claviger_backend_azure::Azure;
+use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
-use claviger_backend_snowflake::Snowflake;
 use claviger_broker::Broker;
 use claviger_core::{Clock, SystemClock};
 use claviger_store::{Records, SqliteStore};
@@ -23,7 +20,7 @@ use rustix::process::Resource;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, VaultSettings};
+use crate::config::Config;
 use crate::listen::{SocketFile, Sockets};
 use crate::private_dir::{make_private_dir, own_uid};
 use crate::ready;
@@ -252,28 +249,24 @@ async fn vaults(
     clock: &Arc<dyn Clock>,
     more: Vec<Vault>,
 ) -> Result<Vaults, Stop> {
-    let store_id = records.keyring().store_id();
     let mut vaults = more;
     for (id, vault) in &config.vaults {
         let clock = Arc::clone(clock);
         let backend: Arc<dyn Backend> = match &vault.settings {
-            VaultSettings::Aws(settings) => {
-                Arc::new(Aws::new(settings, store_id, vault.limits.timeout, clock).await)
-            }
-            VaultSettings::Azure(settings) => {
-                let azure = Azure::new(settings, store_id, vault.limits.timeout, clock);
-                Arc::new(azure.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
-            }
-            VaultSettings::Snowflake(settings) => {
+            Some(settings) => {
                 for warning in settings.warnings() {
                     tracing::warn!(vault = %id, key = warning.key, "{}", warning.remedy);
                 }
-                let keyring = Arc::clone(records.keyring());
-                let timeout = vault.limits.timeout;
-                let made = Snowflake::new(id.clone(), settings, keyring, timeout, clock);
-                Arc::new(made.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?)
+                let opened = settings.open(Opening {
+                    id: id.clone(),
+                    keyring: Arc::clone(records.keyring()),
+                    timeout: vault.limits.timeout,
+                    clock,
+                });
+                let opened = opened.await;
+                opened.map_err(|error| Stop::opening(&format!("vault {id}"), &error))?
             }
-            VaultSettings::Managed => Arc::new(Managed::new(Arc::clone(records), clock)),
+            None => Arc::new(Managed::new(Arc::clone(records), clock)),
         };
         let allow = vault.allow.clone();
         let made = Vault::new(id.clone(), backend, &vault.limits, allow);

@@ -1,14 +1,17 @@
 //! Keeps the arrows between crates pointing down, and dear dependencies where they belong.
 //!
-//! The tables below are the rule; `cargo metadata` is what is compared with them. Development
-//! dependencies are not looked at (a test may use what it likes), and packages under `tests/` may
+//! The tables below are the rule; `cargo metadata` is compared with them. Development
+//! dependencies are not looked at (a test may use any), and packages under `tests/` may
 //! use everything while nothing may use them.
 
 use std::fs;
 
 use cargo_metadata::{DependencyKind, Package, TargetKind};
 
-use crate::{Context, Result};
+use crate::context::{Context, Result};
+
+/// Stands for every crate of a backend, and is the row of those that have none of their own.
+const BACKENDS: &str = "claviger-backend-*";
 
 /// Each crate with the crates of ours it may use. A row names only rows above it.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -18,16 +21,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-access", &["claviger-core"]),
     ("claviger-client", &["claviger-core", "claviger-proto"]),
     ("claviger-seal", &["claviger-core"]),
+    ("claviger-settings", &["claviger-core"]),
     ("claviger-store", &["claviger-core", "claviger-seal"]),
-    ("claviger-stripe", &["claviger-core"]),
-    ("claviger-backend", &["claviger-core"]),
+    ("claviger-stripe", &["claviger-core", "claviger-settings"]),
     (
-        "claviger-backend-aws",
-        &["claviger-backend", "claviger-core"],
+        "claviger-backend",
+        &["claviger-core", "claviger-seal", "claviger-settings"],
     ),
     (
-        "claviger-backend-azure",
-        &["claviger-backend", "claviger-core"],
+        BACKENDS,
+        &["claviger-backend", "claviger-core", "claviger-settings"],
     ),
     (
         "claviger-backend-managed",
@@ -35,7 +38,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "claviger-backend-snowflake",
-        &["claviger-backend", "claviger-core", "claviger-seal"],
+        &[
+            "claviger-backend",
+            "claviger-core",
+            "claviger-seal",
+            "claviger-settings",
+        ],
     ),
     (
         "claviger-audit",
@@ -71,17 +79,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-api",
             "claviger-audit",
             "claviger-backend",
-            "claviger-backend-aws",
-            "claviger-backend-azure",
-            "claviger-backend-managed",
-            "claviger-backend-snowflake",
-            "claviger-backend-snowflake",
+            BACKENDS,
             "claviger-broker",
             "claviger-client",
             "claviger-core",
             "claviger-mem",
             "claviger-proto",
             "claviger-seal",
+            "claviger-settings",
             "claviger-store",
             "claviger-stripe",
         ],
@@ -105,6 +110,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
+    ("toml", &["claviger-settings"]),
     (
         "tonic",
         &["claviger-api", "claviger-client", "claviger-proto"],
@@ -161,7 +167,7 @@ impl Member {
     }
 }
 
-/// Refuses what the tables do not allow, naming every fault.
+/// Refuses edges that the tables do not allow, naming every fault.
 pub(crate) fn check(cx: &mut Context) -> Result {
     let packages = cx.metadata.workspace_packages();
     let members = packages
@@ -203,12 +209,17 @@ fn forbidden_faults<'a>(everything: impl Iterator<Item = &'a str>) -> Vec<String
 }
 
 fn edge_faults(member: &Member, members: &[Member]) -> Vec<String> {
-    let row = MAY_USE.iter().find(|(name, _)| *name == member.name);
+    let row_of = |name: &str| MAY_USE.iter().find(|(row, _)| *row == name);
+    let row =
+        row_of(&member.name).or_else(|| row_of(BACKENDS).filter(|_| is_backend(&member.name)));
     if row.is_none() && !member.is_under_tests {
         return vec![format!("{} has no row in MAY_USE", member.name)];
     }
     let may_use = |used: &Member| match row {
-        Some((_, allowed)) => allowed.contains(&used.name.as_str()),
+        Some((_, allowed)) => {
+            allowed.contains(&used.name.as_str())
+                || allowed.contains(&BACKENDS) && is_backend(&used.name)
+        }
         None => true,
     };
     members
@@ -216,6 +227,12 @@ fn edge_faults(member: &Member, members: &[Member]) -> Vec<String> {
         .filter(|used| member.uses.contains(&used.name) && !may_use(used))
         .map(|used| format!("{} may not use {}", member.name, used.name))
         .collect()
+}
+
+fn is_backend(name: &str) -> bool {
+    BACKENDS
+        .strip_suffix('*')
+        .is_some_and(|beginning| name.starts_with(beginning))
 }
 
 fn confinement_faults(member: &Member) -> Vec<String> {
@@ -304,6 +321,25 @@ mod tests {
             member("claviger-core", &[]),
         ];
         assert_eq!(edges(&members), ["claviger-api may not use claviger-store"]);
+    }
+
+    #[test]
+    fn backend_needs_no_row_and_only_the_daemon_may_use_it() {
+        let members = [
+            member("claviger-core", &[]),
+            member("claviger-broker", &["claviger-backend-consul"]),
+            member("clavigerd", &["claviger-backend-consul"]),
+            member("claviger-store", &["claviger-core"]),
+            member(
+                "claviger-backend-consul",
+                &["claviger-core", "claviger-store"],
+            ),
+        ];
+        let expected = [
+            "claviger-broker may not use claviger-backend-consul",
+            "claviger-backend-consul may not use claviger-store",
+        ];
+        assert_eq!(edges(&members), expected);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Context, Result, tree};
+use crate::context::{Context, Result};
+use crate::tree;
 
 /// The first parts of a path of this repository; anything else in backticks is not one.
 const TOP_LEVEL: &[&str] = &[

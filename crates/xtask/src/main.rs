@@ -1,8 +1,8 @@
 //! Developer commands: `cargo xtask` lists them, `cargo xtask ci` is what every commit must pass.
 //!
 //! Runs other programs and reads the tree; knows nothing of what the daemon does. [`ci`] has the
-//! list of steps, [`tools`] installs what they need, [`deps`], [`docs`], [`policies`],
-//! [`secrets`] and [`new_backend`] are the checks written here.
+//! list of steps, [`tools`] installs what they need, [`circles`], [`deps`], [`docs`],
+//! [`policies`], [`secrets`] and [`new_backend`] are the checks written here.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -11,6 +11,8 @@
 )]
 
 mod ci;
+mod circles;
+mod context;
 mod deps;
 mod docs;
 mod new_backend;
@@ -19,67 +21,9 @@ mod secrets;
 mod tools;
 mod tree;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use cargo_metadata::{Metadata, MetadataCommand};
-
-/// What a command comes to; an error is one text for the developer.
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// What every step needs to know of the workspace, and the tests counted so far.
-struct Context {
-    metadata: Metadata,
-    /// Arguments after the command's name, for the commands that hand them on.
-    extra: Vec<String>,
-    passed: u64,
-    failed: u64,
-}
-
-impl Context {
-    fn new(extra: Vec<String>) -> Result<Self> {
-        Ok(Self {
-            metadata: MetadataCommand::new().exec()?,
-            extra,
-            passed: 0,
-            failed: 0,
-        })
-    }
-
-    fn root(&self) -> &Path {
-        self.metadata.workspace_root.as_std_path()
-    }
-
-    fn target(&self) -> PathBuf {
-        self.metadata.target_directory.clone().into_std_path_buf()
-    }
-
-    /// Whether the workspace has a package of this name.
-    fn has_package(&self, name: &str) -> bool {
-        let mut packages = self.metadata.workspace_packages().into_iter();
-        packages.any(|package| package.name.as_str() == name)
-    }
-
-    /// `cargo` with these arguments, at the root of the workspace.
-    fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("cargo");
-        command.current_dir(self.root()).args(arguments);
-        command
-    }
-}
-
-/// Runs a program to its end; anything but success is an error that names it.
-fn run(command: &mut Command) -> Result {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .map_err(|error| format!("{program} cannot be started: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{program}: {status}").into())
-    }
-}
+use context::{Context, Result, run};
 
 fn bench(cx: &mut Context) -> Result {
     let Some(name) = cx.extra.first() else {
@@ -97,7 +41,7 @@ fn usage() -> String {
     format!(
         "usage: cargo xtask COMMAND\n\n  \
          ci                  all steps below, in this order, stopping at the first failure\n  \
-         lint                the quick ones: fmt, check-deps, check-secrets, buf, deny, clippy\n  \
+         lint                the quick ones: fmt, check-deps, check-circles, check-secrets, buf, deny, clippy\n  \
          bench NAME          run one benchmark in release mode\n  \
          new-backend NAME    make the crate of a new kind of vault\n\nsteps:\n{steps}"
     )

@@ -1,20 +1,25 @@
 //! `cargo xtask new-backend NAME`: a crate of the same shape as all backends, which compiles and
 //! which the conformance suite fails until its calls are written.
 //!
-//! Writes the crate and its two lines in the workspace's manifest. The other places that name a
-//! backend have an order or a wording of their own, so their lines are printed. [`check`] makes a
-//! backend in a copy of the tree, so that the template cannot go stale or pass for a backend.
+//! Writes the crate and its two lines in the workspace's manifest, and prints the lines that make it a
+//! kind of the daemon. [`check`] makes a backend in a copy of the tree and writes the printed lines
+//! there too, so that neither template nor lines can go stale, and no template passes for a backend.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Context, Result, run};
+use crate::context::{Context, Result, run};
 
 /// The files of the crate, with [`KIND`] and [`TYPE`] where the name goes.
 const TEMPLATE: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../template-backend/Cargo.toml")),
     ("src/lib.rs", include_str!("../template-backend/src/lib.rs")),
+    (
+        "src/kind.rs",
+        include_str!("../template-backend/src/kind.rs"),
+    ),
     (
         "src/settings.rs",
         include_str!("../template-backend/src/settings.rs"),
@@ -33,24 +38,55 @@ const TEMPLATE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is left to a person: the file, and what to add to it.
-const STEPS_LEFT: &[(&str, &str)] = &[
-    (
-        "crates/xtask/src/deps.rs",
-        "a row (\"claviger-backend-newkind\", &[\"claviger-backend\", \"claviger-core\"]), and the \
-         name in the row of clavigerd; the vault's client library in CONFINED",
-    ),
+/// A line of a file of the tree, which goes among others that have `mark`, in their order.
+struct Line {
+    file: &'static str,
+    mark: &'static str,
+    text: &'static str,
+}
+
+/// The lines that make the crate a member.
+const LINES_WRITTEN: &[Line] = &[
+    Line {
+        file: "Cargo.toml",
+        mark: "\"crates/claviger-backend-",
+        text: "    \"crates/claviger-backend-newkind\",",
+    },
+    Line {
+        file: "Cargo.toml",
+        mark: "{ path = \"crates/claviger-backend-",
+        text: "claviger-backend-newkind = { path = \"crates/claviger-backend-newkind\" }",
+    },
+];
+
+/// The lines that make it a kind of the daemon, for a person to write.
+const LINES_LEFT: &[Line] = &[
+    Line {
+        file: "crates/clavigerd/src/config/kinds.rs",
+        mark: "    kind!(\"",
+        text: "    kind!(\"newkind\", claviger_backend_newkind),",
+    },
+    Line {
+        file: "crates/clavigerd/Cargo.toml",
+        mark: "{ workspace = true, optional = true }",
+        text: "claviger-backend-newkind = { workspace = true, optional = true }",
+    },
+    Line {
+        file: "crates/clavigerd/Cargo.toml",
+        mark: "[\"dep:claviger-backend-",
+        text: "newkind = [\"dep:claviger-backend-newkind\"]",
+    },
+];
+
+/// Changes that no line can tell.
+const WORDS_LEFT: &[(&str, &str)] = &[
     (
         "crates/clavigerd/Cargo.toml",
-        "claviger-backend-newkind.workspace = true",
+        "newkind in the features that are on by default",
     ),
     (
-        "crates/clavigerd/src/config.rs",
-        "a row of VAULT_KINDS with Newkind::KIND, and Newkind(NewkindSettings) in VaultSettings",
-    ),
-    (
-        "crates/clavigerd/src/daemon.rs",
-        "VaultSettings::Newkind(settings) => Arc::new(Newkind::new(settings)),",
+        "crates/xtask/src/deps.rs",
+        "the vault's client library in CONFINED",
     ),
     (
         "deploy/config/clavigerd.toml",
@@ -73,49 +109,55 @@ const NAME_LEN_MAX: usize = 32;
 /// The name of the backend that [`check`] makes.
 const SAMPLE: &str = "sample";
 
-/// Makes the crate and says what is left to do.
+/// Makes the crate and prints the rest.
 pub(crate) fn command(cx: &mut Context) -> Result {
     let [name] = cx.extra.as_slice() else {
         return Err("new-backend needs one name, of the kind as in the configuration".into());
     };
     create(cx.root(), name)?;
     println!("made crates/claviger-backend-{name}/ and its two lines in Cargo.toml; still to add:");
-    for (file, step) in STEPS_LEFT {
-        println!("  {file}\n      {}", filled(step, name));
+    let lines = LINES_LEFT.iter().map(|line| (line.file, line.text));
+    for (file, text) in lines.chain(WORDS_LEFT.iter().copied()) {
+        println!("  {file}\n      {}", filled(text, name).trim_start());
     }
-    println!("then write what this names: cargo test -p claviger-backend-{name}");
+    println!("then write the calls that this names: cargo test -p claviger-backend-{name}");
     Ok(())
 }
 
-/// Refuses a template with a warning, one whose suite passes, and one whose suite fails for any
-/// other reason than that nothing is written.
+/// Refuses a template with a warning, a daemon that does not compile with it, a template whose
+/// suite passes, and one whose suite fails for any other reason than that nothing is written.
 pub(crate) fn check(cx: &mut Context) -> Result {
-    if let Some((file, _)) = STEPS_LEFT
-        .iter()
-        .find(|(file, _)| !cx.root().join(file).exists())
-    {
+    let mut words = WORDS_LEFT.iter();
+    if let Some((file, _)) = words.find(|(file, _)| !cx.root().join(file).exists()) {
         return Err(format!("new-backend names {file}, which does not exist").into());
     }
     let copy = copy_of_tree(cx)?;
     create(&copy, SAMPLE)?;
-    let package = format!("claviger-backend-{SAMPLE}");
-    let cargo = |arguments: &[&str]| {
+    write_lines(&copy, LINES_LEFT, SAMPLE)?;
+    let cargo_of = |package: &str, arguments: &[&str]| {
         let mut command = Command::new("cargo");
         command
             .current_dir(&copy)
             .args(arguments)
-            .args(["--offline", "-p", &package])
+            .args(["--offline", "-p", package])
             // Nothing of others is built again.
             .env("CARGO_TARGET_DIR", cx.target());
         command
     };
+    let package = format!("claviger-backend-{SAMPLE}");
+    let cargo = |arguments: &[&str]| cargo_of(&package, arguments);
     run(cargo(&["clippy", "--all-targets"]).args(["--", "-D", "warnings"]))?;
+    let features = ["clippy", "--no-default-features", "--features", SAMPLE];
+    run(cargo_of("clavigerd", &features).args(["--", "-D", "warnings"]))?;
     run(&mut cargo(&["test", "--lib"]))?;
     let suite = cargo(&["test", "--test", "conformance"]).output()?;
     let said = String::from_utf8_lossy(&suite.stdout);
     fails_for_want_of_code(suite.status.success(), &said)
         .map_err(|fault| format!("{fault}:\n{said}{}", String::from_utf8_lossy(&suite.stderr)))?;
-    println!("a new backend compiles, and fails the conformance suite with its first call");
+    println!(
+        "a new backend compiles, in the daemon too, and fails the conformance suite with its \
+         first call"
+    );
     Ok(())
 }
 
@@ -132,7 +174,7 @@ fn fails_for_want_of_code(is_green: bool, said: &str) -> std::result::Result<(),
     Ok(())
 }
 
-/// What cargo needs of the tree, in a workspace of its own.
+/// The tree as far as cargo needs it, in a workspace of its own.
 fn copy_of_tree(cx: &Context) -> Result<PathBuf> {
     let copy = cx.target().join("new-backend");
     if copy.exists() {
@@ -154,14 +196,12 @@ fn create(root: &Path, name: &str) -> Result {
     if directory.exists() {
         return Err(format!("crates/{package} exists already").into());
     }
-    let manifest = root.join("Cargo.toml");
-    let text = with_backend(&fs::read_to_string(&manifest)?, &package)?;
+    write_lines(root, LINES_WRITTEN, name)?;
     for (file, template) in TEMPLATE {
         let path = directory.join(file);
         fs::create_dir_all(path.parent().unwrap_or(&directory))?;
         fs::write(path, filled(template, name))?;
     }
-    fs::write(manifest, text)?;
     // Where lines break depends on how long the name is.
     run(Command::new("cargo")
         .current_dir(root)
@@ -202,29 +242,37 @@ fn filled(template: &str, name: &str) -> String {
     typed.replace(KIND, name)
 }
 
-/// The workspace's manifest with the package as a member and as a dependency.
-fn with_backend(manifest: &str, package: &str) -> Result<String> {
-    let member = format!("    \"crates/{package}\",");
-    let dependency = format!("{package} = {{ path = \"crates/{package}\" }}");
-    let mut lines: Vec<&str> = manifest.lines().collect();
-    for (beginning, line) in [
-        ("    \"crates/claviger-backend-", member.as_str()),
-        ("claviger-backend-", dependency.as_str()),
-    ] {
-        let is_listed = |other: &&str| other.starts_with(beginning);
-        let before = lines
-            .iter()
-            .rposition(|other| is_listed(other) && *other < line);
-        let position = match before {
-            Some(index) => index + 1,
-            None => lines
-                .iter()
-                .position(is_listed)
-                .ok_or("Cargo.toml lists no claviger-backend-… to go with")?,
+/// Writes lines where they belong; refuses all if one has no place.
+fn write_lines(root: &Path, lines: &[Line], name: &str) -> Result {
+    let mut files = BTreeMap::new();
+    for line in lines {
+        let text = match files.remove(line.file) {
+            Some(text) => text,
+            None => fs::read_to_string(root.join(line.file))?,
         };
-        lines.insert(position, line);
+        let added = with_line(&text, line.mark, &filled(line.text, name));
+        let text = added.ok_or_else(|| format!("{} has no {} to go with", line.file, line.mark))?;
+        files.insert(line.file, text);
     }
-    Ok(lines.join("\n") + "\n")
+    for (file, text) in files {
+        fs::write(root.join(file), text)?;
+    }
+    Ok(())
+}
+
+/// The text with a line more, in the order of those that have `mark`; `None` if none has.
+fn with_line(text: &str, mark: &str, line: &str) -> Option<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let has_mark = |other: &&str| other.contains(mark);
+    let before = lines
+        .iter()
+        .rposition(|other| has_mark(other) && *other < line);
+    let position = match before {
+        Some(index) => index + 1,
+        None => lines.iter().position(has_mark)?,
+    };
+    lines.insert(position, line);
+    Some(lines.join("\n") + "\n")
 }
 
 #[cfg(test)]
@@ -234,12 +282,16 @@ mod tests {
     const MANIFEST: &str = "[workspace]\nmembers = [\n    \"crates/claviger-backend\",\n    \
                             \"crates/claviger-backend-aws\",     # AWS\n    \
                             \"crates/claviger-backend-managed\",\n]\n[workspace.dependencies]\n\
-                            claviger-backend-aws = { path = \"a\" }\n\
-                            claviger-backend-managed = { path = \"m\" }\nserde = \"1\"\n";
+                            claviger-backend-aws = { path = \"crates/claviger-backend-aws\" }\n\
+                            claviger-backend-managed = { path = \"crates/claviger-backend-managed\" }\nserde = \"1\"\n";
 
     fn added(name: &str) -> Vec<(usize, String)> {
         let package = format!("claviger-backend-{name}");
-        let manifest = with_backend(MANIFEST, &package).unwrap();
+        let manifest = LINES_WRITTEN
+            .iter()
+            .fold(MANIFEST.to_owned(), |text, line| {
+                with_line(&text, line.mark, &filled(line.text, name)).unwrap()
+            });
         let lines = manifest.lines().map(str::to_owned).enumerate();
         lines.filter(|(_, line)| line.contains(&package)).collect()
     }
@@ -258,7 +310,7 @@ mod tests {
         assert_eq!(added("aaa"), rows(3, 8, "claviger-backend-aaa"));
         assert_eq!(added("consul"), rows(4, 9, "claviger-backend-consul"));
         assert_eq!(added("vault"), rows(5, 10, "claviger-backend-vault"));
-        assert!(with_backend("[workspace]\n", "claviger-backend-x").is_err());
+        assert_eq!(with_line("[workspace]\n", "\"crates/", "x"), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{Context, Result};
+use crate::context::{Context, Result};
 
 const POLICY: &str = "deploy/policies/aws-least-privilege.json";
 const BACKEND: &str = "crates/claviger-backend-aws/src";

@@ -6,7 +6,8 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use crate::{Context, Result, tree};
+use crate::context::{Context, Result};
+use crate::tree;
 
 /// How a credential begins (in two parts, so that this file is none), and how many letters and digits
 /// make it one. Wider than what scanners look for: they want 10 to 24.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Context, Result, run};
+use crate::context::{Context, Result, run};
 
 /// The tool operators use; older ones cannot speak to a Unix socket of ours.
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";

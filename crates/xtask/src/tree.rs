@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::Result;
+use crate::context::Result;
 
 /// The files that are or could be committed and fit one of these patterns of git, relative to `root`.
 pub(crate) fn files(root: &Path, patterns: &[&str]) -> Result<Vec<String>> {

@@ -1,4 +1,4 @@
-//! From what the vault answers, or does not, to a reason: one table, by code and never by message
+//! From the answers of the vault, or their lack, to reasons: one table, by code and never by message
 //! text.
 //!
 //! A lost answer to a read is `VAULT_UNREACHABLE`, but a write may have been taken: that is
@@ -17,7 +17,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What the call comes to.
+    /// The outcome of the call.
     pub(crate) fn into_error(self) -> Error {
         let error = match self {
             Self::NotWritten(call) => {

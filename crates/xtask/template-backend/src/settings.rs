@@ -1,4 +1,6 @@
-//! What an operator writes under `[vaults.<id>.settings]`, and what can be wrong with it.
+//! The operator's table `[vaults.<id>.settings]`, and the rules that it keeps.
+
+use claviger_settings::{SettingsProblem, Table};
 
 /// The settings of one vault of kind `newkind`. Holds no credentials.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -7,16 +9,17 @@ pub struct NewkindSettings {
     pub endpoint_url: String,
 }
 
-/// A setting that cannot work.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SettingsProblem {
-    /// The key under `settings`.
-    pub key: &'static str,
-    /// What is wrong and the remedy.
-    pub remedy: &'static str,
-}
-
 impl NewkindSettings {
+    /// Reads them; everything wrong goes to the table's problems.
+    pub fn read(table: &mut Table<'_>) -> Self {
+        table.require("endpoint_url", "write https://HOST[:PORT]");
+        let settings = Self {
+            endpoint_url: table.text("endpoint_url").unwrap_or_default(),
+        };
+        table.report(settings.problems());
+        settings
+    }
+
     /// Everything that is wrong, found without asking anybody.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let checks = [(

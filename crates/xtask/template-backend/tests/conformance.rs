@@ -1,11 +1,11 @@
-//! The conformance suite on the vault of kind `newkind`, and what makes it red.
+//! The conformance suite on the vault of kind `newkind`, and false claims that make it red.
 
 use std::sync::Arc;
 
 use claviger_backend::{Backend, testkit};
 use claviger_backend_newkind::{Newkind, NewkindSettings};
 
-/// Its emulator belongs here, and what somebody does in it past Claviger: the suite's `Console`.
+/// Its emulator belongs here, and the acts of others in it past Claviger: the suite's `Console`.
 fn newkind() -> Newkind {
     let settings = NewkindSettings {
         endpoint_url: "https://127.0.0.1".to_owned(),

@@ -1,5 +1,3 @@
-use claviger_backend_snowflake::{Grantee, Reader, SnowflakeSettings, Storage};
-
 use super::*;
 
 /// What every vault has, with a file that is not there, so that it is looked into last.
@@ -58,73 +56,9 @@ fn assert_wrong(changes: &[(&str, &str)], expected: &[(&str, &str)]) {
     }
 }
 
-/// What is read of keys that are right, but for the file.
-fn read(changes: &[(&str, &str)]) -> SnowflakeSettings {
-    assert_eq!(wrong(changes), [NO_FILE]);
-    let text = settings(changes);
-    let (_, keys) = text.split_once(".settings]\n").unwrap();
-    let kind = VAULT_KINDS.iter().find(|kind| kind.name == "snowflake");
-    let mut problems = Problems::new(None);
-    let read = read_document(keys, &mut problems, kind.unwrap().read_settings);
-    let Some(VaultSettings::Snowflake(settings)) = read else {
-        panic!("{read:?}");
-    };
-    *settings
-}
-
-#[test]
-fn both_ways_to_store_are_read_with_what_they_need() {
-    let plain = read(&[("warehouse", "")]);
-    assert_eq!(plain.storage, Some(Storage::SecretObjects));
-    assert_eq!(
-        (plain.account.as_str(), plain.user.as_str()),
-        ("ACME-PROD", "CLAVIGER_SVC")
-    );
-    assert_eq!(
-        (plain.role.as_str(), plain.database.as_str()),
-        ("CLAVIGER", "BROKER")
-    );
-    assert_eq!((plain.schema.as_str(), plain.base_url), ("SECRETS", None));
-    assert_eq!(
-        (plain.reader, plain.grantee, plain.warehouse),
-        (None, None, None)
-    );
-    assert_eq!(plain.private_key_file, Path::new("/absent"));
-    assert_eq!(plain.private_key_password_file, None);
-
-    let sealed = read(&[("storage", "\"sealed_table\""), ("schema", "\"mine\"")]);
-    assert_eq!(sealed.storage, Some(Storage::SealedTable));
-    assert_eq!(sealed.schema, "mine");
-
-    let whole = read(&[
-        ("reader", "\"procedure\""),
-        ("reader_schema", "\"READERS\""),
-        ("reader_integration", "\"EAI\""),
-        ("grant_to_application", "\"RUNNER\""),
-        ("base_url", "\"http://127.0.0.1:1\""),
-        ("private_key_password_file", "\"/absent-too\""),
-    ]);
-    let reader = Reader {
-        schema: "READERS".to_owned(),
-        integration: "EAI".to_owned(),
-    };
-    assert_eq!(whole.reader, Some(reader));
-    assert_eq!(
-        whole.grantee,
-        Some(Grantee::Application("RUNNER".to_owned()))
-    );
-    assert_eq!(whole.base_url.as_deref(), Some("http://127.0.0.1:1"));
-    assert_eq!(
-        whole.private_key_password_file.as_deref(),
-        Some(Path::new("/absent-too"))
-    );
-    let granted = read(&[("grant_to_role", "\"R\""), ("reader", "\"none\"")]);
-    assert_eq!(granted.grantee, Some(Grantee::Role("R".to_owned())));
-    assert_eq!(granted.reader, None);
-}
-
 #[test]
 fn whatever_is_wrong_is_named_with_its_remedy() {
+    assert_eq!(wrong(&[]), [NO_FILE]);
     let absent = KEYS.map(|(key, _)| (key, ""));
     let missing = [
         ("account", "is not the identifier of an account"),

@@ -1,3 +1,5 @@
+use claviger_stripe::live::BaseUrl;
+
 use super::*;
 
 #[test]
