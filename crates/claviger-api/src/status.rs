@@ -43,6 +43,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ValueNotJson
         | R::ValueNotText
         | R::ValueNotReadable
+        | R::ValueTooLong
         | R::ValueWrongMode
         | R::ValueNotYetValid
         | R::StripeContextRequired

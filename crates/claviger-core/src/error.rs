@@ -182,6 +182,9 @@ reasons! {
     /// The vault has marked the value as not valid before a date to come.
     ValueNotYetValid "VALUE_NOT_YET_VALID"
         "the value of {resource} is not valid yet in vault {vault}; wait for its activation date, or change the date there";
+    /// The vault's value is longer than is served.
+    ValueTooLong "VALUE_TOO_LONG"
+        "the value of {resource} in vault {vault} is longer than {limit} bytes; store a shorter one, or point the definition elsewhere";
     /// Another sort of credential than the definition's kind.
     ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind} ({found}): {remedy}";
     /// A usable value for another mode than the environment demands.

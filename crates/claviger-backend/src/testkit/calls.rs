@@ -2,7 +2,7 @@
 
 use claviger_core::{Format, Id, Result, SecretBytes, Uid};
 
-use crate::{Address, Backend, Write, Written};
+use crate::contract::{Address, Backend, Write, Written};
 
 /// A secret of this name, of a definition of its own.
 pub fn address(secret: &str) -> Address {

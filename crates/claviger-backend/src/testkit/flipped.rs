@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use claviger_core::{Id, Result, Uid};
-
-use super::{Console, outcome};
-use crate::{
-    Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
-    Written,
-};
+use super::conformance::{declared, in_a_task, run};
+use super::console::Console;
+use crate::contract::{Backend, Capabilities};
+use crate::layered::Layered;
 
 /// Every way of getting one capability wrong.
 fn flips(able: Capabilities) -> Vec<(&'static str, Capabilities)> {
@@ -55,11 +51,9 @@ fn flips(able: Capabilities) -> Vec<(&'static str, Capabilities)> {
 /// Runs the suite on a backend once for every false claim it could make; each has to fail.
 pub async fn every_false_claim_fails(backend: Arc<dyn Backend>, console: Option<Arc<dyn Console>>) {
     for (name, claimed) in flips(backend.capabilities()) {
-        let flipped = Flipped {
-            backend: Arc::clone(&backend),
-            claimed,
-        };
-        let outcome = outcome(Arc::new(flipped), console.clone()).await;
+        let inner = declared(Arc::clone(&backend));
+        let flipped = Arc::new(Flipped { inner, claimed });
+        let outcome = in_a_task(run(flipped, console.clone())).await;
         assert!(
             outcome.is_err_and(|error| error.is_panic()),
             "the suite is green although `{name}` is a false claim"
@@ -71,59 +65,17 @@ pub async fn every_false_claim_fails(backend: Arc<dyn Backend>, console: Option<
 #[derive(Debug)]
 struct Flipped {
     /// The honest one.
-    backend: Arc<dyn Backend>,
+    inner: Arc<dyn Backend>,
     /// What it claims.
     claimed: Capabilities,
 }
 
-#[async_trait]
-impl Backend for Flipped {
-    fn kind(&self) -> &'static str {
-        self.backend.kind()
+impl Layered for Flipped {
+    fn inner(&self) -> &dyn Backend {
+        &*self.inner
     }
+
     fn capabilities(&self) -> Capabilities {
         self.claimed
-    }
-    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
-        self.backend.derived_name(project, id, hash)
-    }
-    async fn check(&self) -> Result<()> {
-        self.backend.check().await
-    }
-    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
-        self.backend.read(address, version).await
-    }
-    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        self.backend.write(address, write).await
-    }
-    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
-        self.backend.find_write(address, write_id).await
-    }
-    async fn list(
-        &self,
-        is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListedSecret>> {
-        self.backend.list(is_wanted, after, limit).await
-    }
-    async fn versions(
-        &self,
-        address: &Address,
-        after: Option<&Id>,
-        limit: usize,
-    ) -> Result<Vec<VersionInfo>> {
-        self.backend.versions(address, after, limit).await
-    }
-    async fn set_state(
-        &self,
-        address: &Address,
-        version: &Id,
-        state: VersionState,
-    ) -> Result<VersionInfo> {
-        self.backend.set_state(address, version, state).await
-    }
-    async fn purge(&self, address: &Address) -> Result<()> {
-        self.backend.purge(address).await
     }
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_core::{Id, Result, Uid};
 
-use super::{Console, outcome};
-use crate::{
-    Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
-    Written,
+use super::conformance::outcome;
+use super::console::Console;
+use crate::contract::{
+    Address, Backend, ListedSecret, Reading, VersionInfo, VersionState, Write, Written,
 };
+use crate::layered::Layered;
 
 /// So that waiting for a listing is not throttled.
 const LISTING_PAUSE: Duration = Duration::from_secs(5);
@@ -153,19 +154,9 @@ impl fmt::Debug for Own {
     }
 }
 
-#[async_trait]
-impl Backend for Own {
-    fn kind(&self) -> &'static str {
-        self.live.backend.kind()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.live.backend.capabilities()
-    }
-    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
-        self.live.backend.derived_name(project, id, hash)
-    }
-    async fn check(&self) -> Result<()> {
-        self.live.backend.check().await
+impl Layered for Own {
+    fn inner(&self) -> &dyn Backend {
+        &*self.live.backend
     }
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         self.live.backend.read(&self.at(address), version).await
@@ -208,6 +199,9 @@ impl Backend for Own {
     ) -> Result<Vec<VersionInfo>> {
         let address = self.at(address);
         self.live.backend.versions(&address, after, limit).await
+    }
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+        self.live.backend.replaced(&self.at(address), version).await
     }
     async fn set_state(
         &self,

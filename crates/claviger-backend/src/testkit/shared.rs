@@ -2,8 +2,9 @@
 
 use claviger_core::{Reason, Uid};
 
-use super::{CANARY, Console, Suite};
-use crate::{Address, ListedSecret};
+use super::console::Console;
+use super::suite::{CANARY, Suite};
+use crate::contract::{Address, ListedSecret};
 
 /// Longest listing the suite reads.
 const LISTED_MAX: usize = 10_000;

@@ -94,6 +94,26 @@ async fn names_are_browsed_page_by_page_within_the_allow_list() {
     assert_eq!(pages, 3, "full pages, then the empty one that ends it");
 }
 
+/// The vault serves what its other users stored, which nobody held to what we take.
+#[tokio::test]
+async fn a_value_that_is_longer_than_the_vault_declares_is_not_served() {
+    const DECLARED: usize = 64 * 1024;
+    let backend = FaultyBackend::shared();
+    let (_server, client) = Server::prepared(Options::with_faulty(&backend)).await;
+    put_at(&client, "long", "long").await;
+    backend.type_in("long", &"x".repeat(DECLARED));
+    let read = client.get(&secret("long")).await.unwrap();
+    assert_eq!(read.version, "typed");
+    backend.type_in("long", &"x".repeat(DECLARED + 1));
+    let refused = client.get(&secret("long")).await;
+    let refused = fails(refused, Code::FailedPrecondition, "VALUE_TOO_LONG");
+    assert_eq!(
+        refused.message(),
+        "the value of projects/acme/secrets/long in vault faulty is longer than 65536 bytes; store \
+         a shorter one, or point the definition elsewhere"
+    );
+}
+
 #[tokio::test]
 async fn a_project_that_no_rule_names_sees_nothing() {
     let (_server, client, backend) = prepared(&["*"]).await;

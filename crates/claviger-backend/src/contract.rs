@@ -1,0 +1,373 @@
+//! What every vault backend keeps, and the types it is spoken in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
+
+/// Which secret of a vault.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Address {
+    /// The definition it belongs to; the managed vault knows its secrets by it, the others mark
+    /// what they create with it.
+    pub owner: Uid,
+    /// Its name in the vault.
+    pub secret: String,
+}
+
+/// What a vault can do. Every field is exercised by the conformance suite, so a false claim is red.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capabilities {
+    /// `location.secret` can be set.
+    pub secret: bool,
+    /// `location.property` can be set: every write says what it replaced, so that changing one
+    /// property of a document can be told from overwriting somebody else's change.
+    pub property: bool,
+    /// `location.version` can be set: the vault serves its latest version unless another one is
+    /// asked for, and has those.
+    pub version: bool,
+    /// An unpinned read asks the vault for its latest version; else Claviger's own record of the
+    /// current version decides.
+    pub latest: bool,
+    /// Its secrets can be listed.
+    pub list: bool,
+    /// Versions can be enabled and disabled.
+    pub disable_version: bool,
+    /// Versions can be destroyed.
+    pub destroy_version: bool,
+    /// Longest value, in bytes.
+    pub value_bytes_max: usize,
+}
+
+/// A value to be stored.
+pub struct Write<'a> {
+    /// Names this write: a repeat with the same id stores nothing.
+    pub write_id: Uid,
+    /// The bytes.
+    pub value: &'a SecretBytes,
+    /// How they are meant, for vaults that store text apart.
+    pub format: Format,
+    /// Whether a secret that this definition did not create may be written.
+    pub adopt: bool,
+}
+
+impl fmt::Debug for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write")
+            .field("write_id", &self.write_id)
+            .field("format", &self.format)
+            .field("adopt", &self.adopt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Written {
+    /// The version it stored.
+    pub version: Id,
+    /// The version that was the latest just before. `None` if there was none, if the vault does not
+    /// say, or if the newest write is another one by now.
+    pub replaced: Option<Id>,
+    /// Whether the secret was deleted in the vault and had to be brought back first.
+    pub recovered: bool,
+    /// What was left undone beside it. The value is stored all the same.
+    pub warnings: Vec<WriteWarning>,
+}
+
+impl Written {
+    /// This version was stored, and there is no more to say.
+    pub fn new(version: Id) -> Self {
+        Self {
+            version,
+            replaced: None,
+            recovered: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The version that was the latest just before, if that is known.
+    #[must_use]
+    pub fn replacing(self, replaced: Option<Id>) -> Self {
+        Self { replaced, ..self }
+    }
+
+    /// Whether the secret had to be brought back first.
+    #[must_use]
+    pub fn recovering(self, recovered: bool) -> Self {
+        Self { recovered, ..self }
+    }
+
+    /// What was left undone beside it.
+    #[must_use]
+    pub fn warning(self, warnings: Vec<WriteWarning>) -> Self {
+        Self { warnings, ..self }
+    }
+}
+
+/// Something that a write could not do, and that an administrator of the vault can.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WriteWarning {
+    /// Its name on the wire.
+    pub reason: &'static str,
+    /// For people: checked names and text of the code.
+    pub message: String,
+}
+
+/// A secret of a vault, without its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListedSecret {
+    /// Its name in the vault.
+    pub name: String,
+    /// Whether this Claviger created it, or adopted it.
+    pub is_ours: bool,
+    /// When it was changed last, where the vault says.
+    pub change_time: Option<SystemTime>,
+}
+
+/// A name that works but may not be what was meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NameWarning {
+    /// Its name on the wire.
+    pub reason: &'static str,
+    /// For people.
+    pub message: &'static str,
+}
+
+/// A value that was read.
+pub struct Reading {
+    /// The version it is.
+    pub version: Id,
+    /// Its bytes.
+    pub value: SecretBytes,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What can be done with a version.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub enum VersionState {
+    /// Its bytes are gone for good.
+    Destroyed,
+    /// Not readable until enabled.
+    Disabled,
+    /// Readable.
+    Enabled,
+}
+
+impl VersionState {
+    /// The refusal of a vault that cannot bring its versions into this state.
+    pub fn unsupported(self) -> Error {
+        let capability = match self {
+            Self::Destroyed => "destroy a version",
+            Self::Disabled | Self::Enabled => "enable or disable a version",
+        };
+        Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability)
+    }
+}
+
+/// A version without its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VersionInfo {
+    /// Its name in the vault.
+    pub version: Id,
+    /// What can be done with it.
+    pub state: VersionState,
+    /// When it was stored.
+    pub create_time: SystemTime,
+}
+
+impl VersionInfo {
+    /// Of all versions the page that [`Backend::versions`] answers: empty if `after` is not among
+    /// them.
+    pub fn page(mut all: Vec<Self>, after: Option<&Id>, limit: usize) -> Vec<Self> {
+        if let Some(after) = after {
+            let position = all.iter().position(|info| info.version == *after);
+            all.drain(..position.map_or(all.len(), |position| position + 1));
+        }
+        all.truncate(limit);
+        all
+    }
+}
+
+/// A place where secret values live.
+///
+/// Shared between tasks; must not block. A call that is dropped half-way leaves nothing half done.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// As in the configuration, `managed` for example.
+    fn kind(&self) -> &'static str;
+
+    /// What this vault can do; never changes.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How many calls per second the vault's provider lets an account make, where it says. Calls of
+    /// the contract are counted, the ones that read: some ask the vault several times, and a
+    /// listing once per page.
+    fn calls_per_second(&self) -> Option<u32> {
+        None
+    }
+
+    /// Judges the name of a secret without asking the vault.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` with the remedy, for a name that the vault would refuse or misread.
+    fn check_name(&self, _secret: &str) -> Result<Option<NameWarning>> {
+        Ok(None)
+    }
+
+    /// The name by which rules know a secret, such as the one inside a full name. `None` if only its
+    /// full name tells which secret it is, because it may lead to another region or account.
+    fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
+        Some(secret)
+    }
+
+    /// The name that a secret gets which a definition does not name: it tells the definition, and
+    /// `hash` keeps names apart that the vault takes for one, because it ignores case or has fewer
+    /// characters.
+    fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
+        format!("{project}/{id}-{hash}")
+    }
+
+    /// Which credentials the vault is called with, for people: their kind and whose they are, and
+    /// nothing secret. Empty where there are none.
+    fn credentials(&self) -> String {
+        String::new()
+    }
+
+    /// One name for a secret however it is spelled: spellings that the vault takes for the same have
+    /// the same.
+    fn place_name(&self, secret: &str) -> String {
+        self.plain_name(secret).unwrap_or(secret).to_owned()
+    }
+
+    /// Asks whether the vault answers and takes our credentials.
+    ///
+    /// # Errors
+    /// `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`.
+    async fn check(&self) -> Result<()>;
+
+    /// Judges what a location pins without asking the vault; what it takes is what
+    /// [`read`](Self::read) understands.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` with the remedy.
+    fn check_version(&self, version: &str) -> Result<()> {
+        match Id::parse("version", version) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(Reason::LocationInvalid).violation(
+                "location.version",
+                "pins something that is no version; see ListSecretVersions",
+            )),
+        }
+    }
+
+    /// Judges a version that a caller names, without asking the vault. Narrower than
+    /// [`check_version`](Self::check_version) where [`read`](Self::read) also understands what is no
+    /// version, such as a label: that is for who writes a location.
+    ///
+    /// # Errors
+    /// `VERSION_NOT_FOUND`.
+    fn check_caller_version(&self, _version: &Id) -> Result<()> {
+        Ok(())
+    }
+
+    /// Reads a version, or what else the vault knows one by; `None` is the latest, and asked only
+    /// where [`Capabilities::latest`] is set.
+    ///
+    /// # Errors
+    /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
+    /// `VERSION_DESTROYED`, `VALUE_EXPIRED`, `VALUE_NOT_READABLE`, `VALUE_NOT_YET_VALID`,
+    /// `INTEGRITY_FAILURE`, and the three refusals: `VAULT_UNREACHABLE`, `VAULT_CREDENTIALS_REJECTED`, `VAULT_ACCESS_DENIED`.
+    async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading>;
+
+    /// Stores a value as a new version. A repeat with the same `write_id` answers the same version
+    /// and stores nothing. A vault that others use too creates a secret that is not there, marks it
+    /// as the definition's, and touches nothing but the value and that mark. A secret that is
+    /// deleted there is refused, or brought back and said so.
+    ///
+    /// # Errors
+    /// `SECRET_NOT_OWNED` without `adopt`, `SECRET_DELETED`, `WRITE_IN_PROGRESS` if another writer
+    /// came in between or the secret is still coming back, `WRITE_OUTCOME_UNKNOWN` if the answer was
+    /// lost, and the three refusals if nothing was stored.
+    async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written>;
+
+    /// The version that `write_id` stored, if the vault still knows that write; it knows at least
+    /// the newest one.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>>;
+
+    /// Up to `limit` of the vault's secrets that `is_wanted`, sorted by name, starting after
+    /// `after`; none is left out but those scheduled for deletion.
+    ///
+    /// # Errors
+    /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::list`] is set; the three refusals.
+    async fn list(
+        &self,
+        _is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
+        _after: Option<&str>,
+        _limit: usize,
+    ) -> Result<Vec<ListedSecret>> {
+        Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, "list secrets"))
+    }
+
+    /// Up to `limit` versions, newest first, starting after `after`. An unknown secret has none.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn versions(
+        &self,
+        address: &Address,
+        after: Option<&Id>,
+        limit: usize,
+    ) -> Result<Vec<VersionInfo>>;
+
+    /// The version that was the latest before this one, for who has to settle a write long after it.
+    /// `None` if there was none, or if the vault's times do not tell.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+        let mut older = self.versions(address, Some(version), 1).await?;
+        Ok(older.pop().map(|older| older.version))
+    }
+
+    /// Enables, disables or destroys a version; doing it again changes nothing.
+    ///
+    /// # Errors
+    /// `VAULT_CAPABILITY_MISSING` unless [`Capabilities::disable_version`] or
+    /// [`Capabilities::destroy_version`] is set; `VERSION_NOT_FOUND`, `VERSION_DESTROYED`,
+    /// `SECRET_NOT_OWNED`, and the three refusals.
+    async fn set_state(
+        &self,
+        address: &Address,
+        version: &Id,
+        state: VersionState,
+    ) -> Result<VersionInfo>;
+
+    /// How many sealed records the vault holds per key-encryption key of Claviger's: a key may go
+    /// when nobody holds any.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn holders(&self) -> Result<BTreeMap<u32, u64>> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Forgets everything this vault holds for a purged definition. A vault that others use too
+    /// keeps its secrets and does nothing.
+    ///
+    /// # Errors
+    /// `VAULT_UNREACHABLE`; a repeat goes on where it stopped.
+    async fn purge(&self, address: &Address) -> Result<()>;
+}

@@ -1,0 +1,55 @@
+//! For tests: a vault that hangs.
+
+use async_trait::async_trait;
+use claviger_core::{Id, Result, Uid};
+
+use crate::contract::{
+    Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
+};
+
+/// Never answers, and can do nothing.
+#[derive(Debug)]
+pub(crate) struct Silent;
+
+#[async_trait]
+impl Backend for Silent {
+    fn kind(&self) -> &'static str {
+        "silent"
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            secret: false,
+            property: false,
+            version: false,
+            latest: false,
+            list: false,
+            disable_version: false,
+            destroy_version: false,
+            value_bytes_max: 1,
+        }
+    }
+    fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
+        (!secret.starts_with("arn:")).then_some(secret)
+    }
+    async fn check(&self) -> Result<()> {
+        std::future::pending().await
+    }
+    async fn read(&self, _: &Address, _: Option<&str>) -> Result<Reading> {
+        std::future::pending().await
+    }
+    async fn write(&self, _: &Address, _: &Write<'_>) -> Result<Written> {
+        std::future::pending().await
+    }
+    async fn find_write(&self, _: &Address, _: Uid) -> Result<Option<Id>> {
+        std::future::pending().await
+    }
+    async fn versions(&self, _: &Address, _: Option<&Id>, _: usize) -> Result<Vec<VersionInfo>> {
+        std::future::pending().await
+    }
+    async fn set_state(&self, _: &Address, _: &Id, _: VersionState) -> Result<VersionInfo> {
+        std::future::pending().await
+    }
+    async fn purge(&self, _: &Address) -> Result<()> {
+        std::future::pending().await
+    }
+}
