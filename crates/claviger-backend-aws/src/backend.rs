@@ -14,10 +14,10 @@ use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
 use claviger_backend::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
 };
-use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 
 use crate::AwsSettings;
 use crate::client::Client;
@@ -302,9 +302,6 @@ impl Backend for Aws {
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        if write.value.len() > VALUE_BYTES_MAX {
-            return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
-        }
         let name = SecretName::parse(&address.secret)?;
         let content = Content::of(write)?;
         let Some(secret) = self.describe(name).await? else {
@@ -351,27 +348,20 @@ impl Backend for Aws {
     ) -> Result<Vec<ListedSecret>> {
         let listed = self.client.reads().list_secrets().max_results(PAGE);
         let mut pages = listed.into_paginator().send();
-        // AWS has an order of its own, so all pages are looked at; only `limit` names are kept.
-        let mut first = BTreeMap::new();
+        // AWS has an order of its own, so all pages are looked at.
+        let mut found = Listing::new(is_wanted, after, limit);
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failure(&error).into_read_error())?;
             for secret in page.secret_list() {
                 let Some(name) = secret.name() else { continue };
-                if after.is_some_and(|after| name <= after) || !is_wanted(name) {
-                    continue;
-                }
-                let listed = ListedSecret {
+                found.add(ListedSecret {
                     name: name.to_owned(),
                     is_ours: has_tag(secret.tags(), TAG_STORE, &self.store_id),
                     change_time: time(secret.last_changed_date().or(secret.created_date())),
-                };
-                first.insert(name.to_owned(), listed);
-                if first.len() > limit {
-                    first.pop_last();
-                }
+                });
             }
         }
-        Ok(first.into_values().collect())
+        Ok(found.into_page())
     }
 
     async fn versions(
@@ -391,11 +381,7 @@ impl Backend for Aws {
     }
 
     async fn set_state(&self, _: &Address, _: &Id, state: VersionState) -> Result<VersionInfo> {
-        let capability = match state {
-            VersionState::Destroyed => "destroy a version",
-            VersionState::Disabled | VersionState::Enabled => "enable or disable a version",
-        };
-        Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability))
+        Err(state.unsupported())
     }
 
     async fn purge(&self, _: &Address) -> Result<()> {

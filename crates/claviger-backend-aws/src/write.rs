@@ -60,12 +60,9 @@ impl Aws {
             .send()
             .await;
         match created.map_err(|error| self.failure(&error)) {
-            Ok(created) => Ok(Written {
-                version: stored_version(created.version_id(), Reason::WriteOutcomeUnknown)?,
-                replaced: None,
-                recovered: false,
-                warnings: Vec::new(),
-            }),
+            Ok(created) => {
+                stored_version(created.version_id(), Reason::WriteOutcomeUnknown).map(Written::new)
+            }
             Err(failure) => Err(self.write_error(name, failure).await),
         }
     }
@@ -102,12 +99,7 @@ impl Aws {
             Ok(put) => {
                 let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
                 let replaced = self.replaced(name, &version).await;
-                Ok(Written {
-                    version,
-                    replaced,
-                    recovered: false,
-                    warnings: Vec::new(),
-                })
+                Ok(Written::new(version).replacing(replaced))
             }
             Err(failure) => Err(self.write_error(name, failure).await),
         }

@@ -1,16 +1,16 @@
 //! The contract of `claviger-backend`, kept with Azure Key Vault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
 };
-use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use tokio::time::timeout;
 
 use crate::AzureSettings;
@@ -216,30 +216,23 @@ impl Backend for Azure {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        // No promise of an order, so all pages are looked at; only `limit` names are kept.
-        let mut first = BTreeMap::new();
+        // No promise of an order, so all pages are looked at.
+        let mut found = Listing::new(is_wanted, after, limit);
         let listed = self.client.list(|secret| {
             let Some(name) = shapes::secret_name(secret.id.as_deref()) else {
                 return;
             };
-            if after.is_some_and(|after| name <= after) || !is_wanted(name) {
-                return;
-            }
             let attributes = secret.attributes.unwrap_or_default();
             let tags = secret.tags.unwrap_or_default();
-            let listed = ListedSecret {
+            found.add(ListedSecret {
                 name: name.to_owned(),
                 is_ours: has_tag(&tags, TAG_STORE, &self.store_id),
                 change_time: time(attributes.updated.or(attributes.created)),
-            };
-            first.insert(name.to_owned(), listed);
-            if first.len() > limit {
-                first.pop_last();
-            }
+            });
         });
         let listed = listed.await;
         listed.map_err(Failure::into_read_error)?;
-        Ok(first.into_values().collect())
+        Ok(found.into_page())
     }
 
     async fn versions(
@@ -272,10 +265,7 @@ impl Backend for Azure {
         state: VersionState,
     ) -> Result<VersionInfo> {
         let is_enabled = match state {
-            VersionState::Destroyed => {
-                return Err(Error::new(Reason::VaultCapabilityMissing)
-                    .with(Detail::Capability, "destroy a version"));
-            }
+            VersionState::Destroyed => return Err(state.unsupported()),
             VersionState::Disabled => false,
             VersionState::Enabled => true,
         };

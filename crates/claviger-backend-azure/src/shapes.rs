@@ -52,11 +52,9 @@ impl Content {
             }
             Format::Text => (write.value.duplicate(), false),
         };
-        if text.len() > VALUE_BYTES_MAX {
-            let limit = match is_encoded {
-                true => VALUE_BYTES_MAX / 4 * 3,
-                false => VALUE_BYTES_MAX,
-            };
+        // What is declared is the most that a text has; bytes grow.
+        if is_encoded && text.len() > VALUE_BYTES_MAX {
+            let limit = VALUE_BYTES_MAX / 4 * 3;
             return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, limit));
         }
         Ok(Self { text, is_encoded })

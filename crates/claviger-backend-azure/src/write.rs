@@ -95,10 +95,8 @@ impl Azure {
             };
             let stuck = match step {
                 Step::Stored(written) => {
-                    return Ok(Written {
-                        recovered: self.recovering().remove(&task.name.folded()),
-                        ..written
-                    });
+                    let recovered = self.recovering().remove(&task.name.folded());
+                    return Ok(written.recovering(recovered));
                 }
                 Step::Changing(error) => error,
             };
@@ -294,12 +292,7 @@ impl Azure {
                 is_told.then(|| model.id.clone())
             }
         };
-        Step::Stored(Written {
-            version,
-            replaced,
-            recovered: false,
-            warnings: Vec::new(),
-        })
+        Step::Stored(Written::new(version).replacing(replaced))
     }
 
     /// The tags of others go on; ours say whose the version is and what stored it.
@@ -356,12 +349,7 @@ fn done_before(before: &History, task: &Task<'_>) -> Option<Plan> {
 }
 
 fn stored(version: Id, replaced: Option<Id>) -> Plan {
-    Plan::Is(Step::Stored(Written {
-        version,
-        replaced,
-        recovered: false,
-        warnings: Vec::new(),
-    }))
+    Plan::Is(Step::Stored(Written::new(version).replacing(replaced)))
 }
 
 /// Whether nobody else wrote since `latest` was asked for: by what there was before, or by the times

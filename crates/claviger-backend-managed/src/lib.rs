@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use claviger_backend::{
     Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
 };
-use claviger_core::{Clock, Detail, Error, Id, Reason, Result, Uid};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Records, Stored};
 
 use crate::stored::{Head, State, Version, id_of, value_key, version_id};
@@ -97,9 +97,6 @@ impl Backend for Managed {
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        if write.value.len() > VALUE_BYTES_MAX {
-            return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
-        }
         let write_id = write.write_id;
         let head_id = address.owner.to_string();
         let head = self.records.get::<Head>(&head_id).await?;
@@ -226,12 +223,7 @@ impl Backend for Managed {
 
 /// Only Claviger writes here, so the version that a write replaced is in the definition's record.
 fn written(number: u64) -> Result<Written> {
-    Ok(Written {
-        version: id_of(number)?,
-        replaced: None,
-        recovered: false,
-        warnings: Vec::new(),
-    })
+    id_of(number).map(Written::new)
 }
 
 /// Versions are counted from 1; `01` or `+1` would be second spellings of one version.

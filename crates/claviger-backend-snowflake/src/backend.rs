@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
+    VersionState, Write, Written,
 };
-use claviger_core::{Clock, Detail, Error, Id, Reason, Result};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_seal::Keyring;
 
 use crate::objects::Objects;
@@ -126,32 +126,21 @@ impl Backend for Snowflake {
 
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         sql::check_name(&address.secret)?;
-        let reading = match &self.kept {
-            Kept::Objects(objects) => objects.read(&address.secret, version).await?,
-            Kept::Sealed(sealed) => sealed.read(address, version).await?,
-        };
-        match reading.value.len() > VALUE_BYTES_MAX {
-            true => Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX)),
-            false => Ok(reading),
+        match &self.kept {
+            Kept::Objects(objects) => objects.read(&address.secret, version).await,
+            Kept::Sealed(sealed) => sealed.read(address, version).await,
         }
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         sql::check_name(&address.secret)?;
-        if write.value.len() > VALUE_BYTES_MAX {
-            return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, VALUE_BYTES_MAX));
-        }
         match &self.kept {
             Kept::Objects(objects) => objects.write(address, write).await,
             Kept::Sealed(sealed) => sealed.write(address, write).await,
         }
     }
 
-    async fn find_write(
-        &self,
-        address: &Address,
-        write_id: claviger_core::Uid,
-    ) -> Result<Option<Id>> {
+    async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         sql::check_name(&address.secret)?;
         match &self.kept {
             Kept::Objects(objects) => objects.find_write(&address.secret, write_id).await,
@@ -169,17 +158,9 @@ impl Backend for Snowflake {
             Kept::Objects(objects) => objects.list().await?,
             Kept::Sealed(sealed) => sealed.list().await?,
         };
-        let mut first = BTreeMap::new();
-        for secret in listed {
-            let is_later = after.is_none_or(|after| secret.name.as_str() > after);
-            if is_later && is_wanted(&secret.name) {
-                first.insert(secret.name.clone(), secret);
-            }
-            if first.len() > limit {
-                first.pop_last();
-            }
-        }
-        Ok(first.into_values().collect())
+        let mut found = Listing::new(is_wanted, after, limit);
+        listed.into_iter().for_each(|secret| found.add(secret));
+        Ok(found.into_page())
     }
 
     async fn versions(
@@ -203,14 +184,10 @@ impl Backend for Snowflake {
         state: VersionState,
     ) -> Result<VersionInfo> {
         sql::check_name(&address.secret)?;
-        let capability = match (&self.kept, state) {
-            (Kept::Sealed(sealed), _) => return sealed.set_state(address, version, state).await,
-            (Kept::Objects(_), VersionState::Destroyed) => "destroy a version",
-            (Kept::Objects(_), VersionState::Disabled | VersionState::Enabled) => {
-                "enable or disable a version"
-            }
-        };
-        Err(Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, capability))
+        match &self.kept {
+            Kept::Objects(_) => Err(state.unsupported()),
+            Kept::Sealed(sealed) => sealed.set_state(address, version, state).await,
+        }
     }
 
     async fn holders(&self) -> Result<BTreeMap<u32, u64>> {

@@ -336,12 +336,8 @@ impl Objects {
                 });
             }
         }
-        Ok(Written {
-            version: Id::parse("version", &write_id.to_string())?,
-            replaced: None,
-            recovered: false,
-            warnings,
-        })
+        let version = Id::parse("version", &write_id.to_string())?;
+        Ok(Written::new(version).warning(warnings))
     }
 
     /// `OR REPLACE` here: a secret that was dropped and made again is another one to its procedure.

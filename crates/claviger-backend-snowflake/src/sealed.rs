@@ -100,12 +100,7 @@ impl Sealed {
 
     pub(crate) async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         let version = write.write_id.to_string();
-        let written = Written {
-            version: Id::parse("version", &version)?,
-            replaced: None,
-            recovered: false,
-            warnings: Vec::new(),
-        };
+        let written = Written::new(Id::parse("version", &version)?);
         let head = self.head(address, &version).await;
         let head = head.map_err(|failure| self.read_error(failure))?;
         if head.is_stored {

@@ -204,9 +204,6 @@ impl Backend for FaultyBackend {
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        if write.value.len() > self.capabilities().value_bytes_max {
-            return Err(Error::new(Reason::PayloadTooLarge));
-        }
         let is_lost = self.suffer(Verb::Write).await?;
         let mut secrets = self.secrets();
         let versions = secrets.entry(key(address)).or_default();
@@ -223,12 +220,7 @@ impl Backend for FaultyBackend {
         if is_lost {
             return Err(Error::new(Reason::WriteOutcomeUnknown));
         }
-        Ok(Written {
-            version: version_of(versions.len()),
-            replaced: None,
-            recovered: false,
-            warnings: Vec::new(),
-        })
+        Ok(Written::new(version_of(versions.len())))
     }
 
     async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {

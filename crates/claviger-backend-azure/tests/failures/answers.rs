@@ -355,24 +355,19 @@ async fn names_and_versions_that_would_lead_elsewhere_are_never_sent() {
 }
 
 #[tokio::test]
-async fn value_that_key_vault_cannot_hold_is_refused_unsent() {
+async fn bytes_that_key_vault_cannot_hold_are_refused_unsent() {
     let stub = Stub::new(Vec::new());
     let azure = azure(&stub, LONG);
-    for (format, len, limit) in [
-        (claviger_core::Format::Text, 25_601, "25600"),
-        (claviger_core::Format::Binary, 19_201, "19200"),
-    ] {
-        let value = claviger_core::SecretBytes::new(vec![b'x'; len]);
-        let write = claviger_backend::Write {
-            write_id: Uid::random(),
-            value: &value,
-            format,
-            adopt: true,
-        };
-        let error = azure.write(&address(), &write).await;
-        let error = error.expect_err("too long");
-        assert_eq!(error.reason(), Reason::PayloadTooLarge);
-        assert!(error.to_string().contains(limit), "{error}");
-    }
+    let value = claviger_core::SecretBytes::new(vec![b'x'; 19_201]);
+    let write = claviger_backend::Write {
+        write_id: Uid::random(),
+        value: &value,
+        format: claviger_core::Format::Binary,
+        adopt: true,
+    };
+    let error = azure.write(&address(), &write).await;
+    let error = error.expect_err("too long");
+    assert_eq!(error.reason(), Reason::PayloadTooLarge);
+    assert!(error.to_string().contains("19200"), "{error}");
     assert_eq!(stub.count(""), 0);
 }

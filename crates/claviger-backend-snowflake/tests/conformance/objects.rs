@@ -158,19 +158,6 @@ async fn secrets_of_one_name_in_two_schemas_or_stores_have_their_own_readers() {
     assert_eq!(fake.procedure_names(fake.readers_schema()).len(), 3);
 }
 
-#[tokio::test]
-async fn value_longer_than_declared_is_refused() {
-    let account = Account::start();
-    let vault = account.vault(&account.readable());
-    let most = vault.capabilities().value_bytes_max;
-    for (len, expected) in [(most, None), (most + 1, Some(Reason::PayloadTooLarge))] {
-        let console = SnowflakeConsole::of(&account);
-        console.put("long", &"x".repeat(len)).await;
-        let outcome = read(&vault, &address("long"), None).await;
-        assert_eq!(outcome.err().map(|error| error.reason()), expected, "{len}");
-    }
-}
-
 /// Snowflake does not say that a value was changed past us; the version does.
 #[tokio::test]
 async fn value_changed_in_snowflake_is_another_version() {
