@@ -194,6 +194,11 @@ pub struct DefinitionName {
 }
 
 impl DefinitionName {
+    /// The name of this id in a project.
+    pub fn new(project: ProjectName, id: Id) -> Self {
+        Self { project, id }
+    }
+
     /// Parses `projects/{project}/secrets/{id}`.
     ///
     /// # Errors

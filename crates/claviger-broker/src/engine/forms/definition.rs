@@ -8,7 +8,7 @@ use claviger_store::Record;
 use claviger_stripe::Settings;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::engine::forms::names::{ClassForm, FormatForm, KindForm};
+use crate::engine::forms::names::{ClassForm, FormatForm, KindForm, NameForm};
 use crate::model::content::Content;
 use crate::model::definition::{Base, Definition, Pending, PlaceState};
 use crate::model::location::{Location, Place, VaultRef};
@@ -25,7 +25,7 @@ pub(crate) fn definition_id(name: &DefinitionName) -> String {
 
 #[derive(Deserialize, Serialize)]
 struct DefinitionForm {
-    name: DefinitionName,
+    name: NameForm,
     uid: Uid,
     content: ContentForm,
     generation: u64,
@@ -96,7 +96,7 @@ impl Serialize for Definition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let places = self.places.iter();
         DefinitionForm {
-            name: self.name.clone(),
+            name: NameForm::from(&self.name),
             uid: self.uid,
             content: ContentForm::from(&self.content),
             generation: self.generation,
@@ -120,7 +120,7 @@ impl<'de> Deserialize<'de> for Definition {
             Ok((place, PlaceState::from(state)))
         };
         Ok(Self {
-            name: form.name,
+            name: form.name.into(),
             uid: form.uid,
             content: Content::try_from(form.content).map_err(de::Error::custom)?,
             generation: form.generation,

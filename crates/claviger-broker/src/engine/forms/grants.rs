@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use claviger_access::{Grant, Label, Principal, Scope};
-use claviger_core::{DefinitionName, Error, Id, ProjectName, Uid};
+use claviger_core::{Error, Id, ProjectName, Uid};
 use claviger_store::Record;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::engine::forms::names::RoleForm;
+use crate::engine::forms::names::{NameForm, RoleForm};
 use crate::model::grants::Grants;
 
 impl Record for Grants {
@@ -42,12 +42,12 @@ pub(super) struct GrantForm {
 pub(super) enum ScopeForm {
     Daemon,
     Definition {
-        name: DefinitionName,
+        name: NameForm,
         uid: Uid,
         project: Uid,
     },
     Project {
-        name: ProjectName,
+        name: Id,
         uid: Uid,
     },
 }
@@ -112,10 +112,17 @@ impl TryFrom<GrantForm> for Grant {
 
 impl From<&Scope> for ScopeForm {
     fn from(scope: &Scope) -> Self {
-        match scope.clone() {
+        match scope {
             Scope::Daemon => Self::Daemon,
-            Scope::Definition { name, uid, project } => Self::Definition { name, uid, project },
-            Scope::Project { name, uid } => Self::Project { name, uid },
+            Scope::Definition { name, uid, project } => Self::Definition {
+                name: NameForm::from(name),
+                uid: *uid,
+                project: *project,
+            },
+            Scope::Project { name, uid } => Self::Project {
+                name: name.id().clone(),
+                uid: *uid,
+            },
         }
     }
 }
@@ -124,8 +131,15 @@ impl From<ScopeForm> for Scope {
     fn from(form: ScopeForm) -> Self {
         match form {
             ScopeForm::Daemon => Self::Daemon,
-            ScopeForm::Definition { name, uid, project } => Self::Definition { name, uid, project },
-            ScopeForm::Project { name, uid } => Self::Project { name, uid },
+            ScopeForm::Definition { name, uid, project } => Self::Definition {
+                name: name.into(),
+                uid,
+                project,
+            },
+            ScopeForm::Project { name, uid } => Self::Project {
+                name: ProjectName::new(name),
+                uid,
+            },
         }
     }
 }

@@ -1,9 +1,31 @@
-//! The forms of the words that other crates have for what is registered.
+//! The forms of the names and words that other crates have for what is registered.
 
 use claviger_access::Role;
-use claviger_core::{Format, Kind};
+use claviger_core::{DefinitionName, Format, Id, Kind, ProjectName};
 use claviger_stripe::{Class, Mode};
 use serde::{Deserialize, Serialize};
+
+/// A definition's name.
+#[derive(Deserialize, Serialize)]
+pub(super) struct NameForm {
+    project: Id,
+    id: Id,
+}
+
+impl From<&DefinitionName> for NameForm {
+    fn from(name: &DefinitionName) -> Self {
+        Self {
+            project: name.project().id().clone(),
+            id: name.id().clone(),
+        }
+    }
+}
+
+impl From<NameForm> for DefinitionName {
+    fn from(form: NameForm) -> Self {
+        Self::new(ProjectName::new(form.project), form.id)
+    }
+}
 
 /// An enum of its own for one of another crate, and the ways between them: a new variant there does
 /// not compile until it has a name here.

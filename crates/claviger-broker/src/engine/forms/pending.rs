@@ -4,6 +4,7 @@ use claviger_core::DefinitionName;
 use claviger_store::Record;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::engine::forms::names::NameForm;
 use crate::model::location::Place;
 
 /// A write under way; its record's id is the write's.
@@ -20,7 +21,7 @@ impl Record for PendingPointer {
 
 #[derive(Deserialize, Serialize)]
 struct PendingPointerForm {
-    name: DefinitionName,
+    name: NameForm,
     /// `{vault}/{secret}`.
     place: String,
 }
@@ -28,7 +29,7 @@ struct PendingPointerForm {
 impl Serialize for PendingPointer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         PendingPointerForm {
-            name: self.name.clone(),
+            name: NameForm::from(&self.name),
             place: self.place.to_string(),
         }
         .serialize(serializer)
@@ -39,7 +40,7 @@ impl<'de> Deserialize<'de> for PendingPointer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = PendingPointerForm::deserialize(deserializer)?;
         Ok(Self {
-            name: form.name,
+            name: form.name.into(),
             place: form.place.parse().map_err(de::Error::custom)?,
         })
     }

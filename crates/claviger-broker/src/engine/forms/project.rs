@@ -17,7 +17,7 @@ impl Record for Project {
 
 #[derive(Deserialize, Serialize)]
 struct ProjectForm {
-    name: ProjectName,
+    name: Id,
     uid: Uid,
     content: ContentForm,
     generation: u64,
@@ -52,7 +52,7 @@ impl Serialize for Project {
             (id.clone(), form)
         };
         ProjectForm {
-            name: self.name.clone(),
+            name: self.name.id().clone(),
             uid: self.uid,
             content: ContentForm {
                 description: self.content.description.clone(),
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Project {
         };
         let environments = form.content.environments.into_iter().map(environment);
         Ok(Self {
-            name: form.name,
+            name: ProjectName::new(form.name),
             uid: form.uid,
             content: ProjectContent {
                 description: form.content.description,

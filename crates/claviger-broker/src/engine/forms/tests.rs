@@ -1,1 +1,70 @@
 //! Each stored form against its golden file: what is written today is read for good.
+
+use claviger_store::Record;
+
+use crate::engine::forms::{Made, PendingPointer};
+use crate::model::definition::Definition;
+use crate::model::grants::Grants;
+use crate::model::project::Project;
+use crate::model::request::{Request, RequestState};
+use crate::model::token::Token;
+
+/// The record of a golden file, which is written as it was read: every field of a form is in one.
+fn golden<R: Record>(file: &str) -> R {
+    let text = file.trim_end();
+    let record = R::decode("golden", text.as_bytes()).expect("reads");
+    let written = record.encode().expect("writes");
+    assert_eq!(std::str::from_utf8(written.expose()), Ok(text));
+    record
+}
+
+macro_rules! golden {
+    ($record:ty, $name:literal) => {
+        golden::<$record>(include_str!(concat!("../../../tests/golden/", $name)))
+    };
+}
+
+#[test]
+fn records_have_their_golden_forms() {
+    let definition = golden!(Definition, "definition.json");
+    let base = |place: &str| {
+        let place = place.parse().expect("a place");
+        let pending = definition.pending(&place).expect("pending");
+        pending.base.clone().expect("merged").0
+    };
+    // Merged into nothing is not the same as not merged.
+    assert_eq!(base("managed/stripe"), None);
+    assert_eq!(base("aws-eu/prod/stripe").expect("6").as_str(), "6");
+    golden!(Project, "project.json");
+    assert_eq!(golden!(Grants, "grants.json").grants.len(), 4);
+    golden!(Token, "token.json");
+    golden!(PendingPointer, "pending.json");
+    golden!(Made, "made-grant.json");
+    golden!(Made, "made-token.json");
+    for (request, state) in [
+        (golden!(Request, "request-begun.json"), RequestState::Begun),
+        (
+            golden!(Request, "request-definition.json"),
+            RequestState::Finished,
+        ),
+        (
+            golden!(Request, "request-overwritten.json"),
+            RequestState::Overwritten,
+        ),
+    ] {
+        assert_eq!(request.state, state);
+    }
+}
+
+#[test]
+fn another_form_is_refused_by_its_number_and_quotes_nothing() {
+    let text =
+        include_str!("../../../tests/golden/token.json").replacen("\"form\":1", "\"form\":7", 1);
+    let error = Token::decode("tokens/abc", text.as_bytes()).expect_err("refused");
+    let text = format!("{error:?}");
+    assert!(
+        text.contains("record tokens/abc has form 7, this program reads form 1"),
+        "{text}"
+    );
+    assert!(!text.contains("nightly"), "{text}");
+}
