@@ -4,7 +4,8 @@
 //! compared by line and code: the wording belongs to the compiler and changes with it. In it are
 //!
 //! * the files of `compile_fail/`, each a program with its expected errors marked `//~ CODE`;
-//! * the broker itself with every `let authorized = …;` cut out of its sources.
+//! * the broker itself with every `let asked = …;` cut out of its use cases;
+//! * the broker itself with every commit of its use cases made as the engine's own, without a proof.
 #![expect(
     clippy::expect_used,
     clippy::string_slice,
@@ -76,28 +77,38 @@ fn place(line: &str) -> Option<Place> {
     let (place, rest) = line.split_once(": error[")?;
     let (code, _) = rest.split_once(']')?;
     let mut parts = place.split(':');
-    let file = parts.next()?.rsplit('/').next()?;
+    let file = parts.next()?;
+    let file = file.rsplit_once("src/").map_or(file, |(_, file)| file);
     let line = parts.next()?.parse().ok()?;
     Some((file.to_owned(), line, code.to_owned()))
 }
 
+/// All sources below a directory, by their paths in it.
 fn sources(dir: &Path) -> Vec<(String, String)> {
-    let entries = fs::read_dir(dir).expect("a directory");
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("an entry").path())
-        // Folders hold the tests of the file of their name.
-        .filter(|path| path.is_file())
-        .collect();
+    let mut files = Vec::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let name = path.strip_prefix(dir).expect("below").to_string_lossy();
+                files.push((name.into_owned(), fs::read_to_string(&path).expect("text")));
+            }
+        }
+    }
     files.sort();
-    let named = |path: &PathBuf| {
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        (name, fs::read_to_string(path).expect("text"))
-    };
-    files.iter().map(named).collect()
+    files
+}
+
+/// Writes the sources of a changed broker into the scratch workspace.
+fn write_sources(scratch: &Scratch, sources: impl IntoIterator<Item = (String, String)>) {
+    for (file, text) in sources {
+        let path = scratch.dir.join("member/src").join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+    }
 }
 
 #[test]
@@ -139,14 +150,21 @@ fn values_do_not_leak_and_proofs_are_not_forged() {
     assert_eq!(found, expected, "{text}");
 }
 
-/// The source with every `let authorized = …;` blanked, and the line each began at. Lines keep
-/// their numbers.
+/// A broker without its tests, whose golden files are not in the scratch workspace.
+fn broker() -> Vec<(String, String)> {
+    let all = sources(&Path::new(BROKER).join("src"));
+    let is_test = |file: &String| file.ends_with("tests.rs");
+    all.into_iter().filter(|(file, _)| !is_test(file)).collect()
+}
+
+/// The source with every `let asked = …;` blanked, and the line each began at. Lines keep their
+/// numbers.
 fn without_asking(source: &str) -> (String, Vec<usize>) {
     let mut cut = Vec::new();
     let mut is_inside = false;
     let mut text = String::new();
     for (index, line) in source.lines().enumerate() {
-        if line.trim_start().starts_with("let authorized = self") {
+        if line.trim_start().starts_with("let asked = self") {
             cut.push(index + 1);
             is_inside = true;
         }
@@ -165,11 +183,15 @@ fn broker_that_forgets_to_authorize_does_not_compile() {
     let scratch = Scratch::new("forgetful-broker", &manifest);
     let mut forgotten = Vec::new();
     let mut asked = 0;
-    for (file, source) in sources(&Path::new(BROKER).join("src")) {
-        asked += source.matches(".authorize(call").count()
-            + source.matches(".authorize_anywhere(call").count();
+    let mut changed = Vec::new();
+    for (file, source) in broker() {
+        let calls = ["definition", "project", "resource", "anywhere"];
+        let calls = calls.map(|on| format!(".ask_{on}(call"));
+        asked += calls
+            .iter()
+            .map(|call| source.matches(call).count())
+            .sum::<usize>();
         let (text, cut) = without_asking(&source);
-        fs::write(scratch.dir.join("member/src").join(&file), text).expect("written");
         let functions: Vec<usize> = source
             .lines()
             .enumerate()
@@ -179,7 +201,9 @@ fn broker_that_forgets_to_authorize_does_not_compile() {
             let next = functions.iter().find(|start| **start > line).copied();
             forgotten.push((file.clone(), line, next.unwrap_or(usize::MAX)));
         }
+        changed.push((file, text));
     }
+    write_sources(&scratch, changed);
     // Every use case but the two that need no permission asks; none may have escaped the cut.
     assert!(
         asked > 20 && forgotten.len() == asked,
@@ -192,5 +216,37 @@ fn broker_that_forgets_to_authorize_does_not_compile() {
             *found_in == file && (line..next).contains(at) && code == "E0425"
         });
         assert!(is_found, "{file}:{line} may be left out\n{text}");
+    }
+}
+
+#[test]
+fn broker_that_commits_without_a_proof_does_not_compile() {
+    let manifest = fs::read_to_string(Path::new(BROKER).join("Cargo.toml")).expect("a manifest");
+    let scratch = Scratch::new("headstrong-broker", &manifest);
+    let mut commits = Vec::new();
+    let mut changed = Vec::new();
+    for (file, source) in broker() {
+        let is_engine = file.starts_with("engine") || file.starts_with("model");
+        let mut text = String::new();
+        for (index, line) in source.lines().enumerate() {
+            let own = line
+                .replace(".commit(", ".commit_own(")
+                .replace(".update(", ".update_own(");
+            if own != line && !is_engine {
+                commits.push((file.clone(), index + 1, "E0624".to_owned()));
+                text.push_str(&own);
+            } else {
+                text.push_str(line);
+            }
+            text.push('\n');
+        }
+        changed.push((file, text));
+    }
+    write_sources(&scratch, changed);
+    assert!(commits.len() >= 10, "{commits:?}");
+
+    let (found, text) = scratch.check();
+    for commit in commits {
+        assert!(found.contains(&commit), "{commit:?} needs no proof\n{text}");
     }
 }

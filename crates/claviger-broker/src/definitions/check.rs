@@ -132,8 +132,8 @@ impl Broker {
         let looked = self.look_at(proof, definition, route, demanded).await;
         let live = match check.is_live {
             true => {
-                let asked = self.ask_stripe(proof, &place, looked.usable, content, demanded);
-                Some(asked.await?)
+                let answer = self.ask_stripe(proof, &place, looked.usable, content, demanded);
+                Some(answer.await?)
             }
             false => None,
         };

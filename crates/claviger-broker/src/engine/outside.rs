@@ -32,8 +32,8 @@ impl Outside {
         id: Uid,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let asked = self.runtime.spawn(call.instrument(span(id)));
-        AbortOnDropHandle::new(asked).await.map_err(panicked)?
+        let task = self.runtime.spawn(call.instrument(span(id)));
+        AbortOnDropHandle::new(task).await.map_err(panicked)?
     }
 
     /// As [`Self::call`], of several side by side.
