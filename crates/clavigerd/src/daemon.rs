@@ -14,7 +14,7 @@ use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::Broker;
 use claviger_core::{Clock, SystemClock};
-use claviger_store::{Records, SqliteStore};
+use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
 use rustix::process::Resource;
 use tokio::runtime::Handle;
@@ -44,6 +44,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The uid that is admin without a grant.
     pub first_admin: u32,
+    /// Stands between the daemon and its store.
+    pub store: Option<Box<dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send>>,
     /// Takes the audit log in place of its file.
     pub audit: Option<Box<dyn Sink>>,
     /// Vaults besides the configured ones.
@@ -55,6 +57,7 @@ impl Default for Parts {
         Self {
             clock: Arc::new(SystemClock),
             first_admin: own_uid(),
+            store: None,
             audit: None,
             vaults: Vec::new(),
         }
@@ -187,17 +190,22 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Sto
     let Parts {
         clock,
         first_admin,
+        store: put_between,
         audit,
         vaults: more,
     } = parts;
     let store = SqliteStore::open(&store_file, Arc::clone(&clock))
         .map_err(|e| Stop::opening("the store", &e))?;
+    let store: Arc<dyn Store> = match put_between {
+        Some(put_between) => put_between(store),
+        None => Arc::new(store),
+    };
     let upgrades = [
         &claviger_broker::UPGRADES[..],
         &claviger_backend_managed::UPGRADES,
     ]
     .concat();
-    let records = Records::open(Arc::new(store), &root_key, &upgrades).await;
+    let records = Records::open(store, &root_key, &upgrades).await;
     let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
     drop(root_key);
     let audit = match audit {

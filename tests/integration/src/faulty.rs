@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -326,12 +326,18 @@ fn index_of(version: &Id) -> Option<usize> {
 
 /// An audit log in memory that can be full.
 #[derive(Clone, Debug, Default)]
-pub struct FaultySink(Arc<Mutex<Disk>>);
+pub struct FaultySink {
+    disk: Arc<Mutex<Disk>>,
+    released: Arc<Condvar>,
+    entered: watch::Sender<usize>,
+}
 
 #[derive(Debug, Default)]
 struct Disk {
     bytes: Vec<u8>,
     is_full: bool,
+    /// Records with these words in them wait.
+    held: Option<[String; 2]>,
 }
 
 impl FaultySink {
@@ -340,19 +346,46 @@ impl FaultySink {
         self.disk().is_full = is_full;
     }
 
+    /// From now on a write that has both words in it hangs.
+    pub fn hold(&self, words: [String; 2]) {
+        self.disk().held = Some(words);
+    }
+
+    /// From now on nothing hangs.
+    pub fn release(&self) {
+        self.disk().held = None;
+        self.released.notify_all();
+    }
+
+    /// Waits until a write hangs.
+    pub async fn entered(&self) {
+        let mut entered = self.entered.subscribe();
+        let waited = entered.wait_for(|count| *count > 0);
+        waited.await.expect("the sender is ours");
+    }
+
     /// What was written.
     pub fn bytes(&self) -> Vec<u8> {
         self.disk().bytes.clone()
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().expect("nobody panics in here")
+        self.disk.lock().expect("nobody panics in here")
     }
 }
 
 impl Sink for FaultySink {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
+        let text = String::from_utf8_lossy(bytes);
+        let is_held = |disk: &Disk| {
+            let words = disk.held.as_ref();
+            words.is_some_and(|words| words.iter().all(|word| text.contains(word)))
+        };
+        while is_held(&disk) {
+            self.entered.send_modify(|count| *count += 1);
+            disk = self.released.wait(disk).expect("nobody panics in here");
+        }
         if disk.is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, FaultyBackend, FaultySink};
+use crate::{Client, FaultyBackend, FaultySink, Gate};
 
 /// The project that [`Server::prepared`] makes.
 pub const PROJECT: &str = "projects/acme";
@@ -60,6 +60,8 @@ pub struct Options {
     pub first_admin: u32,
     /// Vaults besides the managed one.
     pub vaults: Vec<FaultyVault>,
+    /// Before the store.
+    pub gate: Gate,
     /// How long a soft-deleted definition keeps its name.
     pub deleted_retention: Duration,
 }
@@ -70,6 +72,7 @@ impl Default for Options {
             audit: AuditLog::File,
             first_admin: own_uid(),
             vaults: Vec::new(),
+            gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
@@ -254,8 +257,10 @@ impl Options {
             let id = Id::from_static(vault.id);
             Vault::new(id, backend, &vault.limits, vault.allow.clone())
         };
+        let gate = self.gate.clone();
         Parts {
             clock,
+            store: Some(Box::new(move |store| gate.before(store))),
             first_admin: self.first_admin,
             audit: match &self.audit {
                 AuditLog::File => None,

@@ -71,6 +71,37 @@ pub(crate) struct OnProject {
     found: Found,
 }
 
+/// What must hold for a commit for a caller, when its turn comes in the store.
+struct Terms {
+    /// The key of the caller's grants, and how they were found.
+    grants: (String, Expect),
+    /// The same of its token, if it has one.
+    token: Option<(String, Expect)>,
+    /// When it is over.
+    end: Option<SystemTime>,
+}
+
+impl Terms {
+    fn put_to(&self, batch: Batch) -> Batch {
+        let (key, expect) = &self.grants;
+        let mut batch = batch.require::<Grants>(key, *expect);
+        if let Some((id, expect)) = &self.token {
+            batch = batch.require::<Token>(id, *expect);
+        }
+        match self.end {
+            Some(end) => batch.before(end),
+            None => batch,
+        }
+    }
+
+    /// Whether it was these terms that did not hold, of which this key is said.
+    fn name(&self, key: &str) -> bool {
+        let token = self.token.as_ref();
+        key.strip_prefix(Grants::KIND) == Some(&self.grants.0)
+            || token.is_some_and(|(id, _)| key.strip_prefix(Token::KIND) == Some(id))
+    }
+}
+
 /// What becomes of a record that is changed, and what its caller is told.
 pub(crate) enum Update<R, T> {
     /// Nothing changes.
@@ -318,12 +349,12 @@ impl Catalog {
     /// `STORE_UNAVAILABLE`.
     pub(crate) async fn commit(&self, proof: &Authorized, batch: &Batch) -> Result<Option<u64>> {
         for _ in 0..ATTEMPTS {
-            let (batch, keys) = self.on_terms(proof, batch.duplicate()).await?;
-            match self.records.commit(batch).await? {
+            let terms = self.standing(proof).await?;
+            match self.records.commit(terms.put_to(batch.duplicate())).await? {
                 Committed::At(revision) => return Ok(Some(revision)),
                 // Asked again: another grant may allow it longer.
                 Committed::Ended => {}
-                Committed::Conflict { key } if keys.contains(&key) => {}
+                Committed::Conflict { key } if terms.name(&key) => {}
                 Committed::Conflict { .. } => return Ok(None),
             }
         }
@@ -342,6 +373,8 @@ impl Catalog {
         change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
     ) -> Result<Option<T>> {
         for _ in 0..ATTEMPTS {
+            // Before `change`, which may say of what the caller lost that it is not there.
+            self.standing(proof).await?;
             let (batch, answer) = match self.changed(id, &change).await? {
                 (None, answer) => return Ok(Some(answer)),
                 (Some(batch), answer) => (batch, answer),
@@ -397,29 +430,29 @@ impl Catalog {
         })
     }
 
-    /// The batch on the terms on which the store may commit it for a caller: its own token and
-    /// grants are as they were just found, and the earliest end of both has not come. And the keys
-    /// of those.
-    async fn on_terms(&self, proof: &Authorized, batch: Batch) -> Result<(Batch, Vec<String>)> {
+    /// Asks again whether the caller may still do what it was allowed. The answer holds on these
+    /// terms: its own token and grants are as they were just found, and the earliest end of both
+    /// has not come.
+    async fn standing(&self, proof: &Authorized) -> Result<Terms> {
         let principal = &proof.call().caller.principal;
         let key = Grants::key(principal);
         let stored = self.records.get::<Grants>(&key).await?;
         let end = proof.standing(&self.with_first_admin(principal, stored.as_ref()))?;
-        let mut batch = batch.require::<Grants>(&key, expect(stored.as_ref()));
-        let mut keys = vec![[Grants::KIND, &key].concat()];
-        if let Principal::Token(id) = principal {
-            let token = self.records.get::<Token>(id.as_str()).await?;
-            if token.as_ref().is_none_or(|stored| stored.record.is_revoked) {
-                return Err(Error::new(Reason::TokenRevoked));
+        let grants = (key, expect(stored.as_ref()));
+        let token = match principal {
+            Principal::Unix(_) => None,
+            Principal::Token(id) => {
+                let stored = self.records.get::<Token>(id.as_str()).await?;
+                if stored
+                    .as_ref()
+                    .is_none_or(|stored| stored.record.is_revoked)
+                {
+                    return Err(Error::new(Reason::TokenRevoked));
+                }
+                Some((id.to_string(), expect(stored.as_ref())))
             }
-            batch = batch.require::<Token>(id.as_str(), expect(token.as_ref()));
-            keys.push([Token::KIND, id.as_str()].concat());
-        }
-        let batch = match end {
-            Some(end) => batch.before(end),
-            None => batch,
         };
-        Ok((batch, keys))
+        Ok(Terms { grants, token, end })
     }
 
     /// Keeps the projects there are until this is dropped: a definition is being added to one.

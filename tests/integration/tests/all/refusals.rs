@@ -121,7 +121,7 @@ pub(crate) struct Snapshot {
     pub(crate) definitions: Vec<v1::SecretDefinition>,
     versions: Vec<v1::SecretVersion>,
     grants: Vec<v1::Grant>,
-    tokens: Vec<v1::Token>,
+    pub(crate) tokens: Vec<v1::Token>,
 }
 
 pub(crate) async fn snapshot(client: &Client) -> Snapshot {

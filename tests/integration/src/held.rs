@@ -1,0 +1,102 @@
+//! A store that holds a commit up on its way in, and counts those that are done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use claviger_core::Result;
+use claviger_store::{Commit, Committed, Row, Store};
+use tokio::sync::watch;
+
+/// What a test says to a [`HeldStore`], and hears of it.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The key whose commits wait.
+    held: watch::Sender<Option<String>>,
+    entered: watch::Sender<usize>,
+    done: AtomicUsize,
+}
+
+impl Gate {
+    /// From now on commits wait that rely on this key, as those for the holder of a token do.
+    pub fn hold(&self, key: &str) {
+        self.0.entered.send_replace(0);
+        self.0.held.send_replace(Some(key.to_owned()));
+    }
+
+    /// From now on no commit waits.
+    pub fn release(&self) {
+        self.0.held.send_replace(None);
+    }
+
+    /// Waits until a commit waits.
+    pub async fn entered(&self) {
+        let mut entered = self.0.entered.subscribe();
+        let waited = entered.wait_for(|count| *count > 0);
+        waited.await.expect("the sender is ours");
+    }
+
+    /// How many commits are done.
+    pub fn done(&self) -> usize {
+        self.0.done.load(Ordering::SeqCst)
+    }
+
+    /// The store behind this gate.
+    pub fn before(&self, inner: impl Store) -> Arc<dyn Store> {
+        let gate = self.clone();
+        let inner = Arc::new(inner);
+        Arc::new(HeldStore { gate, inner })
+    }
+}
+
+#[derive(Debug)]
+struct HeldStore {
+    gate: Gate,
+    inner: Arc<dyn Store>,
+}
+
+#[async_trait]
+impl Store for HeldStore {
+    async fn get(&self, key: &str) -> Result<Option<Row>> {
+        self.inner.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>> {
+        self.inner.scan(prefix, after, limit).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let Inner {
+            held,
+            entered,
+            done,
+        } = &*self.gate.0;
+        let is_held = |key: &Option<String>| {
+            let key = key.as_ref();
+            key.is_some_and(|key| commit.conditions.iter().any(|c| c.key == *key))
+        };
+        if is_held(&held.borrow()) {
+            entered.send_modify(|count| *count += 1);
+            let mut held = held.subscribe();
+            let released = held.wait_for(|key| !is_held(key)).await;
+            drop(released.expect("the sender is ours"));
+        }
+        let outcome = self.inner.commit(commit).await;
+        if matches!(outcome, Ok(Committed::At(_))) {
+            done.fetch_add(1, Ordering::SeqCst);
+        }
+        outcome
+    }
+
+    async fn health(&self) -> Result<()> {
+        self.inner.health().await
+    }
+}
