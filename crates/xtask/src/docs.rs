@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::context::{Context, Result};
 
-/// What a path of this repository begins with; anything else in backticks is not one.
+/// The beginnings of a path of this repository; anything else in backticks is not one.
 const TOP_LEVEL: &[&str] = &[
     ".cargo/", ".ci/", ".github/", "crates/", "deploy/", "proto/", "tests/",
 ];
