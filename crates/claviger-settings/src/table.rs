@@ -205,13 +205,11 @@ impl<'a> Table<'a> {
         self.value(key).is_some()
     }
 
-    /// Whether there is anything under `key`, right or wrong; that there is not is a problem.
-    pub fn require(&mut self, key: &str, remedy: impl fmt::Display) -> bool {
-        let has = self.has(key);
-        if !has {
+    /// Adds the problem that there is nothing under `key`, right or wrong.
+    pub fn require(&mut self, key: &str, remedy: impl fmt::Display) {
+        if !self.has(key) {
             self.wrong(key, format!("is missing; {remedy}"));
         }
-        has
     }
 
     /// Takes whatever is under these keys for right.

@@ -2,8 +2,8 @@
 //!
 //! A file imports every file that defines something it names, whichever re-exports lead there; a
 //! `mod` line alone imports nothing. A parent that names an item of its child, be it to re-export
-//! it, therefore defines nothing that the child names. What is called as a method is not seen (its
-//! file would take types to find), and `#[cfg(test)]` modules are not looked at.
+//! it, therefore defines nothing that the child names. Calls of methods are not seen (their
+//! files would take types to find), and `#[cfg(test)]` modules are not looked at.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ const DETOURS_MAX: usize = 16;
 /// For each file the files it imports, with the names that it takes from there.
 type Imports = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
 
-/// Refuses circles, naming the files of each and what ties them.
+/// Refuses circles, naming the files of each and the names that tie them.
 pub(crate) fn check(cx: &mut Context) -> Result {
     let read = |path: &Path| fs::read_to_string(path);
     let packages = cx.metadata.workspace_packages();
@@ -45,7 +45,7 @@ pub(crate) fn check(cx: &mut Context) -> Result {
     }
 }
 
-/// What the files of the crate with this root import of each other.
+/// The names that the files of the crate with this root take from each other.
 fn imports(root: &Path, read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Imports> {
     let modules = modules(root, read)?;
     let mut imports = Imports::new();
@@ -165,7 +165,7 @@ impl Reader {
         });
     }
 
-    /// What a macro is given is no syntax yet, but its paths look like paths.
+    /// The tokens given to a macro are not syntax yet, but paths in them look like paths.
     fn note_tokens(&mut self, tokens: TokenStream) {
         let mut path = Vec::new();
         let mut colons = 0;
@@ -265,8 +265,8 @@ fn path_attribute(attributes: &[Attribute]) -> Option<String> {
     Some(path.value())
 }
 
-/// The files that define what `path` names in a module, and its name there. None for what other
-/// crates define, and for a module itself. A name that is neither of a module nor imported is
+/// The files that define the item that `path` names in a module, and its name there. None for items of other
+/// crates, and for a module itself. A name that is neither of a module nor imported is
 /// defined where it is looked for: by an item, or by a macro.
 fn homes(
     modules: &[Module],
@@ -307,7 +307,7 @@ fn homes_in(
     };
     let used = module.uses.get(first);
     match (child, used) {
-        // A module and an item may have one name; what follows tells which is meant.
+        // A module and an item may have one name; the rest of the path tells which is meant.
         (Some(child), _) if !rest.is_empty() => homes_in(modules, child, rest, detours),
         (_, Some(used)) => homes(modules, index, &[used, rest].concat(), detours - 1),
         (Some(_), None) => Vec::new(),
@@ -321,7 +321,7 @@ fn homes_in(
     }
 }
 
-/// Each circle with its files, and what each of them takes from the others.
+/// Each circle with its files, and the names that each of them takes from the others.
 fn told(imports: &Imports, root: &Path) -> String {
     let mut said = String::new();
     for circle in circles(imports) {
@@ -386,7 +386,7 @@ fn reached<'i>(imports: &'i Imports, file: &PathBuf) -> BTreeSet<&'i PathBuf> {
 mod tests {
     use super::*;
 
-    /// What is said of a crate of these files.
+    /// The text about a crate of these files.
     fn said(files: &[(&str, &str)]) -> String {
         let read = |path: &Path| {
             let file = files.iter().find(|(name, _)| Path::new(name) == path);

@@ -1,14 +1,14 @@
-//! What the commands share: the workspace they work on, and how they run other programs.
+//! Shared by the commands: the workspace they work on, and how they run other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-/// What a command comes to; an error is one text for the developer.
+/// The outcome of a command; an error is one text for the developer.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What every step needs to know of the workspace, and the tests counted so far.
+/// The workspace as every step sees it, and the tests counted so far.
 pub(crate) struct Context {
     pub(crate) metadata: Metadata,
     /// Arguments after the command's name, for the commands that hand them on.

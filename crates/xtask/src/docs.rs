@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::context::{Context, Result};
 use crate::tree;
 
-/// The first parts of a path of this repository; anything else in backticks is not one.
+/// The beginnings of a path of this repository; anything else in backticks is not one.
 const TOP_LEVEL: &[&str] = &[
     ".cargo/", ".ci/", ".github/", "crates/", "deploy/", "proto/", "tests/",
 ];

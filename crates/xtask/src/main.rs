@@ -1,7 +1,7 @@
-//! Developer commands: `cargo xtask` lists them, `cargo xtask ci` is what every commit must pass.
+//! Developer commands: `cargo xtask` lists them, every commit must pass `cargo xtask ci`.
 //!
-//! Runs other programs and reads the tree; knows nothing of what the daemon does. [`ci`] has the
-//! list of steps, [`tools`] installs what they need, [`circles`], [`deps`], [`docs`],
+//! Runs other programs and reads the tree; knows nothing of the daemon's work. [`ci`] has the
+//! list of steps, [`tools`] installs their programs, [`circles`], [`deps`], [`docs`],
 //! [`policies`], [`secrets`] and [`new_backend`] are the checks written here.
 #![forbid(unsafe_code)]
 #![expect(

@@ -1,6 +1,6 @@
 //! Checks that the IAM policy for AWS allows exactly the calls that the backend makes.
 //!
-//! What calls there are is read from the SDK itself, which has a file per operation; so neither a
+//! The list of calls is read from the SDK itself, which has a file per operation; so neither a
 //! new call nor a new operation can be forgotten here.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Checks that no file holds what a secret scanner would take for a live Stripe credential.
+//! Checks that no file holds text that a secret scanner would take for a live Stripe credential.
 //!
 //! Whoever publishes or forks this repository must not get an alarm, nor learn to ignore one. Keys in
 //! tests are put together at run time.
@@ -10,7 +10,7 @@ use crate::context::{Context, Result};
 use crate::tree;
 
 /// How a credential begins (in two parts, so that this file is none), and how many letters and digits
-/// make it one. Wider than what scanners look for: they want 10 to 24.
+/// make it one. Wider than scanners look for: they want 10 to 24.
 const SHAPES: &[(&str, &str, usize)] = &[
     ("sk_", "live_", 10),
     ("rk_", "live_", 10),

@@ -22,7 +22,7 @@ const GO_JOB: &str = "deploy/examples/stripe-runner-go";
 /// Programs from PyPI, with their hashes.
 const PYTHON_PROGRAMS: &str = include_str!("../python-tools.txt");
 
-/// What the foreign-language client in the tests imports.
+/// The modules that the foreign-language client in the tests imports.
 const PYTHON_LIBRARIES: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-health-checking==1.85.1",
@@ -33,8 +33,8 @@ const PYTHON_LIBRARIES: &[&str] = &[
     "typing-extensions==4.16.0",
 ];
 
-/// The emulator of AWS: moto with what its server and its Secrets Manager import, which is a
-/// third of what `moto[server]` would bring.
+/// The emulator of AWS: moto with the modules that its server and its Secrets Manager import, a
+/// third of those that `moto[server]` would bring.
 const MOTO: &[&str] = &[
     "blinker==1.9.0",
     "boto3==1.44.5",
@@ -64,7 +64,7 @@ const MOTO: &[&str] = &[
     "xmltodict==1.0.4",
 ];
 
-/// The vendor's client of Azure Key Vault, with what it imports beyond the lists above.
+/// The vendor's client of Azure Key Vault, with the modules it imports beyond the lists above.
 const KEY_VAULT_CLIENT: &[&str] = &[
     "azure-core==1.41.0",
     "azure-identity==1.27.0",
@@ -76,7 +76,7 @@ const KEY_VAULT_CLIENT: &[&str] = &[
 ];
 
 /// The emulator of Snowflake: fakesnow without its server, which is ours, and the vendor's client.
-/// Both with what they import beyond the lists above.
+/// Both with the modules they import beyond the lists above.
 const FAKESNOW: &[&str] = &[
     "asn1crypto==1.5.1",
     "duckdb==2.0.0",
@@ -87,14 +87,14 @@ const FAKESNOW: &[&str] = &[
     "pyarrow==26.0.1",
     "pyopenssl==26.4.0",
     "pytz==2026.6",
-    // Not 5: fakesnow imports what that has no more.
+    // Not 5: fakesnow imports modules that it no longer has.
     "snowflake-connector-python==4.8.1",
     "sortedcontainers==2.4.0",
     "sqlglot==30.22.0",
     "tomlkit==0.15.2",
 ];
 
-/// Stripe's library, which the example of a job in Python uses; what it imports is in the lists
+/// Stripe's library, which the example of a job in Python uses; the modules it imports are in the lists
 /// above.
 const STRIPE: &[&str] = &["stripe==16.1.0"];
 
