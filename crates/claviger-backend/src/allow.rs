@@ -1,4 +1,4 @@
-//! Who may point at what in a vault that others use too.
+//! Which projects may point at which secrets of a vault that others use too.
 
 use claviger_core::Id;
 
@@ -11,7 +11,7 @@ const ANY_PROJECT: &str = "any-project";
 pub struct Allow(Vec<Rule>);
 
 impl Allow {
-    /// What at least one of these rules says.
+    /// Whatever at least one of these rules allows.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self(rules)
     }
@@ -26,7 +26,7 @@ impl Allow {
     }
 
     /// # Errors
-    /// What is wrong with the rule and the remedy; nothing of the rule is in it.
+    /// The fault of the rule and the remedy; nothing of the rule is in it.
     pub fn parse_rule(project: &str, names: &[String]) -> Result<Rule, String> {
         let project = Rule::parse_project(project)?;
         let names = names.iter().map(|name| NamePattern::parse(name));
@@ -50,7 +50,7 @@ impl Allow {
     }
 
     /// Whether they may point at the secret of this full name. Nothing general says so: only a
-    /// pattern that spells out what comes before the name, and with it region and account.
+    /// pattern that spells out the part before the name, and with it region and account.
     pub fn allows_in_full(&self, project: &Id, arn: &str) -> bool {
         self.patterns(project)
             .any(|pattern| pattern.is_arn() && pattern.matches(arn))
@@ -77,7 +77,7 @@ impl Rule {
     }
 
     /// # Errors
-    /// What is wrong and the remedy.
+    /// The fault and the remedy.
     pub fn parse_project(text: &str) -> Result<Option<Id>, &'static str> {
         match Id::parse("project", text) {
             Ok(_) if text == ANY_PROJECT => Ok(None),
@@ -97,7 +97,7 @@ pub struct NamePattern(String);
 
 impl NamePattern {
     /// # Errors
-    /// What is wrong and the remedy.
+    /// The fault and the remedy.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         // A name may begin with `/`, and then its pattern does.
         let segments = text.strip_prefix('/').unwrap_or(text);

@@ -1,4 +1,4 @@
-//! What every vault backend keeps, and the types it is spoken in.
+//! The contract that every vault backend keeps, and the types it is spoken in.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +11,20 @@ use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid}
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address {
     /// The definition it belongs to; the managed vault knows its secrets by it, the others mark
-    /// what they create with it.
+    /// their secrets with it.
     pub owner: Uid,
     /// Its name in the vault.
     pub secret: String,
 }
 
-/// What a vault can do. Every field is exercised by the conformance suite, so a false claim is red.
+/// The abilities of a vault. Every field is exercised by the conformance suite, so a false claim is
+/// red.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Capabilities {
     /// `location.secret` can be set.
     pub secret: bool,
-    /// `location.property` can be set: every write says what it replaced, so that changing one
-    /// property of a document can be told from overwriting somebody else's change.
+    /// `location.property` can be set: every write names the version it replaced, so that changing
+    /// one property of a document can be told from overwriting somebody else's change.
     pub property: bool,
     /// `location.version` can be set: the vault serves its latest version unless another one is
     /// asked for, and has those.
@@ -63,7 +64,7 @@ impl fmt::Debug for Write<'_> {
     }
 }
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Written {
     /// The version it stored.
@@ -73,7 +74,7 @@ pub struct Written {
     pub replaced: Option<Id>,
     /// Whether the secret was deleted in the vault and had to be brought back first.
     pub recovered: bool,
-    /// What was left undone beside it. The value is stored all the same.
+    /// Things that were left undone beside it. The value is stored all the same.
     pub warnings: Vec<WriteWarning>,
 }
 
@@ -100,7 +101,7 @@ impl Written {
         Self { recovered, ..self }
     }
 
-    /// What was left undone beside it.
+    /// Things that were left undone beside it.
     #[must_use]
     pub fn warning(self, warnings: Vec<WriteWarning>) -> Self {
         Self { warnings, ..self }
@@ -127,7 +128,7 @@ pub struct ListedSecret {
     pub change_time: Option<SystemTime>,
 }
 
-/// A name that works but may not be what was meant.
+/// A name that works but may not be the one that was meant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NameWarning {
     /// Its name on the wire.
@@ -152,7 +153,7 @@ impl fmt::Debug for Reading {
     }
 }
 
-/// What can be done with a version.
+/// The use that a version is of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum VersionState {
     /// Its bytes are gone for good.
@@ -179,7 +180,7 @@ impl VersionState {
 pub struct VersionInfo {
     /// Its name in the vault.
     pub version: Id,
-    /// What can be done with it.
+    /// The use it is of.
     pub state: VersionState,
     /// When it was stored.
     pub create_time: SystemTime,
@@ -206,7 +207,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// As in the configuration, `managed` for example.
     fn kind(&self) -> &'static str;
 
-    /// What this vault can do; never changes.
+    /// The abilities of this vault, which never change.
     fn capabilities(&self) -> Capabilities;
 
     /// How many calls per second the vault's provider lets an account make, where it says. Calls of
@@ -224,8 +225,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The name by which rules know a secret, such as the one inside a full name. `None` if only its
-    /// full name tells which secret it is, because it may lead to another region or account.
+    /// The name by which rules know a secret, such as the one inside a full name. `None` if only
+    /// its full name tells which secret it is, because it may lead to another region or account.
     fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
         Some(secret)
     }
@@ -243,8 +244,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         String::new()
     }
 
-    /// One name for a secret however it is spelled: spellings that the vault takes for the same have
-    /// the same.
+    /// One name for a secret however it is spelled: spellings that the vault takes for the same
+    /// have the same.
     fn place_name(&self, secret: &str) -> String {
         self.plain_name(secret).unwrap_or(secret).to_owned()
     }
@@ -265,14 +266,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::new(Reason::LocationInvalid).violation(
                 "location.version",
-                "pins something that is no version; see ListSecretVersions",
+                "pins something that is not a version; see ListSecretVersions",
             )),
         }
     }
 
     /// Judges a version that a caller names, without asking the vault. Narrower than
-    /// [`check_version`](Self::check_version) where [`read`](Self::read) also understands what is no
-    /// version, such as a label: that is for who writes a location.
+    /// [`check_version`](Self::check_version) where [`read`](Self::read) also understands
+    /// other names of one, such as a label: those are for people that write a location.
     ///
     /// # Errors
     /// `VERSION_NOT_FOUND`.
@@ -280,8 +281,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Reads a version, or what else the vault knows one by; `None` is the latest, and asked only
-    /// where [`Capabilities::latest`] is set.
+    /// Reads a version, by its name or another one that the vault knows it by; `None` is the
+    /// latest, and asked only where [`Capabilities::latest`] is set.
     ///
     /// # Errors
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
@@ -332,7 +333,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<VersionInfo>>;
 
-    /// The version that was the latest before this one, for who has to settle a write long after it.
+    /// The version that was the latest before this one, for a write that is settled long after it.
     /// `None` if there was none, or if the vault's times do not tell.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a layer is: a backend in front of another one, of which it changes only what it means to.
+//! Layers: backends in front of another one, of which each changes no more than it means to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,10 +36,10 @@ pub enum Verb {
     Write,
 }
 
-/// A backend in front of another one. Everything goes through as it is, but for what a layer
-/// implements: single verbs, or [`around`](Self::around) for all that ask the vault.
+/// A backend in front of another one. Everything goes through as it is, but for the verbs that a
+/// layer implements: single ones, or [`around`](Self::around) for all that ask the vault.
 pub trait Layered: fmt::Debug + Send + Sync + 'static {
-    /// What it is in front of.
+    /// The backend that it is in front of.
     fn inner(&self) -> &dyn Backend;
 
     /// Runs a call that asks the vault.
@@ -411,7 +411,7 @@ mod tests {
         }
     }
 
-    /// What a backend says to one call of each sort.
+    /// The answers of a backend to one call of each sort.
     async fn answers(backend: &dyn Backend, write_id: Uid) -> Vec<String> {
         let address = Address {
             owner: Uid::random(),

@@ -13,6 +13,7 @@ mod layered;
 mod layers;
 mod limits;
 mod listing;
+pub mod private_file;
 #[cfg(test)]
 mod silent;
 #[cfg(feature = "testkit")]

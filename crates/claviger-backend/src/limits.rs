@@ -10,7 +10,7 @@ pub const CONCURRENT_CALLS_DEFAULT: usize = 64;
 pub struct Limits {
     /// How long a call may take, waiting included, which gets half of it at most.
     pub timeout: Duration,
-    /// Calls at a time; `None` for a vault that is no other system.
+    /// Calls at a time; `None` for a vault that is not another system.
     pub concurrent_calls: Option<usize>,
     /// Calls per second; `None` takes a share of what the backend's provider allows.
     pub calls_per_second: Option<u32>,

@@ -1,4 +1,5 @@
-//! One configured vault: a backend within its layers, and who may use which of its names.
+//! One configured vault: a backend within its layers, and which projects may use which of its
+//! names.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::contract::{Backend, ListedSecret};
 use crate::layers::{Deadline, Declared, Gate, Named};
 use crate::limits::Limits;
 
-/// What is said of a full name that no rule spells out.
+/// Said of a full name that no rule spells out.
 const FULL_NAME: &str = "is an ARN of another region or account than the vault's, as far as its \
     settings say: ask whoever runs the daemon to set account_id there if it is of the vault's own \
     region and account, or else to put the ARN itself into allow";

@@ -5,21 +5,19 @@
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use claviger_backend::private_file::{self, FileFault};
 use claviger_core::SecretBytes;
 use claviger_seal::{RootKey, hex, random_bytes};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::process::geteuid;
 
 /// Name of the systemd credential that holds the root key.
 pub(crate) const CREDENTIAL: &str = "claviger-root-key";
 
-/// Longer than any root key's text.
-const TEXT_LEN_MAX: usize = 1024;
+const NO_KEY: &str = "does not hold a root key; put it back from its backup";
 
 /// Where the root key is taken from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,17 +86,12 @@ pub(crate) fn load_or_create(
 ) -> Result<(RootKey, Custody), RootKeyError> {
     match source {
         RootKeySource::Credential(path) => {
-            let mut file = open(path)?.ok_or_else(|| refused(path, "does not exist"))?;
-            let key = read(&mut file, path)?;
+            let key = parse(private_file::read_handed_over(path), path)?;
             Ok((key, Custody::Credential(path.clone())))
         }
         RootKeySource::File(path) => {
-            let key = match open(path)? {
-                Some(mut file) => {
-                    check_private(&file, path)?;
-                    read(&mut file, path)?
-                }
-                None if store_exists => {
+            let key = match private_file::read(path) {
+                Err(FileFault::Missing) if store_exists => {
                     return Err(refused(
                         path,
                         "does not exist, but the store that it opens does; put the key file back \
@@ -106,7 +99,8 @@ pub(crate) fn load_or_create(
                         data directory",
                     ));
                 }
-                None => create(path)?,
+                Err(FileFault::Missing) => create(path)?,
+                text => parse(text, path)?,
             };
             let uid = geteuid().as_raw();
             let path = path.clone();
@@ -116,56 +110,27 @@ pub(crate) fn load_or_create(
     }
 }
 
-/// Opens the file, or gives `None` if there is none.
-fn open(path: &Path) -> Result<Option<File>, RootKeyError> {
-    // Without NONBLOCK a named pipe in this place would hang the start.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(refused(path, "is a symbolic link; name the file itself")),
-        Err(error) => return Err(failed(path, "cannot be opened", &error.into())),
+fn parse(text: Result<SecretBytes, FileFault>, path: &Path) -> Result<RootKey, RootKeyError> {
+    let text = text.map_err(|fault| unfit(path, &fault))?;
+    RootKey::from_text(&text).map_err(|_| refused(path, NO_KEY))
+}
+
+/// What makes a file unfit to hold the root key.
+fn unfit(path: &Path, fault: &FileFault) -> RootKeyError {
+    let why = match fault {
+        FileFault::Unreadable(error) => return failed(path, "cannot be read", error),
+        FileFault::Empty | FileFault::TooLong | FileFault::Unusable(_) => NO_KEY,
+        FileFault::Foreign => {
+            "belongs to another user; give it to the user that clavigerd runs as (chown)"
+        }
+        FileFault::Link => "is a symbolic link; name the file itself",
+        FileFault::Missing => "does not exist",
+        FileFault::NotRegular => "is not a regular file",
+        FileFault::Open => {
+            "is open to other users; close it (chmod 600), and replace the key if anybody read it"
+        }
     };
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(Some(file)),
-        Ok(_) => Err(refused(path, "is not a regular file")),
-        Err(error) => Err(failed(path, "cannot be examined", &error)),
-    }
-}
-
-fn check_private(file: &File, path: &Path) -> Result<(), RootKeyError> {
-    let metadata = file
-        .metadata()
-        .map_err(|error| failed(path, "cannot be examined", &error))?;
-    match exposure(metadata.mode(), metadata.uid(), geteuid().as_raw()) {
-        Some(exposure) => Err(refused(path, exposure)),
-        None => Ok(()),
-    }
-}
-
-/// What makes a key file with this mode and owner unfit.
-fn exposure(mode: u32, owner: u32, own_uid: u32) -> Option<&'static str> {
-    if owner != own_uid {
-        Some("belongs to another user; give it to the user that clavigerd runs as (chown)")
-    } else if mode & 0o077 != 0 {
-        Some("is open to other users; close it (chmod 600), and replace the key if anybody read it")
-    } else {
-        None
-    }
-}
-
-fn read(file: &mut File, path: &Path) -> Result<RootKey, RootKeyError> {
-    // With room for all of it, so that growing leaves no copy behind.
-    let mut text = Vec::with_capacity(TEXT_LEN_MAX + 1);
-    let outcome = file.take(TEXT_LEN_MAX as u64).read_to_end(&mut text);
-    let text = SecretBytes::new(text);
-    outcome.map_err(|error| failed(path, "cannot be read", &error))?;
-    RootKey::from_text(&text).map_err(|_| {
-        refused(
-            path,
-            "does not hold a root key; put it back from its backup",
-        )
-    })
+    refused(path, why)
 }
 
 /// Makes a key and its file: under another name first, so that a crash leaves no half of one.
@@ -180,9 +145,10 @@ fn create(path: &Path) -> Result<RootKey, RootKeyError> {
     match linked {
         // Another daemon with a store of its own was quicker: theirs is the key.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mut file = open(path)?.ok_or_else(|| cannot(error))?;
-            check_private(&file, path)?;
-            return read(&mut file, path);
+            return match private_file::read(path) {
+                Err(FileFault::Missing) => Err(cannot(error)),
+                text => parse(text, path),
+            };
         }
         linked => linked.and(removed).map_err(cannot)?,
     }
@@ -276,44 +242,25 @@ mod tests {
     fn a_key_file_open_to_others_is_refused() {
         let (_dir, path) = in_new_dir();
         let key = load(&path, false).unwrap();
-        for bits in [0o640, 0o604, 0o620, 0o610] {
-            fs::set_permissions(&path, Permissions::from_mode(bits)).unwrap();
-            let error = load(&path, true).unwrap_err();
-            assert!(
-                error.contains("chmod 600") && !error.contains(&key),
-                "{error}"
-            );
-        }
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let error = load(&path, true).unwrap_err();
+        assert!(error.contains("chmod 600"), "{error}");
+        assert!(!error.contains(&key), "{error}");
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         assert_eq!(load(&path, true).unwrap(), key);
     }
 
     #[test]
-    fn only_the_own_user_may_own_the_key_file() {
-        assert_eq!(exposure(0o100_600, 7, 7), None);
-        assert!(exposure(0o100_600, 0, 7).unwrap().contains("chown"));
-        assert!(exposure(0o100_600, 8, 7).unwrap().contains("chown"));
-    }
-
-    #[test]
-    fn links_directories_and_pipes_are_refused() {
+    fn a_link_is_refused_even_to_nothing() {
         let (dir, path) = in_new_dir();
         load(&path, false).unwrap();
-        let link = dir.path().join("link");
+        let (link, dangling) = (dir.path().join("link"), dir.path().join("dangling"));
         symlink(&path, &link).unwrap();
-        assert!(load(&link, true).unwrap_err().contains("symbolic link"));
-        let dangling = dir.path().join("dangling");
         symlink(dir.path().join("nothing"), &dangling).unwrap();
-        assert!(
-            load(&dangling, false)
-                .unwrap_err()
-                .contains("symbolic link")
-        );
-
+        assert!(load(&link, true).unwrap_err().contains("symbolic link"));
+        let refused = load(&dangling, false).unwrap_err();
+        assert!(refused.contains("symbolic link"), "{refused}");
         assert!(load(dir.path(), true).unwrap_err().contains("regular file"));
-        let pipe = dir.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR).unwrap();
-        assert!(load(&pipe, true).unwrap_err().contains("regular file"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Holds calls to what the backend declares, so that no backend has to.
+//! Holds calls to the capabilities that the backend declares, so that no backend has to.
 
 use std::sync::Arc;
 

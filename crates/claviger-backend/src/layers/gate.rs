@@ -26,8 +26,8 @@ const SHARE_OF_QUOTA: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Gate {
     inner: Arc<dyn Backend>,
-    /// How long a call may wait: half of what it may take, so that a vault is not called unreachable
-    /// because its queue was long.
+    /// How long a call may wait: half of what it may take, so that a vault is not called
+    /// unreachable because its queue was long.
     patience: Duration,
     places: Option<Semaphore>,
     waiting_max: usize,
@@ -71,7 +71,7 @@ impl Gate {
         self.places.is_none() && self.budget.is_none()
     }
 
-    /// Waits for its turn; what it returns is held as long as the call takes.
+    /// Waits for its turn; the place that it returns is held as long as the call takes.
     ///
     /// # Errors
     /// `OVERLOADED` if the turn does not come before the deadline, or too many wait already; the

@@ -1,4 +1,4 @@
-//! Single calls, for what a backend's tests prove beyond the suite.
+//! Single calls, for the tests of a backend beyond the suite.
 
 use claviger_core::{Format, Id, Result, SecretBytes, Uid};
 

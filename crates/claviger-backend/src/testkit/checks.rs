@@ -1,4 +1,4 @@
-//! What every vault has to prove.
+//! The promises that every vault has to prove.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -156,7 +156,8 @@ impl Suite {
             "two"
         );
         let older = self.read(&address, Some(&first)).await;
-        // Where Claviger's record decides what is current, every version has to be readable.
+        // Where Claviger's record decides which version is current, every version has to be
+        // readable.
         if able.version || !able.latest {
             assert_eq!(older.expect("an older version is read"), "one");
         } else {
@@ -293,7 +294,7 @@ impl Suite {
                 let repeat = self.put(&address, write_id, bytes.as_bytes(), false).await;
                 match repeat {
                     Ok(written) => break written.version,
-                    // What was dropped may still be on its way in the vault.
+                    // The dropped write may still be on its way in the vault.
                     Err(error) if error.reason() == Reason::WriteInProgress => {}
                     Err(error) => panic!("the repeat of a dropped write is refused: {error:?}"),
                 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-/// What somebody does in the vault past Claviger.
+/// The acts of somebody in the vault past Claviger.
 #[async_trait]
 pub trait Console: Send + Sync {
     /// Stores `text` as the latest value of a secret, creating it if need be.

@@ -66,7 +66,7 @@ pub async fn every_false_claim_fails(backend: Arc<dyn Backend>, console: Option<
 struct Flipped {
     /// The honest one.
     inner: Arc<dyn Backend>,
-    /// What it claims.
+    /// Its claims.
     claimed: Capabilities,
 }
 

@@ -19,7 +19,7 @@ use crate::layered::Layered;
 /// So that waiting for a listing is not throttled.
 const LISTING_PAUSE: Duration = Duration::from_secs(5);
 
-/// A console of a real account, where what the suite made does not end with the test.
+/// A console of a real account, where the secrets of the suite do not end with the test.
 #[async_trait]
 pub trait LiveConsole: Console {
     /// Deletes a secret that may be there; says whether it is gone.
@@ -32,7 +32,7 @@ pub struct Live {
     pub backend: Arc<dyn Backend>,
     /// Takes whole names.
     pub console: Arc<dyn LiveConsole>,
-    /// What the names of this run begin with, and no others.
+    /// The start of the names of this run, and of no others.
     pub prefix: String,
     /// How long its listing may take to show what was stored.
     pub listing_lag: Duration,
@@ -42,7 +42,7 @@ impl Live {
     /// Runs the suite on names under the prefix, and deletes them whatever comes out.
     #[expect(
         clippy::print_stdout,
-        reason = "for whoever has to look after the account"
+        reason = "for the person that looks after the account"
     )]
     pub async fn conformance(self) {
         let own = Arc::new(Own {
@@ -72,9 +72,9 @@ pub fn ignored_test(name: &str) -> Command {
 /// The names of one run, without their prefix.
 #[derive(Default)]
 struct Made {
-    /// What may be there and is to be deleted.
+    /// Those that may be there and are to be deleted.
     touched: BTreeSet<String>,
-    /// What a listing has to show, and whether as ours.
+    /// Those that a listing has to show, and whether as ours.
     listed: BTreeMap<String, bool>,
 }
 
@@ -100,7 +100,7 @@ impl Own {
         self.made.lock().expect("nobody panics with it")
     }
 
-    /// Deletes everything that the run may have made; says what it could not.
+    /// Deletes everything that the run may have made; names those that it could not.
     async fn clean_up(&self) -> Vec<String> {
         let mut left = Vec::new();
         let touched = std::mem::take(&mut self.made().touched);
@@ -113,7 +113,7 @@ impl Own {
         left
     }
 
-    /// What the vault says by now.
+    /// The listing of the vault by now.
     async fn list_once(
         &self,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),
@@ -173,7 +173,7 @@ impl Layered for Own {
         let address = self.at(address);
         self.live.backend.find_write(&address, write_id).await
     }
-    /// Waits for the vault to have caught up; what it says in the end is what the suite gets to see.
+    /// Waits for the vault to have caught up; the suite gets to see its last answer.
     async fn list(
         &self,
         is_wanted: &(dyn for<'n> Fn(&'n str) -> bool + Sync),

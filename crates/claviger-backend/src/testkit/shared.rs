@@ -1,4 +1,4 @@
-//! What a vault that others use too has to prove: they are listed, respected, and seen.
+//! The promises of a vault that others use too: they are listed, respected, and seen.
 
 use claviger_core::{Reason, Uid};
 

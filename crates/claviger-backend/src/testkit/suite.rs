@@ -1,4 +1,4 @@
-//! What all checks are made of.
+//! The calls that all checks are made of.
 
 use std::sync::Arc;
 
