@@ -1,41 +1,21 @@
 //! The contract of `claviger-backend`, kept with AWS Secrets Manager.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::error::Error as StdError;
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
 use async_trait::async_trait;
-use aws_sdk_secretsmanager::config::http::HttpResponse;
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
-use aws_sdk_secretsmanager::types::SecretVersionsListEntry;
 use claviger_backend::{
     Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
     VersionState, Write, Written,
 };
-use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
+use claviger_core::{Error, Id, Reason, Result, Uid};
 
-use crate::AwsSettings;
-use crate::client::Client;
-use crate::error::Failure;
+use crate::error::{DENIED, NOT_FOUND};
 use crate::name::SecretName;
-use crate::shapes::{Content, has_tag, may_be_version_id, reading, time, version_info};
-
-/// Which store a secret belongs to.
-pub(crate) const TAG_STORE: &str = "claviger:store";
+use crate::shapes::{
+    CURRENT, Content, TAG_STORE, has_tag, may_be_version_id, reading, time, version_info,
+};
+use crate::vault::{Aws, PAGE, Selector};
 
 /// A secret that need not be there, for asking whether AWS answers.
 const PROBE: &str = "claviger/check";
-
-/// The label of the version that readers get.
-pub(crate) const CURRENT: &str = "AWSCURRENT";
-
-/// The label of the one it replaced.
-pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Longest value, in bytes.
 const VALUE_BYTES_MAX: usize = 65_536;
@@ -45,166 +25,6 @@ const CALLS_PER_SECOND: u32 = 10_000;
 
 /// Longest staging label, in characters.
 const LABEL_CHARS_MAX: usize = 256;
-
-/// Most entries AWS gives per page.
-const PAGE: i32 = 100;
-
-const NOT_FOUND: &str = "ResourceNotFoundException";
-pub(crate) const WRONG_STATE: &str = "InvalidRequestException";
-const DENIED: &str = "AccessDeniedException";
-
-/// Which version of a secret.
-enum Selector<'a> {
-    Label(&'a str),
-    Version(&'a str),
-}
-
-/// The backend of kind `aws`.
-pub struct Aws {
-    pub(crate) client: Client,
-    pub(crate) store_id: String,
-    credentials: String,
-    account_id: Option<String>,
-    pub(crate) kms_key_id: Option<String>,
-    pub(crate) tags: BTreeMap<String, String>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Aws {
-    /// The kind, as in the configuration.
-    pub const KIND: &'static str = "aws";
-
-    /// A vault that marks what it creates with `store_id`. Asks nobody: the settings are those that
-    /// [`AwsSettings::problems`] finds nothing wrong with, and AWS may be down.
-    pub async fn new(
-        settings: &AwsSettings,
-        store_id: Uid,
-        timeout: Duration,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let client = Client::new(settings, None, timeout).await;
-        Self::over(client, settings, store_id, clock)
-    }
-
-    /// As [`Self::new`], with an access key and its secret instead of the SDK's own chain.
-    #[cfg(feature = "testkit")]
-    pub async fn with_credentials(
-        settings: &AwsSettings,
-        (key_id, secret): (&str, &str),
-        store_id: Uid,
-        timeout: Duration,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        use aws_credential_types::Credentials;
-        use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
-
-        let credentials = Credentials::new(key_id, secret, None, None, "testkit");
-        let credentials = SharedCredentialsProvider::new(credentials);
-        let client = Client::new(settings, Some(credentials), timeout).await;
-        Self::over(client, settings, store_id, clock)
-    }
-
-    fn over(client: Client, settings: &AwsSettings, store_id: Uid, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            client,
-            store_id: store_id.to_string(),
-            credentials: match (&settings.role_arn, &settings.profile) {
-                (Some(role), _) => format!("role {role}"),
-                (None, Some(profile)) => format!("profile {profile}"),
-                (None, None) => "what the AWS SDK's own chain finds".to_owned(),
-            },
-            account_id: settings.account_id.clone(),
-            kms_key_id: settings.kms_key_id.clone(),
-            tags: settings.tags.clone(),
-            clock,
-        }
-    }
-
-    pub(crate) fn failure<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
-    where
-        E: ProvideErrorMetadata + StdError + 'static,
-    {
-        Failure::of(error, self.clock.now())
-    }
-
-    async fn get(
-        &self,
-        name: SecretName<'_>,
-        selector: Selector<'_>,
-    ) -> Result<GetSecretValueOutput, Failure> {
-        let get = self.client.reads_of(name).get_secret_value();
-        let get = get.secret_id(name.as_str());
-        let get = match selector {
-            Selector::Label(label) => get.version_stage(label),
-            Selector::Version(version) => get.version_id(version),
-        };
-        get.send().await.map_err(|error| self.failure(&error))
-    }
-
-    /// What AWS says of a secret besides its value; also of one scheduled for deletion.
-    pub(crate) async fn describe(
-        &self,
-        name: SecretName<'_>,
-    ) -> Result<Option<DescribeSecretOutput>> {
-        let sdk = self.client.reads_of(name);
-        let described = sdk.describe_secret().secret_id(name.as_str()).send().await;
-        match described.map_err(|error| self.failure(&error)) {
-            // AWS completes what it takes for a partial ARN.
-            Ok(described) => Ok(Some(described).filter(|found| name.is_of(found.arn()))),
-            Err(failure) if failure.has_code(NOT_FOUND) => Ok(None),
-            Err(failure) => Err(failure.into_read_error()),
-        }
-    }
-
-    pub(crate) async fn is_deleted(&self, name: SecretName<'_>) -> bool {
-        let described = self.describe(name).await;
-        described.is_ok_and(|found| found.is_some_and(|secret| secret.deleted_date.is_some()))
-    }
-
-    /// Says what a failed read means where one code stands for several things. Asks only then, and
-    /// a reader who may not describe the secret gets the answer that is true in any case.
-    async fn read_error(&self, name: SecretName<'_>, failure: Failure, is_pinned: bool) -> Error {
-        if failure.has_code(WRONG_STATE) && self.is_deleted(name).await {
-            return Error::new(Reason::SecretDeleted).caused_by(failure);
-        }
-        if failure.has_code(NOT_FOUND) && is_pinned {
-            let reason = match self.describe(name).await {
-                Ok(None) => Reason::SecretNotFound,
-                Ok(Some(secret)) if secret.deleted_date.is_some() => Reason::SecretDeleted,
-                Ok(Some(_)) => Reason::VersionNotFound,
-                Err(error) if error.reason() == Reason::VaultAccessDenied => {
-                    Reason::VersionNotFound
-                }
-                Err(error) => return error,
-            };
-            return Error::new(reason).caused_by(failure);
-        }
-        failure.into_read_error()
-    }
-
-    /// Every version AWS still has, those without a label included; newest first.
-    async fn all_versions(&self, name: SecretName<'_>) -> Result<Vec<SecretVersionsListEntry>> {
-        let listed = self.client.reads_of(name).list_secret_version_ids();
-        let mut pages = listed
-            .secret_id(name.as_str())
-            .include_deprecated(true)
-            .max_results(PAGE)
-            .into_paginator()
-            .send();
-        let mut versions = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.failure(&error).into_read_error())?;
-            versions.extend(page.versions.unwrap_or_default());
-        }
-        // Later entries count as newer where the dates do not tell.
-        versions.reverse();
-        versions.sort_by_key(|version| {
-            let has = |label: &str| version.version_stages().iter().any(|stage| stage == label);
-            Reverse((has(CURRENT), has(PREVIOUS), version.created_date))
-        });
-        Ok(versions)
-    }
-}
 
 #[async_trait]
 impl Backend for Aws {
@@ -234,7 +54,8 @@ impl Backend for Aws {
     }
 
     fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
-        // Ids have parentheses, AWS's names do not; the hash tells apart what becomes the same.
+        // Ids have parentheses, AWS's names do not; the hash tells names apart that become the
+        // same.
         format!("{project}/{id}-{hash}").replace(['(', ')'], "-")
     }
 
@@ -254,8 +75,8 @@ impl Backend for Aws {
         }
     }
 
-    /// Not a label: whoever may move one, or make one, would choose what a caller gets who relies
-    /// on a version never to change.
+    /// Not a label: anyone who may move one, or make one, would choose the value for a caller that
+    /// relies on a version never to change.
     fn check_caller_version(&self, version: &Id) -> Result<()> {
         match may_be_version_id(version.as_str()) {
             true => Ok(()),
@@ -273,7 +94,7 @@ impl Backend for Aws {
         let asked = self.client.reads().describe_secret().secret_id(PROBE);
         match asked.send().await.map_err(|error| self.failure(&error)) {
             Ok(_) => Ok(()),
-            // Who is told so has credentials that AWS takes.
+            // AWS says so only to credentials that it takes.
             Err(failure) if failure.has_code(NOT_FOUND) || failure.has_code(DENIED) => Ok(()),
             Err(failure) => Err(failure.into_read_error()),
         }
@@ -294,7 +115,7 @@ impl Backend for Aws {
             None => self.get(name, Selector::Label(label)).await,
         };
         match read {
-            // AWS completes what it takes for a partial ARN.
+            // AWS completes a name that it takes for a partial ARN.
             Ok(found) if !name.is_of(found.arn()) => Err(Error::new(Reason::SecretNotFound)),
             Ok(found) => reading(found),
             Err(failure) => Err(self.read_error(name, failure, version.is_some()).await),
@@ -386,13 +207,5 @@ impl Backend for Aws {
 
     async fn purge(&self, _: &Address) -> Result<()> {
         Ok(())
-    }
-}
-
-impl fmt::Debug for Aws {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aws")
-            .field("region", &self.client.region())
-            .finish_non_exhaustive()
     }
 }

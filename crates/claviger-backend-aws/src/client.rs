@@ -1,4 +1,4 @@
-//! The connection to AWS: credentials, regions, and what may be tried twice.
+//! The connection to AWS: credentials, regions, and the calls that may be tried twice.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::name::SecretName;
 /// How often a read is tried, the first time included.
 const READ_ATTEMPTS: u32 = 2;
 
-/// What role sessions are called in CloudTrail.
+/// The name of role sessions in CloudTrail.
 const SESSION_NAME: &str = "claviger";
 
 /// Clients of the SDK that share credentials and connections.
@@ -105,8 +105,8 @@ impl Client {
     }
 }
 
-/// SECURITY: sets the place in any case. What the environment or a profile names instead of AWS's
-/// own was not held to https or loopback. Not in `shared`: a role is assumed elsewhere.
+/// SECURITY: sets the place in any case. An address that the environment or a profile names instead
+/// of AWS's own was not held to https or loopback. Not in `shared`: a role is assumed elsewhere.
 fn at_place(shared: &SdkConfig, endpoint_url: Option<&str>) -> ConfigBuilder {
     let mut builder = ConfigBuilder::from(shared);
     builder.set_endpoint_url(endpoint_url.map(str::to_owned));
@@ -127,7 +127,8 @@ async fn assumed(
     SharedCredentialsProvider::new(provider.build().await)
 }
 
-/// Asking a throttled vault again only keeps it throttled, and who says when to come back means it.
+/// Asking a throttled vault again only keeps it throttled, and a vault that says when to come back
+/// means it.
 #[derive(Debug)]
 struct NobodyAsksTooEarly;
 

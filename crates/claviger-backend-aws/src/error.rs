@@ -1,9 +1,9 @@
-//! From what AWS answers, or does not, to a reason: one table, by code and never by message text.
+//! From the answers of AWS, or none, to a reason: one table, by code and never by message text.
 //!
 //! A refusal with a code that is listed, or with 401 or 403, is AWS speaking. Anything else, a bare
 //! 503 or 403 of something in between, a code nobody has seen or a body that cannot be read, leaves
-//! open what became of the call: a read is as if AWS had not been heard, because a refusal would
-//! purge what is known of the secret; a write may have been taken.
+//! open how the call ended: a read is as if AWS had not been heard, because a refusal would
+//! purge all that is known of the secret; a write may have been taken.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,8 +13,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::primitives::{DateTime, DateTimeFormat};
-use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain};
-use claviger_core::{Detail, Error, Reason};
+use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain, refusal};
+use claviger_core::{Error, Reason};
 
 /// AWS takes signatures that are up to 15 minutes off; less is not the clock's fault.
 const SKEW_MAX: Duration = Duration::from_secs(14 * 60);
@@ -48,10 +48,14 @@ const PLACE: &str =
     "AWS does not take this name or version; write them as the AWS console shows them";
 const UNLISTED: &str = "AWS refused the request; the log has its code";
 
-/// What is known of a call that nobody confirmed or refused.
+pub(crate) const NOT_FOUND: &str = "ResourceNotFoundException";
+pub(crate) const WRONG_STATE: &str = "InvalidRequestException";
+pub(crate) const DENIED: &str = "AccessDeniedException";
+
+/// The verdict on a call that nobody confirmed or refused.
 const OPEN: (Reason, &str) = (Reason::WriteOutcomeUnknown, "");
 
-/// What an answer with this code comes to for a write, and the remedy where a reason has several. A
+/// The reason of an answer with this code for a write, and the remedy where a reason has several. A
 /// read is the same, but `VAULT_UNREACHABLE` where a write is left open.
 type Row = (&'static str, Reason, &'static str);
 
@@ -173,12 +177,12 @@ pub(crate) struct Answer {
     message: Option<String>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
-    /// How far this machine's clock is from that of who answered.
+    /// How far this machine's clock is from the one of the answer.
     skew: Option<Duration>,
 }
 
 impl Failure {
-    /// Takes apart what the SDK reports. `now` is compared with the answer's date.
+    /// Takes apart a report of the SDK. `now` is compared with the answer's date.
     pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, now: SystemTime) -> Self
     where
         E: ProvideErrorMetadata + StdError + 'static,
@@ -221,7 +225,7 @@ impl Failure {
         matches!(self, Self::Answered(answer) if answer.code.as_deref() == Some(code))
     }
 
-    /// What a call that changes nothing comes to.
+    /// The error of a call that changes nothing.
     pub(crate) fn into_read_error(self) -> Error {
         let (reason, remedy) = match self.verdict() {
             (Reason::WriteOutcomeUnknown, _) => (Reason::VaultUnreachable, ""),
@@ -230,7 +234,7 @@ impl Failure {
         self.into_error(reason, remedy)
     }
 
-    /// What a call that stores a value comes to: refused only if AWS itself said so.
+    /// The error of a call that stores a value: refused only if AWS itself said so.
     pub(crate) fn into_write_error(self) -> Error {
         let (reason, remedy) = self.verdict();
         self.into_error(reason, remedy)
@@ -246,22 +250,11 @@ impl Failure {
     }
 
     fn into_error(self, reason: Reason, remedy: &'static str) -> Error {
-        let error = Error::new(reason);
-        let error = match (reason, &self) {
-            (_, _) if remedy.is_empty() => error,
-            (Reason::LocationInvalid, _) => error.violation("location", remedy),
-            (Reason::VaultCapabilityMissing, _) => error.with(Detail::Capability, remedy),
-            _ => error.with(Detail::Remedy, remedy),
-        };
         let retry_after = match &self {
             Self::Answered(answer) => answer.retry_after,
             Self::Credentials { .. } | Self::Lost(_) | Self::NotSent(_) => None,
         };
-        let error = match retry_after {
-            Some(after) if reason == Reason::VaultUnreachable => error.retry_after(after),
-            Some(_) | None => error,
-        };
-        error.caused_by(self)
+        refusal(reason, remedy, retry_after, self)
     }
 }
 
@@ -273,7 +266,7 @@ impl Answer {
     ) -> Self {
         let header = |name| response.headers().get(name);
         let code = modelled.and_then(|error| error.code()).map(plain);
-        // Of the others, some quote what was sent.
+        // Of the others, some quote the request.
         let is_quotable = matches!(code.as_deref(), Some("AccessDeniedException"));
         let message = modelled.and_then(|error| error.message());
         let date = header("date")
@@ -359,6 +352,8 @@ fn retry_after(response: &HttpResponse) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use claviger_core::Detail;
+
     use super::*;
 
     #[test]

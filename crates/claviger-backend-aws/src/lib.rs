@@ -6,9 +6,9 @@
 //! them. Writes create a secret or a version of it and touch nothing else but one tag that says
 //! which definition of which store it belongs to.
 //!
-//! `backend` keeps the contract, with `write` for the steps of a write; `client` is the connection, `error` the one table from what AWS
-//! answers to a reason. Properties of a document are the broker's work; rotation, policies and
-//! deletion stay the console's.
+//! `backend` keeps the contract, `vault` holds client and settings, `write` the steps of a write,
+//! `client` the connection, `error` the one table from answers to reasons. Properties of a
+//! document are the broker's work; rotation, policies and deletion stay the console's.
 #![forbid(unsafe_code)]
 
 mod backend;
@@ -18,8 +18,9 @@ mod kind;
 mod name;
 mod settings;
 mod shapes;
+mod vault;
 mod write;
 
-pub use backend::Aws;
 pub use kind::KIND;
 pub use settings::AwsSettings;
+pub use vault::Aws;

@@ -88,7 +88,7 @@ impl<'a> SecretName<'a> {
         name.rsplit_once('-').map(|(plain, _)| plain)
     }
 
-    /// What may not be meant, in a vault of this region.
+    /// A warning of a name that may not be meant, in a vault of this region.
     pub(crate) fn warning(self, vault_region: &str) -> Option<NameWarning> {
         match self.region() {
             Some(region) => (region != vault_region).then_some(OTHER_REGION),

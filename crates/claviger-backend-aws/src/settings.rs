@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use claviger_settings::{SettingsProblem, Table};
 
-/// The beginning of the names of Claviger's own tags.
-const TAG_PREFIX: &str = "claviger:";
+use crate::shapes::TAG_PREFIX;
 
 /// AWS allows 50 tags; two are ours.
 const TAGS_MAX: usize = 48;

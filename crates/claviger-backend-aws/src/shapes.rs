@@ -9,6 +9,18 @@ use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
 use claviger_backend::{Reading, VersionInfo, VersionState, Write};
 use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
 
+/// The start of the names of our own tags.
+pub(crate) const TAG_PREFIX: &str = "claviger:";
+
+/// Which store a secret belongs to.
+pub(crate) const TAG_STORE: &str = "claviger:store";
+
+/// The label of the version that readers get.
+pub(crate) const CURRENT: &str = "AWSCURRENT";
+
+/// The label of the one it replaced.
+pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
+
 /// A value in the arm of the request that fits its format.
 pub(crate) struct Content {
     pub(crate) text: Option<String>,
@@ -50,7 +62,7 @@ pub(crate) fn reading(found: GetSecretValueOutput) -> Result<Reading> {
     })
 }
 
-/// A success without a usable version is no answer of AWS's.
+/// A success without a usable version is not an answer of AWS's.
 pub(crate) fn stored_version(version: Option<&str>, otherwise: Reason) -> Result<Id> {
     let version = version.unwrap_or_default();
     Id::parse("version", version).map_err(|error| Error::new(otherwise).caused_by(error))

@@ -5,11 +5,12 @@ use aws_sdk_secretsmanager::types::Tag;
 use claviger_backend::{Write, Written};
 use claviger_core::{Error, Id, Reason, Result, Uid};
 
-use crate::Aws;
-use crate::backend::{CURRENT, PREVIOUS, TAG_STORE, WRONG_STATE};
-use crate::error::Failure;
+use crate::error::{Failure, WRONG_STATE};
 use crate::name::SecretName;
-use crate::shapes::{Content, has_tag, labelled, stored_version, tag};
+use crate::shapes::{
+    CURRENT, Content, PREVIOUS, TAG_STORE, has_tag, labelled, stored_version, tag,
+};
+use crate::vault::Aws;
 
 /// Which definition of its store a secret belongs to.
 const TAG_DEFINITION: &str = "claviger:definition";
@@ -105,8 +106,9 @@ impl Aws {
         }
     }
 
-    /// What `version` replaced. AWS moves a label when it stores a version, so this is exact even if
-    /// another writer came in between; what was current before the write would not be.
+    /// The version that `version` replaced. AWS moves a label when it stores a version, so this is
+    /// exact even if another writer came in between; the version that was current before the write
+    /// would not be.
     async fn replaced(&self, name: SecretName<'_>, version: &Id) -> Option<Id> {
         let secret = self.describe(name).await.ok().flatten()?;
         if labelled(&secret, CURRENT)? != version.as_str() {

@@ -1,4 +1,4 @@
-//! The same suite against a real account, for whoever asks for it: `deploy/live/aws.sh`.
+//! The same suite against a real account, for anyone who asks for it: `deploy/live/aws.sh`.
 //!
 //! Ignored unless asked for by name, and then it wants a region. Keeps to names under a prefix of
 //! its own and schedules what it made for deletion. So that it works on the day it is needed, every
@@ -16,7 +16,7 @@ use claviger_core::{SystemClock, Uid};
 
 use crate::moto::{AwsConsole, CREDENTIALS, Moto};
 
-/// Where to make secrets; whoever sets it means it.
+/// Where to make secrets; anyone who sets it means it.
 const REGION: &str = "CLAVIGER_LIVE_AWS_REGION";
 
 /// An emulator instead of AWS.

@@ -102,8 +102,8 @@ mod tests {
         assert_eq!(error.expect_err("absent").reason(), Reason::SecretNotFound);
     }
 
-    /// A label moved in the console is the latest version too; moto serves the old one to who does
-    /// not name the label.
+    /// A label moved in the console is the latest version too; moto serves the old one unless
+    /// the label is named.
     #[tokio::test]
     async fn the_latest_version_is_the_one_labelled_current() {
         let moto = Moto::start();

@@ -50,7 +50,7 @@ mod support {
         Aws::with_credentials(&settings, ("AKIA", "x"), Uid::random(), timeout, clock).await
     }
 
-    /// This reply to whoever reads or stores the value of a secret that may be adopted.
+    /// This reply to every call that reads or stores the value of a secret that may be adopted.
     pub(crate) fn script(reply: &Reply) -> Vec<(&'static str, Vec<Reply>)> {
         vec![
             ("GetSecretValue", vec![reply.clone()]),

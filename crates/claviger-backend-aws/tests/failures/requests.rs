@@ -74,7 +74,7 @@ async fn label_as_long_as_the_id_of_a_version_is_found_as_a_label() {
     }
 }
 
-/// Whoever may move a label would choose what such a caller gets.
+/// Anyone who may move a label would choose the value for such a caller.
 #[tokio::test]
 async fn caller_names_a_version_by_its_id_only() {
     let stub = Stub::start(Vec::new());
@@ -106,7 +106,7 @@ async fn question_that_failed_is_not_taken_for_an_absent_version() {
             Reason::VaultCredentialsRejected,
             Reason::VaultCredentialsRejected,
         ),
-        // Who may not describe a secret may read it all the same.
+        // A reader that may not describe a secret may read it all the same.
         (
             400,
             "AccessDeniedException",
