@@ -1,4 +1,4 @@
-//! How an application with a certificate proves to Entra who it is: a short-lived JWT of our own,
+//! How an application with a certificate proves itself to Entra: a short-lived JWT of our own,
 //! signed with the certificate's key. RSA only, because Entra takes nothing else. And how a pod does:
 //! by the token of its service account.
 //!
@@ -17,13 +17,13 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
 use azure_core::base64::encode_url_safe;
 use azure_core::http::ClientMethodOptions;
 use azure_identity::ClientAssertion;
+use claviger_backend::private_file::{self, FileFault};
 use claviger_core::{Clock, SecretBytes, Uid};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
-use crate::error::LoginFailure;
-use crate::files::{self, FileProblem};
+use crate::login::{self, LoginFailure};
 
 /// How long an assertion is good for.
 const LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -48,7 +48,7 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// Takes the private key, and of the certificates the key's own.
-    pub(crate) fn from_pem(pem: &SecretBytes) -> Result<Self, FileProblem> {
+    pub(crate) fn from_pem(pem: &SecretBytes) -> Result<Self, FileFault> {
         let key = PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|_| NO_KEY)?;
         let pair = match &key {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
@@ -74,7 +74,7 @@ impl Signer {
         Ok(Self { key, thumbprint })
     }
 
-    /// An assertion that `client_id` is who asks at `audience`, good from `now`.
+    /// An assertion that it is `client_id` that asks at `audience`, good from `now`.
     fn sign(&self, client_id: &str, audience: &str, now: Duration) -> Option<String> {
         let header = json!({"alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint});
         let claims = json!({
@@ -110,11 +110,11 @@ pub(crate) struct CertificateAssertion {
 impl ClientAssertion for CertificateAssertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let file = self.file.clone();
-        let pem = files::in_background(move || files::read_private(&file)).await?;
+        let pem = login::in_background(move || private_file::read(&file)).await?;
         let signer = Signer::from_pem(&pem).map_err(LoginFailure::from)?;
         let now = self.clock.now().duration_since(UNIX_EPOCH);
         let signed = signer.sign(&self.client_id, &self.audience, now.unwrap_or_default());
-        signed.ok_or_else(|| LoginFailure::from(FileProblem::from(NOT_RSA)).into())
+        signed.ok_or_else(|| LoginFailure::from(FileFault::Unusable(NOT_RSA)).into())
     }
 }
 
@@ -133,9 +133,8 @@ pub(crate) struct TokenFile(pub(crate) PathBuf);
 impl ClientAssertion for TokenFile {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let file = self.0.clone();
-        let token = files::in_background(move || files::read_token(&file)).await?;
-        String::from_utf8(token.into_exposed())
-            .map_err(|_| LoginFailure::from(FileProblem::from(files::NOT_TEXT)).into())
+        let token = login::in_background(move || private_file::read_handed_over(&file)).await?;
+        login::text(token)
     }
 }
 
@@ -163,7 +162,7 @@ mod tests {
         params.self_signed(key).expect("a certificate")
     }
 
-    fn signer(pem: &str) -> Result<Signer, FileProblem> {
+    fn signer(pem: &str) -> Result<Signer, FileFault> {
         Signer::from_pem(&SecretBytes::new(pem.into()))
     }
 
@@ -234,7 +233,7 @@ mod tests {
             ("canary".to_owned(), "private key"),
         ] {
             let problem = signer(&pem).err().expect("unusable");
-            assert!(problem.remedy.contains(word), "{problem:?}");
+            assert!(problem.remedy().contains(word), "{problem:?}");
         }
     }
 }

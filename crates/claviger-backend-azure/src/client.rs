@@ -122,7 +122,7 @@ impl Client {
         Ok(())
     }
 
-    /// What is left of a deleted secret.
+    /// The rest of a deleted secret.
     pub(crate) async fn deleted(&self, name: SecretName<'_>) -> Answer<DeletedSecret> {
         let got = self.0.get_deleted_secret(name.as_str(), None).await?;
         Ok(got.into_model()?)

@@ -15,12 +15,12 @@ use azure_identity::{
     ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
     ManagedIdentityCredentialOptions, UserAssignedId,
 };
+use claviger_backend::private_file;
 use claviger_core::Clock;
 
 use crate::Credential;
 use crate::assertion::{CertificateAssertion, TokenFile};
-use crate::error::LoginFailure;
-use crate::files::{self, FileProblem};
+use crate::login::{self, LoginFailure};
 
 /// Asks Entra, each time anew.
 pub(crate) struct FreshTokens {
@@ -31,7 +31,7 @@ pub(crate) struct FreshTokens {
 }
 
 impl FreshTokens {
-    /// The SDK's credential, set up without asking anybody but the disk.
+    /// The SDK's credential, set up without asking anything but the disk.
     async fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let client_options = self.options.clone();
         Ok(match &self.credential {
@@ -62,9 +62,8 @@ impl FreshTokens {
                 secret_file,
             } => {
                 let file = secret_file.clone();
-                let secret = files::in_background(move || files::read_private(&file)).await?;
-                let secret = String::from_utf8(secret.into_exposed())
-                    .map_err(|_| LoginFailure::from(FileProblem::from(files::NOT_TEXT)))?;
+                let secret = login::in_background(move || private_file::read(&file)).await?;
+                let secret = login::text(secret)?;
                 let options = ClientSecretCredentialOptions { client_options };
                 let secret = Secret::new(secret);
                 ClientSecretCredential::new(tenant_id, client_id.clone(), secret, Some(options))?
@@ -93,7 +92,7 @@ impl FreshTokens {
     }
 }
 
-/// What the settings leave out, from the variable that the webhook sets.
+/// A setting that is left out, from the variable that the webhook sets.
 #[expect(
     clippy::disallowed_methods,
     reason = "as the SDK does in its own credential, which blocks on the file"
@@ -122,7 +121,7 @@ impl TokenCredential for FreshTokens {
             Ok(credential) => credential.get_token(scopes, options).await,
             Err(error) => Err(error),
         };
-        token.map_err(|error| LoginFailure::of(error, &self.credential).into())
+        token.map_err(|error| LoginFailure::of(&error, remedy_of(&self.credential)).into())
     }
 }
 
@@ -131,6 +130,30 @@ impl fmt::Debug for FreshTokens {
         f.debug_struct("FreshTokens")
             .field("credential", &self.credential)
             .finish_non_exhaustive()
+    }
+}
+
+/// The remedy where the answer does not tell.
+fn remedy_of(credential: &Credential) -> &'static str {
+    match credential {
+        Credential::AzureCli => {
+            "the Azure CLI gives no token; run az login as the daemon's user, and see the log"
+        }
+        Credential::ClientCertificate { .. } => {
+            "Entra refuses the application; check tenant_id, client_id and certificate_file, and see \
+             the log for Entra's code"
+        }
+        Credential::ClientSecret { .. } => {
+            "Entra refuses the application; check tenant_id, client_id and secret_file, and see the \
+             log for Entra's code"
+        }
+        Credential::ManagedIdentity { .. } => {
+            "this machine has no such identity; assign it to the machine, and check client_id"
+        }
+        Credential::WorkloadIdentity { .. } => {
+            "Entra gives this pod no token; check the service account's annotation and label, \
+             tenant_id, client_id and token_file, and see the log"
+        }
     }
 }
 

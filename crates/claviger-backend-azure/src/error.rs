@@ -1,5 +1,6 @@
-//! From what Key Vault answers, or does not, to a reason: one table, by status and code and never by
-//! message text. What Entra answers is in [`login`].
+//! From the answers of Key Vault, or none, to a reason: one table, by status and code and never by
+//! message text. The answers of Entra are in
+//! `login`.
 //!
 //! A refusal with a code is Azure speaking. Anything else, a bare 503 or 403 of something in between
 //! or a body that cannot be read, says only that Azure was not heard: harmless for a read, but a
@@ -11,18 +12,16 @@ use std::time::Duration;
 
 use azure_core::error::ErrorKind;
 use azure_core::http::RawResponse;
-use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER};
-use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain};
-use claviger_core::{Detail, Error, Reason};
+use azure_core::http::headers::HeaderName;
+use claviger_backend::upstream::{chain, find, plain, refusal};
+use claviger_core::{Error, Reason};
 use serde::Deserialize;
 
-mod login;
-
-pub(crate) use login::LoginFailure;
+use crate::login::{LoginFailure, retry_after};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
-const TOKEN: &str = "the token is for another tenant or not valid any more; check that the credential belongs \
+const TOKEN: &str = "the token is for another tenant or no longer valid; check that the credential belongs \
                      to the vault's tenant, and this machine's clock";
 const ROLE: &str = "no role allows it; assign Key Vault Secrets Officer (to read only: Key Vault Secrets User) \
                     on the vault, and see the log for the action; a new role takes minutes";
@@ -32,7 +31,7 @@ const FORBIDDEN: &str = "a policy forbids it; see the log for the operation";
 const PLACE: &str =
     "Key Vault does not take this name or version; write them as the portal shows them";
 
-/// An answer with this status, code and inner code; what it comes to, and the remedy where a reason
+/// An answer with this status, code and inner code; its reason, and the remedy where a reason
 /// has several.
 type Row = (u16, &'static str, &'static str, Reason, &'static str);
 
@@ -154,7 +153,7 @@ struct InnerCode {
 }
 
 impl From<azure_core::Error> for Failure {
-    /// Takes apart what the SDK reports. SECURITY: of its own texts, one quotes the body of an
+    /// Takes apart a report of the SDK. SECURITY: of its own texts, one quotes the body of an
     /// answer; that one is left out.
     fn from(error: azure_core::Error) -> Self {
         if let Some(login) = find::<LoginFailure>(&error) {
@@ -208,7 +207,7 @@ impl Failure {
             if answer.verdict().is_some_and(|(found, _)| found == reason))
     }
 
-    /// What a call that changes nothing comes to.
+    /// The error of a call that changes nothing.
     pub(crate) fn into_read_error(self) -> Error {
         let (reason, remedy) = match &self {
             Self::Answered(answer) => answer.verdict().unwrap_or((Reason::VaultUnreachable, "")),
@@ -218,7 +217,7 @@ impl Failure {
         self.into_error(reason, remedy)
     }
 
-    /// What a call that stores a value comes to: refused only if Azure itself said so.
+    /// The error of a call that stores a value: refused only if Azure itself said so.
     pub(crate) fn into_write_error(self) -> Error {
         match self.is_open() {
             true => self.into_error(Reason::WriteOutcomeUnknown, ""),
@@ -227,22 +226,12 @@ impl Failure {
     }
 
     fn into_error(self, reason: Reason, remedy: &'static str) -> Error {
-        let error = Error::new(reason);
-        let error = match (remedy, reason == Reason::LocationInvalid) {
-            ("", _) => error,
-            (_, true) => error.violation("location", remedy),
-            (_, false) => error.with(Detail::Remedy, remedy),
-        };
         let retry_after = match &self {
             Self::Answered(answer) => answer.retry_after,
             Self::Login(login) => login.retry_after,
             Self::Lost(_) | Self::NotSent(_) => None,
         };
-        let error = match retry_after {
-            Some(after) if reason == Reason::VaultUnreachable => error.retry_after(after),
-            Some(_) | None => error,
-        };
-        error.caused_by(self)
+        refusal(reason, remedy, retry_after, self)
     }
 }
 
@@ -252,7 +241,7 @@ impl Answer {
         let ErrorBody { error } = body.unwrap_or_default();
         let header = |name| response.and_then(|response| response.headers().get_optional_str(name));
         let inner = error.innererror.and_then(|inner| inner.code);
-        // Of the others, some quote what was sent.
+        // Of the others, some quote the request.
         let message = error.message.filter(|_| status == 403);
         Self {
             status,
@@ -279,7 +268,8 @@ impl Answer {
         match row {
             Some((_, _, _, reason, remedy)) => Some((*reason, *remedy)),
             None if self.status == 401 => Some((Reason::VaultCredentialsRejected, TOKEN)),
-            // What is not listed is not understood: it may have been said after all was done.
+            // An answer that is not listed is not understood: it may have been said after all was
+            // done.
             None => None,
         }
     }
@@ -311,11 +301,6 @@ impl fmt::Display for Failure {
 }
 
 impl StdError for Failure {}
-
-fn retry_after(headers: &Headers) -> Option<Duration> {
-    let seconds = headers.get_optional_str(&RETRY_AFTER)?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
 
 #[cfg(test)]
 mod tests {

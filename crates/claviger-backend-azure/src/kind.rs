@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use claviger_backend::private_file::{self, FileFault};
 use claviger_backend::{Backend, BackendKind, BackendSettings, Opening};
 use claviger_core::Result;
 use claviger_settings::{SettingsProblem, Table};
 
 use crate::assertion::Signer;
-use crate::files;
 use crate::settings::{CERTIFICATE_FILE, SECRET_FILE, TOKEN_FILE};
 use crate::{Azure, AzureSettings, Credential};
 
@@ -40,21 +40,21 @@ impl AzureSettings {
     /// Problems with the files that the credential names; for a daemon that is about to start.
     /// A file is read again whenever a token is needed, so that its content can be replaced.
     pub fn file_problems(&self) -> Vec<SettingsProblem> {
-        let (key, read) = match &self.credential {
+        let (key, found) = match &self.credential {
             Some(Credential::ClientCertificate {
                 certificate_file, ..
             }) => {
-                let pem = files::read_private(certificate_file);
+                let pem = private_file::read(certificate_file);
                 let signer = pem.and_then(|pem| Signer::from_pem(&pem).map(drop));
-                (CERTIFICATE_FILE, signer)
+                (CERTIFICATE_FILE, signer.err())
             }
             Some(Credential::ClientSecret { secret_file, .. }) => {
-                (SECRET_FILE, files::read_private(secret_file).map(drop))
+                (SECRET_FILE, private_file::read(secret_file).err())
             }
             Some(Credential::WorkloadIdentity {
                 token_file: Some(file),
                 ..
-            }) => (TOKEN_FILE, files::read_token(file).map(drop)),
+            }) => (TOKEN_FILE, private_file::read_handed_over(file).err()),
             Some(
                 Credential::AzureCli
                 | Credential::ManagedIdentity { .. }
@@ -62,11 +62,11 @@ impl AzureSettings {
             )
             | None => return Vec::new(),
         };
-        let found = read.err().map(|problem| SettingsProblem {
+        let problem = |fault: FileFault| SettingsProblem {
             key,
-            remedy: problem.remedy,
-        });
-        found.into_iter().collect()
+            remedy: fault.remedy(),
+        };
+        found.into_iter().map(problem).collect()
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
             ),
             (write("empty", " \n", 0o600), Some("empty"), Some("empty")),
             (write("open", "canary", 0o604), Some("chmod"), Some("chmod")),
-            (write("good", "canary\n", 0o640), None, Some("private key")),
+            (write("good", "canary\n", 0o600), None, Some("private key")),
             (
                 write("keyless", &certificate, 0o600),
                 None,

@@ -6,10 +6,11 @@
 //! tags and content type of others are carried over. A deleted secret is brought back before it is
 //! written; nothing is ever purged.
 //!
-//! `backend` keeps the contract, `write` is its one long story, `client` the calls of the API,
-//! `pages` its lists, `transport` what may leave and come in, `credential` and `assertion` who Claviger is to Entra, `error` the one table from what Azure
-//! answers to a reason. Properties of a document are the broker's work; rotation, expiry dates,
-//! roles and deletion stay the portal's.
+//! `backend` keeps the contract, `vault` holds client and settings, `write` its one long story,
+//! `client` the calls of the API, `pages` its lists, `transport` the requests that may leave and
+//! the answers that may come in, `credential` and `assertion` how Claviger proves itself to Entra,
+//! `login` the answers of Entra, `error` the one table from answers to reasons. Properties of a
+//! document are the broker's work; rotation, expiry dates, roles and deletion stay the portal's.
 #![forbid(unsafe_code)]
 
 mod assertion;
@@ -17,15 +18,16 @@ mod backend;
 mod client;
 mod credential;
 mod error;
-mod files;
 mod kind;
+mod login;
 mod name;
 mod pages;
 mod settings;
 mod shapes;
 mod transport;
+mod vault;
 mod write;
 
-pub use backend::Azure;
 pub use kind::KIND;
 pub use settings::{AzureSettings, Credential};
+pub use vault::Azure;

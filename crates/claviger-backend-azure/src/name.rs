@@ -54,7 +54,7 @@ pub(crate) fn check_version(text: &str) -> Result<&str> {
 }
 
 /// A name for a secret that the definition leaves to Claviger. `hash` stays whole at its end: it is
-/// what tells names apart after the replacements, and after Key Vault has ignored case.
+/// the part that tells names apart after the replacements, and after Key Vault has ignored case.
 pub(crate) fn derived(project: &str, id: &str, hash: &str) -> String {
     let room = NAME_LEN_MAX.saturating_sub(hash.len() + 1);
     let name = format!("{project}-{id}");

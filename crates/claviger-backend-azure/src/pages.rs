@@ -120,7 +120,7 @@ impl Client {
         Ok(())
     }
 
-    /// What is left of a deleted secret, from the list, which also has those whose newest version is
+    /// The rest of a deleted secret, from the list, which also has those whose newest version is
     /// disabled.
     pub(crate) async fn listed_as_deleted(
         &self,

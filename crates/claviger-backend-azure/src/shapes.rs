@@ -16,7 +16,7 @@ pub(crate) type Tags = HashMap<String, String>;
 /// Longest value, in bytes.
 pub(crate) const VALUE_BYTES_MAX: usize = 25_600;
 
-/// What the names of our own tags begin with.
+/// The start of the names of our own tags.
 pub(crate) const TAG_PREFIX: &str = "claviger-";
 
 /// Which store a version belongs to.
@@ -52,7 +52,7 @@ impl Content {
             }
             Format::Text => (write.value.duplicate(), false),
         };
-        // What is declared is the most that a text has; bytes grow.
+        // The declared length is that of a text; bytes grow.
         if is_encoded && text.len() > VALUE_BYTES_MAX {
             let limit = VALUE_BYTES_MAX / 4 * 3;
             return Err(Error::new(Reason::PayloadTooLarge).with(Detail::Limit, limit));
@@ -79,7 +79,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// `None` for what has no usable id: no answer of Key Vault's.
+    /// `None` for an entry without a usable id: not an answer of Key Vault's.
     pub(crate) fn of(listed: SecretProperties) -> Option<Self> {
         let attributes = listed.attributes.unwrap_or_default();
         Some(Self {
@@ -170,7 +170,7 @@ pub(crate) fn version_id(id: Option<&str>) -> Option<Id> {
     Id::parse("version", version).ok()
 }
 
-/// What comes after the collection: `secrets`, or `deletedsecrets`.
+/// The parts after the collection: `secrets`, or `deletedsecrets`.
 fn segments(id: &str) -> impl Iterator<Item = &str> {
     // Scheme, nothing, host, collection.
     id.split('/').skip(4)

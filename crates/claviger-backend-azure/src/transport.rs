@@ -1,4 +1,4 @@
-//! What goes over the wire, in both directions: where requests may go, and how long an answer may be.
+//! The wire, in both directions: where requests may go, and how long an answer may be.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use claviger_core::{Error, Reason, Result};
 use futures_util::TryStreamExt as _;
 use reqwest::redirect::Policy;
 
-use crate::error::LoginFailure;
+use crate::login::LoginFailure;
 
 /// Longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl fmt::Debug for OwnOrigin {
     }
 }
 
-/// Reads what Entra answers: the SDK loses the code of a refusal whose text has an escape.
+/// Reads the answers of Entra: the SDK loses the code of a refusal whose text has an escape.
 pub(crate) struct Login(pub(crate) Arc<dyn HttpClient>);
 
 #[async_trait]

@@ -11,13 +11,13 @@ use claviger_backend::{Address, Write, Written};
 use claviger_core::{Detail, Error, Id, Reason, Result, Uid};
 use tokio::time::{Instant, timeout_at};
 
-use crate::backend::Azure;
 use crate::name::SecretName;
 use crate::pages::History;
 use crate::shapes::{
     BASE64, Content, TAG_DEFINITION, TAG_ENCODING, TAG_PREFIX, TAG_STORE, TAG_WRITE, Tags, Version,
     has_tag, version_id,
 };
+use crate::vault::Azure;
 
 /// First pause while a secret comes back; each one is twice the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -40,10 +40,10 @@ const PAGES_BEFORE: usize = 2;
 /// Most pages that are searched for a mark of ours where the latest version has none.
 const PAGES_SEARCHED: usize = 8;
 
-/// Most pages that are looked at for what a write replaced.
+/// Most pages that are looked at for the version that a write replaced.
 pub(crate) const PAGES_AFTER: usize = 40;
 
-/// What there is to do.
+/// The next step.
 enum Plan {
     /// Nothing is to be sent, or not yet.
     Is(Step),
@@ -59,7 +59,7 @@ enum Step {
     Changing(Error),
 }
 
-/// What a write stores, and where.
+/// The content of a write, and its place.
 struct Task<'a> {
     name: SecretName<'a>,
     owner: Uid,
@@ -179,7 +179,7 @@ impl Azure {
                 let listed = listed.map_err(|failure| failure.into_read_error())?;
                 match listed {
                     Some(listed) => (listed.tags, listed.managed.unwrap_or(false)),
-                    // Neither whose it is nor what: it is on its way.
+                    // Neither its owner nor its content: it is on its way.
                     None => return coming_back(),
                 }
             }
@@ -187,7 +187,7 @@ impl Azure {
             Err(failure) if failure.is_denied() && is_known => {
                 return Err(Error::new(Reason::SecretDeleted).caused_by(failure));
             }
-            // Who may not see deleted secrets may still create one.
+            // A writer that may not see deleted secrets may still create one.
             Err(failure) if failure.is_absent() || failure.is_denied() => {
                 return Ok(Plan::Put(before, None));
             }
@@ -196,7 +196,7 @@ impl Azure {
         check_managed(is_managed)?;
         let tags = tags.unwrap_or_default();
         check_owned(self.is_marked(&tags, task.owner), task)?;
-        // What would be refused afterwards stays deleted.
+        // A secret whose write would be refused afterwards stays deleted.
         self.tags(task, Some(&tags))?;
         // Remembered first: the call may be left half-way, and the next one has to say it.
         let is_first = self.recovering().insert(task.name.folded());
@@ -274,7 +274,7 @@ impl Azure {
         }
     }
 
-    /// What was stored and what it replaced.
+    /// The version that was stored and the one it replaced.
     async fn stored(
         &self,
         task: &Task<'_>,
@@ -295,7 +295,7 @@ impl Azure {
         Step::Stored(Written::new(version).replacing(replaced))
     }
 
-    /// The tags of others go on; ours say whose the version is and what stored it.
+    /// The tags of others go on; ours name the version's definition and its write.
     fn tags(&self, task: &Task<'_>, model: Option<&Tags>) -> Result<Tags> {
         let others = model.into_iter().flatten();
         let others = others.filter(|(key, _)| !key.starts_with(TAG_PREFIX));
@@ -352,8 +352,8 @@ fn stored(version: Id, replaced: Option<Id>) -> Plan {
     Plan::Is(Step::Stored(Written::new(version).replacing(replaced)))
 }
 
-/// Whether nobody else wrote since `latest` was asked for: by what there was before, or by the times
-/// where that was too much to look at.
+/// Whether nobody else wrote since `latest` was asked for: by the versions there were before, or by
+/// the times where that was too much to look at.
 fn is_only_write(before: &History, latest: &Version, after: &History, version: &Id) -> bool {
     let others = || after.versions.iter().filter(|now| now.id != *version);
     let was_there = |now: &Version| before.versions.iter().any(|earlier| earlier.id == now.id);

@@ -1,4 +1,4 @@
-//! The same suite against a real vault, for whoever asks for it: `deploy/live/azure.sh`.
+//! The same suite against a real vault, for anyone who asks for it: `deploy/live/azure.sh`.
 //!
 //! Ignored unless asked for by name, and then it wants a vault. Keeps to names under a prefix of its
 //! own, deletes what it made and purges nothing. So that it works on the day it is needed, every run
@@ -22,7 +22,7 @@ use claviger_core::{SystemClock, Uid};
 
 use crate::support::{Cloud, file};
 
-/// Where to make secrets; whoever sets it means it.
+/// Where to make secrets; anyone who sets it means it.
 const VAULT_URL: &str = "CLAVIGER_LIVE_AZURE_VAULT_URL";
 
 /// What the names of all runs begin with.
@@ -112,7 +112,7 @@ async fn a_real_vault_keeps_the_contract() {
     live.conformance().await;
 }
 
-/// Stands for the Azure CLI of somebody who is logged in: gives this token to whoever asks.
+/// Stands for the Azure CLI of somebody who is logged in: gives this token to anyone who asks.
 fn write_cli(directory: &Path, token: &str) {
     let cli = directory.join("az");
     let answer = format!(

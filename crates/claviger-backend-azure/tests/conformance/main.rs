@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(fake.vault("acme").versions("full").len(), 1);
     }
 
-    /// Bytes that are no text come back as they were, which the suite proves; nobody else sees more
-    /// than text.
+    /// Bytes that are not text come back as they were, which the suite proves; nobody else sees
+    /// more than text.
     #[tokio::test]
     async fn binary_is_stored_as_text_that_says_so() {
         let cloud = Cloud::start();

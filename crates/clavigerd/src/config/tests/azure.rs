@@ -118,10 +118,10 @@ fn credential_files_are_read_once_and_nothing_of_them_is_shown() {
     };
     for (file, remedy) in [
         (case.path("absent-canary"), "does not exist"),
-        (case.path(""), "no regular file"),
+        (case.path(""), "not a regular file"),
         (case.private_file("empty", b" \n"), "empty"),
         (case.private_file("long", &[b'x'; 70_000]), "too long"),
-        (open, "chmod o-rwx"),
+        (open, "chmod 600"),
     ] {
         let wrong = unusable("client_secret", "secret_file", &file);
         assert!(wrong.contains(remedy), "{wrong}");

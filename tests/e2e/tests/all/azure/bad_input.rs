@@ -140,7 +140,7 @@ fn checking_the_configuration_finds_files_and_defaults_that_cannot_be() {
     let (code, said) = check(&home, &one);
     assert_eq!(code, Some(64), "{said}");
     assert!(said.contains("credential.secret_file"), "{said}");
-    assert!(said.contains("chmod o-rwx"), "{said}");
+    assert!(said.contains("chmod 600"), "{said}");
 }
 
 #[tokio::test]
