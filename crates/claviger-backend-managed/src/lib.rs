@@ -20,7 +20,7 @@ use crate::stored::{Head, State, Version, id_of, value_key, version_id};
 
 pub use stored::UPGRADES;
 
-/// Longest value, in bytes: that of the smallest cloud vault, rounded up.
+/// Longest value, in bytes: the limit of the smallest of the cloud vaults, rounded up.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Versions purged per commit.
@@ -221,7 +221,8 @@ impl Backend for Managed {
     }
 }
 
-/// Only Claviger writes here, so the version that a write replaced is in the definition's record.
+/// Nobody but Claviger writes here, so the version that a write replaced is in the definition's
+/// record.
 fn written(number: u64) -> Result<Written> {
     id_of(number).map(Written::new)
 }

@@ -14,13 +14,12 @@ use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_seal::Keyring;
 
 use crate::objects::Objects;
+use crate::place::Place;
 use crate::sealed::Sealed;
 use crate::session::Sessions;
-use crate::sql::{self, Place};
+use crate::shared::{Shared, VALUE_BYTES_MAX};
+use crate::sql;
 use crate::{SnowflakeSettings, Storage};
-
-/// Longest value, in bytes.
-pub(crate) const VALUE_BYTES_MAX: usize = 65_536;
 
 /// The backend of kind `snowflake`.
 pub struct Snowflake {
@@ -29,26 +28,17 @@ pub struct Snowflake {
     credentials: String,
 }
 
-/// What the values are in the schema.
+/// The form of the values in the schema.
 enum Kept {
     Objects(Objects),
     Sealed(Sealed),
-}
-
-/// What both ways share.
-pub(crate) struct Shared {
-    pub(crate) sessions: Sessions,
-    pub(crate) place: Place,
-    pub(crate) vault: Id,
-    pub(crate) keyring: Arc<Keyring>,
-    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Snowflake {
     /// The kind, as in the configuration.
     pub const KIND: &'static str = "snowflake";
 
-    /// The vault `id`, which marks or seals what it stores with the store's keys. Asks nobody: the
+    /// The vault `id`, which marks or seals its values with the store's keys. Asks nobody: the
     /// settings are those that [`SnowflakeSettings::problems`] finds nothing wrong with, and
     /// Snowflake may be down. `timeout` is how long a call may take.
     ///
@@ -94,7 +84,7 @@ impl Backend for Snowflake {
         let is_sealed = matches!(self.kept, Kept::Sealed(_));
         Capabilities {
             secret: true,
-            // Snowflake changes a secret without saying what it was before.
+            // Snowflake changes a secret without saying which value it had before.
             property: false,
             version: false,
             latest: !is_sealed,

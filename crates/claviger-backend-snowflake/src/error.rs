@@ -1,4 +1,4 @@
-//! From what Snowflake answers, or does not, to a reason: one table, by code and never by message
+//! From the answers of Snowflake, or none, to a reason: one table, by code and never by message
 //! text.
 //!
 //! SECURITY: the connector's own texts quote statements, answers and values. Nothing of them leaves
@@ -9,10 +9,11 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use claviger_core::{Detail, Error, Reason};
-use claviger_settings::SettingsProblem;
+use claviger_backend::upstream::refusal;
+use claviger_core::{Error, Reason};
 use snowflake_connector_rs::ErrorKind;
 
+use crate::key::KeyProblem;
 use crate::sql::Advice;
 
 /// When to come back to a service that is too busy.
@@ -24,7 +25,7 @@ const CREDENTIALS: &str = "check user, role, account and this machine's clock, t
 const UNLISTED: &str =
     "Snowflake refused the statement; the log has its code and the id of the query";
 
-/// What a code comes to.
+/// The meaning of a code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
     /// A bug of Claviger's own.
@@ -43,7 +44,7 @@ enum Verdict {
     Unknown,
 }
 
-/// Codes with what they come to, and what to write to the log: as Snowflake's own drivers and its
+/// Codes with their meanings, and the words for the log: as Snowflake's own drivers and its
 /// documentation have them. None was recorded from a live account.
 const CODES: &[(&str, Verdict, &str)] = &[
     ("000603", Verdict::Unknown, "internal error of Snowflake's"),
@@ -80,12 +81,12 @@ const EXPIRED_STATUS: &str = "390104";
 /// A call that brought no usable answer. Its text is for logs only.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// What the call needs first did not come about, so nothing of it was sent.
+    /// A step that the call needs first did not come about, so nothing of it was sent.
     BeforeSent(Box<Self>),
     /// Claviger's own fault, or a setting that `problems` should have found.
     Bug(&'static str),
     /// The private key cannot be used; nothing was sent.
-    Key(SettingsProblem),
+    Key(KeyProblem),
     /// The request may have arrived, a usable answer did not.
     Lost(&'static str),
     /// No connection; nothing was sent.
@@ -164,36 +165,28 @@ impl Failure {
         self.verdict() == Some(Verdict::Unknown)
     }
 
-    /// What a call that changes nothing comes to. `needed` says which privilege it takes.
+    /// The error of a call that changes nothing. `needed` says which privilege it takes.
     pub(crate) fn into_read_error(self, needed: &Advice) -> Error {
+        let advice = |text: &str| Advice(text.to_owned());
         let (reason, remedy) = match (&self, self.verdict()) {
-            (Self::Key(problem), _) => {
-                let error = Error::new(Reason::VaultCredentialsRejected);
-                return error.with(Detail::Remedy, problem.remedy).caused_by(self);
-            }
+            (Self::Key(problem), _) => (Reason::VaultCredentialsRejected, advice(problem.remedy)),
             (_, Some(Verdict::Denied | Verdict::Missing)) => {
-                let error = Error::new(Reason::VaultAccessDenied);
-                return error.with(Detail::Remedy, needed).caused_by(self);
+                (Reason::VaultAccessDenied, needed.clone())
             }
             (Self::Rejected, _) | (_, Some(Verdict::Expired)) => {
-                (Reason::VaultCredentialsRejected, CREDENTIALS)
+                (Reason::VaultCredentialsRejected, advice(CREDENTIALS))
             }
-            (_, Some(Verdict::Bug)) => (Reason::Internal, ""),
-            (_, Some(Verdict::Unavailable | Verdict::Unknown)) => (Reason::VaultUnreachable, ""),
-            (_, Some(Verdict::Exists) | None) => (Reason::VaultAccessDenied, UNLISTED),
+            (_, Some(Verdict::Bug)) => (Reason::Internal, advice("")),
+            (_, Some(Verdict::Unavailable | Verdict::Unknown)) => {
+                (Reason::VaultUnreachable, advice(""))
+            }
+            (_, Some(Verdict::Exists) | None) => (Reason::VaultAccessDenied, advice(UNLISTED)),
         };
-        let error = match remedy {
-            "" => Error::new(reason),
-            remedy => Error::new(reason).with(Detail::Remedy, remedy),
-        };
-        let error = match self.is_busy() {
-            true => error.retry_after(COME_BACK),
-            false => error,
-        };
-        error.caused_by(self)
+        let retry_after = self.is_busy().then_some(COME_BACK);
+        refusal(reason, remedy, retry_after, self)
     }
 
-    /// What a call that stores a value comes to: refused only if Snowflake itself said so.
+    /// The error of a call that stores a value: refused only if Snowflake itself said so.
     pub(crate) fn into_write_error(self, needed: &Advice) -> Error {
         match self.is_open() {
             true => Error::new(Reason::WriteOutcomeUnknown).caused_by(self),
@@ -216,7 +209,7 @@ impl fmt::Display for Failure {
         match self {
             Self::BeforeSent(cause) => write!(f, "not logged in: {cause}"),
             Self::Bug(what) => write!(f, "unusable: {what}"),
-            Self::Key(problem) => write!(f, "{} {}", problem.key, problem.remedy),
+            Self::Key(problem) => write!(f, "{} {}", problem.setting, problem.remedy),
             Self::Lost(what) => write!(f, "no answer: {what}"),
             Self::NotSent => f.write_str("not sent: no connection"),
             Self::Refused { code, query } => {
@@ -241,7 +234,7 @@ fn row(code: &str) -> Option<&'static (&'static str, Verdict, &'static str)> {
     CODES.iter().find(|(known, ..)| *known == code)
 }
 
-/// The connector has the status in its text only, in front of what was answered.
+/// The connector has the status in its text only, in front of the answer.
 fn network(error: &snowflake_connector_rs::Error) -> Failure {
     let text = error.to_string();
     let status = text
@@ -270,6 +263,8 @@ fn code(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use claviger_core::Detail;
+
     use super::*;
 
     fn refused(code: &str) -> Failure {

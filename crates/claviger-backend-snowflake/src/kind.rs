@@ -7,7 +7,7 @@ use claviger_backend::{Backend, BackendKind, BackendSettings, Opening};
 use claviger_core::Result;
 use claviger_settings::{SettingsProblem, Table};
 
-use crate::files::Key;
+use crate::key::{Key, KeyProblem};
 use crate::{Snowflake, SnowflakeSettings};
 
 /// A Snowflake schema.
@@ -46,6 +46,12 @@ impl SnowflakeSettings {
     /// Problems with the files that hold the key; for a daemon that is about to start. They are
     /// read again at every login, so that they can be replaced.
     pub fn file_problems(&self) -> Vec<SettingsProblem> {
-        Key::read(self).err().into_iter().collect()
+        let password = self.private_key_password_file.as_deref();
+        let found = Key::read(&self.private_key_file, password).err();
+        let problem = |found: KeyProblem| SettingsProblem {
+            key: found.setting,
+            remedy: found.remedy,
+        };
+        found.into_iter().map(problem).collect()
     }
 }

@@ -7,21 +7,23 @@
 //! own that happens to be there.
 //!
 //! `backend` keeps the contract, `session` is the one connection, `sql` writes names so that no two
-//! are one and none is more than a name, `mark` is what the comment of a secret of ours says, `error`
-//! the one table from what Snowflake answers to a reason. Nothing is ever dropped or made with
-//! `OR REPLACE` but the reader procedures; databases, schemas, the table, roles and grants are the
-//! administrator's (`deploy/snowflake/setup.sql`).
+//! are one and none is more than a name, `place` says where things are, `key` opens the private
+//! key, `mark` is our part of a secret's comment, `error` the one table from answers to reasons.
+//! Nothing is ever dropped or made with `OR REPLACE` but the reader procedures; databases, schemas,
+//! the table, roles and grants are the administrator's (`deploy/snowflake/setup.sql`).
 #![forbid(unsafe_code)]
 
 mod backend;
 mod error;
-mod files;
+mod key;
 mod kind;
 mod mark;
 mod objects;
+mod place;
 mod sealed;
 mod session;
 mod settings;
+mod shared;
 mod sql;
 
 pub use backend::Snowflake;

@@ -1,7 +1,7 @@
-//! What the comment of a secret says, for whoever looks at it: whose it is and what stored its
-//! value. A comment that was there before goes on in front of it.
+//! The comment of a secret, for anyone who looks at it: its definition, and the write that stored
+//! its value. A comment that was there before goes on in front of it.
 //!
-//! SECURITY: whoever may alter a secret writes its comment, and can copy that of another. A mark
+//! SECURITY: anyone who may alter a secret writes its comment, and can copy that of another. A mark
 //! counts only with the tag that [`Marker`] made for this very secret; else it is not there.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sql::Literal;
 
-/// What our part of a comment begins with.
+/// The start of our part of a comment.
 const START: &str = r#"{"claviger":"#;
 
 /// How many bytes of a keyed digest are kept.
@@ -47,9 +47,9 @@ struct Outer {
 /// A comment taken apart.
 #[derive(Debug, Default)]
 pub(crate) struct Comment {
-    /// What others wrote.
+    /// The part of others.
     pub(crate) note: String,
-    /// What we wrote.
+    /// Our part.
     pub(crate) mark: Option<Mark>,
 }
 
@@ -116,7 +116,7 @@ impl Marker {
         mark.mac == self.tag(secret, mark, Some(value))
     }
 
-    /// What tells a value without a mark from another one.
+    /// Tells a value without a mark from another one.
     pub(crate) fn digest(&self, secret: &str, value: &[u8]) -> String {
         self.mac("snowflake secret value", &[secret.as_bytes(), value])
     }
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// What looks like ours and is not is ours to replace.
+    /// A part that looks like ours and is not is ours to replace.
     fn note_of(text: &str) -> &str {
         if text.starts_with(START) { "" } else { text }
     }

@@ -1,10 +1,10 @@
 //! `secret_objects`: real `SECRET` objects. Each has one value and no versions; the mark in its
 //! comment names the write that stored it, and changes with it in one statement.
 //!
-//! INVARIANT: a value is created, or set in what is there; never dropped or replaced, because grants
-//! go with the object. What comes after the value, its reader and its grants, never fails a write:
-//! what could not be done is a warning with the statement for the administrator, and is tried again
-//! by the next write.
+//! INVARIANT: a value is created, or set in the object that is there; never dropped or replaced,
+//! because grants go with the object. The steps after the value, its reader and its grants, never
+//! fail a write: one that could not be done is a warning with the statement for the administrator,
+//! and is tried again by the next write.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,11 +16,11 @@ use claviger_backend::{
 };
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
-use crate::backend::Shared;
 use crate::error::Failure;
 use crate::mark::{Comment, Mark, Marker};
 use crate::session::{Query, Row};
 use crate::settings::Grantee;
+use crate::shared::Shared;
 use crate::sql::{Advice, Ident, Literal};
 
 /// How often a write begins again because the secret came or went in between.
@@ -200,7 +200,8 @@ impl Objects {
         Ok(listed.collect())
     }
 
-    /// The one that is there. Without a reader, what others store has no version that could be told.
+    /// The one that is there. Without a reader, the values of others have no version that could be
+    /// told.
     pub(crate) async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>> {
         let Some(comment) = self.describe(secret).await? else {
             return Ok(Vec::new());
@@ -231,8 +232,8 @@ impl Objects {
         found.ok_or_else(|| Error::new(Reason::SecretNotFound))
     }
 
-    /// What Snowflake says of a secret. It says the same of one that is not there and of a schema
-    /// that is not, so that the schema is looked for then.
+    /// The description of a secret. Snowflake says the same of one that is not there and of a
+    /// schema that is not, so that the schema is looked for then.
     async fn describe(&self, secret: &str) -> Result<Option<Comment>> {
         let sql = format!("DESCRIBE SECRET {}", self.shared.place.qualified(secret));
         match self.shared.sessions.run_text(sql).await {
@@ -292,7 +293,7 @@ impl Objects {
         Ok(())
     }
 
-    /// What comes after the value.
+    /// The steps after the value.
     async fn written(&self, secret: &str, write_id: Uid, is_in_text: bool) -> Result<Written> {
         let mut warnings = Vec::new();
         if is_in_text {

@@ -2,12 +2,12 @@
 //! secrets and versions, and which key a row is sealed with.
 //!
 //! A version is named by the write that stored it, so that a repeat finds it whatever became of the
-//! answer. `SEQUENCE` orders them, and is what writers race for: the `MERGE` that stores a version
-//! also changes the one it follows, which Snowflake lets one statement do at a time. The first one
-//! follows none, and Snowflake lets two statements insert side by side: its writer looks at what
-//! else came first, and takes its own row back unless that is the one that all would choose. Nothing
-//! relies on unique keys, which Snowflake does not enforce; should two rows have one number, their
-//! versions still differ, and both are whole.
+//! answer. `SEQUENCE` orders them, and writers race for it: the `MERGE` that stores a version also
+//! changes the one it follows, which Snowflake lets one statement do at a time. The first one
+//! follows none, and Snowflake lets two statements insert side by side: its writer looks for others
+//! that came first, and takes its own row back unless that is the one that all would choose.
+//! Nothing relies on unique keys, which Snowflake does not enforce; should two rows have one
+//! number, their versions still differ, and both are whole.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -17,22 +17,22 @@ use claviger_core::{Detail, Error, Id, Reason, Result, Uid};
 use claviger_seal::key_id;
 use snowflake_connector_rs::bind::Binary;
 
-use crate::backend::{Shared, VALUE_BYTES_MAX};
 use crate::error::Failure;
 use crate::session::{Query, Row};
+use crate::shared::{Shared, VALUE_BYTES_MAX};
 use crate::sql::{Advice, Ident};
 
-/// The table. Not called SECRETS, which is what the schema may be called.
+/// The table. Not called SECRETS, which the schema may be called.
 const TABLE: &str = "CLAVIGER_SEALED";
 
-/// What tells the rows of one definition's secret from all others.
+/// Tells the rows of one definition's secret from all others.
 const OF_SECRET: &str = "STORE = ? AND SECRET = ? AND DEFINITION = ?";
 
 const ENABLED: &str = "ENABLED";
 const DISABLED: &str = "DISABLED";
 const DESTROYED: &str = "DESTROYED";
 
-/// Longest record: the longest value, and more than what sealing adds.
+/// Longest record: the longest value, and more than sealing adds.
 const SEALED_BYTES_MAX: usize = VALUE_BYTES_MAX + 1024;
 
 /// A sealed table.
@@ -126,7 +126,7 @@ impl Sealed {
         }
     }
 
-    /// Of several first versions the smallest stays; whoever stored another takes it back.
+    /// Of several first versions the smallest stays; the writer of another one takes it back.
     async fn settle(&self, address: &Address, version: &str) -> Result<()> {
         // Stored, but whether it stays is not known: to be looked for.
         let unknown = |failure: Failure| Error::new(Reason::WriteOutcomeUnknown).caused_by(failure);
@@ -247,7 +247,7 @@ impl Sealed {
         let rows = self
             .run(Query::new_positional(sql).bind(self.store.clone()))
             .await?;
-        // Not counted, a key would be taken for one that opens nothing any more.
+        // Not counted, a key would be taken for one that no longer opens anything.
         let held = rows.iter().map(|row| {
             let key = row.number("KEY_ID").and_then(|key| key.try_into().ok());
             let held = row.number("HELD").and_then(|held| held.try_into().ok());
@@ -267,8 +267,8 @@ impl Sealed {
         self.run(query).await.map(drop)
     }
 
-    /// Of two rows of one write, the one that lets less be done. What is longer than any record of
-    /// ours is not fetched, and does not open.
+    /// Of two rows of one write, the one that lets less be done. A row that is longer than any
+    /// record of ours is not fetched, and does not open.
     async fn row(&self, address: &Address, version: &Id) -> Result<Row> {
         let sql = format!(
             "SELECT VERSION AS VERSION, STATE AS STATE, CREATED_MS AS CREATED_MS, \
@@ -367,7 +367,7 @@ impl Sealed {
             .bind(address.owner.to_string())
     }
 
-    /// What a record is sealed for. The keyring binds the store's id.
+    /// The place that a record is sealed for. The keyring binds the store's id.
     fn record_key(&self, address: &Address, version: &str) -> String {
         format!(
             "snowflake/{}/{}/{version}",

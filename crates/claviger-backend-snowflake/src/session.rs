@@ -1,9 +1,9 @@
 //! The session that all calls to one vault share: statements side by side in it, none in a
 //! transaction, so that one which waits for a warehouse holds nobody up.
 //!
-//! Nothing is tried twice but a statement whose session was refused, once, in a fresh one. Whoever
-//! finds the session gone waits for one log-in, and shares its outcome. One that Snowflake refused
-//! stands for a while.
+//! Nothing is tried twice but a statement whose session was refused, once, in a fresh one. A call
+//! that finds the session gone waits for one log-in, and shares its outcome. One that Snowflake
+//! refused stands for a while.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::SnowflakeSettings;
 use crate::error::Failure;
-use crate::files::Key;
+use crate::key::Key;
 use crate::sql::Ident;
 
 pub(crate) type Answer<T> = Result<T, Failure>;
@@ -100,8 +100,8 @@ impl Sessions {
         if let Some(session) = state.session.as_ref().filter(is_fresh) {
             return Ok(Arc::clone(session));
         }
-        // SECURITY: who waited for a log-in that failed, or comes right after one that was refused,
-        // does not try again: fifty wrong ones lock the user.
+        // SECURITY: a call that waited for a log-in that failed, or comes right after one that was
+        // refused, does not try again: fifty wrong ones lock the user.
         let is_recent = |refused: SystemTime| {
             let since = self.clock.now().duration_since(refused);
             since.is_ok_and(|since| since < REFUSED_FOR)
@@ -127,7 +127,11 @@ impl Sessions {
     async fn log_in(&self) -> Answer<Session> {
         let settings = self.settings.clone();
         // Where waiting for a slow disk, or for a key to be opened, holds nobody up.
-        let key = tokio::task::spawn_blocking(move || Key::read(&settings)).await;
+        let key = tokio::task::spawn_blocking(move || {
+            let password = settings.private_key_password_file.as_deref();
+            Key::read(&settings.private_key_file, password)
+        });
+        let key = key.await;
         let key = key
             .map_err(|_| Failure::Bug("the private key could not be read"))?
             .map_err(Failure::Key)?;
@@ -142,15 +146,16 @@ impl Sessions {
             Some(password) => KeyPairConfig::from_encrypted_pem(pem, password.expose()),
             None => KeyPairConfig::from_pem(pem),
         };
-        // A statement that nobody waits for any more ends in Snowflake too.
+        // A statement that nobody waits for ends in Snowflake too.
         let limit = self.patience.as_secs().max(1);
         let session = SessionConfig::new()
             .with_role(log_in_name(&settings.role))
             .with_database(log_in_name(&settings.database))
             .with_schema(log_in_name(&settings.schema))
             .with_session_parameter("QUERY_TAG", json!(QUERY_TAG))
-            // What an account may have set otherwise: names are as they are quoted, every statement
-            // stands for itself and is one, and answers are whole and bytes of the form that is read.
+            // Parameters that an account may have set otherwise: names are as they are quoted,
+            // every statement stands for itself and is one, and answers are whole and bytes of the
+            // form that is read.
             .with_session_parameter("AUTOCOMMIT", json!(true))
             .with_session_parameter("BINARY_OUTPUT_FORMAT", json!("HEX"))
             .with_session_parameter("MULTI_STATEMENT_COUNT", json!(1))
@@ -173,8 +178,8 @@ impl Sessions {
     }
 }
 
-/// A name that Snowflake resolves at a log-in as it does in a statement: what it would change needs
-/// quotes.
+/// A name that Snowflake resolves at a log-in as it does in a statement: a name that it would
+/// change needs quotes.
 fn log_in_name(name: &str) -> String {
     let is_plain = |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
     let is_exact =

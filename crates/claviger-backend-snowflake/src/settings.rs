@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use claviger_settings::{SettingsProblem, Table};
 use url::{Host, Url};
 
+use crate::key::{KEY_FILE, PASSWORD_FILE};
 use crate::sql::name_fault;
 
 #[cfg(test)]
@@ -12,9 +13,6 @@ mod tests;
 
 /// The schema where none is named.
 const SCHEMA_DEFAULT: &str = "SECRETS";
-
-pub(crate) const KEY_FILE: &str = "private_key_file";
-pub(crate) const PASSWORD_FILE: &str = "private_key_password_file";
 
 const NOT_ABSOLUTE: &str = "is not an absolute path; write the file's whole path";
 const NOT_A_NAME: &str = "is not a name that Snowflake knows; write it as SHOW prints it, without \

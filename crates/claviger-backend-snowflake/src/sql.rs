@@ -5,10 +5,7 @@
 
 use std::fmt;
 
-use claviger_core::{Error, Public, Reason, Result, Uid};
-use claviger_seal::{hex, sha256};
-
-use crate::SnowflakeSettings;
+use claviger_core::{Error, Public, Reason, Result};
 
 /// Longest name, in characters.
 pub(crate) const NAME_CHARS_MAX: usize = 255;
@@ -32,8 +29,8 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
-/// What a client may be told of a vault: names out of its settings and out of the request, within
-/// text of the code.
+/// Text that a client may be told of a vault: names out of its settings and out of the request,
+/// within text of the code.
 #[derive(Clone, Debug)]
 pub(crate) struct Advice(pub(crate) String);
 
@@ -56,7 +53,7 @@ pub(crate) fn check_name(secret: &str) -> Result<()> {
     }
 }
 
-/// What is wrong with a name.
+/// The fault of a name.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
         Some("has to be 1 to 255 characters long")
@@ -68,7 +65,7 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
 }
 
 /// A name for a secret that the definition leaves to Claviger. Needs no quotes in Snowflake; `hash`
-/// stays whole at its end, because it is what tells names apart after the replacements.
+/// stays whole at its end, because it tells names apart after the replacements.
 pub(crate) fn derived(project: &str, id: &str, hash: &str) -> String {
     let room = NAME_CHARS_MAX.saturating_sub(hash.len() + 1);
     let plain = |letter: char| match letter.is_ascii_alphanumeric() {
@@ -85,66 +82,6 @@ pub(crate) fn derived(project: &str, id: &str, hash: &str) -> String {
         .take(room)
         .collect();
     format!("{start}_{}", hash.to_ascii_uppercase())
-}
-
-/// Where things are.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    /// `"DB"."SCHEMA"`.
-    pub(crate) schema: String,
-    /// The schema of the reader procedures.
-    pub(crate) readers: Option<String>,
-    /// Whose the reader procedures are.
-    store: Uid,
-    /// The integration that they need.
-    pub(crate) integration: String,
-    /// The role that Claviger is, quoted.
-    pub(crate) role: String,
-}
-
-impl Place {
-    pub(crate) fn of(settings: &SnowflakeSettings, store: Uid) -> Self {
-        let database = Ident(&settings.database);
-        let reader = settings.reader.as_ref();
-        Self {
-            schema: format!("{database}.{}", Ident(&settings.schema)),
-            store,
-            readers: reader.map(|reader| format!("{database}.{}", Ident(&reader.schema))),
-            integration: reader
-                .map(|reader| Ident(&reader.integration).to_string())
-                .unwrap_or_default(),
-            role: Ident(&settings.role).to_string(),
-        }
-    }
-
-    /// The whole name of something in the schema.
-    pub(crate) fn qualified(&self, name: &str) -> String {
-        format!("{}.{}", self.schema, Ident(name))
-    }
-
-    /// The whole name of a secret's reader procedure. Other stores, and vaults with other schemas,
-    /// may keep theirs in the same one: no two secrets have one name there, or one would be read for
-    /// the other.
-    pub(crate) fn reader(&self, secret: &str) -> Option<String> {
-        let readers = self.readers.as_ref()?;
-        let store = self.store.to_string();
-        let mut parts = Vec::new();
-        for part in [&store, &self.schema, secret] {
-            parts.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            parts.extend_from_slice(part.as_bytes());
-        }
-        let name = format!("CLAVIGER_{}", hex(&sha256(&parts)).to_ascii_uppercase());
-        Some(format!("{readers}.{}", Ident(&name)))
-    }
-
-    /// What an administrator has to run for Claviger's role.
-    pub(crate) fn grant(&self, privileges: &str, on: &str) -> Advice {
-        let role = &self.role;
-        Advice(format!(
-            "as an administrator run GRANT {privileges} ON {on} TO ROLE {role} \
-             (deploy/snowflake/setup.sql has all of them)"
-        ))
-    }
 }
 
 #[cfg(test)]
@@ -199,8 +136,8 @@ mod tests {
         }
     }
 
-    /// Ids that are the same but for what a plain name cannot have; told apart by the hash that the
-    /// broker makes of the whole name.
+    /// Ids that are the same but for letters that a plain name cannot have; told apart by the hash
+    /// that the broker makes of the whole name.
     #[test]
     fn no_two_of_a_hundred_thousand_ids_derive_one_name() {
         let letters = ['a', 'A', 'b', 'B', '_', '-', '(', ')', '1', '2'];

@@ -1,4 +1,4 @@
-//! The same suite against a real account, for whoever asks for it: `deploy/live/snowflake.sh`.
+//! The same suite against a real account, for anyone who asks for it: `deploy/live/snowflake.sh`.
 //!
 //! Ignored unless asked for by name, and then it wants an account. Keeps to a database of its own
 //! and drops what it made. So that it works on the day it is needed, every run of the tests tries it

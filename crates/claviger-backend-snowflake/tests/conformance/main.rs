@@ -26,7 +26,7 @@ mod tests {
 
     type WithConsole = (Arc<dyn Backend>, Option<Arc<dyn Console>>);
 
-    /// Both ways to keep values, each with who else can change them.
+    /// Both ways to keep values, each with the others that can change them.
     fn vaults(account: &Account) -> [WithConsole; 2] {
         let objects = account.vault(&account.readable());
         let sealed = account.vault(&account.settings(Storage::SealedTable));

@@ -1,4 +1,4 @@
-//! Secret objects: what is in their comments, who is granted them, and how they are read.
+//! Secret objects: their comments, their grants, and how they are read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -234,7 +234,7 @@ async fn value_is_never_written_out_where_a_bind_was_taken_once() {
     assert_eq!(account.fake.secret("SECRETS", "a"), None);
 }
 
-/// Whoever may alter a secret may write any comment.
+/// Anyone who may alter a secret may write any comment.
 #[tokio::test]
 async fn forged_or_copied_mark_makes_no_secret_ours() {
     let account = Account::start();

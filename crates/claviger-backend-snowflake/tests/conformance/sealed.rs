@@ -1,4 +1,4 @@
-//! Sealed rows: what Snowflake gets to see, what becomes of rows that somebody moves, and who wins.
+//! Sealed rows: how much Snowflake gets to see, how moved rows end, and which writer wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Log-ins: who makes them, how often, and what becomes of those that are refused.
+//! Log-ins: which calls make them, how often, and how refused ones end.
 
 use std::sync::Arc;
 use std::time::Duration;
