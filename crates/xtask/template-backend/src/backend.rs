@@ -78,12 +78,7 @@ impl Backend for Newkind {
         Err(Failure::NotWritten("versions").into_error())
     }
 
-    async fn set_state(
-        &self,
-        _: &Address,
-        _: &Id,
-        _: VersionState,
-    ) -> Result<VersionInfo> {
+    async fn set_state(&self, _: &Address, _: &Id, _: VersionState) -> Result<VersionInfo> {
         Err(Failure::NotWritten("set_state").into_error())
     }
 

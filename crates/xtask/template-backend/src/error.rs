@@ -1,4 +1,4 @@
-//! From the answers of the vault, or their lack, to reasons: one table, by code and never by message
+//! From the answers of the vault, or none, to a reason: one table, by code and never by message
 //! text.
 //!
 //! A lost answer to a read is `VAULT_UNREACHABLE`, but a write may have been taken: that is
@@ -7,7 +7,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use claviger_core::{Detail, Error, Reason};
+use claviger_backend::upstream::refusal;
+use claviger_core::{Error, Reason};
 
 /// A call that brought no usable answer. Its text is for logs only.
 #[derive(Debug)]
@@ -17,14 +18,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The outcome of the call.
+    /// The error of the call.
     pub(crate) fn into_error(self) -> Error {
-        let error = match self {
-            Self::NotWritten(call) => {
-                Error::new(Reason::VaultCapabilityMissing).with(Detail::Capability, call)
-            }
+        let (reason, remedy) = match self {
+            Self::NotWritten(call) => (Reason::VaultCapabilityMissing, call),
         };
-        error.caused_by(self)
+        refusal(reason, remedy, None, self)
     }
 }
 
