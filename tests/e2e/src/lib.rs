@@ -14,6 +14,7 @@
 mod aws_stub;
 mod client;
 mod daemon;
+mod gate;
 mod moto;
 mod random;
 mod stripe_mock;
@@ -21,11 +22,12 @@ mod stripe_stub;
 pub mod tools;
 mod walk_through;
 
-pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
+pub use aws_stub::{AwsReply, AwsRequest, AwsStub};
 pub use client::{Client, assert_refused, payload, reason, seen, text_of};
 pub use daemon::{Daemon, Home};
+pub use gate::Gate;
 pub use moto::{Console, Moto, REGION};
 pub use random::Random;
 pub use stripe_mock::StripeMock;
-pub use stripe_stub::{SilentStripe, StripeRequest, StripeStub};
+pub use stripe_stub::{SilentStripe, StripeStub};
 pub use walk_through::{WalkThrough, assert_in_order};

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::aws_stub::{AwsReply, AwsRequest};
+use crate::aws_stub::{AwsReply, AwsRequest, AwsStub};
 use crate::tools;
 
 /// Region of every secret in the emulator.
@@ -100,7 +100,7 @@ impl Console {
     /// Answers a call that came to the stub.
     pub fn play(&self, request: &AwsRequest) -> AwsReply {
         let (status, body) = self.answer(&request.operation, &request.body);
-        AwsReply::Answer(status, String::new(), body)
+        AwsReply::text(status, &body)
     }
 
     /// The current value of a secret.
@@ -137,6 +137,14 @@ impl Console {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("it answers");
         String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl AwsStub {
+    /// Passes everything on to moto, to see the calls.
+    pub fn before(moto: &Moto) -> Self {
+        let console = moto.console();
+        Self::start(move |request| console.play(request))
     }
 }
 

@@ -1,11 +1,11 @@
-//! The answers of the service that do not depend on what is in a vault, as recorded.
+//! The answers of the service that do not depend on the content of a vault, as recorded.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::server::Call;
+use crate::call::Call;
 
-/// An answer that was recorded from the real service, or quoted by somebody who met it.
+/// An answer that was recorded from the real service, or quoted by a user of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Recorded {
     /// The access policy of the vault does not name the caller.
@@ -49,6 +49,9 @@ pub enum TokenFault {
     /// Its key is unknown to the machine that was asked; the next one may know it.
     SigningKey,
 }
+
+/// The body of a success, empty for 204.
+pub(crate) type Outcome = Result<Vec<u8>, Problem>;
 
 /// A refusal.
 #[derive(Debug)]
@@ -272,7 +275,7 @@ fn rbac(call: &Call, secret: &str, vault: &str) -> Problem {
     )
 }
 
-/// What an access policy calls the operation.
+/// The name of the operation in an access policy.
 fn permission(call: &Call) -> &'static str {
     let segments = call.segments();
     let segments = segments.iter().map(String::as_str).collect::<Vec<_>>();
@@ -287,7 +290,7 @@ fn permission(call: &Call) -> &'static str {
     }
 }
 
-/// The headers of every answer of a vault, but the length and the date.
+/// The headers of every answer of a vault, but for those of its body and the date.
 pub(crate) fn headers(call: &Call) -> Vec<(String, String)> {
     let request_id = Uuid::new_v4().to_string();
     let mut headers = vec![
@@ -307,13 +310,13 @@ pub(crate) fn headers(call: &Call) -> Vec<(String, String)> {
         ),
         ("x-ms-request-id", &request_id),
     ];
-    if let Some(id) = &call.client_request_id {
-        headers.push(("x-ms-client-request-id", id));
-    }
-    headers
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    headers.extend(
+        call.client_request_id
+            .as_deref()
+            .map(|id| ("x-ms-client-request-id", id)),
+    );
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    headers.into_iter().map(owned).collect()
 }
 
 const CALLER: &str = "appid=44444444-4444-4444-4444-444444444444;\

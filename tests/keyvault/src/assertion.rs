@@ -1,4 +1,4 @@
-//! What an application with a certificate proves itself with, and the check of that proof.
+//! The proof that an application with a certificate gives of itself, and its check.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use aws_lc_rs::signature::{

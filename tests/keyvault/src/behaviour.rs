@@ -1,14 +1,14 @@
-//! What a test can ask the fake to do instead of what it would do.
+//! Behaviour that a test can ask for instead of the usual one.
 
 use crate::answers::Recorded;
-use crate::server::Call;
+use crate::call::Call;
 
 /// Which requests are meant.
 #[derive(Clone, Copy, Debug)]
 pub struct Filter {
     /// Verb, or each.
     pub method: Option<&'static str>,
-    /// What host, path and query hold when written after one another.
+    /// Part of host, path and query when written after one another.
     pub path_contains: &'static str,
 }
 
@@ -25,12 +25,12 @@ impl Filter {
     }
 }
 
-/// What happens to a request.
+/// One way to treat a request.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// It is executed, then the connection is closed without an answer.
     CutAfterExecuting,
-    /// It is answered with status 200 and what is no JSON; nothing is executed.
+    /// It is answered with status 200 and a text that is not JSON; nothing is executed.
     Garbage200,
     /// It is executed, then the connection is closed after half of the answer's body.
     HalfBody,
@@ -57,6 +57,19 @@ impl Behaviour {
     pub(crate) fn holds(&self) -> bool {
         matches!(self, Self::Hang | Self::Slow)
     }
+}
+
+/// How logins fail.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Login {
+    /// The secret of the application was right once.
+    ExpiredSecret,
+    /// There is no answer until the fake lets go.
+    Hang,
+    /// The secret of the application is wrong.
+    InvalidClient,
+    /// There is no such tenant.
+    WrongTenant,
 }
 
 /// A behaviour that was asked for.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Every body about one secret. The order of the fields is the recorded one; what a body does not
-/// have is absent, never null.
+/// Every body about one secret. The order of the fields is the recorded one; a field that a body
+/// does not have is absent, never null.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bundle<'a> {

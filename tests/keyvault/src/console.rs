@@ -1,4 +1,4 @@
-//! What the owner of a vault does past the data plane.
+//! The actions of the owner of a vault, past the data plane.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -2,13 +2,13 @@
 //!
 //! No emulator of Key Vault can be installed from the package registries. This one speaks the
 //! secrets half of the data plane, the token endpoint of Entra and that of a managed identity, and
-//! misbehaves on demand. It is reached through an HTTP proxy that it also is: whoever has
-//! `HTTPS_PROXY` and `SSL_CERT_FILE` set to [`Fake::proxy_url`] and [`Fake::ca_pem`] meets it under
-//! the real host names, so the daemon under test needs no switch for tests.
+//! misbehaves on demand. It is reached through an HTTP proxy that it also is: a program that
+//! has `HTTPS_PROXY` and `SSL_CERT_FILE` set to [`Fake::proxy_url`] and [`Fake::ca_pem`] meets it
+//! under the real host names, so the daemon under test needs no switch for tests.
 //!
 //! Answers that no recording exists for say so where they are made. Keys, certificates, backup,
-//! restore and every other cloud than the public one are not here; nor is any access policy: who
-//! has a token may do everything until a test says otherwise with [`Fake::next`].
+//! restore and every other cloud than the public one are not here; nor is any access policy: a
+//! token allows everything until a test says otherwise with [`Fake::next`].
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
@@ -20,11 +20,12 @@ mod assertion;
 mod authority;
 mod behaviour;
 mod bundle;
+mod call;
 mod console;
 mod login;
 mod paging;
 mod proxy;
-mod server;
+mod service;
 mod shared;
 mod vault;
 
@@ -39,9 +40,8 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 pub use answers::{Recorded, TokenFault};
-pub use behaviour::{Behaviour, Filter};
-pub use login::Login;
-pub use shared::Seen;
+pub use behaviour::{Behaviour, Filter, Login};
+pub use call::Seen;
 
 use shared::Shared;
 
@@ -70,9 +70,11 @@ impl Fake {
         let served = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             runtime.block_on(async {
+                let identity = axum::serve(identity, login::identity_router(Arc::clone(&served)));
+                let proxy = axum::serve(proxy, proxy::router(served));
                 tokio::select! {
-                    () = proxy::serve(&served, &proxy) => {}
-                    () = login::serve_managed_identity(&served, &identity) => {}
+                    _ = identity.into_future() => {}
+                    _ = proxy.into_future() => {}
                     _ = stopped => {}
                 }
             });
@@ -123,7 +125,7 @@ impl Fake {
         self.shared.state().transition_requests = count;
     }
 
-    /// Lets the proxy end TLS for a host that is none of ours, to see what is sent there.
+    /// Lets the proxy end TLS for a host that is none of ours, to see the requests there.
     pub fn terminate(&self, host: &str) {
         self.shared.state().terminated.insert(host.to_owned());
     }
@@ -150,17 +152,17 @@ impl Fake {
         self.shared.state().issue_token()
     }
 
-    /// What goes into `HTTPS_PROXY`.
+    /// The text for `HTTPS_PROXY`.
     pub fn proxy_url(&self) -> String {
         format!("http://{}", self.proxy)
     }
 
-    /// What goes into the file that `SSL_CERT_FILE` names.
+    /// The content of the file that `SSL_CERT_FILE` names.
     pub fn ca_pem(&self) -> &str {
         self.shared.authority.pem()
     }
 
-    /// What goes into `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`.
+    /// The texts for `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`.
     pub fn managed_identity_endpoint(&self) -> (String, String) {
         let url = format!("http://{}/msi/token", self.identity);
         (url, self.shared.identity_header.clone())
@@ -196,7 +198,7 @@ impl Fake {
         self.shared.state().logins
     }
 
-    /// What was asked of hosts that are none of ours: `CONNECT` each time, and the requests after
+    /// The requests to hosts that are none of ours: `CONNECT` each time, and the requests after
     /// it if TLS was ended there.
     pub fn other_hosts(&self) -> Vec<Seen> {
         self.shared.state().others.clone()
@@ -282,7 +284,7 @@ impl VaultHandle {
         self.with(|vault| vault.purges)
     }
 
-    /// What a configuration names the vault by.
+    /// The URL that a configuration names the vault by.
     pub fn url(&self) -> String {
         format!("https://{}{}", self.name, shared::VAULT_DOMAIN)
     }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use axum::Router;
+use axum::extract::{Form, Path, Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::server::{self, Body, Call, Cut, response};
+use crate::behaviour::Login;
 use crate::shared::Shared;
 use crate::vault::now;
 
@@ -22,20 +21,7 @@ pub(crate) const HOST: &str = "login.microsoftonline.com";
 /// Of which all tokens are.
 const RESOURCE: &str = "https://vault.azure.net";
 
-/// How logins fail.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Login {
-    /// The secret of the application was right once.
-    ExpiredSecret,
-    /// There is no answer until [`crate::Fake::release`].
-    Hang,
-    /// The secret of the application is wrong.
-    InvalidClient,
-    /// There is no such tenant.
-    WrongTenant,
-}
-
-/// A refusal by Entra. The codes and what comes before them are the vendor's; the rest of the texts
+/// A refusal by Entra. The codes and the text before them are the vendor's; the rest of the texts
 /// was not recorded.
 struct Refusal {
     status: u16,
@@ -44,27 +30,103 @@ struct Refusal {
     message: String,
 }
 
-/// Answers a request to [`HOST`].
-pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call) -> Response<Body> {
-    let segments = call.segments();
-    let segments = segments.iter().map(String::as_str).collect::<Vec<_>>();
-    match (call.method.as_str(), segments.as_slice()) {
-        ("POST", [tenant, "oauth2", "v2.0", "token"]) => {
-            let fault = begin(shared).await;
-            match check(shared, call, tenant, fault) {
-                Ok(()) => token(shared),
-                Err(refusal) => refusal.response(),
-            }
-        }
-        ("GET", [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
-            if *tenant == shared.tenant {
-                discovery(tenant)
-            } else {
-                Refusal::unknown_tenant(tenant).response()
-            }
-        }
-        (_, _) => response::<&str>(404, [], ""),
+/// A request for a token.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TokenRequest {
+    client_assertion: String,
+    client_assertion_type: String,
+    client_id: String,
+    client_secret: String,
+    grant_type: String,
+    scope: String,
+}
+
+/// A request for the token of a managed identity.
+#[derive(Deserialize)]
+struct IdentityRequest {
+    client_id: Option<String>,
+    resource: Option<String>,
+}
+
+/// Serves [`HOST`].
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/{tenant}/oauth2/v2.0/token", post(token))
+        .route(
+            "/{tenant}/v2.0/.well-known/openid-configuration",
+            get(discovery),
+        )
+        .with_state(shared)
+}
+
+/// Serves the endpoint of a managed identity.
+pub(crate) fn identity_router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/msi/token", get(managed_identity))
+        .with_state(shared)
+}
+
+async fn token(
+    State(shared): State<Arc<Shared>>,
+    Path(tenant): Path<String>,
+    Form(asked): Form<TokenRequest>,
+) -> Result<Response, Refusal> {
+    let fault = begin(&shared).await;
+    check(&shared, &asked, &tenant, fault)?;
+    let token = shared.state().issue_token();
+    // The order of the fields is the recorded one.
+    let body = format!(
+        r#"{{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"{token}"}}"#
+    );
+    Ok(json_response(200, body))
+}
+
+/// The Python client reads this before it logs in.
+async fn discovery(
+    State(shared): State<Arc<Shared>>,
+    Path(tenant): Path<String>,
+) -> Result<Response, Refusal> {
+    if tenant != shared.tenant {
+        return Err(Refusal::unknown_tenant(&tenant));
     }
+    let base = format!("https://{HOST}/{tenant}");
+    let body = json!({
+        "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+        "issuer": format!("{base}/v2.0"),
+        "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+    });
+    Ok(json_response(200, body.to_string()))
+}
+
+async fn managed_identity(
+    State(shared): State<Arc<Shared>>,
+    Query(asked): Query<IdentityRequest>,
+    headers: HeaderMap,
+) -> Response {
+    let fault = begin(&shared).await;
+    let header = headers.get("x-identity-header");
+    if header.is_none_or(|header| header != shared.identity_header.as_str()) {
+        let body = json!({"statusCode": 401, "message": "Invalid X-IDENTITY-HEADER."});
+        return json_response(401, body.to_string());
+    }
+    let client_id = asked.client_id.unwrap_or_else(|| shared.client_id.clone());
+    let is_refused = fault.is_some_and(|fault| fault != Login::Hang);
+    if client_id != shared.client_id || is_refused || asked.resource.as_deref() != Some(RESOURCE) {
+        let message = "No User Assigned or Delegated Managed Identity found for specified \
+                       ClientId/ResourceId/PrincipalId.";
+        let body = json!({"statusCode": 400, "message": message});
+        return json_response(400, body.to_string());
+    }
+    let body = json!({
+        "access_token": shared.state().issue_token(),
+        "client_id": client_id,
+        // A string, as the real one: a number is refused by the client for Rust.
+        "expires_on": (now() + 86_400).to_string(),
+        "resource": RESOURCE,
+        "token_type": "Bearer",
+    });
+    json_response(200, body.to_string())
 }
 
 /// Counts a login and waits if logins hang; the fault that is to be answered, if any.
@@ -82,81 +144,66 @@ async fn begin(shared: &Arc<Shared>) -> Option<Login> {
     fault
 }
 
-fn check(shared: &Shared, call: &Call, tenant: &str, fault: Option<Login>) -> Result<(), Refusal> {
+fn check(
+    shared: &Shared,
+    asked: &TokenRequest,
+    tenant: &str,
+    fault: Option<Login>,
+) -> Result<(), Refusal> {
     if tenant != shared.tenant || fault == Some(Login::WrongTenant) {
         return Err(Refusal::unknown_tenant(tenant));
     }
-    let form = str::from_utf8(&call.body).unwrap_or_default();
-    let field = |name| server::field(form, name).unwrap_or_default();
     let refused = |error, code, message: &str| Err(Refusal::new(400, error, code, message));
-    if field("grant_type") != "client_credentials" {
+    if asked.grant_type != "client_credentials" {
         let message = "The grant type is not supported.";
         return refused("unsupported_grant_type", 70_003, message);
     }
-    if field("client_id") != shared.client_id {
+    if asked.client_id != shared.client_id {
         let message = "The application was not found in the directory.";
         return refused("unauthorized_client", 700_016, message);
     }
     let scope = format!("{RESOURCE}/.default");
-    if !field("scope").split(' ').any(|asked| asked == scope) {
+    if !asked.scope.split(' ').any(|asked| asked == scope) {
         let message = "The provided value for the input parameter 'scope' is not valid.";
         return refused("invalid_scope", 70_011, message);
     }
     if fault == Some(Login::ExpiredSecret) {
         return Err(Refusal::expired_secret(&shared.client_id));
     }
-    if fault != Some(Login::InvalidClient) && is_proven(shared, form) {
+    if fault != Some(Login::InvalidClient) && is_proven(shared, asked) {
         return Ok(());
     }
-    Err(if field("client_assertion").is_empty() {
+    Err(if asked.client_assertion.is_empty() {
         Refusal::wrong_secret(&shared.client_id)
     } else {
         Refusal::wrong_assertion()
     })
 }
 
-/// Whether the form proves that the application sent it.
-fn is_proven(shared: &Shared, form: &str) -> bool {
-    let field = |name| server::field(form, name).unwrap_or_default();
-    if field("client_secret") == shared.client_secret {
+/// Whether the request proves that the application sent it.
+fn is_proven(shared: &Shared, asked: &TokenRequest) -> bool {
+    if asked.client_secret == shared.client_secret {
         return true;
     }
-    if field("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+    if asked.client_assertion_type != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
         return false;
     }
-    let assertion = field("client_assertion");
     let audience = format!("https://{HOST}/{}/oauth2/v2.0/token", shared.tenant);
-    assertion == shared.federated_token
-        || shared
-            .client_certificate()
-            .has_signed(&assertion, &shared.client_id, &audience)
+    asked.client_assertion == shared.federated_token
+        || shared.client_certificate().has_signed(
+            &asked.client_assertion,
+            &shared.client_id,
+            &audience,
+        )
 }
 
-fn token(shared: &Shared) -> Response<Body> {
-    let token = shared.state().issue_token();
-    let body = format!(
-        r#"{{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"{token}"}}"#
-    );
-    json_response(200, body)
-}
-
-/// What the Python client reads before it logs in.
-fn discovery(tenant: &str) -> Response<Body> {
-    let base = format!("https://{HOST}/{tenant}");
-    let body = json!({
-        "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
-        "issuer": format!("{base}/v2.0"),
-        "token_endpoint": format!("{base}/oauth2/v2.0/token"),
-    });
-    json_response(200, body.to_string())
-}
-
-fn json_response(status: u16, body: String) -> Response<Body> {
+fn json_response(status: u16, body: String) -> Response {
     let headers = [
-        (CACHE_CONTROL.as_str(), "no-store, no-cache"),
-        (CONTENT_TYPE.as_str(), "application/json; charset=utf-8"),
+        (CACHE_CONTROL, "no-store, no-cache"),
+        (CONTENT_TYPE, "application/json; charset=utf-8"),
     ];
-    response(status, headers, body)
+    let status = StatusCode::from_u16(status).expect("a status");
+    (status, headers, body).into_response()
 }
 
 impl Refusal {
@@ -199,8 +246,10 @@ impl Refusal {
                        registered on application.";
         Self::new(401, "invalid_client", 700_027, message)
     }
+}
 
-    fn response(&self) -> Response<Body> {
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
         let Self {
             status,
             error,
@@ -220,52 +269,6 @@ impl Refusal {
             "correlation_id": id,
             "error_uri": format!("https://{HOST}/error?code={code}"),
         });
-        json_response(*status, body.to_string())
+        json_response(status, body.to_string())
     }
-}
-
-/// Serves the endpoint of a managed identity until it is dropped.
-pub(crate) async fn serve_managed_identity(shared: &Arc<Shared>, listener: &TcpListener) {
-    loop {
-        let (stream, _) = listener.accept().await.expect("a connection");
-        let shared = Arc::clone(shared);
-        Handle::current().spawn(async move {
-            let service = service_fn(|request| managed_identity(&shared, request));
-            http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await
-                .ok();
-        });
-    }
-}
-
-async fn managed_identity(
-    shared: &Arc<Shared>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Cut> {
-    let fault = begin(shared).await;
-    let query = request.uri().query().unwrap_or_default();
-    let header = request.headers().get("x-identity-header");
-    let client_id = server::field(query, "client_id");
-    if header.is_none_or(|header| header != shared.identity_header.as_str()) {
-        let body = json!({"statusCode": 401, "message": "Invalid X-IDENTITY-HEADER."});
-        return Ok(json_response(401, body.to_string()));
-    }
-    let is_unknown = client_id.as_ref().is_some_and(|id| *id != shared.client_id);
-    let is_refused = fault.is_some_and(|fault| fault != Login::Hang);
-    if is_unknown || is_refused || server::field(query, "resource").as_deref() != Some(RESOURCE) {
-        let message = "No User Assigned or Delegated Managed Identity found for specified \
-                       ClientId/ResourceId/PrincipalId.";
-        let body = json!({"statusCode": 400, "message": message});
-        return Ok(json_response(400, body.to_string()));
-    }
-    let body = json!({
-        "access_token": shared.state().issue_token(),
-        "client_id": client_id.unwrap_or_else(|| shared.client_id.clone()),
-        // A string, as the real one: a number is refused by the client for Rust.
-        "expires_on": (now() + 86_400).to_string(),
-        "resource": RESOURCE,
-        "token_type": "Bearer",
-    });
-    Ok(json_response(200, body.to_string()))
 }

@@ -4,12 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::answers::Problem;
+use crate::answers::{Outcome, Problem};
 use crate::bundle::{Bundle, Page, json};
-use crate::server::Call;
-use crate::vault::Outcome;
+use crate::call::Call;
 
-/// Cuts a page out of what is listed, which is in the order of the keys.
+/// Cuts a page out of a list, which is in the order of the keys.
 ///
 /// Every page that has items names a next one, so the last link always leads to an empty page. The
 /// real service was recorded doing so; it does not always.
@@ -31,7 +30,7 @@ pub(crate) fn page<'a>(call: &Call, items: impl Iterator<Item = (String, Bundle<
         .filter(|(key, _)| after.as_ref().is_none_or(|after| key > after))
         .take(size)
         .unzip();
-    let path = call.target.split('?').next().unwrap_or_default();
+    let path = call.target.path();
     let next_link = keys.last().map(|last| {
         let api_version = call.parameter("api-version").unwrap_or_default();
         format!(
@@ -51,7 +50,7 @@ fn skip_token(last: &str) -> String {
     ))
 }
 
-/// What [`skip_token`] was made from.
+/// The key that [`skip_token`] was made from.
 fn skipped_to(token: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Token {

@@ -1,4 +1,4 @@
-//! What all connections share: the vaults, what was seen, what to do next.
+//! The state that all connections share: vaults, requests seen, behaviour asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -7,31 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::answers::Outcome;
 use crate::assertion::ClientCertificate;
 use crate::authority::Authority;
-use crate::behaviour::{Behaviour, Rule};
-use crate::login::Login;
-use crate::server::Call;
-use crate::vault::{self, Vault};
+use crate::behaviour::{Behaviour, Login, Rule};
+use crate::call::{Call, Seen};
+use crate::vault::Vault;
 
-/// What follows the name of a vault in its host.
+/// The host of a vault after its name.
 pub(crate) const VAULT_DOMAIN: &str = ".vault.azure.net";
 
-/// One request that arrived.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Seen {
-    /// Verb.
-    pub method: String,
-    /// Host the request was for.
-    pub host: String,
-    /// Target as sent, nothing decoded; empty for `CONNECT`.
-    pub path_and_query: String,
-    /// Whether a bearer came with it.
-    pub has_bearer: bool,
-}
-
 /// Ends when the fake lets go.
-pub(crate) type Hold = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+pub(crate) type Hold = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(crate) struct Shared {
     pub(crate) authority: Authority,
@@ -42,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) identity_header: String,
     client_certificate: OnceLock<ClientCertificate>,
     state: Mutex<State>,
-    /// Bumped to let go of what is held.
+    /// Bumped to let go of held requests.
     releases: watch::Sender<u64>,
     /// How many requests are held.
     held: watch::Sender<usize>,
@@ -138,7 +125,7 @@ impl State {
     }
 
     /// The part of the state that a request works on.
-    pub(crate) fn execute(&mut self, call: &Call) -> vault::Outcome {
+    pub(crate) fn execute(&mut self, call: &Call) -> Outcome {
         let transition_requests = self.transition_requests;
         self.vault(&call.host)
             .expect("vaults are never removed")

@@ -1,4 +1,4 @@
-//! One vault: its secrets, their versions and what the operations do to them.
+//! One vault: its secrets, their versions and the operations on them.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,14 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::answers::Problem;
+use crate::answers::{Outcome, Problem};
 use crate::bundle::{Attributes, Bundle, Deletion, json};
+use crate::call::{Call, Seen};
 use crate::paging::page;
-use crate::server::Call;
-use crate::shared::Seen;
-
-/// The body of a success, empty for 204.
-pub(crate) type Outcome = Result<Vec<u8>, Problem>;
 
 pub(crate) type Tags = BTreeMap<String, String>;
 
@@ -56,7 +52,7 @@ pub(crate) struct Version {
     pub(crate) is_managed: bool,
 }
 
-/// What a client sends to set or update; null means absent.
+/// The body of a request to set or update; null means absent.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {
@@ -73,7 +69,7 @@ struct AttributesChange {
     exp: Option<i64>,
 }
 
-/// How a body names what it is about.
+/// How a body names its subject.
 #[derive(Clone, Copy)]
 enum Show {
     Properties,
@@ -96,7 +92,7 @@ const API_VERSIONS: &[&str] = &[
 ];
 
 impl Vault {
-    /// Does what the request says.
+    /// Executes the request.
     pub(crate) fn execute(&mut self, call: &Call, transition_requests: usize) -> Outcome {
         let segments = call.segments();
         let segments = segments.iter().map(String::as_str).collect::<Vec<_>>();
@@ -107,7 +103,7 @@ impl Vault {
         }
         check_api_version(call)?;
         if let ["secrets" | "deletedsecrets", name, ..] = segments.as_slice() {
-            check_name(name, &call.method)?;
+            check_name(name, call.method.as_str())?;
             if let Some(secret) = self.secrets.get_mut(&name.to_lowercase()) {
                 secret.advance();
             }
@@ -386,7 +382,7 @@ impl Version {
         }
     }
 
-    /// Takes over what is given.
+    /// Takes over the fields that are given.
     fn apply(&mut self, change: Change) {
         let attributes = change.attributes.unwrap_or_default();
         self.enabled = attributes.enabled.unwrap_or(self.enabled);

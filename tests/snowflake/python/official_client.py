@@ -1,7 +1,7 @@
 """The vendor's own connector against the emulator: `official_client.py HOST PORT KEY.PEM`.
 
-Prints one line of JSON per check, name and what came of it; the test on the Rust side says what
-has to be there. Runs what the vendor's client can speak: it asks for Arrow and takes JSON.
+Prints one line of JSON per check, name and outcome; the test on the Rust side has the expectations.
+Runs as much as the vendor's client can speak: it asks for Arrow and takes JSON.
 """
 
 import datetime

@@ -1,30 +1,12 @@
-//! What an administrator does and sees, past Claviger.
-
-use std::fmt;
+//! The actions and the view of an administrator, past Claviger.
 
 use serde_json::{Value, json};
 
-use crate::{Snowflake, control, count, list, text};
+use crate::account::Snowflake;
+use crate::control::{Refusal, count, list, text};
 
 /// One row of a result, each cell as Snowflake writes it in JSON.
 pub type Row = Vec<Option<String>>;
-
-/// A statement of the console that was refused.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// Six digits.
-    pub code: String,
-    /// Five letters or digits.
-    pub sql_state: String,
-    /// What a human would read.
-    pub message: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.code, self.sql_state, self.message)
-    }
-}
 
 /// A privilege on a secret that somebody other than its owner has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,28 +15,26 @@ pub struct Grant {
     pub privilege: String,
     /// `"ROLE"`, `"APPLICATION"` and the like.
     pub grantee_kind: String,
-    /// Who has it.
+    /// Name of the grantee.
     pub grantee: String,
 }
 
 impl Snowflake {
-    /// Runs SQL as an administrator, who may do everything.
+    /// Runs SQL as an administrator, to whom everything is allowed.
     ///
     /// # Panics
     /// If it is refused.
     pub fn console(&self, sql: &str) -> Vec<Row> {
-        match self.try_console(sql) {
-            Ok(rows) => rows,
-            Err(refusal) => panic!("{sql}: {refusal}"),
-        }
+        let rows = self.try_console(sql);
+        rows.unwrap_or_else(|refusal| panic!("{sql}: {refusal}"))
     }
 
     /// Runs SQL as an administrator.
     ///
     /// # Errors
-    /// What Snowflake would answer.
+    /// As Snowflake would answer.
     pub fn try_console(&self, sql: &str) -> Result<Vec<Row>, Refusal> {
-        let answer = control::call(self.address(), "console", &json!({"sql": sql}))?;
+        let answer = self.try_control("console", &json!({"sql": sql}))?;
         let cell = |cell: &Value| cell.as_str().map(str::to_owned);
         Ok(list(&answer)
             .map(|row| list(row).map(cell).collect())
@@ -90,7 +70,7 @@ impl Snowflake {
             .map_or(0, |secret| count(&secret["times_set"]))
     }
 
-    /// Who else may use a secret, in order.
+    /// The privileges of others on a secret, in order.
     pub fn grants(&self, schema: &str, name: &str) -> Vec<Grant> {
         let Some(secret) = self.seen(schema, name) else {
             return Vec::new();
@@ -144,9 +124,5 @@ impl Snowflake {
     fn seen(&self, schema: &str, name: &str) -> Option<Value> {
         let answer = self.control("secret", &json!({"schema": schema, "name": name}));
         Some(answer).filter(|answer| !answer.is_null())
-    }
-
-    fn address(&self) -> &str {
-        self.process.address()
     }
 }

@@ -1,8 +1,8 @@
-//! What can go wrong on demand.
+//! Failures on demand.
 
 use serde_json::{Value, json};
 
-/// One way to answer a request other than by doing what it asks.
+/// One way to answer a request other than by executing it.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Closes the connection without executing and without an answer.
@@ -15,14 +15,14 @@ pub enum Fault {
         code: String,
         /// Five letters or digits.
         sql_state: String,
-        /// What a human would read.
+        /// Text for a human.
         message: String,
     },
     /// Executes, sends half of the answer, then closes the connection.
     HalfBody,
-    /// Waits until [`release`](crate::Snowflake::release), then executes and answers.
+    /// Waits until `Snowflake::release`, then executes and answers.
     Hang,
-    /// Executes, then waits until [`release`](crate::Snowflake::release) with the answer.
+    /// Executes, then waits until `Snowflake::release` with the answer.
     HangAfter,
     /// Does not execute and answers with this status.
     Status(u16),
@@ -70,7 +70,7 @@ impl Fault {
         Self::error("000606", "57P03", message)
     }
 
-    /// The login is refused: the key is not the user's, or there is no such user.
+    /// The login is refused: the key is not the user's, or the user does not exist.
     pub fn invalid_token() -> Self {
         let message = "JWT token is invalid. [00000000-0000-0000-0000-000000000000]";
         Self::error("390144", "08001", message)

@@ -6,7 +6,7 @@
 use claviger_backend::Backend;
 use claviger_core::{Detail, Id, Reason};
 
-use crate::stub::{Reply, Stub};
+use crate::stub::{Reply, Stub, refusal};
 use crate::support::{DESCRIBED, LONG, aws, read_fails, script, write_fails};
 
 const MESSAGE: &str = "upstream text: arn:aws:sts::123456789012:assumed-role/claviger-role/x";
@@ -217,7 +217,7 @@ const UNRECORDED: &[Row] = &[
 #[tokio::test]
 async fn every_answer_has_its_reason_and_remedy() {
     for (status, code, read, write, word) in RECORDED.iter().chain(UNRECORDED) {
-        let stub = Stub::start(script(&Reply::error(*status, code, MESSAGE)));
+        let stub = Stub::start(script(&refusal(*status, code, MESSAGE)));
         let aws = aws(&stub, LONG).await;
         let error = read_fails(&aws, None).await;
         assert_eq!(error.reason(), *read, "read: {status} {code}");
@@ -256,7 +256,7 @@ async fn who_is_not_aws_says_only_that_aws_was_not_heard() {
         (200, "{}"),
         (200, ""),
     ] {
-        let reply = Reply::json(status, body).header("Location: http://127.0.0.1:1/");
+        let reply = Reply::text(status, body).header("Location: http://127.0.0.1:1/");
         let stub = Stub::start(script(&reply));
         let aws = aws(&stub, LONG).await;
         let error = read_fails(&aws, None).await;
@@ -285,7 +285,7 @@ async fn date_of_the_answer_tells_a_skewed_clock_from_a_wrong_key() {
             "check the secret access key, and this machine's clock",
         ),
     ] {
-        let reply = Reply::error(400, "InvalidSignatureException", MESSAGE);
+        let reply = refusal(400, "InvalidSignatureException", MESSAGE);
         let stub = Stub::start(script(&reply.header(&format!("Date: {date}"))));
         let error = read_fails(&aws(&stub, LONG).await, None).await;
         let remedy = error.detail(Detail::Remedy).expect("has one");
@@ -295,9 +295,9 @@ async fn date_of_the_answer_tells_a_skewed_clock_from_a_wrong_key() {
 
 #[tokio::test]
 async fn absent_secret_absent_version_and_deleted_secret_are_told_apart() {
-    let not_found = || Reply::error(400, "ResourceNotFoundException", MESSAGE);
-    let denied = || Reply::error(400, "AccessDeniedException", MESSAGE);
-    let wrong_state = || Reply::error(400, "InvalidRequestException", MESSAGE);
+    let not_found = || refusal(400, "ResourceNotFoundException", MESSAGE);
+    let denied = || refusal(400, "AccessDeniedException", MESSAGE);
+    let wrong_state = || refusal(400, "InvalidRequestException", MESSAGE);
     let described = || Reply::json(200, DESCRIBED);
     let deleted = || Reply::json(200, DELETED);
     for (read, describe, latest, pinned) in [
@@ -352,8 +352,8 @@ async fn absent_secret_absent_version_and_deleted_secret_are_told_apart() {
 
 #[tokio::test]
 async fn secret_deleted_while_it_is_written_is_a_deleted_secret() {
-    let wrong_state = || vec![Reply::error(400, "InvalidRequestException", MESSAGE)];
-    let absent = Reply::error(400, "ResourceNotFoundException", MESSAGE);
+    let wrong_state = || vec![refusal(400, "InvalidRequestException", MESSAGE)];
+    let absent = refusal(400, "ResourceNotFoundException", MESSAGE);
     for before in [Reply::json(200, DESCRIBED), absent] {
         let stub = Stub::start(vec![
             ("DescribeSecret", vec![before, Reply::json(200, DELETED)]),
@@ -368,8 +368,8 @@ async fn secret_deleted_while_it_is_written_is_a_deleted_secret() {
 
 #[tokio::test]
 async fn secret_created_by_another_in_between_is_not_written() {
-    let absent = Reply::error(400, "ResourceNotFoundException", MESSAGE);
-    let exists = Reply::error(400, "ResourceExistsException", MESSAGE);
+    let absent = refusal(400, "ResourceNotFoundException", MESSAGE);
+    let exists = refusal(400, "ResourceExistsException", MESSAGE);
     let stub = Stub::start(vec![
         ("DescribeSecret", vec![absent]),
         ("CreateSecret", vec![exists]),
@@ -384,7 +384,7 @@ async fn nothing_is_written_where_the_mark_cannot_be_set() {
         ("DescribeSecret", vec![Reply::json(200, DESCRIBED)]),
         (
             "TagResource",
-            vec![Reply::error(400, "AccessDeniedException", MESSAGE)],
+            vec![refusal(400, "AccessDeniedException", MESSAGE)],
         ),
     ]);
     let error = write_fails(&aws(&stub, LONG).await).await;
@@ -397,9 +397,9 @@ async fn vault_is_well_for_who_may_not_describe_and_not_for_who_is_unknown() {
         "DescribeSecret",
         vec![
             Reply::json(200, DESCRIBED),
-            Reply::error(400, "ResourceNotFoundException", MESSAGE),
-            Reply::error(400, "AccessDeniedException", MESSAGE),
-            Reply::error(400, "ExpiredTokenException", MESSAGE),
+            refusal(400, "ResourceNotFoundException", MESSAGE),
+            refusal(400, "AccessDeniedException", MESSAGE),
+            refusal(400, "ExpiredTokenException", MESSAGE),
         ],
     )]);
     let aws = aws(&stub, LONG).await;

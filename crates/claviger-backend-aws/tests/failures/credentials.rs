@@ -173,7 +173,7 @@ fn role_is_assumed_with_the_external_id_and_its_credentials_are_used() {
         <Credentials><AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>x</SecretAccessKey>
         <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>
         </AssumeRoleResult></AssumeRoleResponse>"#;
-    let sts = Stub::start(vec![("", vec![Reply::json(200, assumed)])]);
+    let sts = Stub::start(vec![("", vec![Reply::text(200, assumed)])]);
     let stub = Stub::start(vec![("GetSecretValue", vec![found()])]);
     let said = read(&[
         (SETTINGS[0], &stub.url()),
@@ -207,7 +207,7 @@ fn role_is_assumed_with_the_external_id_and_its_credentials_are_used() {
 fn role_that_may_not_be_assumed_is_named_with_the_remedy() {
     let denied = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
                   <Message>upstream</Message></Error></ErrorResponse>";
-    let sts = Stub::start(vec![("", vec![Reply::json(403, denied)])]);
+    let sts = Stub::start(vec![("", vec![Reply::text(403, denied)])]);
     let stub = Stub::start(Vec::new());
     let said = read(&[
         (SETTINGS[0], &stub.url()),

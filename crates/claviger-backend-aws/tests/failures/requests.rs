@@ -4,7 +4,7 @@ use claviger_backend::Backend;
 use claviger_backend::testkit::address;
 use claviger_core::{Id, Reason};
 
-use crate::stub::{Reply, Stub};
+use crate::stub::{Reply, Stub, refusal};
 use crate::support::{LONG, VALUE, aws, read_fails, write_fails_at};
 
 const NAME: &str = "acme/stripe";
@@ -26,7 +26,7 @@ fn found(arn: &str) -> Reply {
 }
 
 fn not_found() -> Reply {
-    Reply::error(400, "ResourceNotFoundException", "")
+    refusal(400, "ResourceNotFoundException", "")
 }
 
 /// A request for the value: of the version that this coordinate and this text name.
@@ -114,7 +114,7 @@ async fn question_that_failed_is_not_taken_for_an_absent_version() {
             Reason::VersionNotFound,
         ),
     ] {
-        let failure = || Reply::error(status, code, "");
+        let failure = || refusal(status, code, "");
         let replies = vec![not_found(), failure()];
         let stub = Stub::start(vec![("GetSecretValue", replies)]);
         let error = read_fails(&aws(&stub, LONG).await, Some(&version)).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use claviger_core::Reason;
 
-use crate::stub::{Reply, Stub};
+use crate::stub::{Stub, refusal};
 use crate::support::{LONG, aws, read_fails, script, write_fails};
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn throttling_and_time_outs_refuse_nobody() {
         (429, "AccessDeniedException", untaken),
         (429, "SomethingNewException", untaken),
     ] {
-        let stub = Stub::start(script(&Reply::error(status, code, "")));
+        let stub = Stub::start(script(&refusal(status, code, "")));
         let aws = aws(&stub, LONG).await;
         let error = read_fails(&aws, None).await;
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{status} {code}");
@@ -54,7 +54,7 @@ async fn reads_are_tried_twice_only_where_it_may_help() {
         (503, "", "x-amz-retry-after: 100", 1),
         (500, "InternalServiceError", "Retry-After: 7", 1),
     ] {
-        let reply = Reply::error(status, code, "");
+        let reply = refusal(status, code, "");
         let reply = match header {
             "" => reply,
             line => reply.header(line),
@@ -77,7 +77,7 @@ async fn who_is_to_come_back_later_hears_when() {
         ("x-amz-retry-after: 86400000", 60 * second),
     ] {
         for (status, code) in [(400, "ThrottlingException"), (503, "")] {
-            let reply = Reply::error(status, code, "").header(header);
+            let reply = refusal(status, code, "").header(header);
             let stub = Stub::start(script(&reply));
             let error = read_fails(&aws(&stub, LONG).await, None).await;
             assert_eq!(error.retry_delay(), Some(delay), "{status} {header}");

@@ -3,13 +3,13 @@
 use claviger_backend::Backend;
 use claviger_core::Reason;
 
-use crate::stub::{Reply, Stub};
+use crate::stub::{Reply, Stub, refusal};
 use crate::support::{LONG, SHORT, aws, read_fails, script, write_fails};
 
 #[tokio::test]
 async fn lost_answer_is_harmless_to_a_read_and_leaves_a_write_open() {
     for (reply, timeout) in [
-        (Reply::HalfBody, LONG),
+        (Reply::HalfBody(r#"{"SecretString":""#.to_owned()), LONG),
         (Reply::Reset, LONG),
         (Reply::Hang, SHORT),
     ] {
@@ -26,7 +26,7 @@ async fn lost_answer_is_harmless_to_a_read_and_leaves_a_write_open() {
 
 #[tokio::test]
 async fn lost_answer_to_a_creation_leaves_it_open() {
-    let absent = Reply::error(400, "ResourceNotFoundException", "");
+    let absent = refusal(400, "ResourceNotFoundException", "");
     let stub = Stub::start(vec![
         ("DescribeSecret", vec![absent]),
         ("CreateSecret", vec![Reply::Reset]),

@@ -1,5 +1,5 @@
-//! A transport that plays Azure without a socket, so that time can stand still, and counts what it
-//! was asked.
+//! A transport that plays Azure without a socket, so that time can stand still, and counts its
+//! requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,13 @@ use azure_core::error::ErrorKind;
 use azure_core::http::headers::{AUTHORIZATION, Headers};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
 use azure_core::{Error, Result};
+use claviger_stub::next_reply;
 use tempfile::NamedTempFile;
 
-/// What a token is asked for.
+/// The request for a token.
 pub(crate) const LOGIN: &str = "POST /3f2504e0-4f89-11d3-9a0c-0305e82c3301/oauth2/v2.0/token";
 
-/// What the stub does with a request.
+/// One way to treat a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Answers with this status, further headers and body.
@@ -61,8 +62,8 @@ impl Reply {
     }
 }
 
-/// Method and path → what to reply; the last one stays.
-pub(crate) type Script = Vec<(&'static str, Vec<Reply>)>;
+/// Replies by method and path.
+pub(crate) type Script = claviger_stub::Script<Reply>;
 
 #[derive(Default)]
 struct State {
@@ -73,7 +74,7 @@ struct State {
 
 pub(crate) struct Stub {
     state: Mutex<State>,
-    /// What its clients log in with.
+    /// Its clients log in with this.
     pub(crate) secret_file: NamedTempFile,
 }
 
@@ -133,10 +134,8 @@ impl Stub {
                 .bodies
                 .extend(Some(body).filter(|body| !body.is_empty()));
         }
-        let replies = state.script.iter_mut().find(|(name, _)| *name == operation);
-        match replies {
-            Some((_, replies)) if replies.len() > 1 => replies.remove(0),
-            Some((_, replies)) => replies.first().cloned().expect("one"),
+        match next_reply(&mut state.script, &operation) {
+            Some(reply) => reply,
             None if is_login => Reply::json(
                 200,
                 r#"{"token_type":"Bearer","expires_in":86399,"access_token":"token"}"#,

@@ -5,22 +5,19 @@
     reason = "code around the tests of a test package may fail like a test"
 )]
 
-mod stub;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_core::{ManualClock, SecretBytes};
 use claviger_stripe::live::{BaseUrl, LiveClient, LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Settings};
-
-use crate::stub::{Reply, Stub};
+use claviger_stub::{Reply, Stub};
 
 const KEY: &str = concat!("rk_", "test_", "cAnArY51H8ZxQm");
 const ORGANIZATION: &str = concat!("sk_", "org_test_", "cAnArY51H8ZxQm");
 
 fn client(stub: &Stub, timeout: Duration, per_minute: u32, clock: Arc<ManualClock>) -> LiveClient {
-    let base = BaseUrl::parse(&stub.url, &["127.0.0.1"]).expect("a good address");
+    let base = BaseUrl::parse(&stub.url(), &["127.0.0.1"]).expect("a good address");
     LiveClient::new(base, timeout, per_minute, clock)
 }
 
@@ -43,19 +40,19 @@ fn error(status: u16, code: Option<&str>, message: &str) -> Reply {
     let body = format!(
         r#"{{"error":{{"type":"invalid_request_error","code":{code},"message":"{message}"}}}}"#
     );
-    Reply::Answer(status, "Content-Type: application/json\r\n", body)
+    Reply::json(status, &body)
 }
 
 fn balance(livemode: &str) -> Reply {
     let body = format!(r#"{{"object":"balance","available":[],"livemode":{livemode}}}"#);
-    Reply::Answer(200, "Request-Id: req_1\r\n", body)
+    Reply::json(200, &body).header("Request-Id: req_1")
 }
 
 /// An answer that would be good if it were not longer than anything that is read.
 fn long_balance() -> Reply {
     let filler = "x".repeat(70_000);
     let body = format!(r#"{{"object":"balance","livemode":false,"filler":"{filler}"}}"#);
-    Reply::Answer(200, "", body)
+    Reply::json(200, &body)
 }
 
 fn recorded() -> Vec<(Reply, Outcome)> {
@@ -153,30 +150,19 @@ fn recorded() -> Vec<(Reply, Outcome)> {
         (error(500, None, "x"), V::Unreachable),
         (error(404, None, "x"), V::Unexpected),
         (error(403, None, "x"), V::Unexpected),
-        (
-            Reply::Answer(200, "", "<html>welcome</html>".to_owned()),
-            V::Unexpected,
-        ),
-        (
-            Reply::Answer(200, "", r#"{"object":"account"}"#.to_owned()),
-            V::Unexpected,
-        ),
-        (
-            Reply::Answer(401, "", "who are you".to_owned()),
-            V::Unexpected,
-        ),
-        (
-            Reply::Answer(403, "", "denied by a proxy".to_owned()),
-            V::Unexpected,
-        ),
+        (Reply::text(200, "<html>welcome</html>"), V::Unexpected),
+        (Reply::json(200, r#"{"object":"account"}"#), V::Unexpected),
+        (Reply::text(401, "who are you"), V::Unexpected),
+        (Reply::text(403, "denied by a proxy"), V::Unexpected),
         (long_balance(), V::Unexpected),
+        (Reply::Endless("x".repeat(1000)), V::Unexpected),
     ]
 }
 
 #[tokio::test]
 async fn each_recorded_answer_has_its_verdict_and_nothing_of_the_key_is_kept() {
     for (reply, expected) in recorded() {
-        let stub = Stub::start(reply.clone()).await;
+        let stub = Stub::always(reply.clone());
         let verdict = check(&a_client(&stub), &key(KEY), &Settings::default()).await;
         assert_eq!(verdict.outcome, expected, "{reply:?}");
         let printed = format!("{verdict:?}{}", verdict.outcome.text());
@@ -199,7 +185,7 @@ async fn a_limited_key_says_which_permission_it_lacks() {
             Some("balance_read"),
         ),
     ] {
-        let stub = Stub::start(error(403, None, message)).await;
+        let stub = Stub::always(error(403, None, message));
         let verdict = check(&a_client(&stub), &key(KEY), &Settings::default()).await;
         assert_eq!(verdict.outcome, Outcome::Limited);
         assert_eq!(verdict.missing_permission, permission, "{message}");
@@ -208,7 +194,7 @@ async fn a_limited_key_says_which_permission_it_lacks() {
 
 #[tokio::test]
 async fn the_key_goes_into_its_header_and_account_or_context_travel_with_it() {
-    let stub = Stub::start(balance("false")).await;
+    let stub = Stub::always(balance("false"));
     let client = a_client(&stub);
     let mut settings = Settings {
         account: Some("acct_1".to_owned()),
@@ -218,33 +204,30 @@ async fn the_key_goes_into_its_header_and_account_or_context_travel_with_it() {
     settings.context = Some("acct_2/acct_3".to_owned());
     check(&client, &key(ORGANIZATION), &settings).await;
     let asked = stub.asked();
-    assert!(
-        asked[0].starts_with("GET /v1/balance HTTP/1.1\r\n"),
-        "{}",
-        asked[0]
-    );
-    assert!(asked[0].contains(&format!("authorization: Bearer {KEY}\r\n")));
-    assert!(asked[0].contains("stripe-account: acct_1\r\n"));
-    assert!(!asked[0].contains("stripe-version"));
-    assert!(asked[1].contains("stripe-context: acct_2/acct_3\r\n"));
-    assert!(asked[1].contains("stripe-version: "));
-    assert!(!asked[1].contains("stripe-account"));
+    let bearer = format!("Bearer {KEY}");
+    assert_eq!(asked[0].target(), "GET /v1/balance");
+    assert_eq!(asked[0].header("authorization"), Some(&*bearer));
+    assert_eq!(asked[0].header("stripe-account"), Some("acct_1"));
+    assert_eq!(asked[0].header("stripe-version"), None);
+    assert_eq!(asked[1].header("stripe-context"), Some("acct_2/acct_3"));
+    assert!(asked[1].header("stripe-version").is_some());
+    assert_eq!(asked[1].header("stripe-account"), None);
 }
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let target = Stub::start(balance("false")).await;
-    let location = format!("Location: {}/v1/balance\r\n", target.url);
-    let stub = Stub::start(Reply::Answer(307, location.leak(), String::new())).await;
+    let target = Stub::always(balance("false"));
+    let location = format!("Location: {}/v1/balance", target.url());
+    let stub = Stub::always(Reply::text(307, "").header(&location));
     let verdict = check(&a_client(&stub), &key(KEY), &Settings::default()).await;
     assert_eq!(verdict.outcome, Outcome::Unexpected);
-    assert_eq!(target.asked(), [""; 0]);
+    assert_eq!(target.asked().len(), 0);
 }
 
 #[tokio::test]
 async fn a_stripe_that_hangs_does_not_hold_the_caller() {
-    for reply in [Reply::Hang, Reply::Stall] {
-        let stub = Stub::start(reply).await;
+    for reply in [Reply::Hang, Reply::Stall("{".to_owned())] {
+        let stub = Stub::always(reply);
         let clock = Arc::new(ManualClock::at(Duration::from_secs(0)));
         let client = client(&stub, Duration::from_millis(300), 1, clock);
         let verdict = check(&client, &key(KEY), &Settings::default()).await;
@@ -254,7 +237,7 @@ async fn a_stripe_that_hangs_does_not_hold_the_caller() {
 
 #[tokio::test]
 async fn checks_are_counted_per_minute() {
-    let stub = Stub::start(balance("false")).await;
+    let stub = Stub::always(balance("false"));
     let clock = Arc::new(ManualClock::at(Duration::from_secs(0)));
     let client = client(&stub, Duration::from_secs(30), 2, Arc::clone(&clock));
     let mut verdicts = Vec::new();
@@ -279,7 +262,7 @@ async fn checks_are_counted_per_minute() {
 
 #[tokio::test]
 async fn bytes_that_no_header_can_carry_are_not_sent() {
-    let stub = Stub::start(balance("false")).await;
+    let stub = Stub::always(balance("false"));
     let verdict = check(
         &a_client(&stub),
         &key("rk_test_a\nX: y"),
@@ -287,7 +270,7 @@ async fn bytes_that_no_header_can_carry_are_not_sent() {
     )
     .await;
     assert_eq!(verdict.outcome, Outcome::NotAServerKey);
-    assert_eq!(stub.asked(), [""; 0]);
+    assert_eq!(stub.asked().len(), 0);
 }
 
 #[tokio::test]
@@ -298,7 +281,7 @@ async fn a_key_of_the_mode_that_is_not_demanded_is_told_by_stripe_itself() {
         ("false", Some(Mode::Test), Outcome::Works, Some(Mode::Test)),
         ("true", None, Outcome::Works, Some(Mode::Live)),
     ] {
-        let stub = Stub::start(balance(livemode)).await;
+        let stub = Stub::always(balance(livemode));
         // As organization keys of next year may be: without a mode to be seen.
         let silent = key(concat!("sk_", "org_cAnArY51H8ZxQm"));
         let settings = Settings::default();
@@ -313,10 +296,10 @@ async fn a_key_of_the_mode_that_is_not_demanded_is_told_by_stripe_itself() {
 
 #[tokio::test]
 async fn what_is_no_key_of_stripes_is_not_sent_there() {
-    let stub = Stub::start(balance("false")).await;
+    let stub = Stub::always(balance("false"));
     for value in ["the password of a warehouse", "pk_test_cAnArY51H8ZxQm", ""] {
         let verdict = check(&a_client(&stub), &key(value), &Settings::default()).await;
         assert_eq!(verdict.outcome, Outcome::NotAsked, "{value}");
     }
-    assert_eq!(stub.asked(), [""; 0]);
+    assert_eq!(stub.asked().len(), 0);
 }

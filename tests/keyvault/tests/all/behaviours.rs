@@ -1,4 +1,4 @@
-//! What the fake does on demand, and what it shows afterwards.
+//! Behaviour on demand, and the requests that are shown afterwards.
 
 use std::io::BufReader;
 use std::sync::mpsc;

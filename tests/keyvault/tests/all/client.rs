@@ -1,4 +1,4 @@
-//! A client that shows answers byte by byte, and no more: through the proxy, over TLS, one
+//! A client that shows answers byte by byte: through the proxy, over TLS, one
 //! connection for each request.
 
 use std::fmt;
@@ -165,7 +165,7 @@ pub(crate) fn open(fake: &Fake, host: &str) -> Result<Tls, u16> {
     )
     .expect("sent");
     let mut answer = Vec::new();
-    // Byte by byte: what follows belongs to TLS.
+    // Byte by byte: the next one belongs to TLS.
     while !answer.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).expect("an answer");

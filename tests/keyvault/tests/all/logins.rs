@@ -1,4 +1,4 @@
-//! Tokens: who gets one, and how the others are refused.
+//! Tokens: the proofs that earn one, and how others are refused.
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -27,7 +27,8 @@ fn log_in(fake: &Fake, tenant: &str, proof: &str) -> Answer {
         fake.client_id()
     );
     let target = format!("/{tenant}/oauth2/v2.0/token");
-    send(fake, HOST, "POST", &target, &[], &body).expect("an answer")
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    send(fake, HOST, "POST", &target, &headers, &body).expect("an answer")
 }
 
 fn secret(fake: &Fake) -> String {

@@ -1,6 +1,6 @@
 //! Whether the fake answers as the real service was recorded to answer.
 //!
-//! What is expected here was written down from the recordings, not from what the fake does.
+//! The expectations were written down from the recordings, not from the behaviour of the fake.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,

@@ -7,7 +7,7 @@ use crate::client::{Answer, Client, send};
 
 const HOST: &str = "records.vault.azure.net";
 
-/// Each case with the order of the body's fields; what is not named is absent.
+/// Each case with the order of the body's fields; a field that is not named is absent.
 #[test]
 fn fields_come_in_the_recorded_order_and_unset_ones_are_absent() {
     let fake = Fake::start();

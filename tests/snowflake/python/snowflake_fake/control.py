@@ -1,4 +1,4 @@
-"""What tests do past the protocol: faults, counts, and the console of an administrator.
+"""The way of the tests past the protocol: faults, counts, and the console of an administrator.
 
 One endpoint, `POST /_control` with `{"verb": .., "arguments": {..}}`. Nothing here is recorded or
 counted as a request.
@@ -129,7 +129,7 @@ class Control:
         await self.service.on_thread(self.swap, table, columns, one, other)
 
     def swap(self, table: str, columns: list[str], one: str, other: str):
-        """Straight in the engine: a joined UPDATE is not what is under test."""
+        """Straight in the engine: a joined UPDATE is not under test."""
         connection = self.service.console.connection._duck_conn
         listed = ", ".join(columns)
         rows = []

@@ -1,4 +1,4 @@
-"""What goes wrong on demand, and the waiting that tests do instead of sleeping."""
+"""Failures on demand, and the waiting that tests do instead of sleeping."""
 
 import asyncio
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Faults:
             self.changed()
 
     async def before(self, fault: Fault | None) -> Answer | None:
-        """What is answered instead of doing anything."""
+        """The answer that is given instead of doing anything."""
         match fault.kind if fault else None:
             case "cut_before":
                 return Answer(part=0.0)
@@ -81,7 +81,7 @@ class Faults:
         return answer
 
     async def until(self, comes_true) -> None:
-        """Waits for a condition; whoever changes something it looks at says so."""
+        """Waits for a condition; every change of something it looks at says so."""
         if comes_true():
             return
         waiter = asyncio.get_running_loop().create_future()

@@ -1,7 +1,7 @@
-"""The documented grammar of what fakesnow has not got: secrets, the procedures that read them,
-grants, and the few statements of an administrator that go with them.
+"""The documented grammar of the parts that fakesnow has not got: secrets, the procedures that
+read them, grants, and the few statements of an administrator that go with them.
 
-Takes what Snowflake's reference pages write and nothing beyond; what they leave out is refused as
+Takes the statements of Snowflake's reference pages and nothing beyond; anything else is refused as
 a syntax error. Only `GENERIC_STRING` secrets and Python procedures without arguments are here.
 Nothing in this file changes anything: see objects.py.
 """
@@ -16,7 +16,7 @@ Name = tuple[str, ...]
 
 @dataclass
 class Statement:
-    """One statement: what it does, to what, and how."""
+    """One statement: its verb, its object and its options."""
 
     verb: str
     name: Name = ()
@@ -28,7 +28,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Grantee:
-    """Who is granted something."""
+    """The receiver of a grant."""
 
     kind: str
     name: str
@@ -104,7 +104,7 @@ class Parser:
         return self.next("string").value
 
     def string_or_bind(self) -> str:
-        """A literal, or what stands for one."""
+        """A literal, or its placeholder."""
         if self.at >= len(self.words) or self.words[self.at].kind != "bind":
             return self.string()
         if not self.takes_binds:
@@ -307,7 +307,7 @@ class Parser:
         self.need("(", ")")
         return self.end(s)
 
-    # What an administrator sets up
+    # Set up by an administrator
 
     def create_schema(self) -> Statement:
         s = Statement("create_schema")
@@ -359,7 +359,7 @@ def parse(sql: str, words: list[Token], binds: list | None, takes_binds: bool) -
             p.take("OR", "REPLACE")
             p.take("SECURE")
         if p.take(*second):
-            # What may stand before the object is for the rule of the object to judge.
+            # Words before the object are for the rule of the object to judge.
             if first == ("CREATE",):
                 p.at = after
             return rule(p)

@@ -1,5 +1,5 @@
 """Words of a Snowflake statement: enough to tell an identifier from a string and one statement
-from two. Says nothing about what they mean.
+from two. Says nothing about their meaning.
 """
 
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .refusal import Refusal, syntax_error
 
-# The order matters: a comment begins with what would else be punctuation.
+# The order matters: a comment begins like punctuation.
 _TOKEN = re.compile(
     r"""
       (?P<space>\s+|--[^\n]*|//[^\n]*|/\*.*?\*/)

@@ -1,4 +1,4 @@
-"""Who may log in, and the sessions that come of it.
+"""Log-ins, and the sessions that come of them.
 
 The key pair is made anew for each emulator. A token is checked as documented: its signature by
 the user's public key, whose fingerprint it has to name, the account and user, and its times.
@@ -50,7 +50,7 @@ class Logins:
         return "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode()
 
     def token(self, changes: dict) -> str:
-        """What a client would make of the user's key, but for what is changed in it.
+        """The token that a client would make of the user's key, but for the changes.
 
         A change to null removes, and times count from now.
         """
@@ -91,7 +91,7 @@ class Logins:
                 " e.g. PUBLIC."
             )
             raise Refusal("390189", "08001", text)
-        # As the service does: what is not there leaves the session without one.
+        # As the service does: an object that is not there leaves the session without one.
         database = _identifier(query.get("databaseName"))
         schema = _identifier(query.get("schemaName"))
         if database not in {schema[0] for schema in objects.schemas}:
@@ -120,7 +120,7 @@ class Logins:
         return session
 
     def renew(self, authorization: str) -> Session:
-        """A new token for an old session, for who knows its master token."""
+        """A new token for an old session, in exchange for its master token."""
         master = authorization.removeprefix('Snowflake Token="').removesuffix('"')
         for session in list(self.sessions.values()):
             if session.master != master:
@@ -147,7 +147,7 @@ class Logins:
 
 
 def session_data(session: Session) -> dict:
-    """What a good login answers with."""
+    """The answer to a good login."""
     return {
         "masterToken": session.master,
         "token": session.token,

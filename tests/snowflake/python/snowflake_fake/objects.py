@@ -1,4 +1,4 @@
-"""Secrets, the procedures that read them, and who may do what: what fakesnow has not got.
+"""Secrets, the procedures that read them, and privileges, all of which fakesnow has not got.
 
 The privileges are the documented ones of secrets, procedures and schemas with managed access;
 those of databases, warehouses and tables are not here, and an administrator may do everything.
@@ -26,7 +26,7 @@ SHOWN_ROWS_MAX = 10_000
 
 @dataclass
 class Context:
-    """What a session brings to a statement."""
+    """The part of a session that matters to a statement."""
 
     role: str
     database: str | None
@@ -48,7 +48,7 @@ class Result:
 
 @dataclass
 class Owned:
-    """What secrets and procedures have in common."""
+    """The common part of secrets and procedures."""
 
     owner: str
     created: str
@@ -111,13 +111,25 @@ class Objects:
         if full[:2] not in self.schemas:
             raise missing("Schema", ".".join(full[:2]))
 
+    def held(self, kind: str):
+        return self.secrets if kind == "secret" else self.procedures
+
+    def drop(self, kind: str, s: Statement, cx: Context) -> Result:
+        full, thing = self.found(kind, s, cx)
+        if thing is None:
+            text = f"Drop statement executed successfully ({full[2]} already dropped)."
+            return Result.status(text)
+        if "OWNERSHIP" not in thing.held_by(cx.role):
+            raise insufficient(kind, full[2])
+        del self.held(kind)[full]
+        return Result.status(f"{full[2]} successfully dropped.")
+
     def found(self, kind: str, s: Statement, cx: Context):
         """The object with its full name; nothing if it is absent and may be."""
-        held = self.secrets if kind == "secret" else self.procedures
         full = self.resolve(s.name, cx, s.verb.split("_")[0].upper())
         if full[:2] not in self.schemas and not s.if_exists:
             self.need_schema(full)
-        thing = held.get(full)
+        thing = self.held(kind).get(full)
         if thing is not None and thing.held_by(cx.role):
             return full, thing
         if s.if_exists:
@@ -154,14 +166,7 @@ class Objects:
         return Result.status("Statement executed successfully.")
 
     def drop_secret(self, s: Statement, cx: Context) -> Result:
-        full, secret = self.found("secret", s, cx)
-        if secret is None:
-            text = f"Drop statement executed successfully ({full[2]} already dropped)."
-            return Result.status(text)
-        if "OWNERSHIP" not in secret.held_by(cx.role):
-            raise insufficient("secret", full[2])
-        del self.secrets[full]
-        return Result.status(f"{full[2]} successfully dropped.")
+        return self.drop("secret", s, cx)
 
     def describe_secret(self, s: Statement, cx: Context) -> Result:
         full, secret = self.found("secret", s, cx)
@@ -231,7 +236,7 @@ class Objects:
     def granted(self, s: Statement, cx: Context):
         kind = s.options["kind"].lower()
         full, thing = self.found(kind, s, cx)
-        # What the service says here is not recorded; the code is that of every lack of privilege.
+        # The text of the service is not recorded; the code is that of every lack of privilege.
         may = cx.role == ADMIN or (cx.role == thing.owner and not self.schemas[full[:2]])
         if not may:
             raise insufficient(kind, full[2])
@@ -294,14 +299,7 @@ class Objects:
         return full
 
     def drop_procedure(self, s: Statement, cx: Context) -> Result:
-        full, procedure = self.found("procedure", s, cx)
-        if procedure is None:
-            text = f"Drop statement executed successfully ({full[2]} already dropped)."
-            return Result.status(text)
-        if "OWNERSHIP" not in procedure.held_by(cx.role):
-            raise insufficient("procedure", full[2])
-        del self.procedures[full]
-        return Result.status(f"{full[2]} successfully dropped.")
+        return self.drop("procedure", s, cx)
 
     def show_procedures(self, s: Statement, cx: Context) -> Result:
         columns = [("created_on", "timestamp_ltz")] + _texts("name schema_name catalog_name")
@@ -337,7 +335,7 @@ class Objects:
             raise Refusal("100357", "P0000", text) from error
         return Result([(full[2], "text")], [[value]])
 
-    # What an administrator sets up
+    # Set up by an administrator
 
     def create_schema(self, s: Statement, cx: Context) -> None:
         full = s.name if len(s.name) == 2 else (cx.database, *s.name)
@@ -371,7 +369,7 @@ def _spelled_out(privileges: list[str], kind: str) -> set[str]:
 
 
 def _like(pattern: str):
-    """Without regard to case, and with a backslash before what is to be taken as it is."""
+    """Without regard to case, and a backslash takes the next character as it is."""
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
     wild = {"%": ".*", "_": "."}
     expression = "".join(wild.get(part, re.escape(part[-1])) for part in parts)

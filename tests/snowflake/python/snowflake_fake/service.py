@@ -18,7 +18,7 @@ from .tables import Tables
 
 _DDL, _SHOW = 0x6000, 0x4400
 
-# What works without a warehouse, as documented: the rest computes.
+# Verbs that work without a warehouse, as documented: the rest computes.
 _NO_WAREHOUSE_NEEDED = {
     "ALTER", "BEGIN", "COMMIT", "CREATE", "DESC", "DESCRIBE", "DROP", "GRANT", "REVOKE",
     "ROLLBACK", "SET", "SHOW", "START", "TRUNCATE", "UNSET", "USE",

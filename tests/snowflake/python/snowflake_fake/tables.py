@@ -42,7 +42,7 @@ class Tables:
 
 
 class TableSession:
-    """What one session knows: its transaction, and its current database and schema."""
+    """The knowledge of one session: its transaction, and its current database and schema."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -88,7 +88,7 @@ class Cursor(FakeSnowflakeCursor):
 
     def _transform_explode(self, expression):
         text = expression.sql(dialect="snowflake")
-        # What IDENTIFIER(?) becomes depends on the bind.
+        # The meaning of IDENTIFIER(?) depends on the bind.
         if not isinstance(expression, self._KEPT) or "IDENTIFIER" in text.upper():
             return super()._transform_explode(expression)
         key = (self._conn.database, self._conn.schema, text)

@@ -1,4 +1,4 @@
-//! What goes wrong on demand does, and nothing else.
+//! Failures that are asked for happen, and no others.
 
 use std::thread;
 

@@ -1,6 +1,6 @@
-//! What is taken and what is refused of the statements that fakesnow has not got.
+//! Which statements that fakesnow has not got are taken, and which are refused.
 //!
-//! The table follows the reference pages: what they do not write is a syntax error.
+//! The table follows the reference pages: anything that they do not write is a syntax error.
 
 use claviger_snowflake_fake::Snowflake;
 

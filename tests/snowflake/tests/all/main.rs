@@ -1,4 +1,4 @@
-//! What the emulator has to be, so that tests may lean on it.
+//! The promises of the emulator that other tests lean on.
 //!
 //! Each test has one of its own, which takes a second or two to start.
 #![expect(

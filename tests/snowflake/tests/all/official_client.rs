@@ -7,6 +7,8 @@ use std::process::{self, Command};
 use claviger_snowflake_fake::Snowflake;
 use serde_json::{Value, json};
 
+use crate::recorded::{described, shown};
+
 #[test]
 fn official_connector_logs_in_and_runs_what_we_run() {
     let snowflake = Snowflake::start();
@@ -44,24 +46,6 @@ fn official_connector_logs_in_and_runs_what_we_run() {
 }
 
 fn expected() -> Value {
-    let common = [
-        "created_on",
-        "name",
-        "schema_name",
-        "database_name",
-        "owner",
-        "comment",
-        "secret_type",
-    ];
-    let shown = [&common[..], &["oauth_scopes", "owner_role_type"]].concat();
-    let more = [
-        "username",
-        "oauth_access_token_expiry_time",
-        "oauth_refresh_token_expiry_time",
-        "oauth_scopes",
-        "integration_name",
-    ];
-    let described = [&common[..], &more].concat();
     json!([
         ["select", [[1, "a", null]]],
         ["create_table", [["Table KV successfully created."]]],
@@ -79,8 +63,8 @@ fn expected() -> Value {
             [["s.One already exists, statement succeeded."]]
         ],
         ["alter_secret", [["Statement executed successfully."]]],
-        ["show_columns", shown],
-        ["describe_columns", described],
+        ["show_columns", shown()],
+        ["describe_columns", described()],
         [
             "describe",
             [

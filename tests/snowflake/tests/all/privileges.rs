@@ -1,4 +1,4 @@
-//! Who may do what with secrets and their readers.
+//! Privileges on secrets and their readers.
 
 use claviger_snowflake_fake::{Grant, Snowflake};
 
@@ -123,7 +123,7 @@ fn reader_is_refused_unless_its_clauses_fit() {
         assert_eq!(wire.run(&sql).refusal(), Some(refusal), "{sql}");
     }
     assert_eq!(snowflake.procedure_names("READERS"), [""; 0]);
-    // What the handler does wrong shows when it is called.
+    // An error of the handler shows when it is called.
     for body in [
         "\ndef h(session): return 1 / 0\n",
         "\nimport os\ndef h(session): return ''\n",

@@ -7,7 +7,34 @@ use crate::wire::Wire;
 
 const LOGIN: &str = "/session/v1/login-request";
 
-/// What the drivers' mock of a good login carries, each with its type.
+/// The columns of `SHOW SECRETS`.
+pub(crate) fn shown() -> Vec<&'static str> {
+    [COMMON, &["oauth_scopes", "owner_role_type"]].concat()
+}
+
+/// The columns of `DESCRIBE SECRET`.
+pub(crate) fn described() -> Vec<&'static str> {
+    let more = [
+        "username",
+        "oauth_access_token_expiry_time",
+        "oauth_refresh_token_expiry_time",
+        "oauth_scopes",
+        "integration_name",
+    ];
+    [COMMON, &more].concat()
+}
+
+const COMMON: &[&str] = &[
+    "created_on",
+    "name",
+    "schema_name",
+    "database_name",
+    "owner",
+    "comment",
+    "secret_type",
+];
+
+/// Each field of the drivers' mock of a good login, with its type.
 #[test]
 fn good_login_answers_with_every_recorded_field() {
     let snowflake = Snowflake::start();
@@ -106,26 +133,9 @@ fn secrets_are_shown_and_described_in_the_recorded_columns_without_their_value()
     wire.run("CREATE SECRET S TYPE = GENERIC_STRING SECRET_STRING = 'canary' COMMENT = 'c'")
         .status();
     let show = wire.run("SHOW SECRETS IN SCHEMA BROKER.SECRETS");
-    let common = [
-        "created_on",
-        "name",
-        "schema_name",
-        "database_name",
-        "owner",
-        "comment",
-        "secret_type",
-    ];
-    let more = ["oauth_scopes", "owner_role_type"];
-    assert_eq!(show.columns(), [&common[..], &more].concat());
+    assert_eq!(show.columns(), shown());
     let describe = wire.run("DESC SECRET S");
-    let more = [
-        "username",
-        "oauth_access_token_expiry_time",
-        "oauth_refresh_token_expiry_time",
-        "oauth_scopes",
-        "integration_name",
-    ];
-    assert_eq!(describe.columns(), [&common[..], &more].concat());
+    assert_eq!(describe.columns(), described());
     for outcome in [show, describe] {
         let row = &outcome.rows()[0];
         let text = row

@@ -1,4 +1,4 @@
-//! A client that sends what it is told and shows what it got.
+//! A client that sends texts as they are and shows the answers.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -23,15 +23,6 @@ fn error(status: u16, code: &str, message: &str) -> AwsReply {
     AwsReply::json(status, &json!({ "__type": code, "Message": message }))
 }
 
-fn with_header(reply: AwsReply, line: &str) -> AwsReply {
-    match reply {
-        AwsReply::Answer(status, headers, body) => {
-            AwsReply::Answer(status, format!("{headers}{line}\r\n"), body)
-        }
-        other @ (AwsReply::HalfBody(_) | AwsReply::Hang) => other,
-    }
-}
-
 /// A failure by the name of the secret that is asked for.
 struct Case {
     secret: &'static str,
@@ -72,7 +63,7 @@ const CASES: &[Case] = &[
         reply: || {
             let text = "Signature expired: 20210502T144040Z is now earlier than 20210502T173143Z";
             let reply = error(400, "InvalidSignatureException", text);
-            with_header(reply, "Date: Sun, 02 May 2021 17:46:43 GMT")
+            reply.header("Date: Sun, 02 May 2021 17:46:43 GMT")
         },
         reason: "VAULT_CREDENTIALS_REJECTED",
         word: "clock is off",
@@ -99,7 +90,7 @@ const CASES: &[Case] = &[
         secret: "acme/throttled",
         reply: || {
             let reply = error(400, "ThrottlingException", "Rate exceeded");
-            with_header(reply, "Retry-After: 7")
+            reply.header("Retry-After: 7")
         },
         reason: "VAULT_UNREACHABLE",
         word: "does not answer",
@@ -120,7 +111,7 @@ const CASES: &[Case] = &[
         secret: "acme/garbage",
         reply: || {
             let page = format!("<html>{MARKER} {ARN} {CANARY}</html>");
-            AwsReply::Answer(200, String::new(), page)
+            AwsReply::text(200, &page)
         },
         reason: "VAULT_UNREACHABLE",
         word: "does not answer",
@@ -152,10 +143,10 @@ fn play(request: &AwsRequest) -> AwsReply {
             error(400, "ResourceNotFoundException", "can't find the secret")
         }
         ("DescribeSecret", _) => AwsReply::json(200, &json!({ "Name": secret })),
-        ("TagResource", _) => AwsReply::Answer(200, String::new(), String::new()),
+        ("TagResource", _) => AwsReply::text(200, ""),
         ("PutSecretValue", "acme/put-unavailable") => error(503, "ServiceUnavailable", "busy"),
         ("PutSecretValue", "acme/put-garbage") => {
-            AwsReply::Answer(200, String::new(), format!("<html>{MARKER}</html>"))
+            AwsReply::text(200, &format!("<html>{MARKER}</html>"))
         }
         ("PutSecretValue", "acme/put-throttled") => {
             error(400, "ThrottlingException", "Rate exceeded")
