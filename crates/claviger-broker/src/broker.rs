@@ -11,7 +11,8 @@ use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
 
-use crate::engine::catalog::{Asked, Catalog};
+use crate::engine::catalog::Catalog;
+use crate::engine::found::Asked;
 use crate::engine::outside::Outside;
 use crate::engine::reads::Reads;
 use crate::engine::writes::Writes;

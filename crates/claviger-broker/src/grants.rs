@@ -10,8 +10,9 @@ use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, Update};
+use crate::engine::catalog::commit::Update;
 use crate::engine::forms::Made;
+use crate::engine::found::Asked;
 use crate::model::grants::{GrantView, Grants, NewGrant};
 use crate::model::page::{Page, PageRequest};
 use crate::model::token::Token;
@@ -89,7 +90,7 @@ impl Broker {
             }
             Ok(Update::Put {
                 record,
-                also: note_made(Batch::new(), maker, Made::Grant(grant.id.clone())),
+                also: note_made(Batch::new(), maker, &Made::Grant(grant.id.clone())),
                 answer: grant,
             })
         };
@@ -199,7 +200,7 @@ impl Broker {
                 also: forget_made(
                     Batch::new(),
                     grant.made_by.as_ref(),
-                    Made::Grant(id.clone()),
+                    &Made::Grant(id.clone()),
                 ),
                 answer: (),
             })
@@ -265,15 +266,15 @@ pub(crate) fn uids_of(scope: &Scope) -> Resolved {
 }
 
 /// Notes what a token makes, in the commit that makes it.
-pub(crate) fn note_made(batch: Batch, maker: &Principal, made: Made) -> Batch {
+pub(crate) fn note_made(batch: Batch, maker: &Principal, made: &Made) -> Batch {
     match maker {
-        Principal::Token(id) => batch.put(&made.record_id(id), &made, Expect::Any),
+        Principal::Token(id) => batch.put(&made.record_id(id), made, Expect::Any),
         Principal::Unix(_) => batch,
     }
 }
 
 /// Forgets what a token made, in the commit that ends it.
-pub(crate) fn forget_made(batch: Batch, maker: Option<&Principal>, made: Made) -> Batch {
+pub(crate) fn forget_made(batch: Batch, maker: Option<&Principal>, made: &Made) -> Batch {
     match maker {
         Some(Principal::Token(id)) => batch.delete::<Made>(&made.record_id(id), Expect::Any),
         Some(Principal::Unix(_)) | None => batch,

@@ -8,7 +8,7 @@ use claviger_core::{Detail, Error, ProjectName, Reason, Result, Uid};
 use claviger_store::{Batch, Expect};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnProject, expect};
+use crate::engine::found::{Asked, OnProject, expect};
 use crate::model::definition::Definition;
 use crate::model::page::{Page, PageRequest};
 use crate::model::project::{Project, ProjectContent};

@@ -14,7 +14,7 @@ use claviger_core::{
 use claviger_stripe::{Settings, Verdict};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnDefinition};
+use crate::engine::found::{Asked, OnDefinition};
 
 /// A read.
 #[derive(Clone, Debug)]

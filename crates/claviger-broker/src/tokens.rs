@@ -10,8 +10,8 @@ use claviger_seal::sha256;
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::broker::Broker;
-use crate::engine::catalog::Asked;
 use crate::engine::forms::Made;
+use crate::engine::found::Asked;
 use crate::grants::{about, note_made};
 use crate::model::grants::{Grants, NewGrant};
 use crate::model::page::{Page, PageRequest};
@@ -78,7 +78,7 @@ impl Broker {
             &grants,
             Expect::Absent,
         );
-        let batch = note_made(batch, maker, Made::Token(id.clone()));
+        let batch = note_made(batch, maker, &Made::Token(id.clone()));
         match self.catalog.commit(proof, &batch).await? {
             Some(_) => Ok((token, record.view(id))),
             None => Err(Error::new(Reason::Internal)),

@@ -10,7 +10,7 @@ use claviger_backend::{Capabilities, ListedSecret, Vault};
 use claviger_core::{ProjectName, Result, Uid, VaultName};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnProject};
+use crate::engine::found::{Asked, OnProject};
 use crate::model::page::{Page, PageRequest};
 
 /// A configured vault.

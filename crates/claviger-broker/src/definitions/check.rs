@@ -9,7 +9,7 @@ use claviger_stripe::live::{LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Verdict};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnDefinition};
+use crate::engine::found::{Asked, OnDefinition};
 use crate::model::content::Content;
 use crate::model::definition::Definition;
 use crate::model::route::Route;

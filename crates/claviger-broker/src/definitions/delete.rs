@@ -8,8 +8,9 @@ use claviger_core::{DefinitionName, Detail, Error, Reason, Result};
 use claviger_store::{Batch, Stored};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnDefinition, Update};
+use crate::engine::catalog::commit::Update;
 use crate::engine::forms::definition_id;
+use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::steps::in_progress;
 use crate::model::definition::{Definition, PlaceState, not_found};
 use crate::model::location::Place;

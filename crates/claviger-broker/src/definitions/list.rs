@@ -7,7 +7,7 @@ use claviger_access::{Call, Permission};
 use claviger_core::{Id, Kind, ProjectName, Result};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnProject};
+use crate::engine::found::{Asked, OnProject};
 use crate::model::content::Content;
 use crate::model::definition::Definition;
 use crate::model::page::{Page, PageRequest};

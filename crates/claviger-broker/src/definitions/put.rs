@@ -10,8 +10,9 @@ use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretByt
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnDefinition, Update};
+use crate::engine::catalog::commit::Update;
 use crate::engine::forms::definition_id;
+use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::replay::{FreshRequest, Replay};
 use crate::engine::steps::{NewValue, Target, in_progress};
 use crate::model::answer::{Answer, Subject};

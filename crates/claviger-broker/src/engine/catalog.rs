@@ -1,8 +1,10 @@
 //! What is registered, and the proof that a caller may use it.
 //!
 //! A use case asks here first. What it gets back holds the proof together with what the name stood
-//! for; everything else takes that. [`Catalog::commit`] is the only commit for a caller: the store
+//! for; everything else takes that. `Catalog::commit` is the only commit for a caller: the store
 //! itself refuses it if what allowed it was revoked or has ended by then.
+
+pub(crate) mod commit;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,23 +13,19 @@ use claviger_access::{
     Authorized, Authorizer, Call, Caller, Directory, Grant, Permission, Principal, Resolved, Role,
     Scope,
 };
-use claviger_backend::Vaults;
 use claviger_core::{
     Clock, DefinitionName, Detail, Error, Id, ProjectName, Reason, Resource, Result,
 };
 use claviger_seal::{equal, sha256};
-use claviger_store::{Batch, Committed, Expect, Record, Records, Stored};
+use claviger_store::{Batch, Expect, Record, Records, Stored};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::forms::definition_id;
+use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
 use crate::model::definition::{Definition, not_found};
 use crate::model::grants::Grants;
 use crate::model::project::{Project, project_not_found};
-use crate::model::registered::Registered;
 use crate::model::token::{self, Token};
-
-/// How often a change of a record is tried again when another one came in between.
-const ATTEMPTS: usize = 8;
 
 /// The owner of the records.
 #[derive(Debug)]
@@ -41,159 +39,6 @@ pub(crate) struct Catalog {
     /// Held while a definition is added to a project, and exclusively while an empty project is
     /// deleted. Enough for one process; replicas will need the store for it.
     project_gate: RwLock<()>,
-}
-
-/// A proof, with what was found when it was asked for.
-#[derive(Debug)]
-pub(crate) struct Asked<F> {
-    pub(crate) proof: Authorized,
-    pub(crate) found: F,
-}
-
-/// What a name stood for.
-#[derive(Debug)]
-pub(crate) struct Found {
-    project: Option<Stored<Project>>,
-    definition: Option<Stored<Definition>>,
-}
-
-/// What a definition's name stood for.
-#[derive(Debug)]
-pub(crate) struct OnDefinition {
-    pub(crate) name: DefinitionName,
-    found: Found,
-}
-
-/// What a project's name stood for.
-#[derive(Debug)]
-pub(crate) struct OnProject {
-    pub(crate) name: ProjectName,
-    found: Found,
-}
-
-/// What must hold for a commit for a caller, when its turn comes in the store.
-struct Terms {
-    /// The key of the caller's grants, and how they were found.
-    grants: (String, Expect),
-    /// The same of its token, if it has one.
-    token: Option<(String, Expect)>,
-    /// When it is over.
-    end: Option<SystemTime>,
-}
-
-impl Terms {
-    fn put_to(&self, batch: Batch) -> Batch {
-        let (key, expect) = &self.grants;
-        let mut batch = batch.require::<Grants>(key, *expect);
-        if let Some((id, expect)) = &self.token {
-            batch = batch.require::<Token>(id, *expect);
-        }
-        match self.end {
-            Some(end) => batch.before(end),
-            None => batch,
-        }
-    }
-
-    /// Whether it was these terms that did not hold, of which this key is said.
-    fn name(&self, key: &str) -> bool {
-        let token = self.token.as_ref();
-        key.strip_prefix(Grants::KIND) == Some(&self.grants.0)
-            || token.is_some_and(|(id, _)| key.strip_prefix(Token::KIND) == Some(id))
-    }
-}
-
-/// What becomes of a record that is changed, and what its caller is told.
-pub(crate) enum Update<R, T> {
-    /// Nothing changes.
-    Keep(T),
-    /// It is gone, in one commit with other changes.
-    Delete { also: Batch, answer: T },
-    /// It is another one, in one commit with other changes.
-    Put { record: R, also: Batch, answer: T },
-}
-
-impl Found {
-    /// Where a grant on this resource holds.
-    ///
-    /// # Errors
-    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`.
-    pub(crate) fn scope(&self, resource: &Resource, environment: Option<&Id>) -> Result<Scope> {
-        let name = match resource {
-            Resource::Daemon => return Ok(Scope::Daemon),
-            Resource::Definition(name) => name.project(),
-            Resource::Project(name) => name,
-        };
-        let project = self.project.as_ref();
-        let project = project.ok_or_else(|| project_not_found(name).at("grant.resource"))?;
-        if environment.is_some() {
-            project
-                .record
-                .check_environment(environment, "grant.environment")?;
-        }
-        let project = project.record.uid;
-        let Resource::Definition(definition) = resource else {
-            return Ok(Scope::Project {
-                name: name.clone(),
-                uid: project,
-            });
-        };
-        let found = self.definition.as_ref();
-        let found = found.ok_or_else(|| not_found(definition).at("grant.resource"))?;
-        Ok(Scope::Definition {
-            name: definition.clone(),
-            uid: found.record.uid,
-            project,
-        })
-    }
-}
-
-impl OnDefinition {
-    /// The project.
-    ///
-    /// # Errors
-    /// `PROJECT_NOT_FOUND`.
-    pub(crate) fn project(&self) -> Result<&Stored<Project>> {
-        let found = self.found.project.as_ref();
-        found.ok_or_else(|| project_not_found(self.name.project()))
-    }
-
-    /// The definition, deleted or not.
-    ///
-    /// # Errors
-    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`.
-    pub(crate) fn definition(&self) -> Result<&Stored<Definition>> {
-        self.project()?;
-        let found = self.found.definition.as_ref();
-        found.ok_or_else(|| not_found(&self.name))
-    }
-
-    /// The definition, if values may be read and written through it.
-    ///
-    /// # Errors
-    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `DEFINITION_DELETED`.
-    pub(crate) fn live<'a>(&'a self, vaults: &'a Vaults) -> Result<Registered<'a>> {
-        Ok(Registered {
-            definition: self.definition()?.record.live()?,
-            project: &self.project()?.record,
-            vaults,
-        })
-    }
-}
-
-impl OnProject {
-    /// The project.
-    ///
-    /// # Errors
-    /// `PROJECT_NOT_FOUND`.
-    pub(crate) fn project(&self) -> Result<&Stored<Project>> {
-        let found = self.found.project.as_ref();
-        found.ok_or_else(|| project_not_found(&self.name))
-    }
-
-    /// The project, if there is one.
-    pub(crate) fn existing(&self) -> Option<&Stored<Project>> {
-        self.found.project.as_ref()
-    }
 }
 
 impl Catalog {
@@ -339,120 +184,6 @@ impl Catalog {
         stored
             .filter(|stored| Some(stored.record.uid) == uid)
             .ok_or_else(|| not_found(&asked.found.name))
-    }
-
-    /// Commits for a caller, unless it may no longer. `None` if another change of the same records
-    /// came in between.
-    ///
-    /// # Errors
-    /// `ACCESS_DENIED`, `TOKEN_EXPIRED` and `TOKEN_REVOKED` if the caller lost what allowed it;
-    /// `STORE_UNAVAILABLE`.
-    pub(crate) async fn commit(&self, proof: &Authorized, batch: &Batch) -> Result<Option<u64>> {
-        for _ in 0..ATTEMPTS {
-            let terms = self.standing(proof).await?;
-            match self.records.commit(terms.put_to(batch.duplicate())).await? {
-                Committed::At(revision) => return Ok(Some(revision)),
-                // Asked again: another grant may allow it longer.
-                Committed::Ended => {}
-                Committed::Conflict { key } if terms.name(&key) => {}
-                Committed::Conflict { .. } => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Changes one record for a caller, again whenever another change came in between. `None` if
-    /// that never ended.
-    ///
-    /// # Errors
-    /// Those of `change`, and as [`Self::commit`].
-    pub(crate) async fn update<R: Record, T>(
-        &self,
-        proof: &Authorized,
-        id: &str,
-        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
-    ) -> Result<Option<T>> {
-        for _ in 0..ATTEMPTS {
-            // Before `change`, which may say of what the caller lost that it is not there.
-            self.standing(proof).await?;
-            let (batch, answer) = match self.changed(id, &change).await? {
-                (None, answer) => return Ok(Some(answer)),
-                (Some(batch), answer) => (batch, answer),
-            };
-            if self.commit(proof, &batch).await?.is_some() {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
-    }
-
-    /// As [`Self::update`], for what Claviger does on its own.
-    pub(super) async fn update_own<R: Record, T>(
-        &self,
-        id: &str,
-        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
-    ) -> Result<Option<T>> {
-        for _ in 0..ATTEMPTS {
-            let (batch, answer) = match self.changed(id, &change).await? {
-                (None, answer) => return Ok(Some(answer)),
-                (Some(batch), answer) => (batch, answer),
-            };
-            if self.commit_own(batch).await?.is_some() {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Commits what Claviger does on its own.
-    pub(super) async fn commit_own(&self, batch: Batch) -> Result<Option<u64>> {
-        match self.records.commit(batch).await? {
-            Committed::At(revision) => Ok(Some(revision)),
-            Committed::Conflict { .. } | Committed::Ended => Ok(None),
-        }
-    }
-
-    async fn changed<R: Record, T>(
-        &self,
-        id: &str,
-        change: &impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
-    ) -> Result<(Option<Batch>, T)> {
-        let stored = self.records.get::<R>(id).await?;
-        let expect = expect(stored.as_ref());
-        Ok(match change(stored.as_ref())? {
-            Update::Keep(answer) => (None, answer),
-            Update::Delete { also, answer } => (Some(also.delete::<R>(id, expect)), answer),
-            Update::Put {
-                record,
-                also,
-                answer,
-            } => (Some(also.put(id, &record, expect)), answer),
-        })
-    }
-
-    /// Asks again whether the caller may still do what it was allowed. The answer holds on these
-    /// terms: its own token and grants are as they were just found, and the earliest end of both
-    /// has not come.
-    async fn standing(&self, proof: &Authorized) -> Result<Terms> {
-        let principal = &proof.call().caller.principal;
-        let key = Grants::key(principal);
-        let stored = self.records.get::<Grants>(&key).await?;
-        let end = proof.standing(&self.with_first_admin(principal, stored.as_ref()))?;
-        let grants = (key, expect(stored.as_ref()));
-        let token = match principal {
-            Principal::Unix(_) => None,
-            Principal::Token(id) => {
-                let stored = self.records.get::<Token>(id.as_str()).await?;
-                if stored
-                    .as_ref()
-                    .is_none_or(|stored| stored.record.is_revoked)
-                {
-                    return Err(Error::new(Reason::TokenRevoked));
-                }
-                Some((id.to_string(), expect(stored.as_ref())))
-            }
-        };
-        Ok(Terms { grants, token, end })
     }
 
     /// Keeps the projects there are until this is dropped: a definition is being added to one.
@@ -663,9 +394,4 @@ impl Directory for Catalog {
         };
         Ok((resolved, found))
     }
-}
-
-/// That a record is still as it was found.
-pub(crate) fn expect<R>(stored: Option<&Stored<R>>) -> Expect {
-    stored.map_or(Expect::Absent, |stored| Expect::Revision(stored.revision))
 }

@@ -16,7 +16,8 @@ use claviger_backend::{Address, Vaults, Write, Written};
 use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 
-use crate::engine::catalog::{Catalog, Update};
+use crate::engine::catalog::Catalog;
+use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{PendingPointer, definition_id};
 use crate::engine::replay::{FreshRequest, Landed};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};

@@ -10,7 +10,8 @@ use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretByt
 use claviger_store::{Batch, Expect, Stored};
 use tracing::Instrument;
 
-use crate::engine::catalog::{Catalog, Update};
+use crate::engine::catalog::Catalog;
+use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{PendingPointer, definition_id};
 use crate::engine::outside::span;
 use crate::engine::reads::Reads;

@@ -7,7 +7,7 @@ use claviger_audit::Facts;
 use claviger_core::{DefinitionName, Error, Id, Reason, Result};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnDefinition};
+use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::replay::Replay;
 use crate::engine::steps::{NewValue, Target};
 use crate::model::answer::{Answer, Subject};

@@ -8,7 +8,7 @@ use claviger_backend::{VersionInfo, VersionState};
 use claviger_core::{DefinitionName, Detail, Id, Result, VersionName};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnDefinition};
+use crate::engine::found::{Asked, OnDefinition};
 use crate::model::page::{Page, PageRequest};
 use crate::secrets::put::claim_shared;
 

@@ -11,8 +11,9 @@ use claviger_core::{Detail, Error, Id, Reason, Result};
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, Update, expect};
+use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{Made, made_by};
+use crate::engine::found::{Asked, expect};
 use crate::grants::{about, forget_made, uids_of};
 use crate::model::grants::Grants;
 use crate::model::token::{Token, TokenView};
@@ -217,7 +218,8 @@ impl Broker {
             let Some(stored) = stored else {
                 return Ok(Update::Keep(()));
             };
-            let forget = |batch, id: &Id| forget_made(batch, Some(&maker), Made::Grant(id.clone()));
+            let forget =
+                |batch, id: &Id| forget_made(batch, Some(&maker), &Made::Grant(id.clone()));
             Ok(Update::Put {
                 record: stored.record.without(|grant| ids.contains(&grant.id)),
                 also: ids.iter().fold(Batch::new(), forget),

@@ -13,7 +13,7 @@ use claviger_core::{
 use claviger_stripe::{Settings, Verdict};
 
 use crate::broker::Broker;
-use crate::engine::catalog::{Asked, OnProject};
+use crate::engine::found::{Asked, OnProject};
 use crate::model::document::Document;
 use crate::model::location::{Location, VaultRef};
 use crate::model::project::Project;

@@ -1,0 +1,172 @@
+//! Commits: for a caller, on the terms on which it was allowed, or for Claviger itself.
+
+use std::time::SystemTime;
+
+use claviger_access::{Authorized, Principal};
+use claviger_core::{Error, Reason, Result};
+use claviger_store::{Batch, Committed, Expect, Record, Stored};
+
+use super::Catalog;
+use crate::engine::found::expect;
+use crate::model::grants::Grants;
+use crate::model::token::Token;
+
+/// How often a change of a record is tried again when another one came in between.
+const ATTEMPTS: usize = 8;
+
+/// What must hold for a commit for a caller, when its turn comes in the store.
+struct Terms {
+    /// The key of the caller's grants, and how they were found.
+    grants: (String, Expect),
+    /// The same of its token, if it has one.
+    token: Option<(String, Expect)>,
+    /// When it is over.
+    end: Option<SystemTime>,
+}
+
+impl Terms {
+    fn put_to(&self, batch: Batch) -> Batch {
+        let (key, expect) = &self.grants;
+        let mut batch = batch.require::<Grants>(key, *expect);
+        if let Some((id, expect)) = &self.token {
+            batch = batch.require::<Token>(id, *expect);
+        }
+        match self.end {
+            Some(end) => batch.before(end),
+            None => batch,
+        }
+    }
+
+    /// Whether it was these terms that did not hold, of which this key is said.
+    fn name(&self, key: &str) -> bool {
+        let token = self.token.as_ref();
+        key.strip_prefix(Grants::KIND) == Some(&self.grants.0)
+            || token.is_some_and(|(id, _)| key.strip_prefix(Token::KIND) == Some(id))
+    }
+}
+
+/// What becomes of a record that is changed, and what its caller is told.
+pub(crate) enum Update<R, T> {
+    /// Nothing changes.
+    Keep(T),
+    /// It is gone, in one commit with other changes.
+    Delete { also: Batch, answer: T },
+    /// It is another one, in one commit with other changes.
+    Put { record: R, also: Batch, answer: T },
+}
+
+impl Catalog {
+    /// Commits for a caller, unless it may no longer. `None` if another change of the same records
+    /// came in between.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED`, `TOKEN_EXPIRED` and `TOKEN_REVOKED` if the caller lost what allowed it;
+    /// `STORE_UNAVAILABLE`.
+    pub(crate) async fn commit(&self, proof: &Authorized, batch: &Batch) -> Result<Option<u64>> {
+        for _ in 0..ATTEMPTS {
+            let terms = self.standing(proof).await?;
+            match self.records.commit(terms.put_to(batch.duplicate())).await? {
+                Committed::At(revision) => return Ok(Some(revision)),
+                // Asked again: another grant may allow it longer.
+                Committed::Ended => {}
+                Committed::Conflict { key } if terms.name(&key) => {}
+                Committed::Conflict { .. } => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Changes one record for a caller, again whenever another change came in between. `None` if
+    /// that never ended.
+    ///
+    /// # Errors
+    /// Those of `change`, and as [`Self::commit`].
+    pub(crate) async fn update<R: Record, T>(
+        &self,
+        proof: &Authorized,
+        id: &str,
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
+        for _ in 0..ATTEMPTS {
+            // Before `change`, which may say of what the caller lost that it is not there.
+            self.standing(proof).await?;
+            let (batch, answer) = match self.changed(id, &change).await? {
+                (None, answer) => return Ok(Some(answer)),
+                (Some(batch), answer) => (batch, answer),
+            };
+            if self.commit(proof, &batch).await?.is_some() {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Self::update`], for what Claviger does on its own.
+    pub(in crate::engine) async fn update_own<R: Record, T>(
+        &self,
+        id: &str,
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
+        for _ in 0..ATTEMPTS {
+            let (batch, answer) = match self.changed(id, &change).await? {
+                (None, answer) => return Ok(Some(answer)),
+                (Some(batch), answer) => (batch, answer),
+            };
+            if self.commit_own(batch).await?.is_some() {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits what Claviger does on its own.
+    pub(in crate::engine) async fn commit_own(&self, batch: Batch) -> Result<Option<u64>> {
+        match self.records.commit(batch).await? {
+            Committed::At(revision) => Ok(Some(revision)),
+            Committed::Conflict { .. } | Committed::Ended => Ok(None),
+        }
+    }
+
+    async fn changed<R: Record, T>(
+        &self,
+        id: &str,
+        change: &impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<(Option<Batch>, T)> {
+        let stored = self.records.get::<R>(id).await?;
+        let expect = expect(stored.as_ref());
+        Ok(match change(stored.as_ref())? {
+            Update::Keep(answer) => (None, answer),
+            Update::Delete { also, answer } => (Some(also.delete::<R>(id, expect)), answer),
+            Update::Put {
+                record,
+                also,
+                answer,
+            } => (Some(also.put(id, &record, expect)), answer),
+        })
+    }
+
+    /// Asks again whether the caller may still do what it was allowed. The answer holds on these
+    /// terms: its own token and grants are as they were just found, and the earliest end of both
+    /// has not come.
+    async fn standing(&self, proof: &Authorized) -> Result<Terms> {
+        let principal = &proof.call().caller.principal;
+        let key = Grants::key(principal);
+        let stored = self.records.get::<Grants>(&key).await?;
+        let end = proof.standing(&self.with_first_admin(principal, stored.as_ref()))?;
+        let grants = (key, expect(stored.as_ref()));
+        let token = match principal {
+            Principal::Unix(_) => None,
+            Principal::Token(id) => {
+                let stored = self.records.get::<Token>(id.as_str()).await?;
+                if stored
+                    .as_ref()
+                    .is_none_or(|stored| stored.record.is_revoked)
+                {
+                    return Err(Error::new(Reason::TokenRevoked));
+                }
+                Some((id.to_string(), expect(stored.as_ref())))
+            }
+        };
+        Ok(Terms { grants, token, end })
+    }
+}
