@@ -8,7 +8,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::{Result, runtime};
+use crate::plan::{Result, runtime};
 
 /// Answers every GetSecret with the same reply: what gRPC itself costs.
 struct Echo {

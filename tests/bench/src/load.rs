@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::machine::cpu_us;
+use crate::plan::{Result, runtime};
 use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, put_name, read_name};
-use crate::{Result, runtime};
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq)]

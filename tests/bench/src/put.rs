@@ -8,8 +8,8 @@ use claviger_proto::v1::Role;
 use crate::figures::{figure, load_figures, median};
 use crate::load::{Load, Rpc};
 use crate::machine::{Cores, on_core};
+use crate::plan::{Plan, Result, runtime};
 use crate::server::{self, Home, PUT_DEFINITIONS, Server, put_name};
-use crate::{Plan, Result, runtime};
 
 /// Name, connections, calls in flight per connection.
 const SHAPES: [(&str, usize, usize); 2] = [("c1", 1, 1), ("c64", 8, 8)];

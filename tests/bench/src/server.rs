@@ -13,7 +13,7 @@ use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::Result;
+use crate::plan::Result;
 
 /// Length of the secret that is read, and of those that are written.
 pub(crate) const VALUE_BYTES: usize = 200;

@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use crate::figures::{figure, median};
 use crate::machine::resident_kib;
+use crate::plan::{Plan, Result, runtime};
 use crate::server::{self, Home, Server, read_name};
-use crate::{Plan, Result, runtime};
 
 /// How long a server is left alone before its memory is looked at.
 const IDLE: Duration = Duration::from_secs(2);

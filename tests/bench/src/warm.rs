@@ -3,8 +3,8 @@ use claviger_proto::v1::Role;
 use crate::figures::{figure, load_figures, median};
 use crate::load::{Load, Measured, Rpc};
 use crate::machine::{Cores, on_core};
+use crate::plan::{Error, Plan, Result, runtime};
 use crate::server::{self, Server, read_name};
-use crate::{Error, Plan, Result, runtime};
 
 /// Name, connections, calls in flight per connection.
 const SHAPES: [(&str, usize, usize); 3] = [("c1", 1, 1), ("c64", 8, 8), ("c512", 16, 32)];
