@@ -45,7 +45,7 @@ pub struct Parts {
     /// The uid that is admin without a grant.
     pub first_admin: u32,
     /// Stands between the daemon and its store.
-    pub store: Option<Box<dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send>>,
+    pub store: Option<Box<PutBefore>>,
     /// Takes the audit log in place of its file.
     pub audit: Option<Box<dyn Sink>>,
     /// Vaults besides the configured ones.
@@ -63,6 +63,9 @@ impl Default for Parts {
         }
     }
 }
+
+/// Puts something before the store, and returns what is to be used in its place.
+pub type PutBefore = dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send;
 
 /// A daemon that is open and listens, but does not answer yet.
 pub struct Daemon {

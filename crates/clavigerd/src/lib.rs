@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use cli::{AuditCommand, Cli, Command};
 pub use config::Config;
-pub use daemon::{Daemon, Parts};
+pub use daemon::{Daemon, Parts, PutBefore};
 pub use environment::Environment;
 pub use stop::Stop;
 

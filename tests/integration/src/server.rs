@@ -1,7 +1,8 @@
 //! The daemon in this process, with the parts that a test puts in.
 
-use std::fs;
+use std::fs::{self, DirBuilder, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -124,6 +125,31 @@ struct Running {
 impl Server {
     /// Starts a server with nothing in it: nobody has a grant but the first admin.
     pub async fn start(options: Options) -> Self {
+        let mut server = Self::stopped(options).await;
+        server.run().await;
+        server
+    }
+
+    /// Starts a server on a copy of a store and its root key.
+    pub async fn start_on(store: &Path, root_key: &Path, options: Options) -> Self {
+        let mut server = Self::stopped(options).await;
+        let config = server.home.path().join(".config/claviger");
+        for (file, dir, name) in [
+            (store, server.dir(), "store.db"),
+            (root_key, config, "root.key"),
+        ] {
+            let mut private = DirBuilder::new();
+            private.recursive(true).mode(0o700);
+            private.create(&dir).expect("made");
+            let copy = dir.join(name);
+            fs::copy(file, &copy).expect("copied");
+            fs::set_permissions(&copy, Permissions::from_mode(0o600)).expect("set");
+        }
+        server.run().await;
+        server
+    }
+
+    async fn stopped(options: Options) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -131,15 +157,13 @@ impl Server {
         let alone = OPENING.lock().await;
         let home = tempfile::tempdir().expect("a directory");
         drop(alone);
-        let mut server = Self {
+        Self {
             options,
             clock: Arc::new(ManualClock::at(Duration::from_secs(1_795_320_000))),
             home,
             runtime: Some(runtime.expect("a runtime")),
             running: None,
-        };
-        server.run().await;
-        server
+        }
     }
 
     /// Starts a server with [`PROJECT`] (no environments), where the caller on the socket is admin,

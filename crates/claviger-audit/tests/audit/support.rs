@@ -93,6 +93,8 @@ pub(crate) fn memory_audit() -> (Arc<Audit>, MemorySink) {
 struct OneGrant;
 
 impl Directory for OneGrant {
+    type Found = ();
+
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
         let grant = Grant {
             id: Id::from_static("grant-1"),
@@ -101,6 +103,7 @@ impl Directory for OneGrant {
             environment: None,
             expire_time: None,
             purpose: None,
+            made_by: None,
         };
         Ok(Arc::new(if *principal == Principal::Unix(0) {
             vec![grant]
@@ -113,11 +116,12 @@ impl Directory for OneGrant {
         0
     }
 
-    async fn resolve(&self, _: &Resource) -> Result<Resolved> {
-        Ok(Resolved {
+    async fn resolve(&self, _: &Resource) -> Result<(Resolved, ())> {
+        let resolved = Resolved {
             project: Some(Uid::random()),
             definition: Some(Uid::random()),
-        })
+        };
+        Ok((resolved, ()))
     }
 }
 
@@ -143,4 +147,5 @@ pub(crate) async fn authorize(audit: &Arc<Audit>, uid: u32) -> Result<Authorized
             Some(Id::from_static("prod")),
         )
         .await
+        .map(|(authorized, ())| authorized)
 }

@@ -155,18 +155,17 @@ async fn what_appears_while_a_tree_ends_is_ended_too_or_named() {
 
     // The caller has looked at the tree, and its first commit waits.
     gate.hold(&narrow.token.name);
-    let call = tokio::spawn({
-        let (client, token) = (narrow.client.clone(), root.token.clone());
-        async move { revoke(&client, &token, true).await }
-    });
-    gate.entered().await;
-    let late = Holder::with(&server, &root.client, &[(Role::Admin, PROJECT)]).await;
-    let not_its = Holder::with(&server, &root.client, &both).await;
-    let grant = give(&root.client, runner("unix:8", "projects/other"));
-    let grant = grant.await.unwrap();
-    gate.release();
-
-    let mut remaining = call.await.unwrap().unwrap().remaining;
+    let meanwhile = async {
+        gate.entered().await;
+        let late = Holder::with(&server, &root.client, &[(Role::Admin, PROJECT)]).await;
+        let not_its = Holder::with(&server, &root.client, &both).await;
+        let grant = give(&root.client, runner("unix:8", "projects/other")).await;
+        gate.release();
+        (late, not_its, grant.unwrap())
+    };
+    let (revoked, (late, not_its, grant)) =
+        tokio::join!(revoke(&narrow.client, &root.token, true), meanwhile);
+    let mut remaining = revoked.unwrap().remaining;
     remaining.sort();
     assert_eq!(remaining, [grant.name, not_its.token.name.clone()]);
     Holder::is_over(root.ask().await);

@@ -18,6 +18,7 @@ mod concurrency;
 mod definitions;
 mod environments;
 mod every_rpc;
+mod golden_store;
 mod inspection;
 mod judging;
 mod logging;

@@ -177,8 +177,7 @@ async fn a_commit_that_waits_is_refused_once_its_permission_is_lost() {
 #[tokio::test]
 async fn a_change_whose_intent_waits_is_refused_once_its_permission_has_ended() {
     // Nobody can be heard while the log hangs, so only time takes a permission away.
-    let mut number = 0;
-    for (method, variant) in changes() {
+    for (number, (method, variant)) in (1..).zip(changes()) {
         let sink = FaultySink::default();
         let gate = Gate::default();
         let options = Options {
@@ -187,7 +186,6 @@ async fn a_change_whose_intent_waits_is_refused_once_its_permission_has_ended() 
             ..Options::default()
         };
         let (server, keeper) = Server::prepared(options).await;
-        number += 1;
         let loss = Loss::GrantExpired;
         let caller = Caller::new(&server, &keeper, loss).await;
         let scene = Scene {
