@@ -146,9 +146,9 @@ pub(crate) fn check(cx: &mut Context) -> Result {
     };
     let package = format!("claviger-backend-{SAMPLE}");
     let cargo = |arguments: &[&str]| cargo_of(&package, arguments);
-    run(cargo(&["clippy", "--all-targets"]).args(["--", "-D", "warnings"]))?;
     let features = ["clippy", "--no-default-features", "--features", SAMPLE];
     run(cargo_of("clavigerd", &features).args(["--", "-D", "warnings"]))?;
+    run(cargo(&["clippy", "--all-targets"]).args(["--", "-D", "warnings"]))?;
     run(&mut cargo(&["test", "--lib"]))?;
     let suite = cargo(&["test", "--test", "conformance"]).output()?;
     let said = String::from_utf8_lossy(&suite.stdout);
@@ -183,7 +183,7 @@ fn copy_of_tree(cx: &Context) -> Result<PathBuf> {
     fs::create_dir_all(&copy)?;
     run(Command::new("cp")
         .current_dir(cx.root())
-        .args(["-R", "Cargo.toml", "Cargo.lock", "crates", "tests"])
+        .args(["-R", "Cargo.toml", "Cargo.lock", "crates", "proto", "tests"])
         .arg(&copy))?;
     Ok(copy)
 }
