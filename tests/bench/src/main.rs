@@ -2,10 +2,11 @@
 //!
 //! Measures from outside, over the sockets a client has, and always next to a floor in the same
 //! run: absolute numbers move with the machine, ratios much less. Every result is a line
-//! `figure <name> <value> <unit>`. Judges nothing: what a number has to be is not written here.
+//! `figure <name> <value> <unit>`. Judges nothing: the goals are not written here.
 //!
-//! [`warm`], [`put`] and [`start`] are the benchmarks; [`server`] runs what they measure, [`load`]
-//! is the process that asks, [`echo`] the floor of a call, [`machine`] cores and memory.
+//! [`warm`], [`put`] and [`start`] are the benchmarks; [`server`] runs the processes that they
+//! measure, [`load`] is the process that asks, [`echo`] the floor of a call, [`machine`] cores and
+//! memory.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -21,44 +22,12 @@ mod machine;
 mod put;
 mod server;
 mod start;
+mod step;
 mod warm;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-/// One text for the developer.
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// What a step comes to.
-type Result<T = ()> = std::result::Result<T, Error>;
-
-/// How long to measure.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    /// Times each thing is measured; medians are printed.
-    rounds: usize,
-    /// Load before each measurement that is not counted.
-    warm_up: Duration,
-    /// Load that is counted.
-    run: Duration,
-    /// Processes started.
-    starts: usize,
-}
-
-const FULL: Plan = Plan {
-    rounds: 5,
-    warm_up: Duration::from_secs(1),
-    run: Duration::from_secs(3),
-    starts: 10,
-};
-
-/// To see that everything works; the figures mean little.
-const QUICK: Plan = Plan {
-    rounds: 3,
-    warm_up: Duration::from_millis(200),
-    run: Duration::from_millis(600),
-    starts: 3,
-};
+use crate::step::{FULL, Plan, QUICK, Result};
 
 const USAGE: &str = "usage: cargo xtask bench NAME
        cargo run --release -p claviger-bench -- NAME [--quick]
@@ -88,15 +57,6 @@ fn bench(name: &str, plan: Plan) -> Result {
     };
     server::build_daemon()?;
     bench(plan)
-}
-
-/// The runtime of every part that talks gRPC: one thread, like one serving thread of the daemon.
-///
-/// Connections are answered for only while it runs. It is dropped before a server is stopped, or
-/// that server would wait for a client that no longer listens.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    Ok(builder.enable_all().build()?)
 }
 
 fn main() -> ExitCode {
