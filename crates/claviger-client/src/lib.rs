@@ -24,7 +24,7 @@ mod token;
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use claviger_proto::v1::access_service_client::AccessServiceClient;
@@ -51,7 +51,7 @@ pub struct Client {
     headers: Headers,
 }
 
-/// What the calls of a [`Client`] go through.
+/// The way that the calls of a [`Client`] take.
 pub type Service = InterceptedService<Channel, Headers>;
 
 /// Puts the token and the deadline of a [`Client`] into each of its calls.
@@ -77,8 +77,8 @@ impl Client {
     ///
     /// # Errors
     /// If no daemon answers there.
-    pub async fn connect_unix(socket: impl Into<PathBuf>) -> Result<Self, ConnectError> {
-        let socket = socket.into();
+    pub async fn connect_unix(socket: impl AsRef<Path>) -> Result<Self, ConnectError> {
+        let socket = socket.as_ref().to_path_buf();
         let address = socket.display().to_string();
         let connect = service_fn(move |_| {
             let socket = socket.clone();
@@ -140,7 +140,7 @@ impl Client {
         vaults VaultServiceClient;
     }
 
-    /// What the calls go through, for clients of services that are not Claviger's own.
+    /// The way that the calls take, for clients of services that are not Claviger's own.
     pub fn service(&self) -> Service {
         InterceptedService::new(self.channel.clone(), self.headers.clone())
     }

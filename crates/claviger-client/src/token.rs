@@ -15,7 +15,7 @@ impl Token {
     /// Takes a token with white space around it or without.
     ///
     /// # Errors
-    /// If nothing is left, or something that no token has.
+    /// If nothing is left, or characters that no token has.
     pub fn new(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -47,10 +47,10 @@ impl Token {
     }
 }
 
-/// Why there is no token. Nothing of what was given instead is in it.
+/// Why there is no token. Nothing of the text that was given instead is in it.
 #[derive(Debug)]
 pub enum TokenError {
-    /// What was given is not a token.
+    /// The text that was given is not a token.
     NotOne,
     /// The file does not hold a token.
     NotIn(PathBuf),

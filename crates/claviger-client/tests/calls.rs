@@ -1,4 +1,4 @@
-//! What goes over the wire, and what never shows.
+//! The calls on the wire, and the token that never shows.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,

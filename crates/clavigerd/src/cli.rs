@@ -1,4 +1,4 @@
-//! What may be typed; the configuration is put together from it.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
-    /// What to do instead of serving
+    /// A task instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -46,12 +46,12 @@ pub struct Cli {
     pub listen: Option<String>,
 }
 
-/// What to do instead of serving.
+/// The tasks instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Look at the audit log
     Audit {
-        /// What to look for
+        /// The task
         #[command(subcommand)]
         command: AuditCommand,
     },
@@ -63,7 +63,7 @@ pub enum Command {
     },
 }
 
-/// What to do with an audit log.
+/// The tasks about an audit log.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Check an audit log offline: that nothing in it was changed, removed or put in

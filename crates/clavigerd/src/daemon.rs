@@ -1,4 +1,5 @@
-//! The composition root: opens what the configuration names, puts it together, serves, drains.
+//! The composition root: opens the parts that the configuration names, puts them together, serves,
+//! drains.
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,8 +38,8 @@ const ADMIN_CONNECTION_AGE: Duration = Duration::from_secs(15);
 /// How long its last calls may take then, and at the end.
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
-/// What a daemon takes that its configuration does not say. The default is what production runs
-/// with; tests put in what they move, watch and break.
+/// The parts that the configuration does not name. The default is for production; tests put in
+/// parts that they move, watch and break.
 pub struct Parts {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
@@ -76,8 +77,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Opens what the configuration names. The tasks of the vaults run on the runtime of the
-    /// caller, which has to outlive the daemon. While the Unix socket is bound, the process has
+    /// Opens the parts that the configuration names. The tasks of the vaults run on the runtime of
+    /// the caller, which has to outlive the daemon. While the Unix socket is bound, the process has
     /// another umask.
     ///
     /// # Errors
@@ -93,7 +94,7 @@ impl Daemon {
         })
     }
 
-    /// What it serves from.
+    /// The use cases that it serves.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
     }
@@ -108,7 +109,7 @@ impl Daemon {
         self.sockets.listeners.tcp.as_ref()?.local_addr().ok()
     }
 
-    /// What whoever started it is told: the ready line and, with `--dev`, lines to copy.
+    /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
         let admin = self.sockets.admin.as_ref();
         let admin = admin.and_then(|admin| admin.local_addr().ok());
@@ -160,7 +161,7 @@ impl Daemon {
     }
 }
 
-/// Once no calls are served: what they began comes to its end.
+/// Once no calls are served: changes that they began come to their end.
 async fn drain(broker: &Broker, upkeep: Upkeep, socket: &SocketFile) {
     broker.drain().await;
     upkeep.stop().await;

@@ -1,14 +1,14 @@
 //! The one place that reads environment variables.
 //!
 //! Nothing secret of Claviger's comes in this way: other processes of the same user can read a
-//! process's environment. What the SDK of a vault looks for there is its own affair.
+//! process's environment. The variables that the SDK of a vault looks for are its own affair.
 
 use std::path::PathBuf;
 
 /// The two halves of AWS credentials in the environment.
 pub(crate) const AWS_KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
-/// What the process finds around it; empty in most tests.
+/// The surroundings of the process; empty in most tests.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `HOME`.
@@ -25,7 +25,7 @@ pub struct Environment {
     pub config: Option<PathBuf>,
     /// Those of `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` that are set; the SDK reads them.
     pub aws_keys: Vec<&'static str>,
-    /// `CLAVIGER_LOG`: what is logged, in place of `log.filter`.
+    /// `CLAVIGER_LOG`: a log filter, in place of `log.filter`.
     pub log_filter: Option<String>,
 }
 

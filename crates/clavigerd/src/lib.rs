@@ -1,6 +1,6 @@
-//! The Claviger daemon as a library; `main.rs` is what a process adds to it.
+//! The Claviger daemon as a library; `main.rs` is the process around it.
 //!
-//! [`configure`] puts the configuration together, [`Daemon::open`] opens what it names,
+//! [`configure`] puts the configuration together, [`Daemon::open`] opens the parts that it names,
 //! [`Daemon::serve`] serves until it is told to stop and then drains.
 #![forbid(unsafe_code)]
 

@@ -25,7 +25,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds what the configuration names.
+    /// Binds the addresses that the configuration names.
     pub(crate) async fn bind(config: &Config) -> Result<Self, Stop> {
         let unix = Some(bind_unix(&config.socket).await?);
         let file = SocketFile::new(&config.socket);
@@ -56,7 +56,7 @@ impl SocketFile {
     /// Removes it unless another daemon has put its own there.
     pub(crate) fn remove(&self) {
         if self.inode.is_some() && inode(&self.path) == self.inode {
-            // What is left behind is seen to be stale by the next start.
+            // A socket that is left behind is seen to be stale by the next start.
             fs::remove_file(&self.path).ok();
         }
     }
@@ -72,9 +72,9 @@ async fn bind_unix(socket: &Path) -> Result<UnixListener, Stop> {
         make_private_dir(dir)?;
     }
     remove_stale(socket).await?;
-    // Anyone on this host may connect: what a uid may do is decided by its grants, and the
-    // directory can be closed to keep others out altogether. Through the umask, because the path
-    // may lead elsewhere a moment later.
+    // Anyone on this host may connect: its grants decide about a uid, and the directory can be
+    // closed to keep others out altogether. Through the umask, because the path may lead elsewhere
+    // a moment later.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o111));
     let bound = UnixListener::bind(socket);
     rustix::process::umask(umask);

@@ -40,8 +40,8 @@ pub(crate) fn init(format: LogFormat, filter: Targets) -> Result<(), TryInitErro
 const VAULT_LIBRARIES: &[&str] = &["aws_", "azure_", "reqwest", "snowflake_", "typespec_"];
 
 /// SECURITY: below `info` only our own crates, whatever the filter says: libraries that carry values
-/// to and from vaults print whole requests there, and their own whole answers at any level. What
-/// went wrong is in our errors.
+/// to and from vaults print whole requests there, and their own whole answers at any level. The
+/// causes of failures are in our errors.
 fn may_be_logged(module: &str, level: Level) -> bool {
     let is_ours = module.starts_with("claviger");
     let is_vaults = VAULT_LIBRARIES.iter().any(|name| module.starts_with(name));

@@ -1,4 +1,4 @@
-//! What a process adds to the daemon: arguments, hardening, signals, exit codes.
+//! The process around the daemon: arguments, hardening, signals, exit codes.
 //!
 //! Exit codes: 0 drained, 64 refused (usage, configuration, key, directory), 70 a failure of its
 //! own.
@@ -22,7 +22,7 @@ const EXIT_REFUSED: u8 = 64;
 /// A failure of Claviger's own.
 const EXIT_INTERNAL: u8 = 70;
 
-/// Wipes what is freed: values pass through buffers of libraries that do not.
+/// Wipes memory that is freed: values pass through buffers of libraries that do not.
 #[global_allocator]
 static ALLOCATOR: claviger_mem::ZeroOnFree = claviger_mem::ZeroOnFree::new();
 

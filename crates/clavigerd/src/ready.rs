@@ -1,4 +1,4 @@
-//! What is said once the daemon listens.
+//! The words of a daemon that listens.
 
 use std::net::SocketAddr;
 use std::path::Path;

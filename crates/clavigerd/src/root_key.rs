@@ -1,4 +1,4 @@
-//! Where the root key is, and who else can get at it.
+//! Where the root key is, and which others can get at it.
 //!
 //! SECURITY: a new key over an existing store would make every value in it unreadable for good, so
 //! a key is only ever made for a store that does not exist yet.
@@ -30,7 +30,7 @@ pub(crate) enum RootKeySource {
     Memory,
 }
 
-/// Who holds the root key. `Display` says it in one honest sentence.
+/// The holder of the root key. `Display` names it in one honest sentence.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Custody {
     /// systemd.
@@ -64,7 +64,7 @@ impl fmt::Display for Custody {
     }
 }
 
-/// Why there is no root key, and what to do about it.
+/// Why there is no root key, and the remedy.
 #[derive(Debug)]
 pub(crate) struct RootKeyError(String);
 
@@ -166,7 +166,7 @@ fn write(path: &Path, text: &SecretBytes) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes the directory and what is missing above it, each for its owner only and durable.
+/// Makes the directory and those missing above it, each for its owner only and durable.
 fn create_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! What the daemon does beside serving: keeps the health services true, says what is wrong with
-//! vaults and definitions, and removes what is too old.
+//! The chores beside serving: keeps the health services true, names the faults of vaults and
+//! definitions, and removes records that are too old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +67,7 @@ async fn report_health(broker: Arc<Broker>, health: HealthReporter, stopping: Ca
     let mut due = tokio::time::interval(HEALTH_INTERVAL);
     loop {
         if stopping.is_cancelled() {
-            // Ends what watches, which would hold up the drain otherwise.
+            // Ends the calls that watch, which would hold up the drain otherwise.
             return claviger_api::end_health(&health).await;
         }
         audit.mark_unchanged();
@@ -98,7 +98,7 @@ async fn watch_vault(broker: Arc<Broker>, vault: VaultName, health: HealthReport
     }
 }
 
-/// Says once which definitions lead to a vault that is not configured any more.
+/// Says once which definitions lead to a vault that is no longer configured.
 async fn name_orphans(broker: Arc<Broker>) {
     match broker.orphans().await {
         Ok(orphans) => {

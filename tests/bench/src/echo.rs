@@ -8,9 +8,9 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::plan::{Result, runtime};
+use crate::step::{Result, runtime};
 
-/// Answers every GetSecret with the same reply: what gRPC itself costs.
+/// Answers every GetSecret with the same reply: the cost of gRPC itself.
 struct Echo {
     reply: v1::GetSecretResponse,
 }

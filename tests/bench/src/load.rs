@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::machine::cpu_us;
-use crate::plan::{Result, runtime};
 use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, put_name, read_name};
+use crate::step::{Result, runtime};
 
-/// What is called.
+/// The method that is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Rpc {
     /// `GetSecret`, always of the same definition.
@@ -46,7 +46,7 @@ pub(crate) struct Load {
     pub(crate) server_pid: u32,
 }
 
-/// What one measurement came to.
+/// The result of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) per_second: f64,

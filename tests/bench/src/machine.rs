@@ -3,7 +3,7 @@ use std::fs;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::plan::Result;
+use crate::step::Result;
 
 /// The two cores of a benchmark, so that load and server do not take each other's time.
 #[derive(Clone, Copy, Debug)]

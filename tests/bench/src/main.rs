@@ -2,11 +2,11 @@
 //!
 //! Measures from outside, over the sockets a client has, and always next to a floor in the same
 //! run: absolute numbers move with the machine, ratios much less. Every result is a line
-//! `figure <name> <value> <unit>`. Judges nothing: what a number has to be is not written here.
+//! `figure <name> <value> <unit>`. Judges nothing: the goals are not written here.
 //!
-//! [`warm`], [`put`] and [`start`] are the benchmarks; [`server`] runs what they measure, [`load`]
-//! is the process that asks, [`echo`] the floor of a call, [`machine`] cores and memory, [`plan`] how
-//! long each takes.
+//! [`warm`], [`put`] and [`start`] are the benchmarks; [`server`] runs the processes that they
+//! measure, [`load`] is the process that asks, [`echo`] the floor of a call, [`machine`] cores and
+//! memory.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -19,15 +19,15 @@ mod echo;
 mod figures;
 mod load;
 mod machine;
-mod plan;
 mod put;
 mod server;
 mod start;
+mod step;
 mod warm;
 
 use std::process::ExitCode;
 
-use crate::plan::{FULL, Plan, QUICK, Result};
+use crate::step::{FULL, Plan, QUICK, Result};
 
 const USAGE: &str = "usage: cargo xtask bench NAME
        cargo run --release -p claviger-bench -- NAME [--quick]

@@ -8,13 +8,13 @@ use claviger_proto::v1::Role;
 use crate::figures::{figure, load_figures, median};
 use crate::load::{Load, Rpc};
 use crate::machine::{Cores, on_core};
-use crate::plan::{Plan, Result, runtime};
 use crate::server::{self, Home, PUT_DEFINITIONS, Server, put_name};
+use crate::step::{Plan, Result, runtime};
 
 /// Name, connections, calls in flight per connection.
 const SHAPES: [(&str, usize, usize); 2] = [("c1", 1, 1), ("c64", 8, 8)];
 
-/// What the floor appends: about a sealed record of a value as long as ours.
+/// The record that the floor appends: about a sealed record of a value as long as ours.
 const RECORD: [u8; 300] = [b'x'; 300];
 
 /// Measures `PutSecretValue` into the managed vault against appending to a file and making each

@@ -13,7 +13,7 @@ use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::plan::Result;
+use crate::step::Result;
 
 /// Length of the secret that is read, and of those that are written.
 pub(crate) const VALUE_BYTES: usize = 200;
@@ -37,7 +37,7 @@ pub(crate) fn put_name(index: usize) -> String {
     format!("{PROJECT}/secrets/put-{index}")
 }
 
-/// Builds what is measured, the way a release is built from the workspace.
+/// Builds the daemon that is measured, the way a release is built from the workspace.
 pub(crate) fn build_daemon() -> Result {
     if cfg!(debug_assertions) {
         return Err("a benchmark of a debug build says nothing: run it with --release".into());
@@ -77,7 +77,7 @@ impl Home {
 /// A process that serves. It is ended with this value, also when a benchmark fails.
 pub(crate) struct Server {
     process: Process,
-    /// Kept open: a server must not fail because nobody reads what it prints.
+    /// Kept open: a server must not fail because nobody reads its output.
     _stdout: BufReader<ChildStdout>,
     /// Where it listens on loopback.
     pub(crate) tcp: SocketAddr,
@@ -163,7 +163,7 @@ impl Server {
 struct Process(Child);
 
 impl Process {
-    /// Asks it to end, so that it removes what is temporary and leaves the rest in order.
+    /// Asks it to end, so that it removes temporary files and leaves the rest in order.
     fn stop(&mut self) -> Result {
         if self.0.try_wait()?.is_some() {
             return Ok(());

@@ -3,15 +3,14 @@ use std::time::{Duration, Instant};
 
 use crate::figures::{figure, median};
 use crate::machine::resident_kib;
-use crate::plan::{Plan, Result, runtime};
 use crate::server::{self, Home, Server, read_name};
+use crate::step::{Plan, Result, runtime};
 
 /// How long a server is left alone before its memory is looked at.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Measures how long a restarted daemon takes to give its first answer, and what it holds in
-/// memory when nobody asks; the floor is the echo server. No core is set aside: nothing runs
-/// beside what is measured.
+/// Measures how long a restarted daemon takes to give its first answer, and how much memory it
+/// holds when nobody asks; the floor is the echo server. No core is set aside: nothing else runs.
 pub(crate) fn run(plan: Plan) -> Result {
     let home = Home::new()?;
     let first = Server::daemon_in(&home)?;

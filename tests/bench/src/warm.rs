@@ -3,14 +3,14 @@ use claviger_proto::v1::Role;
 use crate::figures::{figure, load_figures, median};
 use crate::load::{Load, Measured, Rpc};
 use crate::machine::{Cores, on_core};
-use crate::plan::{Error, Plan, Result, runtime};
 use crate::server::{self, Server, read_name};
+use crate::step::{Error, Plan, Result, runtime};
 
 /// Name, connections, calls in flight per connection.
 const SHAPES: [(&str, usize, usize); 3] = [("c1", 1, 1), ("c64", 8, 8), ("c512", 16, 32)];
 
 /// Measures `GetSecret` of a value in the managed vault against an echo of the same reply. The
-/// echo gets no token: what it costs to send one is part of what is measured.
+/// echo gets no token: the cost of sending one is measured, too.
 pub(crate) fn run(plan: Plan) -> Result {
     let cores = Cores::find()?;
     let daemon = on_core(cores.server, Server::ephemeral_daemon)?;
@@ -46,7 +46,7 @@ pub(crate) fn run(plan: Plan) -> Result {
         };
         let by_calls = ratio(|ours, floor| ours.per_second / floor.per_second);
         figure(&format!("warm_{shape}_ratio"), by_calls, "ratio");
-        // Holds also while others use the machine; leaves out what is waited for.
+        // Holds also while others use the machine; leaves out the waiting.
         let by_cpu = ratio(|ours, floor| floor.server_us / ours.server_us);
         figure(&format!("warm_{shape}_cpu_ratio"), by_cpu, "ratio");
     }

@@ -1,4 +1,4 @@
-//! A caller: everything it can ask, and short forms of what most tests ask.
+//! A caller: everything it can ask, and short forms for most tests.
 
 use std::ops::Deref;
 

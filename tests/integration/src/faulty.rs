@@ -18,7 +18,7 @@ use tokio::sync::watch;
 /// When everything that was typed in by hand was.
 pub const TYPED_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
-/// What a [`FaultyBackend`] does with a call.
+/// The fate of a call of a [`FaultyBackend`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Fault {
     /// Fails with this reason before anything is done.
@@ -35,7 +35,7 @@ pub enum Fault {
 /// Which calls a fault is for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Verb {
-    /// [`Backend::find_write`]: what settling asks.
+    /// [`Backend::find_write`]: the question of settling.
     FindWrite,
     /// [`Backend::list`].
     List,
@@ -128,7 +128,7 @@ impl FaultyBackend {
         self.secrets().values().map(Vec::len).sum()
     }
 
-    /// Does what the fault of `verb` says; `true` if the answer is to be lost.
+    /// Acts as the fault of `verb` says; `true` if the answer is to be lost.
     async fn suffer(&self, verb: Verb) -> Result<bool> {
         self.entered
             .send_modify(|calls| *calls.entry(verb).or_default() += 1);
@@ -364,7 +364,7 @@ impl FaultySink {
         waited.await.expect("the sender is ours");
     }
 
-    /// What was written.
+    /// The bytes that were written.
     pub fn bytes(&self) -> Vec<u8> {
         self.disk().bytes.clone()
     }

@@ -29,7 +29,7 @@ pub fn reason(status: &Status) -> String {
     claviger_client::reason(status).unwrap_or_default()
 }
 
-/// A call with this `authorization` header, whatever it is.
+/// A call with this `authorization` header, well-formed or not.
 pub fn bearing<T>(header: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let header = header.parse().expect("a header");
@@ -44,7 +44,7 @@ pub fn violation(status: &Status) -> Option<(String, String)> {
     Some((violation.field.clone(), violation.description.clone()))
 }
 
-/// How much randomised tests try: 1, or what `CLAVIGER_TEST_VOLUME` says.
+/// How much randomised tests try: 1, or the number in `CLAVIGER_TEST_VOLUME`.
 pub fn volume() -> usize {
     #[expect(
         clippy::disallowed_methods,

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use claviger_backend::{Allow, Limits, Vault};
 use claviger_broker::Broker;
-use claviger_client::ConnectError;
 use claviger_core::{Id, ManualClock};
 use claviger_proto::v1;
 use clavigerd::{Cli, Config, Daemon, Environment, Parts, Stop};
@@ -34,10 +33,6 @@ pub enum AuditLog {
     Sink(FaultySink),
 }
 
-/// Opens one daemon at a time, and nothing else makes a directory meanwhile: binding a Unix socket
-/// changes the umask of the process for a moment.
-static OPENING: Mutex<()> = Mutex::const_new(());
-
 /// A vault besides the managed one.
 #[derive(Clone, Debug)]
 pub struct FaultyVault {
@@ -47,11 +42,11 @@ pub struct FaultyVault {
     pub backend: Arc<FaultyBackend>,
     /// How long a call may take, and how many; a pending write older than that is settled.
     pub limits: Limits,
-    /// Who may point at what in it.
+    /// Which projects may point at which names in it.
     pub allow: Allow,
 }
 
-/// What a server is made of.
+/// The parts of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the audit log goes.
@@ -99,6 +94,10 @@ impl Options {
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// One daemon is opened at a time, and no directory is made meanwhile: the umask of the process is
+/// another one while a Unix socket is bound.
+static OPENING: Mutex<()> = Mutex::const_new(());
 
 /// A running server. Dropping it lets the calls in flight finish and removes its directory.
 #[derive(Debug)]
@@ -201,7 +200,9 @@ impl Server {
     /// A caller on TCP over a connection of its own, without a token.
     pub async fn tcp(&self) -> Client {
         let connecting = claviger_client::Client::connect_tcp(self.running().tcp);
-        connected(&self.handle(), connecting).await
+        // On the server's runtime, which drives the connection.
+        let connected = self.handle().spawn(connecting).await;
+        Client::new(connected.expect("connects").expect("connects"))
     }
 
     /// Its directory: store, audit log, socket.
@@ -247,7 +248,7 @@ impl Server {
     async fn run(&mut self) {
         let home = self.home.path().to_path_buf();
         let parts = self.options.parts(Arc::clone(&self.clock));
-        let running = Running::start(home, self.options.deleted_retention, parts, self.handle());
+        let running = Running::start(home, self.options.deleted_retention, parts);
         let running = self.handle().spawn(running).await;
         self.running = Some(running.expect("starts"));
     }
@@ -274,7 +275,7 @@ impl Drop for Server {
 }
 
 impl Options {
-    /// What the daemon does not get from its configuration.
+    /// Those parts that the daemon does not get from its configuration.
     fn parts(&self, clock: Arc<ManualClock>) -> Parts {
         let vault = |vault: &FaultyVault| {
             let backend = Arc::<FaultyBackend>::clone(&vault.backend);
@@ -296,20 +297,20 @@ impl Options {
 }
 
 impl Running {
-    async fn start(home: PathBuf, retention: Duration, parts: Parts, runtime: Handle) -> Self {
+    /// On the server's runtime.
+    async fn start(home: PathBuf, deleted_retention: Duration, parts: Parts) -> Self {
         let alone = OPENING.lock().await;
-        let config = configure(&home, retention);
+        let config = configure(&home, deleted_retention);
         let daemon = Daemon::open(&config, parts).await.expect("opens");
         drop(alone);
-        let unix = claviger_client::Client::connect_unix(daemon.socket().to_path_buf());
-        let unix = connected(&runtime, unix).await;
+        let unix = claviger_client::Client::connect_unix(daemon.socket()).await;
         let stop = CancellationToken::new();
         Self {
             broker: Arc::clone(daemon.broker()),
+            unix: Client::new(unix.expect("connects")),
             tcp: daemon.tcp().expect("a port"),
-            served: runtime.spawn(daemon.serve(stop.clone())),
+            served: Handle::current().spawn(daemon.serve(stop.clone())),
             stop,
-            unix,
         }
     }
 
@@ -319,17 +320,18 @@ impl Running {
     }
 }
 
-/// Nobody is there to ask about Stripe's keys: port 9 is reserved for throwing away.
-const FIXED: &str = r#"
-vaults.managed.timeout = "10s"
-stripe.base_url = "http://127.0.0.1:9"
-stripe.hosts = ["127.0.0.1"]
-"#;
-
-/// The configuration as an operator would write it. What is kept is below `home`.
-fn configure(home: &Path, retention: Duration) -> Config {
+/// The configuration as an operator would write it; all that it names is below `home`.
+fn configure(home: &Path, deleted_retention: Duration) -> Config {
     let file = home.join("clavigerd.toml");
-    let text = format!("deleted_retention = \"{}s\"\n{FIXED}", retention.as_secs());
+    // Port 9 is reserved for throwing away: nobody is there to ask about Stripe's keys.
+    let text = format!(
+        r#"
+        deleted_retention = "{}s"
+        vaults.managed.timeout = "10s"
+        stripe = {{ base_url = "http://127.0.0.1:9", hosts = ["127.0.0.1"] }}
+        "#,
+        deleted_retention.as_secs()
+    );
     fs::write(&file, text).expect("written");
     let cli = Cli {
         config: Some(file),
@@ -346,13 +348,4 @@ fn configure(home: &Path, retention: Duration) -> Config {
 
 fn data_dir(home: &Path) -> PathBuf {
     home.join("data")
-}
-
-/// Connects on the server's runtime, which drives the connection.
-async fn connected(
-    runtime: &Handle,
-    connecting: impl Future<Output = Result<claviger_client::Client, ConnectError>> + Send + 'static,
-) -> Client {
-    let connected = runtime.spawn(connecting).await;
-    Client::new(connected.expect("connects").expect("connects"))
 }

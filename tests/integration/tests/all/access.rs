@@ -1,4 +1,4 @@
-//! Who may do what: grants, and what each caller sees of the rest.
+//! Grants: the right to act, and how much each caller sees of the rest.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use claviger_proto::v1::Role;
 use tonic::{Code, Status};
 
 use crate::support::{
-    defining, denied, fails, give, grants_of, reading, reading_in, runner, secret, storing,
-    take_back, who_am_i,
+    defining, denied, fails, give, grants_of, in_faulty, located, reading, reading_in, runner,
+    secret, storing, take_back, who_am_i,
 };
 
 /// A caller on TCP with a token that can do nothing yet, and its principal.
 async fn nobody(server: &Server, admin: &Client) -> (Client, String) {
-    // A token needs a grant: one on what nobody asks for.
+    // A token needs a grant: one on a thing that nobody asks for.
     let token = admin.token(&[(Role::Runner, PROJECT)]).await;
     let principal = token.info.unwrap().principal;
     for grant in grants_of(admin, &principal).await {
@@ -191,11 +191,7 @@ async fn a_read_that_waits_for_its_vault_loses_its_permission_with_its_grant() {
     let vault = FaultyBackend::new();
     let (server, client) = Server::prepared(Options::with_faulty(&vault)).await;
     let name = secret("slow");
-    let mut put = defining(&name);
-    put.definition.as_mut().unwrap().location = Some(v1::Location {
-        vault: "faulty".to_owned(),
-        ..Default::default()
-    });
+    let put = located(&name, in_faulty(""));
     client.put_definition(put).await.unwrap();
     client.rotate(&name, "canary").await.unwrap();
     for (reads, is_revoking) in [false, true].into_iter().enumerate() {

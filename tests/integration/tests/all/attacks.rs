@@ -17,8 +17,8 @@ use claviger_proto::v1::secret_definition::Kind;
 use tonic::{Code, Status};
 
 use crate::support::{
-    defining, delete, fails, give, replacing, request_id, runner, secret, storing, take_back,
-    undelete,
+    creating, defining, delete, fails, give, in_faulty, in_progress, located, replacing,
+    request_id, runner, secret, storing, take_back, undelete,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -30,21 +30,6 @@ async fn patient() -> (Server, Client, Arc<FaultyBackend>) {
     options.vaults[0].limits.timeout = HOUR / 2;
     let (server, client) = Server::prepared(options).await;
     (server, client, vault)
-}
-
-/// A put of a definition with this location.
-fn located(name: &str, location: v1::Location) -> v1::PutSecretDefinitionRequest {
-    let mut put = defining(name);
-    put.definition.as_mut().unwrap().location = Some(location);
-    put
-}
-
-fn in_faulty(secret: &str) -> v1::Location {
-    v1::Location {
-        vault: "faulty".to_owned(),
-        secret: secret.to_owned(),
-        ..Default::default()
-    }
 }
 
 /// A put of a project with this default vault and these environments.
@@ -79,15 +64,10 @@ async fn revoke(client: &Client, token: &v1::Token) -> Result<v1::RevokeTokenRes
     reply.map(tonic::Response::into_inner)
 }
 
-/// A caller who is only this.
+/// A caller with this role only.
 async fn holder(server: &Server, client: &Client, role: Role, resource: &str) -> Client {
     let made = client.token(&[(role, resource)]).await;
     server.tcp().await.with_token(&made.token)
-}
-
-#[track_caller]
-fn in_progress<T: std::fmt::Debug>(result: Result<T, Status>) {
-    fails(result, Code::Aborted, "WRITE_IN_PROGRESS");
 }
 
 #[tokio::test]
@@ -162,10 +142,7 @@ async fn a_put_that_changes_nothing_leaves_an_expired_definition_as_it_was() {
     let gone = client.definition(&name).await;
     fails(gone, Code::NotFound, "DEFINITION_NOT_FOUND");
 
-    let put = v1::PutSecretDefinitionRequest {
-        payload: Some(text_payload("new")),
-        ..defining(&name)
-    };
+    let put = creating(&name, "new");
     let dry_run = v1::PutSecretDefinitionRequest {
         validate_only: true,
         ..put.clone()

@@ -2,7 +2,6 @@
 
 use claviger_integration::{
     AuditLog, Client, Fault, FaultyBackend, FaultySink, Options, PROJECT, Server, Verb, own_uid,
-    text_payload,
 };
 use claviger_proto::v1;
 use serde_json::Value;
@@ -10,7 +9,10 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::support::{defining, fails, reading, replacing, request_id, secret, storing, versions};
+use crate::support::{
+    checking, creating, fails, in_faulty, located, reading, replacing, request_id, secret, storing,
+    versions,
+};
 
 /// How many records the log has.
 fn mark(server: &Server) -> usize {
@@ -34,7 +36,7 @@ fn records_since(server: &Server, mark: usize, rpc: &str) -> Vec<String> {
     lines.iter().map(shown).collect()
 }
 
-/// Makes calls and checks what each leaves in the log.
+/// Makes calls and checks the record that each leaves in the log.
 macro_rules! leaves {
     ($server:expr, $rpc:literal, $call:expr, $records:expr) => {
         let before = mark(&$server);
@@ -57,10 +59,7 @@ async fn a_look_at_a_secret_leaves_exactly_one_record() {
         parent: PROJECT.to_owned(),
         ..Default::default()
     };
-    let check = v1::CheckSecretDefinitionRequest {
-        name: name.clone(),
-        ..Default::default()
-    };
+    let check = checking(&name);
     let all_versions = v1::ListSecretVersionsRequest {
         parent: name.clone(),
         ..Default::default()
@@ -151,10 +150,7 @@ async fn a_look_at_anything_else_leaves_exactly_one_record_too() {
 async fn a_change_leaves_its_intent_and_its_outcome_under_one_call() {
     let (server, client) = Server::prepared(Options::default()).await;
     let name = secret("changed");
-    let put = v1::PutSecretDefinitionRequest {
-        payload: Some(text_payload("value")),
-        ..defining(&name)
-    };
+    let put = creating(&name, "value");
     leaves!(
         server,
         "SecretDefinitionService/PutSecretDefinition",
@@ -394,11 +390,7 @@ async fn a_change_whose_outcome_cannot_be_logged_is_not_acknowledged() {
     };
     let (_server, client) = Server::prepared(options).await;
     let name = secret("unlogged");
-    let mut put = defining(&name);
-    put.definition.as_mut().unwrap().location = Some(v1::Location {
-        vault: "faulty".to_owned(),
-        ..Default::default()
-    });
+    let put = located(&name, in_faulty(""));
     client.put_definition(put).await.unwrap();
     let put = v1::PutSecretValueRequest {
         request_id: request_id(),
@@ -433,7 +425,7 @@ async fn give_seven(client: &Client) -> Result<(), Status> {
     client.access().put_grant(request).await.map(drop)
 }
 
-/// What the health service says, from now on.
+/// The words of the health service, from now on.
 struct Watch(tonic::Streaming<tonic_health::pb::HealthCheckResponse>);
 
 impl Watch {

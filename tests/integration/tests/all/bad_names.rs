@@ -4,11 +4,11 @@ use claviger_proto::v1;
 use tonic::Code;
 
 use crate::refusals::{Ask, WITH_ENVIRONMENTS, case, refused, snapshot, world};
-use crate::support::{defining, reading, reading_in, secret};
+use crate::support::{checking, defining, reading, reading_in, secret};
 
 const INVALID: (Code, &str) = (Code::InvalidArgument, "NAME_INVALID");
 
-/// Ids that are none, and what the violation says about them.
+/// Ids that are none, and the violation of each.
 fn bad_ids() -> Vec<(&'static str, String, &'static str)> {
     vec![
         ("empty", String::new(), "is empty"),
@@ -41,10 +41,7 @@ async fn a_bad_id_is_refused_wherever_a_name_is_taken() {
             name: name.clone(),
             ..Default::default()
         };
-        let check = v1::CheckSecretDefinitionRequest {
-            name: name.clone(),
-            ..Default::default()
-        };
+        let check = checking(&name);
         let grant = v1::Grant {
             principal: "unix:7".to_owned(),
             role: v1::Role::Runner.into(),

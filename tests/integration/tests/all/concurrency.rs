@@ -1,4 +1,4 @@
-//! Two callers at once: one wins, the other is told, and the winner's is what stays.
+//! Two callers at once: one wins, the other is told, and the winner's change stays.
 
 use claviger_integration::{Client, Options, PROJECT, Server, reason};
 use claviger_proto::v1;
@@ -125,7 +125,7 @@ async fn raced<T>(
     tokio::join!(first, later)
 }
 
-/// Which of two won, with what, and how the other lost.
+/// Which of two won, its answer, and how the other lost.
 #[track_caller]
 fn one_winner<T: std::fmt::Debug>(
     first: Result<T, Status>,

@@ -7,7 +7,7 @@ use claviger_proto::v1;
 use claviger_proto::v1::get_secret_response::Value;
 use tonic::Code;
 
-use crate::support::{defining, fails, reading, reading_in, storing};
+use crate::support::{checking, defining, fails, reading, reading_in, storing};
 
 const PROJECT_NAME: &str = "projects/staged";
 
@@ -48,7 +48,7 @@ async fn store_in(client: &Client, name: &str, environment: &str, text: &str) {
     assert_eq!(put.environment, environment);
 }
 
-/// What a read in an environment gives: the value and where it came from.
+/// A read in an environment: the value and where it came from.
 async fn read_in(client: &Client, name: &str, environment: &str) -> (String, String) {
     let got = client.get_secret(reading_in(name, environment)).await;
     let got = got.unwrap();
@@ -72,10 +72,7 @@ async fn a_project_with_environments_wants_one_named() {
         name: format!("{name}/versions/1"),
         ..Default::default()
     };
-    let check = v1::CheckSecretDefinitionRequest {
-        name: name.clone(),
-        ..Default::default()
-    };
+    let check = checking(&name);
     let mut secrets = client.secrets();
     for result in [
         client.get_secret(reading(&name)).await.map(drop),
@@ -99,11 +96,7 @@ async fn a_project_with_environments_wants_one_named() {
 async fn environments_that_resolve_to_one_place_share_its_value() {
     let (_server, client) = staged().await;
     let name = secret("shared");
-    let put = v1::PutSecretDefinitionRequest {
-        payload: Some(text_payload("one")),
-        ..defining(&name)
-    };
-    client.put_definition(put).await.expect("one place");
+    client.put(&name, "one").await.expect("one place");
     for environment in ["dev", "prod"] {
         let read = read_in(&client, &name, environment).await;
         assert_eq!(read, ("one".to_owned(), "managed".to_owned()));
@@ -116,11 +109,7 @@ async fn environments_that_resolve_to_one_place_share_its_value() {
 async fn a_change_of_a_shared_value_needs_the_permission_in_every_environment_that_reads_it() {
     let (server, client) = staged().await;
     let name = secret("shared");
-    let put = v1::PutSecretDefinitionRequest {
-        payload: Some(text_payload("one")),
-        ..defining(&name)
-    };
-    client.put_definition(put).await.expect("one place");
+    client.put(&name, "one").await.expect("one place");
     let operator = |environments: &[&str]| v1::CreateTokenRequest {
         grants: environments
             .iter()

@@ -19,7 +19,7 @@ pub(crate) const VARIANTS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What came back, whatever its type: how the message prints, and its bytes.
+/// An answer of any type: how the message prints, and its bytes.
 pub(crate) type Answer = Response<(String, Vec<u8>)>;
 
 pub(crate) fn shown<T: Debug + Message>(
@@ -28,9 +28,9 @@ pub(crate) fn shown<T: Debug + Message>(
     result.map(|response| response.map(|message| (format!("{message:?}"), message.encode_to_vec())))
 }
 
-/// What one call is made of.
+/// The parts of one call.
 pub(crate) struct Scene {
-    /// Who calls.
+    /// The caller.
     pub(crate) caller: Client,
     /// Makes the objects: admin, operator and runner everywhere.
     pub(crate) keeper: Client,

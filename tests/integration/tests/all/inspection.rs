@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use crate::support::{fails, secret};
 
-/// What follows a prefix; long enough for a key.
+/// The rest after a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
 
 async fn prepared(project: &str, names: &str) -> (Server, Client, Arc<FaultyBackend>) {
@@ -290,7 +290,7 @@ async fn what_a_definition_may_not_point_at_is_not_looked_at() {
         let refused = inspect(&client, request.clone()).await;
         fails(refused, code, reason);
     }
-    assert_eq!(backend.count(Verb::Read), 1, "only what is allowed");
+    assert_eq!(backend.count(Verb::Read), 1, "only the allowed one");
 
     let managed = v1::InspectVaultSecretRequest {
         name: "vaults/managed".to_owned(),

@@ -13,9 +13,9 @@ use claviger_proto::v1::stripe_settings::Class;
 use prost_types::FieldMask;
 use tonic::Code;
 
-use crate::support::{check, defining, fails, reasons, secret};
+use crate::support::{check, defining, fails, in_faulty, located, reasons, secret};
 
-/// What follows a prefix; long enough for a key.
+/// The rest after a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
 
 async fn prepared() -> (Server, Client, Arc<FaultyBackend>) {
@@ -25,14 +25,8 @@ async fn prepared() -> (Server, Client, Arc<FaultyBackend>) {
 }
 
 fn at(id: &str, place: &str) -> v1::PutSecretDefinitionRequest {
-    let mut put = defining(&secret(id));
-    let definition = put.definition.as_mut().unwrap();
-    definition.kind = Kind::StripeApiKey.into();
-    definition.location = Some(v1::Location {
-        vault: "faulty".to_owned(),
-        secret: place.to_owned(),
-        ..Default::default()
-    });
+    let mut put = located(&secret(id), in_faulty(place));
+    put.definition.as_mut().unwrap().kind = Kind::StripeApiKey.into();
     put
 }
 

@@ -1,5 +1,5 @@
-//! Who may call what, as a table that a person can read: every RPC really called over the wire by
-//! every sort of caller, on objects that exist.
+//! Which caller may call which RPC, as a table that a person can read: every RPC really called over
+//! the wire by every sort of caller, on objects that exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +32,7 @@ const LEGEND: &str = "\
 # Made by tests/all/matrix.rs: run it with CLAVIGER_UPDATE_GOLDEN=1 and review the difference.
 ";
 
-/// The server, somebody who may make objects, and every caller with the name of its column.
+/// The server, a caller that may make objects, and every caller with the name of its column.
 async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
     let vault = FaultyBackend::shared();
     vault.type_in("acme/typed", "x");
@@ -76,7 +76,7 @@ async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
     (server, keeper, callers)
 }
 
-/// `Service/Method` of every row of the RPC table, and what some are called with.
+/// `Service/Method` of every row of the RPC table, with the variants of some.
 fn rows() -> Vec<(&'static str, &'static str)> {
     let method = |name: &'static str| name.strip_prefix("claviger.v1.").expect("our package");
     let plain = rpc::TABLE.iter().map(|rpc| (method(rpc.name), ""));
@@ -110,7 +110,7 @@ async fn matrix() -> Vec<Vec<String>> {
                 .await
                 .expect("called")
                 .map_or_else(|s| s.code(), |_| Code::Ok);
-            // The requests are good and their objects exist, so who is allowed succeeds.
+            // The requests are good and their objects exist, so callers that are allowed succeed.
             let cells = [
                 (Code::Ok, "allowed"),
                 (Code::PermissionDenied, "denied"),
@@ -187,7 +187,7 @@ async fn health_and_reflection_alone_answer_to_nobody() {
         Some(MessageResponse::ListServicesResponse(listed)) => listed,
         other => panic!("{other:?}"),
     };
-    // What is served beside the RPC table, whose every row the matrix shows closed to nobody.
+    // The services beside the RPC table, whose every row the matrix shows closed to nobody.
     let ours: BTreeSet<&str> = rpc::TABLE
         .iter()
         .filter_map(|rpc| rpc.name.split_once('/'))

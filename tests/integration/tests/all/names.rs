@@ -7,8 +7,8 @@ use claviger_core::{DefinitionName, Resource, VersionName};
 use claviger_integration::{Client, Options, PROJECT, Server, reason, volume};
 use claviger_proto::v1::{self, Role};
 
-/// What the variants are spellings of. All exist in the test over the wire; the caller may read
-/// the first alone.
+/// The names that the variants are spellings of. All exist in the test over the wire; the caller
+/// may read the first alone.
 const BASES: [&str; 4] = [
     "projects/acme/secrets/stripe",
     "projects/acme/secrets/Stripe",
@@ -19,8 +19,8 @@ const BASES: [&str; 4] = [
 /// White space that is trimmed.
 const ASCII_SPACE: [&str; 5] = [" ", "\t", "\n", "\u{c}", "\r"];
 
-/// What must never disappear or be taken for something else: other white space, invisible
-/// characters, changes of direction, combining marks, escapes and steps in paths.
+/// Characters that must never disappear or be taken for something else: other white space,
+/// invisible ones, changes of direction, combining marks, escapes and steps in paths.
 const STRANGE: [&str; 36] = [
     "\u{b}",
     "\u{85}",
@@ -168,8 +168,8 @@ fn seeded(what: &str, count: usize) -> Random {
     Random(seed)
 }
 
-/// What a spelling stands for, said in another way than the parser's: ASCII white space is taken
-/// off the ends of the text and of each id, and what remains must be the canonical form.
+/// The name that a spelling stands for, found in another way than the parser's: ASCII white space
+/// is taken off the ends of the text and of each id, and the rest must be the canonical form.
 fn canonical(spelling: &str) -> Option<String> {
     let space = |c: char| [' ', '\t', '\n', '\u{c}', '\r'].contains(&c);
     let parts: Vec<&str> = spelling.trim_matches(space).split('/').collect();
@@ -224,7 +224,7 @@ fn every_spelling_is_refused_or_is_one_canonical_name_at_every_door() {
     );
 }
 
-/// What a read came to: the version, or the reason.
+/// The outcome of a read: the version, or the reason.
 async fn verdict(caller: &Client, name: &str) -> Result<String, String> {
     let reply = caller.get(name).await;
     reply
@@ -275,7 +275,7 @@ async fn access_store_and_audit_agree_on_every_spelling() {
     );
 }
 
-/// Putting what is there under another spelling is no second definition.
+/// Putting an existing definition under another spelling is not a second one.
 async fn put_again(keeper: &Client, spelling: &str, there: &v1::SecretDefinition) {
     let request = v1::PutSecretDefinitionRequest {
         definition: Some(v1::SecretDefinition {

@@ -1,4 +1,4 @@
-//! Asks for what must be refused, and checks the answer and that nothing has changed.
+//! Makes requests that must be refused, and checks the answer and that nothing has changed.
 
 use claviger_integration::{
     Client, Options, PROJECT, Server, data_payload, reason, text_payload, violation,
@@ -86,14 +86,14 @@ impl Ask {
     }
 }
 
-/// What a wrong request is answered with.
+/// The answer to a wrong request.
 pub(crate) struct Case {
     what: &'static str,
     ask: Ask,
     code: Code,
     reason: &'static str,
     field: &'static str,
-    /// Part of what the field violation says.
+    /// Part of the field violation.
     remedy: &'static str,
 }
 

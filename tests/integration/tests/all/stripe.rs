@@ -1,4 +1,4 @@
-//! Stripe credentials: what their definitions say, and what their environments demand.
+//! Stripe credentials: the kinds of their definitions, and the modes that environments demand.
 
 use claviger_integration::{Options, Server, text_payload};
 use claviger_proto::v1;
@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::support::{check, defining, fails, reading_in, secret, storing};
 
-/// What follows a prefix; long enough for a key.
+/// The rest after a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
 
 fn key(class: &str, mode: &str) -> String {
@@ -90,7 +90,7 @@ async fn an_environment_takes_keys_of_the_mode_that_it_demands() {
         environment: environment.to_owned(),
         ..storing(name, &live)
     };
-    // One place for both: what one of them may not have, the other one cannot get there.
+    // One place for both: a value that one of them may not have cannot get there through the other.
     for environment in ["dev", "any"] {
         let refused = client.put_value(put(environment)).await;
         fails(refused, Code::FailedPrecondition, "VALUE_WRONG_MODE");

@@ -1,4 +1,4 @@
-//! What the topics share.
+//! Requests and checks that the topics share.
 
 use std::fmt::Debug;
 
@@ -23,17 +23,22 @@ pub(crate) fn fails<T: Debug>(result: Result<T, Status>, code: Code, why: &str) 
     status
 }
 
-/// What a check of a definition says.
-pub(crate) async fn check(client: &Client, name: &str) -> v1::CheckSecretDefinitionResponse {
-    let request = v1::CheckSecretDefinitionRequest {
+/// A check of a definition.
+pub(crate) fn checking(name: &str) -> v1::CheckSecretDefinitionRequest {
+    v1::CheckSecretDefinitionRequest {
         name: name.to_owned(),
         ..Default::default()
-    };
-    let checked = client.definitions().check_secret_definition(request).await;
+    }
+}
+
+/// The answer to a check of a definition.
+pub(crate) async fn check(client: &Client, name: &str) -> v1::CheckSecretDefinitionResponse {
+    let mut definitions = client.definitions();
+    let checked = definitions.check_secret_definition(checking(name)).await;
     checked.unwrap().into_inner()
 }
 
-/// What is warned about.
+/// The reasons of warnings.
 pub(crate) fn reasons(warnings: Vec<v1::Warning>) -> Vec<String> {
     warnings.into_iter().map(|warning| warning.reason).collect()
 }
@@ -45,6 +50,30 @@ pub(crate) fn defining(name: &str) -> v1::PutSecretDefinitionRequest {
             name: name.to_owned(),
             ..Default::default()
         }),
+        ..Default::default()
+    }
+}
+
+/// A put of an opaque text definition with its first value.
+pub(crate) fn creating(name: &str, text: &str) -> v1::PutSecretDefinitionRequest {
+    v1::PutSecretDefinitionRequest {
+        payload: Some(text_payload(text)),
+        ..defining(name)
+    }
+}
+
+/// A put of an opaque text definition with this location.
+pub(crate) fn located(name: &str, location: v1::Location) -> v1::PutSecretDefinitionRequest {
+    let mut put = defining(name);
+    put.definition.as_mut().unwrap().location = Some(location);
+    put
+}
+
+/// A secret of the vault `faulty`; without a name, the definition's own.
+pub(crate) fn in_faulty(secret: &str) -> v1::Location {
+    v1::Location {
+        vault: "faulty".to_owned(),
+        secret: secret.to_owned(),
         ..Default::default()
     }
 }
@@ -102,6 +131,12 @@ pub(crate) fn request_id() -> String {
 #[track_caller]
 pub(crate) fn denied<T: Debug>(result: Result<T, Status>) -> Status {
     fails(result, Code::PermissionDenied, "ACCESS_DENIED")
+}
+
+/// Checks that a call was put off because of a write under way.
+#[track_caller]
+pub(crate) fn in_progress<T: Debug>(result: Result<T, Status>) {
+    fails(result, Code::Aborted, "WRITE_IN_PROGRESS");
 }
 
 /// `DeleteSecretDefinition`.

@@ -16,7 +16,7 @@ const PACKAGE: &str = "claviger.v1";
 const SERVICE: i32 = 6;
 const METHOD: i32 = 2;
 
-/// What the descriptor set says about an RPC.
+/// The words of the descriptor set about an RPC.
 struct Described {
     comment: String,
     input: String,

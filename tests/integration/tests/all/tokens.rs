@@ -1,4 +1,4 @@
-//! Tokens: what they stand for, how they end, and who may make them.
+//! Tokens: their grants, their ends, and the callers that may make them.
 
 use std::time::Duration;
 
@@ -157,7 +157,7 @@ async fn the_admin_of_a_project_gives_nothing_beyond_it() {
     for resource in ["*", "projects/other", "projects/absent"] {
         denied(give(&admin, runner(&own, resource)).await);
     }
-    // What it may not take back looks like what is not there.
+    // A grant that it may not take back looks like one that is not there.
     let revoke = v1::RevokeTokenRequest {
         name: foreign.name.clone(),
         cascade: false,

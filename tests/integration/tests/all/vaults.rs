@@ -11,7 +11,7 @@ use claviger_proto::v1;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::support::{defining, fails, secret};
+use crate::support::{fails, in_faulty, located, secret};
 
 /// Calls that the vault `faulty` takes at a time.
 const CONCURRENT_CALLS: usize = 4;
@@ -56,12 +56,7 @@ async fn browse(
 }
 
 async fn put_at(client: &Client, id: &str, place: &str) {
-    let mut put = defining(&secret(id));
-    put.definition.as_mut().unwrap().location = Some(v1::Location {
-        vault: "faulty".to_owned(),
-        secret: place.to_owned(),
-        ..Default::default()
-    });
+    let mut put = located(&secret(id), in_faulty(place));
     put.payload = Some(text_payload(id));
     client.put_definition(put).await.unwrap();
 }

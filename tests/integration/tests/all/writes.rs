@@ -13,7 +13,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    defining, delete, fails, grants_of, request_id, secret, storing, take_back, versions,
+    defining, delete, fails, grants_of, in_faulty, in_progress, located, request_id, secret,
+    storing, take_back, versions,
 };
 
 /// Older than this, a pending write is settled.
@@ -31,14 +32,11 @@ async fn faulty() -> (Server, Client, Arc<FaultyBackend>) {
 
 /// A put of a definition in the vault `faulty`, with its first value.
 fn registering(name: &str, text: &str) -> v1::PutSecretDefinitionRequest {
-    let mut put = defining(name);
-    put.definition.as_mut().unwrap().location = Some(v1::Location {
-        vault: "faulty".to_owned(),
-        ..Default::default()
-    });
-    put.payload = Some(text_payload(text));
-    put.request_id = request_id();
-    put
+    v1::PutSecretDefinitionRequest {
+        payload: Some(text_payload(text)),
+        request_id: request_id(),
+        ..located(name, in_faulty(""))
+    }
 }
 
 /// The name of a definition in the vault `faulty` whose value is `old`.
@@ -54,11 +52,6 @@ fn rotating(name: &str, text: &str) -> v1::PutSecretValueRequest {
         request_id: request_id(),
         ..storing(name, text)
     }
-}
-
-#[track_caller]
-fn in_progress<T: std::fmt::Debug>(result: Result<T, Status>) {
-    fails(result, Code::Aborted, "WRITE_IN_PROGRESS");
 }
 
 #[track_caller]
@@ -113,7 +106,7 @@ async fn the_next_writer_settles_a_lost_write_before_its_own() {
     vault.heal();
     server.clock.advance(TIMEOUT);
 
-    // The lost write counts: who knows only the version before it is told.
+    // The lost write counts: a caller that knows only the version before it is told.
     let stale = v1::PutSecretValueRequest {
         if_version: first.version,
         ..storing(&name, "three")
@@ -340,7 +333,11 @@ async fn a_client_that_leaves_in_the_middle_leaves_a_finished_write() {
     let outcomes = lines.iter().filter(|line| {
         line["phase"] == "OUTCOME" && line["rpc"] == "claviger.v1.SecretService/PutSecretValue"
     });
-    assert_eq!(outcomes.count(), 2, "the one who left has an outcome too");
+    assert_eq!(
+        outcomes.count(),
+        2,
+        "the caller that left has an outcome too"
+    );
 }
 
 #[tokio::test]

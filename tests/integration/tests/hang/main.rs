@@ -1,8 +1,8 @@
 //! A vault that hangs holds up nobody else, and nothing of its callers stays.
 //!
-//! What the whole process holds is measured: tasks of every runtime, open descriptors, live bytes.
-//! A program of its own with one test in it, because all three are the process's, and so are the
-//! allocator that counts and the subscriber that finds the runtimes.
+//! The resources of the whole process are measured: tasks of every runtime, open descriptors, live
+//! bytes. A program of its own with one test in it, because all three are the process's, and so are
+//! the allocator that counts and the subscriber that finds the runtimes.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
@@ -37,7 +37,7 @@ const PATIENT_CALLS: usize = 128;
 /// Those of the vault that is never released: so few that some are refused at once.
 const HASTY_CALLS: usize = 4;
 
-/// Of those who wait for the vault, and as many again of those who give up.
+/// Of callers that wait for the vault, and as many again of callers that give up.
 const CONNECTIONS: usize = 8;
 
 /// On each connection: as many reads, and as many listings.
@@ -50,19 +50,19 @@ const READS: usize = 1000;
 const CLEAN_ROUNDS: usize = 2;
 
 /// Rounds until then. Buffers and tables that are kept grow with the greatest crowd so far, so the
-/// first rounds leave more; what is lost with each call makes every round leave more.
+/// first rounds leave more; a loss with each call makes every round leave more.
 const ROUNDS_MAX: usize = 40;
 
 /// Calls in the meantime, at most.
 const PATIENCE: usize = 10_000;
 
-/// Calls of the end of a round, at most, each of them followed by so many looks at what is held.
+/// Calls of the end of a round, at most, each of them followed by so many measurements.
 const SETTLING: (usize, usize) = (20, 500);
 
 /// The deadline of the vault that is never released.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// What the process holds.
+/// The resources that the process holds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     tasks: usize,
@@ -86,7 +86,7 @@ impl Held {
     }
 }
 
-/// A server, two vaults that can hang, and a caller who never waits for them.
+/// A server, two vaults that can hang, and a caller that never waits for them.
 struct Room {
     runtimes: Runtimes,
     server: Server,
@@ -114,7 +114,7 @@ impl Room {
         put(&caller, "hasty").await;
         let roles = [(v1::Role::Runner, "*"), (v1::Role::Operator, "*")];
         let token = caller.token(&roles).await.token;
-        // Only now: what was stored above is to be stored however slow the machine is.
+        // Only now: the values above are to be stored however slow the machine is.
         let hurry = |options: &mut Options| {
             let hasty = options.vaults.last_mut().expect("two");
             hasty.limits.timeout = SHORT;
@@ -197,7 +197,7 @@ impl Room {
 
         let full = serving();
         drop(leaving);
-        self.until("who left is gone", || serving() <= full - left)
+        self.until("callers that left are gone", || serving() <= full - left)
             .await;
         assert!(staying.try_join_next().is_none(), "it hangs still");
         self.patient.heal();
@@ -229,7 +229,7 @@ impl Room {
         }
     }
 
-    /// What is held once all is quiet: no more than `before`, or else the least there is.
+    /// The resources held once all is quiet: no more than `before`, or else the least there is.
     async fn settled(&self, before: Held) -> Held {
         let (calls, looks) = SETTLING;
         let mut least = self.held();

@@ -12,7 +12,7 @@ use tracing::span::{Attributes, Record};
 use tracing::subscriber::{Interest, set_global_default};
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// What the serve loop calls its threads.
+/// The names of the serve loop's threads begin so.
 const SERVING: &str = "serve-";
 
 /// All runtimes on which something was traced so far.

@@ -242,7 +242,7 @@ pub(crate) async fn of_vaults(room: &mut Room) {
     room.faulty.heal();
 }
 
-/// Tokens that are not, not any more or not here, and headers that are none.
+/// Tokens that are none, no longer or only elsewhere, and headers that are none.
 pub(crate) async fn of_credentials(room: &mut Room) {
     let other = Server::start(claviger_integration::Options::default()).await;
     let foreign = other.unix().token(&[(Role::Admin, "*")]).await.token;

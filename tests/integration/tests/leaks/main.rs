@@ -86,7 +86,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
     room.collect_files("restarted");
     room.note("logs", log.bytes());
 
-    // What is searched is really there: traces of the transport, our own errors, files, refusals.
+    // The search has found its ground: traces of the transport, our own errors, files, refusals.
     let logged = String::from_utf8_lossy(&log.bytes()).into_owned();
     for part in [
         "TRACE h2::",

@@ -20,9 +20,9 @@ pub(crate) struct Room {
     /// Nobody, over TCP.
     pub(crate) nobody: Client,
     pub(crate) faulty: Arc<FaultyBackend>,
-    /// What it is and what it was for.
+    /// A name and the bytes.
     canaries: Vec<(String, Vec<u8>)>,
-    /// Where it was seen and what it was.
+    /// The place and the bytes seen there.
     seen: Vec<(String, Vec<u8>)>,
     calls: u32,
 }
@@ -132,7 +132,7 @@ impl Room {
         }
     }
 
-    /// Calls one RPC with success, as somebody who is denied, and as nobody.
+    /// Calls one RPC with success, as a caller that is denied, and as nobody.
     pub(crate) async fn call_as_everybody(&mut self, method: &str, variant: &str) {
         let callers = [
             ("keeper", self.keeper.clone()),
@@ -221,7 +221,7 @@ impl Room {
     }
 }
 
-/// Those RPCs that show a stranger what is the stranger's own.
+/// Those RPCs that show strangers things of their own.
 fn is_open_to(method: &str, who: &str) -> bool {
     let own = [
         "AccessService/ListGrants",

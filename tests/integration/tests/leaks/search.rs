@@ -102,7 +102,7 @@ impl Search {
         Self { by_key }
     }
 
-    /// What stands in `text`, by label.
+    /// The labels of those that stand in `text`.
     pub(crate) fn find(&self, text: &[u8]) -> Vec<&str> {
         let mut found: Vec<&str> = Vec::new();
         for (at, key) in text.windows(KEY_LEN).enumerate() {

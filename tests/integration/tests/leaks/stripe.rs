@@ -10,10 +10,10 @@ use crate::every_rpc::shown;
 use crate::failures::{put, put_value};
 use crate::room::Room;
 
-/// What somebody types who has a body to hand over.
+/// The forms in which somebody types a key's body.
 type Typed = fn(&str) -> String;
 
-/// What each shape comes to, a reason or nothing.
+/// The reason that each shape is refused with, or nothing.
 const SHAPES: [(&str, Kind, Typed); 18] = [
     ("VALUE_WRONG_KIND", Kind::StripeApiKey, |body| {
         format!("pk_live_{body}")
@@ -63,7 +63,7 @@ const SHAPES: [(&str, Kind, Typed); 18] = [
     }),
 ];
 
-/// Has a value judged that somebody typed into the vault, as what it looks like and as this kind.
+/// Has a value judged that somebody typed into the vault, by its looks and as this kind.
 async fn inspect(room: &mut Room, value: &str, kind: Kind) {
     room.faulty.type_in("acme/typed", value);
     for kind in [Kind::Unspecified, kind] {

@@ -1,4 +1,4 @@
-//! Grants that outlived what they were on, could not be taken back, or showed too much.
+//! Grants that outlived their resources, could not be taken back, or showed too much.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,8 +8,10 @@ use claviger_proto::v1;
 use claviger_proto::v1::Role;
 use tonic::Code;
 
-use super::{HOUR, holder, in_faulty, located, patient, revoke};
-use crate::support::{defining, delete, denied, fails, give, grants_of, runner, secret, take_back};
+use super::{HOUR, holder, patient, revoke};
+use crate::support::{
+    defining, delete, denied, fails, give, grants_of, in_faulty, located, runner, secret, take_back,
+};
 
 #[tokio::test]
 async fn a_grant_on_an_expired_definition_makes_its_name_not_anew() {

@@ -1,21 +1,21 @@
-//! Two callers at once where one takes away what the other needs: whatever was acknowledged holds.
+//! Two callers at once where one takes away a thing that the other needs: an acknowledgement holds.
 
 use std::time::Duration;
 
-use claviger_integration::{Client, Options, PROJECT, Server, reason, text_payload, volume};
+use claviger_integration::{Client, Options, PROJECT, Server, reason, volume};
 use claviger_proto::v1;
 use claviger_proto::v1::Role;
 use tonic::{Code, Status};
 
 use super::holder;
 use crate::support::{
-    defining, delete, fails, replacing, request_id, secret, storing, undelete, versions,
+    creating, defining, delete, fails, replacing, request_id, secret, storing, undelete, versions,
 };
 
 /// How often each pair of calls meets.
 #[expect(
     clippy::print_stdout,
-    reason = "how much a run tried is for those who read it"
+    reason = "how much a run tried is for its reader"
 )]
 fn rounds() -> usize {
     let rounds = 50 * volume();
@@ -30,7 +30,7 @@ async fn two_callers() -> (Server, Client, Client) {
     (server, client, other)
 }
 
-/// Runs two calls: at the same moment, or one just when the other has said what it is about to do.
+/// Runs two calls: at the same moment, or one just when the other's intent is in the log.
 async fn met<T, U>(
     server: &Server,
     round: usize,
@@ -346,9 +346,8 @@ async fn one_request_id_sent_eight_times_at_once_registers_one_definition() {
     for round in 0..rounds() {
         let name = secret(&format!("once-{round}"));
         let put = v1::PutSecretDefinitionRequest {
-            payload: Some(text_payload("value")),
             request_id: request_id(),
-            ..defining(&name)
+            ..creating(&name, "value")
         };
         let call = |caller: Client| {
             let put = put.clone();

@@ -5,8 +5,8 @@ use claviger_proto::v1::{self, Role};
 use tokio::runtime::Handle;
 use tonic::Code;
 
-use super::{holder, in_faulty, located, patient, revoke};
-use crate::support::{defining, delete, fails, request_id, secret, storing};
+use super::{holder, patient, revoke};
+use crate::support::{defining, delete, fails, in_faulty, located, request_id, secret, storing};
 
 #[tokio::test]
 async fn a_put_does_not_outlive_its_token_while_a_vault_is_asked() {

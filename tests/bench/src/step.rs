@@ -1,11 +1,11 @@
-//! What all parts of a benchmark share: how long they take, how they fail, and what they run on.
+//! How long a step measures, how it ends, and the runtime of those that talk gRPC.
 
 use std::time::Duration;
 
 /// One text for the developer.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a step comes to.
+/// The outcome of a step.
 pub(crate) type Result<T = ()> = std::result::Result<T, Error>;
 
 /// How long to measure.
@@ -21,7 +21,6 @@ pub(crate) struct Plan {
     pub(crate) starts: usize,
 }
 
-/// For figures that count.
 pub(crate) const FULL: Plan = Plan {
     rounds: 5,
     warm_up: Duration::from_secs(1),
