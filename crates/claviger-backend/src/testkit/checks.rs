@@ -6,7 +6,7 @@ use std::task::Poll;
 use claviger_core::{Id, Reason, Uid};
 
 use super::suite::{CANARY, Suite};
-use crate::contract::{Address, VersionInfo, VersionState};
+use crate::contract::{Address, VersionState};
 
 /// How far a write is let run before it is dropped, in polls.
 const POLLS_BEFORE_DROP: usize = 8;
@@ -92,17 +92,20 @@ impl Suite {
         for n in 0..12 {
             written.push(self.write(&address, &n.to_string()).await);
         }
-        let mut listed: Vec<VersionInfo> = Vec::new();
+        let listed = self.backend.versions(&address, None, 100).await;
+        let listed = listed.expect("listed");
+        let mut paged: Vec<Id> = Vec::new();
         loop {
-            let after = listed.last().map(|info| info.version.clone());
-            let page = self.backend.versions(&address, after.as_ref(), 5).await;
+            let page = self.backend.versions(&address, paged.last(), 5).await;
             let page = page.expect("listed");
             assert!(page.len() <= 5, "a page is longer than asked");
             if page.is_empty() {
                 break;
             }
-            listed.extend(page);
+            paged.extend(page.into_iter().map(|info| info.version));
         }
+        let whole: Vec<Id> = listed.iter().map(|info| info.version.clone()).collect();
+        assert_eq!(paged, whole, "the pages are not the whole list");
         // Nothing orders versions of the same moment, and some vaults count in seconds.
         let order: Vec<_> = listed
             .iter()
