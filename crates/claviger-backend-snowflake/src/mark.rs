@@ -153,6 +153,15 @@ impl Marker {
 mod tests {
     use super::*;
 
+    /// Marks lie in Snowflake for good, so a field that is renamed here must not change one.
+    #[test]
+    fn a_mark_is_written_as_it_always_was() {
+        let text = r#"{"claviger":{"store":"4b6e9131-b0c4-4941-b50f-b6f6c7ac2d7e","definition":"0c7a6f0e-63a5-4d5c-9f3b-6a1f2f1c9a11","write":"9d2f4c55-8a77-4a0e-8f0a-2b7c1e5d3344","time":7,"tag":"cd","mac":"ab","base64":true}}"#;
+        let comment = Comment::parse(text);
+        let mark = comment.mark.as_ref().expect("ours");
+        assert_eq!(comment.literal(mark).expect("text"), format!("'{text}'"));
+    }
+
     #[test]
     fn comment_of_others_goes_on_in_front_of_ours() {
         let mark = Mark {

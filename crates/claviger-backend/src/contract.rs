@@ -154,7 +154,7 @@ impl fmt::Debug for Reading {
 }
 
 /// The use that a version is of.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum VersionState {
     /// Its bytes are gone for good.
     Destroyed,

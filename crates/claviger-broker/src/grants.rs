@@ -48,7 +48,7 @@ impl Broker {
             .catalog
             .ask_resource(call, permission, resource)
             .await?;
-        let facts = |view: &GrantView| about(&view.grant.id);
+        let facts = |view: &GrantView| facts_about(&view.grant.id);
         self.finish_detached(asked, facts, |broker, asked| async move {
             broker.put_grant_asked(&asked, principal, new).await
         })
@@ -169,7 +169,7 @@ impl Broker {
     pub async fn delete_grant(self: &Arc<Self>, call: &Arc<Call>, id: Id) -> Result<()> {
         let permission = Permission::GrantsPut;
         let asked = self.catalog.ask_anywhere(call, permission).await?;
-        let subject = about(&id);
+        let subject = facts_about(&id);
         let facts = |(): &()| subject;
         self.finish_detached(asked, facts, move |broker, asked| async move {
             broker.delete_grant_asked(&asked, &id).await
@@ -192,7 +192,7 @@ impl Broker {
             Ok((grants, grant))
         };
         claimed(self.catalog.get::<Grants>(proof, key).await?.as_ref())?;
-        self.audit.intent(proof, about(id)).await?;
+        self.audit.intent(proof, facts_about(id)).await?;
         let change = |stored: Option<&Stored<Grants>>| {
             let (grants, grant) = claimed(stored)?;
             Ok(Update::Put {
@@ -281,8 +281,8 @@ pub(crate) fn forget_made(batch: Batch, maker: Option<&Principal>, made: &Made) 
     }
 }
 
-/// The audit's facts about a grant or token.
-pub(crate) fn about(id: &Id) -> Facts {
+/// What the audit log says of a grant or token.
+pub(crate) fn facts_about(id: &Id) -> Facts {
     Facts {
         subject: Some(id.clone()),
         ..Facts::default()

@@ -79,7 +79,7 @@ impl Broker {
         let environment = get.environment.as_ref();
         let route = registered.route(environment, get.version.as_ref())?;
 
-        let named = |error| about(error, &get.name, route.version.as_deref());
+        let named = |error| naming(error, &get.name, route.version.as_deref());
         let document = self.reads.read(&asked.proof, &route).await.map_err(named)?;
         let content = &registered.definition.content;
         let value = route.present(&document, content.format).map_err(named)?;
@@ -102,7 +102,7 @@ impl Broker {
 }
 
 /// Names in an error what the vault, which knows no names, could not.
-fn about(error: Error, name: &DefinitionName, version: Option<&str>) -> Error {
+fn naming(error: Error, name: &DefinitionName, version: Option<&str>) -> Error {
     match version.and_then(|version| Id::parse("version", version).ok()) {
         Some(version) => error.with(Detail::Resource, VersionName::new(name.clone(), version)),
         None => error.with(Detail::Resource, name),

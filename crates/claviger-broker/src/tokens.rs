@@ -12,7 +12,7 @@ use claviger_store::{Batch, Expect, Stored};
 use crate::broker::Broker;
 use crate::engine::forms::Made;
 use crate::engine::found::Asked;
-use crate::grants::{about, note_made};
+use crate::grants::{facts_about, note_made};
 use crate::model::grants::{Grants, NewGrant};
 use crate::model::page::{Page, PageRequest};
 use crate::model::token::{self, NewToken, Token, TokenView};
@@ -34,7 +34,7 @@ impl Broker {
             .catalog
             .ask_resource(call, permission, resource)
             .await?;
-        let facts = |(_, view): &(SecretBytes, TokenView)| about(&view.id);
+        let facts = |(_, view): &(SecretBytes, TokenView)| facts_about(&view.id);
         self.finish_detached(asked, facts, |broker, asked| async move {
             broker.create_token_asked(&asked, new).await
         })
@@ -72,7 +72,7 @@ impl Broker {
             scopes: grants.grants.iter().map(|g| g.scope.clone()).collect(),
             made_by: Some(maker.clone()),
         };
-        self.audit.intent(proof, about(&id)).await?;
+        self.audit.intent(proof, facts_about(&id)).await?;
         let batch = Batch::new().put(id.as_str(), &record, Expect::Absent).put(
             &Grants::key(&principal),
             &grants,

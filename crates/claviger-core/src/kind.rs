@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::Public;
 
 /// How a value's bytes are meant: decides which arm of a payload carries them.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize)]
 pub enum Format {
     /// Any bytes: `payload.data`.
     Binary,
@@ -17,7 +17,7 @@ pub enum Format {
 }
 
 /// The sort of a value: decides which checks it has to pass.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Kind {
     /// Anything; not checked.
     #[default]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use claviger_core::{Error, Kind, Reason, Result};
-use serde::{Deserialize, Serialize};
 
 use crate::{Class, shape};
 
@@ -11,8 +10,7 @@ use crate::{Class, shape};
 const BYTES_MAX: usize = 256;
 
 /// The Stripe settings of a definition. None of it is secret.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Settings {
     /// The classes of key that may stand there; none means all that can: restricted, secret,
     /// organization.

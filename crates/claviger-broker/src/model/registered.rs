@@ -1,4 +1,5 @@
-//! A definition with what its locations are read against: where they lead, and who shares them.
+//! A definition with what its locations are read against: where they lead, and which
+//! environments share them.
 
 use std::collections::BTreeSet;
 

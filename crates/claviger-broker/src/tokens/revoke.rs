@@ -14,7 +14,7 @@ use crate::broker::Broker;
 use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{Made, made_by};
 use crate::engine::found::{Asked, expect};
-use crate::grants::{about, forget_made, uids_of};
+use crate::grants::{facts_about, forget_made, uids_of};
 use crate::model::grants::Grants;
 use crate::model::token::{Token, TokenView};
 
@@ -54,7 +54,7 @@ impl Broker {
     ) -> Result<Revocation> {
         let permission = Permission::TokensPut;
         let asked = self.catalog.ask_anywhere(call, permission).await?;
-        let facts = |revocation: &Revocation| about(&revocation.token.id);
+        let facts = |revocation: &Revocation| facts_about(&revocation.token.id);
         self.finish_detached(asked, facts, move |broker, asked| async move {
             broker.revoke_token_asked(&asked, revoke).await
         })
@@ -71,7 +71,7 @@ impl Broker {
         if is_cascading {
             self.check_tree(proof, &id).await?;
         }
-        self.audit.intent(proof, about(&id)).await?;
+        self.audit.intent(proof, facts_about(&id)).await?;
         let token = self.end_token(proof, &id).await?;
         let remaining = match is_cascading {
             true => self.end_tree(proof, &id).await?,
