@@ -12,6 +12,7 @@ use claviger_core::{ManualClock, SecretBytes};
 use claviger_stripe::live::{BaseUrl, LiveClient, LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Settings};
 use claviger_stub::{Reply, Stub};
+use serde_json::json;
 
 const KEY: &str = concat!("rk_", "test_", "cAnArY51H8ZxQm");
 const ORGANIZATION: &str = concat!("sk_", "org_test_", "cAnArY51H8ZxQm");
@@ -35,12 +36,8 @@ fn key(text: &str) -> SecretBytes {
 }
 
 fn error(status: u16, code: Option<&str>, message: &str) -> Reply {
-    let code = code.map_or_else(|| "null".to_owned(), |code| format!("\"{code}\""));
-    let message = message.replace('"', "\\\"");
-    let body = format!(
-        r#"{{"error":{{"type":"invalid_request_error","code":{code},"message":"{message}"}}}}"#
-    );
-    Reply::json(status, &body)
+    let error = json!({"type": "invalid_request_error", "code": code, "message": message});
+    Reply::json(status, &json!({ "error": error }))
 }
 
 fn balance(livemode: &str) -> Reply {
