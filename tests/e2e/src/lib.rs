@@ -1,4 +1,4 @@
-//! What the tests of the built daemon share: starting it, ending it, calling it.
+//! The common ground of the tests of the built daemon: starting it, ending it, calling it.
 //!
 //! `cargo xtask e2e` builds the daemon, installs its foreign peers and says in environment
 //! variables where they are ([`tools`]). A [`Home`] holds everything a daemon keeps, so that it can
@@ -15,7 +15,6 @@ mod aws_stub;
 mod client;
 mod daemon;
 mod moto;
-mod random;
 mod stripe_mock;
 mod stripe_stub;
 pub mod tools;
@@ -25,7 +24,6 @@ pub use aws_stub::{AwsReply, AwsRequest, AwsStub, Gate};
 pub use client::{Client, assert_refused, payload, reason, seen, text_of};
 pub use daemon::{Daemon, Home};
 pub use moto::{Console, Moto, REGION};
-pub use random::Random;
 pub use stripe_mock::StripeMock;
 pub use stripe_stub::{SilentStripe, StripeRequest, StripeStub};
-pub use walk_through::{WalkThrough, assert_in_order};
+pub use walk_through::{WalkThrough, assert_in_order, output_of};

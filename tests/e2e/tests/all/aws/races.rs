@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use claviger_e2e::{AwsRequest, AwsStub, Client, Console, Gate, Home, Moto, Random, reason, tools};
+use claviger_e2e::{AwsRequest, AwsStub, Client, Console, Gate, Home, Moto, reason, tools};
 use claviger_proto::v1;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -126,9 +126,9 @@ async fn rotate_in_console(console: &Console, caller: &Caller, old: &str) -> Str
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_puts_on_one_version_one_wins_and_aws_has_its_value() {
-    let mut random = Random::new();
+    let (mut random, seed) = tools::random();
     let rounds = 300 * tools::volume();
-    println!("seed {}, {rounds} rounds", random.seed());
+    println!("seed {seed}, {rounds} rounds");
     let (home, moto) = (Home::new(), Moto::start());
     let current = Arc::new(Mutex::new(Arc::new(Round::new(Meeting::None))));
     let (console, held) = (moto.console(), Arc::clone(&current));
@@ -150,7 +150,7 @@ async fn of_two_puts_on_one_version_one_wins_and_aws_has_its_value() {
     let mut version = created.await.expect("created").version;
     let (mut losses, mut meetings, mut rotations) = ([0; 2], [0; 2], 0);
     for number in 0..rounds {
-        let meeting = match random.below(3) {
+        let meeting = match random.u8(..3) {
             0 => Meeting::None,
             1 => Meeting::Both,
             _ => Meeting::Late,
@@ -172,7 +172,7 @@ async fn of_two_puts_on_one_version_one_wins_and_aws_has_its_value() {
             "round {number}, {meeting:?}"
         );
         version = won.0;
-        if random.below(10) == 0 {
+        if random.u8(..10) == 0 {
             version = rotate_in_console(&moto.console(), &callers[0], &version).await;
             rotations += 1;
         }
@@ -343,9 +343,9 @@ async fn if_version_holds_for_the_document_that_a_property_is_merged_into() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edits_in_the_console_at_any_moment_of_a_put_are_kept_or_reported() {
-    let mut random = Random::new();
+    let (mut random, seed) = tools::random();
     let rounds = 100 * tools::volume();
-    println!("seed {}, {rounds} rounds", random.seed());
+    println!("seed {seed}, {rounds} rounds");
     let (home, moto) = (Home::new(), Moto::start());
     let document_before = json!({ "apiKey": "a", "other": 0 }).to_string();
     let create = json!({ "Name": SECRET, "SecretString": document_before });
@@ -358,7 +358,7 @@ async fn edits_in_the_console_at_any_moment_of_a_put_are_kept_or_reported() {
     let (mut kept, mut reported) = (0, 0);
     for round in 1..=rounds {
         let console = moto.console();
-        let reads_before = random.below(8);
+        let reads_before = random.u8(..8);
         let editor = tokio::task::spawn_blocking(move || {
             for _ in 0..reads_before {
                 console.value(SECRET);
