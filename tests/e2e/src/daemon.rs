@@ -47,7 +47,7 @@ impl Home {
         self.path().join(".config/claviger/root.key")
     }
 
-    /// What daemons of this home wrote to standard error.
+    /// The text that daemons of this home wrote to standard error.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
@@ -205,7 +205,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Both fail if it has ended, which is what is wanted.
+        // Both fail if it has ended, which is fine.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,4 +1,4 @@
-//! What the tests of the built daemon share: starting it, ending it, calling it.
+//! The common ground of the tests of the built daemon: starting it, ending it, calling it.
 //!
 //! `cargo xtask e2e` builds the daemon, installs its foreign peers and says in environment
 //! variables where they are ([`tools`]). A [`Home`] holds everything a daemon keeps, so that it can
@@ -16,7 +16,6 @@ mod client;
 mod daemon;
 mod gate;
 mod moto;
-mod random;
 mod stripe_mock;
 mod stripe_stub;
 pub mod tools;
@@ -27,7 +26,6 @@ pub use client::{Client, assert_refused, payload, reason, seen, text_of};
 pub use daemon::{Daemon, Home};
 pub use gate::Gate;
 pub use moto::{Console, Moto, REGION};
-pub use random::Random;
 pub use stripe_mock::StripeMock;
 pub use stripe_stub::{SilentStripe, StripeStub};
-pub use walk_through::{WalkThrough, assert_in_order};
+pub use walk_through::{WalkThrough, assert_in_order, output_of};

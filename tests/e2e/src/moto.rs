@@ -48,7 +48,7 @@ impl Moto {
         }
     }
 
-    /// What goes into `endpoint_url`.
+    /// The value of `endpoint_url`.
     pub fn url(&self) -> String {
         format!("http://{}", self.console.address)
     }
@@ -150,7 +150,7 @@ impl AwsStub {
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        // Both fail if it has ended, which is what is wanted.
+        // Both fail if it has ended, which is fine.
         self.process.kill().ok();
         self.process.wait().ok();
     }

@@ -41,7 +41,7 @@ impl StripeMock {
         Self { process, address }
     }
 
-    /// What goes into `STRIPE_API_BASE`.
+    /// The value of `STRIPE_API_BASE`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -67,7 +67,7 @@ impl StripeMock {
 
 impl Drop for StripeMock {
     fn drop(&mut self) {
-        // Both fail if it has ended, which is what is wanted.
+        // Both fail if it has ended, which is fine.
         self.process.kill().ok();
         self.process.wait().ok();
     }

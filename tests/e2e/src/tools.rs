@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use fastrand::Rng;
+
 /// The built daemon.
 pub fn clavigerd() -> PathBuf {
     program("CLAVIGER_TEST_CLAVIGERD")
@@ -49,9 +51,10 @@ pub fn volume() -> u64 {
     number("CLAVIGER_TEST_VOLUME").unwrap_or(1)
 }
 
-/// The seed of a randomised test, if one was chosen to repeat a run.
-pub(crate) fn seed() -> Option<u64> {
-    number("CLAVIGER_TEST_SEED")
+/// Random numbers, and their seed, which repeats a run as `CLAVIGER_TEST_SEED`.
+pub fn random() -> (Rng, u64) {
+    let seed = number("CLAVIGER_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
+    (Rng::with_seed(seed), seed)
 }
 
 /// A search path with the daemon, grpcurl and that Python before everything else.
@@ -84,7 +87,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place of the tests: what is tested, and how hard, is said from outside"
+    reason = "the one place of the tests: the programs, and how hard to try, are named from outside"
 )]
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)

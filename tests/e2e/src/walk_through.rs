@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::{Daemon, Home, tools};
 
@@ -19,7 +19,7 @@ impl WalkThrough {
         self.blocks("toml").into_iter().next().expect("a vault")
     }
 
-    /// Types the commands, and these keys where they ask; returns what they print.
+    /// Types the commands, and these keys where they ask; returns the text that they print.
     pub fn run(&self, home: &Home, daemon: &Daemon, keys: &str) -> String {
         let mut script = format!(
             "set -e -o pipefail; exec 2>&1\nSOCKET={}\n\
@@ -35,18 +35,9 @@ impl WalkThrough {
         }
         let path = home.path().join("walk.sh");
         fs::write(&path, &script).expect("a writable home");
-        let mut child = Command::new("bash")
-            .arg(path)
-            .env_clear()
-            .env("PATH", tools::path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("bash starts");
-        let mut stdin = child.stdin.take().expect("a pipe was asked for");
-        stdin.write_all(keys.as_bytes()).expect("it reads");
-        drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
+        let mut bash = Command::new("bash");
+        bash.arg(path).env_clear().env("PATH", tools::path());
+        let output = output_of(&mut bash, keys);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{script}\n{printed}");
         printed
@@ -61,7 +52,21 @@ impl WalkThrough {
     }
 }
 
-/// All of them stand in what was printed, in this order.
+/// Runs a program to its end, and types this where it asks.
+pub fn output_of(program: &mut Command, keys: &str) -> Output {
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let mut stdin = child.stdin.take().expect("a pipe was asked for");
+    stdin.write_all(keys.as_bytes()).expect("it reads");
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+/// All of them stand in the printed text, in this order.
 #[track_caller]
 pub fn assert_in_order(printed: &str, all: &[&str]) {
     let mut rest = printed;

@@ -253,6 +253,7 @@ async fn who_is_not_aws_says_only_that_aws_was_not_heard() {
         (307, ""),
         (200, "<html>upstream login page canary</html>"),
         (200, r#"{"SecretString":"canary-value","#),
+        (200, r#"{"SecretString":"canary-value","ARN":"arn:x"}"#),
         (200, "{}"),
         (200, ""),
     ] {
@@ -393,19 +394,31 @@ async fn nothing_is_written_where_the_mark_cannot_be_set() {
 
 #[tokio::test]
 async fn vault_is_well_for_who_may_not_describe_and_not_for_who_is_unknown() {
-    let stub = Stub::start(vec![(
-        "DescribeSecret",
-        vec![
-            Reply::json(200, DESCRIBED),
-            refusal(400, "ResourceNotFoundException", MESSAGE),
-            refusal(400, "AccessDeniedException", MESSAGE),
-            refusal(400, "ExpiredTokenException", MESSAGE),
-        ],
-    )]);
+    let refused = |code| refusal(400, code, MESSAGE);
+    let answers = vec![
+        Reply::json(200, DESCRIBED),
+        refused("ResourceNotFoundException"),
+        refused("AccessDeniedException"),
+        refused("ExpiredTokenException"),
+        refused("UnrecognizedClientException"),
+        refused("ThrottlingException"),
+    ];
+    let stub = Stub::start(vec![("DescribeSecret", answers)]);
     let aws = aws(&stub, LONG).await;
     for _ in 0..3 {
         aws.check().await.expect("the credentials are taken");
     }
-    let error = aws.check().await.expect_err("expired");
-    assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
+    let rejected = Reason::VaultCredentialsRejected;
+    for (reason, remedy) in [
+        (rejected, "have expired; renew them"),
+        (rejected, "does not know the access key"),
+        (Reason::VaultUnreachable, "does not answer in time"),
+    ] {
+        let error = aws.check().await.expect_err(remedy);
+        assert_eq!(error.reason(), reason, "{remedy}");
+        assert!(error.to_string().contains(remedy), "{error}");
+        assert!(!error.to_string().contains("upstream"), "{error}");
+    }
+    // Reads are of the same quota, and `calls_per_second` is a share of it.
+    assert_eq!(stub.count("GetSecretValue"), 0);
 }

@@ -93,9 +93,10 @@ async fn every_answer_has_its_reason_and_remedy() {
     for (status, code, inner, read, write, word) in rows() {
         let reply = Reply::error(status, code, inner);
         let case = format!("{status} {code} {inner}");
-        let reading = azure(&Stub::new(vec![(GET, vec![reply.clone()])]), LONG);
-        let error = read_fails(&reading, None).await;
+        let stub = Stub::new(vec![(GET, vec![reply.clone()])]);
+        let error = read_fails(&azure(&stub, LONG), None).await;
         assert_eq!(error.reason(), read, "read: {case}");
+        assert_eq!(stub.count(GET), 1, "{case}: a read is sent once");
         assert!(error.to_string().contains(word), "{case}: {error}");
         assert!(
             format!("{error:?}").contains(&format!("HTTP {status}")),
@@ -115,7 +116,9 @@ async fn who_is_not_azure_says_only_that_azure_was_not_heard() {
         (403, "<html>upstream firewall</html>"),
         (404, ""),
         (413, ""),
+        (302, "<html>upstream</html>"),
         (307, ""),
+        (502, "<html>upstream gateway</html>"),
         (200, "<html>upstream login page canary</html>"),
         (200, r#""canary-value""#),
         (200, r#"{"value":"canary-value","#),
@@ -169,8 +172,18 @@ async fn refused_token_is_followed_by_a_fresh_one_once() {
     }
     let error = read_fails(&azure, None).await;
     assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
-    assert!(error.to_string().contains("tenant"), "{error}");
+    for word in ["tenant", "clock"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
     assert_eq!((stub.count(GET), stub.count(LOGIN)), (5, 3));
+}
+
+#[tokio::test]
+async fn read_of_a_name_that_is_being_deleted_is_to_be_repeated() {
+    let reply = Reply::error(409, "Conflict", "ObjectIsBeingDeleted");
+    let stub = Stub::new(vec![(GET, vec![reply])]);
+    let error = read_fails(&azure(&stub, LONG), None).await;
+    assert_eq!(error.reason(), Reason::WriteInProgress);
 }
 
 #[tokio::test]

@@ -32,6 +32,48 @@ fn safe(error: Error) -> Error {
     error
 }
 
+/// Of the statement that reads a row.
+#[tokio::test]
+async fn every_answer_has_its_reason_and_remedy() {
+    let account = Account::start();
+    let sealed = account.vault(&account.settings(Storage::SealedTable));
+    let address = address("acme");
+    let written = put(&sealed, &address, VALUE).await.expect("written");
+    let row = Some(&written.version);
+    let coded = |code| Fault::error(code, "42501", "SQL compilation: canary\r\n'x'");
+    let on_table = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE";
+    let (denied, rejected) = (Reason::VaultAccessDenied, Reason::VaultCredentialsRejected);
+    let unreachable = Reason::VaultUnreachable;
+    for (fault, reason, word) in [
+        (coded("003001"), denied, on_table),
+        (Fault::missing_object(), denied, on_table),
+        (coded("002003"), denied, on_table),
+        (coded("999999"), denied, "the log has its code"),
+        (coded("001003"), Reason::Internal, ""),
+        (Fault::suspended_warehouse(), unreachable, ""),
+        (coded("000606"), unreachable, ""),
+        (coded("390112"), rejected, "clock"),
+        (Fault::session("390114"), rejected, "clock"),
+        (Fault::Status(401), rejected, "clock"),
+        (Fault::CutBefore, unreachable, ""),
+        (Fault::HalfBody, unreachable, ""),
+    ] {
+        account.fake.fault("SELECT", usize::MAX, fault.clone());
+        let error = read(&sealed, &address, row).await;
+        let error = error.expect_err("refused");
+        assert_eq!(error.reason(), reason, "{fault:?}");
+        assert!(error.to_string().contains(word), "{fault:?}: {error}");
+        let logged = format!("{error:?}");
+        assert!(
+            !logged.contains("canary") && !logged.contains("SQL"),
+            "{logged}"
+        );
+        account.fake.release();
+        let again = read(&sealed, &address, row).await;
+        assert_eq!(again.expect("well again"), VALUE, "{fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn refused_statements_name_the_grant() {
     let account = Account::start();

@@ -99,7 +99,7 @@ impl Broker {
             .writes
             .replay(&asked.proof, &put.name, put.request_id, &content);
         let request = match replay.await? {
-            Replay::Answered(answer) => return answered(asked, answer),
+            Replay::Answered(answer) => return self.answered(asked, answer).await,
             Replay::Fresh(request) => request,
         };
         let request = request.as_ref();
@@ -115,6 +115,22 @@ impl Broker {
                     .at("definition.name"))
             }
             Some(stored) => self.change(asked, &stored.record, put, request).await,
+        }
+    }
+
+    /// An answer given before, unless what it was about is gone: a re-made name inherits nothing.
+    async fn answered(
+        &self,
+        asked: &Asked<OnDefinition>,
+        answer: Answer,
+    ) -> Result<PutDefinitionOutcome> {
+        let outcome = PutDefinitionOutcome::try_from(answer)?;
+        // As it is now: the call that was answered may have ended after this one asked.
+        let stored = self.catalog.named(asked).await?;
+        let is_it = |stored: &Stored<Definition>| stored.record.uid == outcome.definition.uid;
+        match stored.is_some_and(|stored| is_it(&stored) && !self.catalog.is_gone(&stored.record)) {
+            true => Ok(outcome),
+            false => Err(Error::new(Reason::RequestIdReused).at("request_id")),
         }
     }
 
@@ -447,15 +463,6 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
         }
     }
     Ok(content)
-}
-
-/// An answer given before, unless what it was about is gone: a re-made name inherits nothing.
-fn answered(asked: &Asked<OnDefinition>, answer: Answer) -> Result<PutDefinitionOutcome> {
-    let outcome = PutDefinitionOutcome::try_from(answer)?;
-    match asked.proof.resolved().definition == Some(outcome.definition.uid) {
-        true => Ok(outcome),
-        false => Err(Error::new(Reason::RequestIdReused).at("request_id")),
-    }
 }
 
 /// The first value of a definition, and where it goes.

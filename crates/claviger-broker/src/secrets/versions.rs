@@ -103,8 +103,8 @@ impl Broker {
                 ..Facts::default()
             };
             broker.audit.intent(&asked.proof, target).await?;
-            // Nothing of ours is committed, so nothing else would notice a revocation.
-            asked.proof.still_valid(&*broker.catalog).await?;
+            // No record of ours changes, so this is what notices a revocation.
+            broker.catalog.confirm(&asked.proof).await?;
             let change = route.vault.set_state(&route.address, version, state);
             let info = change.await;
             let info = info.map_err(|error| error.with(Detail::Resource, &name))?;

@@ -115,7 +115,10 @@ impl Broker {
             let mut grants: BTreeMap<String, Vec<Id>> = BTreeMap::new();
             for made in self.made(proof, &maker).await? {
                 match (self.claim(proof, &made).await, made) {
-                    (Err(_), made) => remaining.push(made.to_string()),
+                    (Err(error), made) if error.reason() == Reason::AccessDenied => {
+                        remaining.push(made.to_string());
+                    }
+                    (Err(error), _) => return Err(error),
                     (Ok(()), Made::Token(id)) if seen.insert(id.clone()) => tokens.push(id),
                     (Ok(()), Made::Token(_)) => {}
                     (Ok(()), Made::Grant(id)) => {

@@ -1,16 +1,7 @@
-//! The daemon with vaults of kind `azure`: against our Key Vault, under the real host names and with
-//! the SDK's checks on, for which the daemon gets nothing but a proxy and a certificate.
+//! Things that only Azure has: logins, dates, a portal, links from page to page, and secrets that are
+//! deleted and come back.
 
-mod bad_input;
 mod credentials;
 mod defaults;
-mod failures;
-mod hanging;
-mod listing;
-mod reading;
+mod portal;
 mod recovery;
-mod support;
-mod walk_through;
-mod writing;
-
-pub(crate) use support::{Cloud, HOST};

@@ -1,4 +1,4 @@
-//! SIGTERM: what is under way ends well, what was acknowledged stays.
+//! SIGTERM: calls that are under way end well, writes that were acknowledged stay.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::python::generate_stubs;
 use crate::writers::{self, Tally};
 
-/// What happens to writes before the daemon is told to stop.
+/// Events that writes have before the daemon is told to stop.
 const EVENTS: usize = 60;
 
 /// Clients that read meanwhile.

@@ -95,7 +95,7 @@ async fn edited_swapped_and_cut_rows_are_refused_and_nothing_leaks() {
     }
 }
 
-/// Changes the log, and returns what the check says about it.
+/// Changes the log, and returns the verdict of the check.
 fn verdict(home: &Home, change: impl FnOnce(Vec<&str>) -> Vec<String>) -> (Option<i32>, String) {
     let log = fs::read_to_string(home.audit_log()).expect("an audit log");
     let copy = home.path().join("copy.jsonl");

@@ -3,25 +3,38 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "helpers of tests: whatever goes wrong in them has to end the test"
 )]
 
 mod aws;
 mod azure;
+mod caller;
+mod capabilities;
 mod connections;
 mod crashes;
 mod drain;
+mod environments;
+mod failures;
+mod hanging;
 mod integrity;
 mod limits;
+mod peers;
+mod places;
 mod printed_lines;
 mod python;
+mod reading;
 mod readme;
 mod refusals;
 mod restart;
+mod settings;
 mod snowflake;
+mod stage;
 mod status;
 mod stripe_live;
 mod stripe_runner;
 mod upkeep;
 mod verdicts;
+mod walk_throughs;
 mod writers;
+mod writing;

@@ -1,11 +1,10 @@
-//! What the daemon prints for a newcomer works as printed, and shows the key to nobody.
+//! Lines that the daemon prints for a newcomer work as printed, and show the key to nobody.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use claviger_e2e::{Daemon, Home, tools};
+use claviger_e2e::{Daemon, Home, output_of, tools};
 use serde_json::{Value, json};
 
 /// Part of the last line that is printed.
@@ -20,19 +19,6 @@ fn run(home: &Home, program: &[&str], input: &str) -> Output {
     output_of(command.current_dir(home.path()), input)
 }
 
-fn output_of(command: &mut Command, input: &str) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be started");
-    let mut stdin = child.stdin.take().expect("a pipe was asked for");
-    stdin.write_all(input.as_bytes()).expect("it reads");
-    drop(stdin);
-    child.wait_with_output().expect("it ends")
-}
-
 fn path_variable() -> String {
     format!("PATH={}", tools::path().display())
 }
@@ -40,11 +26,7 @@ fn path_variable() -> String {
 fn succeeded(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{}\n{text}\n{errors}",
-        output.status
-    );
+    assert!(output.status.success(), "{text}\n{errors}");
     text
 }
 
@@ -67,11 +49,8 @@ fn printed_lines_register_and_fetch_as_printed_in_an_empty_environment() {
     let mut daemon = home.start_dev();
     let script = script(&home, &daemon.lines_until(LAST_LINE));
 
-    let output = run(
-        &home,
-        &[&path_variable(), "bash", &script],
-        &format!("{CANARY}\n"),
-    );
+    let program = [&path_variable(), "bash", &script];
+    let output = run(&home, &program, &format!("{CANARY}\n"));
     let answers = objects(&succeeded(&output));
     let [put, by_socket, by_token] = answers.as_slice() else {
         panic!("not three answers: {answers:?}");
@@ -86,10 +65,8 @@ fn printed_lines_register_and_fetch_as_printed_in_an_empty_environment() {
         assert_eq!(fetched["text"], CANARY);
         assert_eq!(fetched["version"], put["version"]);
         assert_eq!(fetched["vault"], "managed");
-        assert_eq!(
-            fetched["freshness"],
-            json!({"servedFrom": "VAULT", "age": "0s"})
-        );
+        let fresh = json!({"servedFrom": "VAULT", "age": "0s"});
+        assert_eq!(fetched["freshness"], fresh);
     }
 }
 
@@ -122,7 +99,7 @@ fn key_is_in_no_history_and_no_file() {
     let home = Home::new();
     let mut daemon = home.start_dev();
     let lines = daemon.lines_until(LAST_LINE);
-    // What a person does: paste a line into an interactive shell, then type the key.
+    // As a person does: paste a line into an interactive shell, then type the key.
     let typed: String = lines
         .iter()
         .map(|line| match line.starts_with("read ") {
@@ -182,11 +159,8 @@ fn grpcurl_lists_describes_and_asks_for_health() {
     ] {
         assert!(services.lines().any(|line| line == service), "{services}");
     }
-    let described = grpcurl(
-        &home,
-        &daemon,
-        &["describe", "claviger.v1.GetSecretRequest"],
-    );
+    let request = ["describe", "claviger.v1.GetSecretRequest"];
+    let described = grpcurl(&home, &daemon, &request);
     assert!(described.contains("string environment = 2;"), "{described}");
     let health = grpcurl(&home, &daemon, &["grpc.health.v1.Health/Check"]);
     assert_eq!(objects(&health), [json!({"status": "SERVING"})]);

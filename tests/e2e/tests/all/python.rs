@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 const VALUE: &str = "rk_test_from_python \u{e9}\u{1f511}";
 
-/// Makes a directory with what Python imports to call the daemon.
+/// Makes a directory with the modules that Python imports to call the daemon.
 pub(crate) fn generate_stubs(into: &Path) {
     std::fs::create_dir(into).expect("a writable home");
     let proto = tools::repository().join("proto");

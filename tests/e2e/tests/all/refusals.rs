@@ -1,4 +1,4 @@
-//! What the daemon refuses to start with: exit code 64, and a message that says what to change.
+//! Things that the daemon refuses to start with: exit code 64, and a message with the remedy.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown, symlink};
@@ -19,7 +19,7 @@ fn message(output: &Output) -> String {
     said.to_owned()
 }
 
-/// What the daemon says to these arguments.
+/// The daemon's refusal of these arguments.
 fn refusal(home: &Home, arguments: &[&str]) -> String {
     message(&home.run(arguments))
 }
@@ -30,7 +30,7 @@ fn config(home: &Home, text: &str) -> PathBuf {
     path
 }
 
-/// What the daemon says to this configuration, with `FILE` in place of the file's path.
+/// The daemon's refusal of this configuration, with `FILE` in place of the file's path.
 fn config_refusal(text: &str) -> String {
     let home = Home::new();
     let path = config(&home, text).display().to_string();
@@ -39,6 +39,14 @@ fn config_refusal(text: &str) -> String {
     assert_eq!(said, checked, "--check-config says the same");
     assert!(!home.data_dir().exists() && !home.root_key().exists());
     said.replace(&path, "FILE")
+}
+
+/// All of these stand in the text.
+#[track_caller]
+fn assert_said(said: &str, all: &[&str]) {
+    for words in all {
+        assert!(said.contains(words), "{words} in\n{said}");
+    }
 }
 
 /// A home with a store in it; no daemon runs.
@@ -55,10 +63,7 @@ fn entries(dir: &Path) -> usize {
 #[test]
 fn garbage_is_refused_with_file_line_and_column() {
     let said = config_refusal("data_dir = \"/srv\"\n]]] rk_live_oops\n");
-    assert!(
-        said.contains("FILE:2: column 1 is not valid TOML"),
-        "{said}"
-    );
+    assert_said(&said, &["FILE:2: column 1 is not valid TOML"]);
     assert!(!said.contains("rk_live_oops"), "{said}");
 }
 
@@ -74,26 +79,21 @@ fn everything_that_is_wrong_is_said_at_once_each_with_its_line() {
          [vaults.managed.settings]\n\
          region = \"eu\"\n",
     );
-    for place in [
+    let places = [
         "FILE:1: data_dri: ",
         "FILE:2: deleted_retention: ",
         "FILE:4: listen.tcp: ",
         "FILE:6: vaults.other.kind: is not a kind of vault; known: aws, azure, managed, snowflake",
         "FILE:8: vaults.managed.settings.region: ",
-    ] {
-        assert!(said.contains(place), "{place} in\n{said}");
-    }
+    ];
+    assert_said(&said, &places);
     assert_eq!(said.lines().count(), 6, "one line each:\n{said}");
 }
 
 #[test]
 fn configuration_file_that_is_not_there_is_named() {
-    let home = Home::new();
-    let said = refusal(&home, &["--config", "/nowhere/clavigerd.toml"]);
-    assert!(
-        said.contains("--config: cannot read /nowhere/clavigerd.toml"),
-        "{said}"
-    );
+    let said = refusal(&Home::new(), &["--config", "/nowhere/clavigerd.toml"]);
+    assert_said(&said, &["--config: cannot read /nowhere/clavigerd.toml"]);
 }
 
 #[test]
@@ -101,10 +101,7 @@ fn listener_that_other_hosts_could_reach_is_refused() {
     for address in ["0.0.0.0:1", "[::]:1"] {
         let home = Home::new();
         let said = refusal(&home, &["--dev", "--listen", address]);
-        assert!(
-            said.contains("--listen: is not a loopback address"),
-            "{said}"
-        );
+        assert_said(&said, &["--listen: is not a loopback address"]);
         assert_eq!(entries(home.path()), 0, "nothing was made");
     }
 }
@@ -123,10 +120,8 @@ fn checking_a_good_configuration_binds_and_makes_nothing() {
     let text = fs::read_to_string(example).expect("the example");
     let text = text.replace("/var/lib/claviger", &data.display().to_string());
     let socket = home.path().join("run/clavigerd.sock");
-    let text = text.replace(
-        "/run/claviger/clavigerd.sock",
-        &socket.display().to_string(),
-    );
+    let socket_text = socket.display().to_string();
+    let text = text.replace("/run/claviger/clavigerd.sock", &socket_text);
     let path = config(&home, &text).display().to_string();
     let output = home.run(&["--config", &path, "--check-config"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -134,11 +129,8 @@ fn checking_a_good_configuration_binds_and_makes_nothing() {
 
     let daemon = home.start(&mut home.clavigerd(&["--config", &path]));
     assert_eq!(daemon.socket(), socket, "the same file starts it");
-    assert!(
-        daemon.ready_line().ends_with("tcp=-"),
-        "{}",
-        daemon.ready_line()
-    );
+    let ready = daemon.ready_line();
+    assert!(ready.ends_with("tcp=-"), "{ready}");
     assert_eq!(daemon.stop().code(), Some(0));
 }
 
@@ -151,11 +143,8 @@ fn another_root_key_opens_no_store() {
     fs::copy(other.root_key(), home.root_key()).expect("a writable home");
     let said = refusal(&home, &["--dev"]);
     assert!(said.contains("the root key is not the one"), "{said}");
-    assert_eq!(
-        fs::read(home.store()).expect("a store"),
-        before,
-        "untouched"
-    );
+    let after = fs::read(home.store()).expect("a store");
+    assert_eq!(after, before, "untouched");
 }
 
 #[test]
@@ -163,39 +152,25 @@ fn no_new_root_key_is_made_beside_a_store() {
     let home = used_home();
     fs::remove_file(home.root_key()).expect("it was made");
     let said = refusal(&home, &["--dev"]);
-    assert!(
-        said.contains(&home.root_key().display().to_string()),
-        "{said}"
-    );
-    assert!(
-        said.contains("put the key file back from its backup"),
-        "{said}"
-    );
+    let key = home.root_key().display().to_string();
+    assert_said(&said, &[&key, "put the key file back from its backup"]);
     assert!(!home.root_key().exists());
 }
 
 #[test]
-fn root_key_that_others_can_read_is_refused() {
-    let home = used_home();
-    fs::set_permissions(home.root_key(), Permissions::from_mode(0o644)).expect("ours");
-    let said = refusal(&home, &["--dev"]);
-    assert!(
-        said.contains(&home.root_key().display().to_string()),
-        "{said}"
-    );
-    assert!(said.contains("chmod 600"), "{said}");
-}
-
-#[test]
-fn data_directory_that_others_can_write_is_refused() {
-    let home = used_home();
-    fs::set_permissions(home.data_dir(), Permissions::from_mode(0o777)).expect("ours");
-    let said = refusal(&home, &["--dev"]);
-    assert!(
-        said.contains(&home.data_dir().display().to_string()),
-        "{said}"
-    );
-    assert!(said.contains("chmod go-w"), "{said}");
+fn root_key_that_others_can_read_or_data_that_they_can_write_is_refused() {
+    type PathOf = fn(&Home) -> PathBuf;
+    let paths: [(PathOf, u32, &str); 2] = [
+        (Home::root_key, 0o644, "chmod 600"),
+        (Home::data_dir, 0o777, "chmod go-w"),
+    ];
+    for (path, mode, remedy) in paths {
+        let home = used_home();
+        let path = path(&home);
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("ours");
+        let said = refusal(&home, &["--dev"]);
+        assert_said(&said, &[&path.display().to_string(), remedy]);
+    }
 }
 
 #[test]
@@ -204,10 +179,7 @@ fn second_daemon_on_the_same_data_is_refused_and_the_first_serves_on() {
     let daemon = home.start_dev();
     let elsewhere = home.path().join("other.sock").display().to_string();
     let said = refusal(&home, &["--dev", "--socket", &elsewhere]);
-    assert!(
-        said.contains("another clavigerd has this store open"),
-        "{said}"
-    );
+    assert_said(&said, &["another clavigerd has this store open"]);
     assert_eq!(home.run(&["status"]).status.code(), Some(0));
     assert_eq!(daemon.stop().code(), Some(0));
 }
@@ -261,8 +233,7 @@ fn what_is_no_socket_of_ours_is_not_removed_from_the_socket_s_path() {
             .file_type();
         let path_text = path.display().to_string();
         let said = refusal(&home, &["--dev", "--socket", &path_text]);
-        assert!(said.contains(&path_text), "{said}");
-        assert!(said.contains("in the way"), "{said}");
+        assert_said(&said, &[&path_text, "in the way"]);
         let after = fs::symlink_metadata(&path).map(|metadata| metadata.file_type());
         assert_eq!(after.ok(), Some(before), "{path_text}");
     }

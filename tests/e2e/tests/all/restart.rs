@@ -1,9 +1,9 @@
-//! What was acknowledged is there after `kill -9`, and nothing is there by half.
+//! Acknowledged writes are there after `kill -9`, and nothing is there by half.
 
 use std::collections::HashSet;
 use std::fs;
 
-use claviger_e2e::{Client, Home, Random, reason, tools};
+use claviger_e2e::{Client, Home, reason, tools};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ use crate::writers::{self, Secret, Tally};
 /// Most events waited for before the daemon is killed.
 const EVENTS_MAX: u64 = 80;
 
-/// What the audit log says was written: definition and version.
+/// The writes in the audit log: definition and version.
 fn audited(home: &Home) -> HashSet<(String, String)> {
     let log = fs::read_to_string(home.audit_log()).expect("an audit log");
     let records = log.lines().filter_map(|line| {
@@ -50,14 +50,14 @@ async fn killed_under_writers(home: &Home, round: u64, events: u64) -> Vec<Secre
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_daemon_is_killed_under_eight_writers() {
     let kills = 20 * tools::volume();
-    let mut random = Random::new();
-    println!("seed {}, {kills} kills", random.seed());
+    let (mut random, seed) = tools::random();
+    println!("seed {seed}, {kills} kills");
     let home = Home::new();
     let mut all = Vec::new();
     let mut tally = Tally::default();
     for round in 0..kills {
-        let events = 1 + random.below(EVENTS_MAX);
-        let context = format!("seed {}, kill {round}", random.seed());
+        let events = 1 + random.u64(..EVENTS_MAX);
+        let context = format!("seed {seed}, kill {round}");
         let mut secrets = killed_under_writers(&home, round, events).await;
         let audited = audited(&home);
         for acknowledged in secrets.iter().flat_map(Secret::acknowledged) {

@@ -1,15 +1,8 @@
-//! The daemon with vaults of kind `snowflake`: against fakesnow behind our envelope, for which it
-//! gets nothing but an address on loopback and a key.
+//! Things that only Snowflake has: objects that it reads itself, rows that it never sees, and names that
+//! would be statements.
 
-mod capabilities;
-mod config;
-mod failures;
-mod hanging;
-mod lost;
-mod names;
 mod objects;
 mod sealed;
-mod support;
-mod walk_through;
+mod statements;
 
-pub(crate) use support::{Account, READABLE, SEALED, TABLE};
+pub(crate) use sealed::sealed_values;

@@ -1,4 +1,4 @@
-//! `clavigerd status` says honestly who holds the root key and how the parts are.
+//! `clavigerd status` says honestly where the root key is and how the parts are.
 
 use std::fs;
 

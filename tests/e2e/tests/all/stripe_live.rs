@@ -1,23 +1,24 @@
-//! `CheckSecretDefinition` with `live`: Stripe is asked, and of what it says only a verdict is kept.
+//! `CheckSecretDefinition` with `live`: Stripe is asked, and of its answer only a verdict is kept.
 
 use std::fs;
 use std::time::Duration;
 
-use claviger_e2e::{Client, Daemon, Home, SilentStripe, StripeMock, StripeStub, payload, reason};
+use claviger_e2e::{Daemon, Home, SilentStripe, StripeMock, StripeStub, assert_refused};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_proto::v1::stripe_live_verdict::Outcome;
 use serde_json::{Value, json};
 use tonic::Status;
 
-/// What follows a prefix; long enough for a key.
+use crate::caller::{Caller, put_of};
+
+/// The part after a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
 
 /// All of it but the last four.
 const SHOWN_TO_NOBODY: &str = "0123456789abcdefghij";
 
-/// What stands in Stripe's answers and nowhere else.
+/// Words of Stripe's answers, which stand nowhere else.
 const STRIPES_WORDS: [&str; 4] = [
     "API Key provided",
     "required permissions",
@@ -32,7 +33,7 @@ const NAME: &str = "projects/dev/secrets/stripe";
 struct Stage {
     home: Home,
     daemon: Daemon,
-    definitions: SecretDefinitionServiceClient<tonic::transport::Channel>,
+    caller: Caller,
 }
 
 impl Stage {
@@ -43,32 +44,25 @@ impl Stage {
     /// A daemon that sees these variables.
     async fn on_a_host(url: &str, settings: &str, kind: Kind, variables: &[(&str, &str)]) -> Self {
         let home = Home::new();
-        let config = home.path().join("clavigerd.toml");
-        let text = format!(
+        let config = format!(
             "[stripe]\nbase_url = \"{url}\"\nhosts = [\"127.0.0.1\"]\n{settings}\n\
              [log]\nfilter = \"debug\"\n"
         );
-        fs::write(&config, text).expect("a writable home");
-        let mut command = home.clavigerd(&["--dev", "--config"]);
-        command.arg(config).envs(variables.iter().copied());
-        let daemon = home.start(&mut command);
-        let client = Client::connect(&daemon.socket()).await;
-        let mut definitions = SecretDefinitionServiceClient::new(client.channel());
-        let put = v1::PutSecretDefinitionRequest {
-            definition: Some(v1::SecretDefinition {
-                name: NAME.to_owned(),
-                kind: kind.into(),
-                ..Default::default()
-            }),
-            payload: Some(payload(&format!("rk_test_{BODY}"))),
+        let mut command = home.configured(&config);
+        let daemon = home.start(command.envs(variables.iter().copied()));
+        let caller = Caller::of(&daemon).await;
+        let definition = v1::SecretDefinition {
+            name: NAME.to_owned(),
+            kind: kind.into(),
             ..Default::default()
         };
-        let put = definitions.put_secret_definition(put).await;
+        let key = format!("rk_test_{BODY}");
+        let put = caller.put(put_of(definition, Some(&key))).await;
         put.expect("registered");
         Self {
             home,
             daemon,
-            definitions,
+            caller,
         }
     }
 
@@ -90,9 +84,9 @@ impl Stage {
             ..Default::default()
         });
         request.set_timeout(deadline);
-        let mut definitions = self.definitions.clone();
-        let checked = definitions.check_secret_definition(request).await?;
-        Ok(checked.into_inner())
+        let mut definitions = self.caller.definitions();
+        let checked = definitions.check_secret_definition(request).await;
+        checked.map(tonic::Response::into_inner)
     }
 
     async fn live(&self) -> v1::StripeLiveVerdict {
@@ -122,6 +116,11 @@ fn read(file: &std::path::Path) -> String {
     fs::read_to_string(file).expect("it is there")
 }
 
+/// A Stripe that takes every key.
+fn working() -> StripeStub {
+    StripeStub::start(200, &json!({ "object": "balance", "livemode": false }))
+}
+
 fn refusal(code: Option<&str>, message: &str) -> Value {
     json!({ "error": { "type": "invalid_request_error", "code": code, "message": message } })
 }
@@ -131,11 +130,8 @@ async fn stripe_mock_takes_a_key() {
     let mock = StripeMock::start();
     let stage = Stage::asking(&mock.url()).await;
     let live = stage.live().await;
-    assert_eq!(
-        (live.outcome(), live.mode.as_str()),
-        (Outcome::Works, "TEST"),
-        "{live:?}"
-    );
+    let told = (live.outcome(), live.mode.as_str());
+    assert_eq!(told, (Outcome::Works, "TEST"), "{live:?}");
     stage.assert_nothing_leaked();
 }
 
@@ -145,50 +141,20 @@ async fn each_refusal_of_stripes_has_its_outcome_and_remedy_and_none_of_its_word
     let lacking = "The provided key 'rk_test_***WXYZ' does not have the required permissions for \
                    this endpoint on account 'acct_1'. Having the 'rak_balance_read' permission \
                    would allow this request to continue.";
-    for (status, body, outcome, permission, remedy) in [
-        (
-            401,
-            refusal(None, &repeated),
-            Outcome::Revoked,
-            "",
-            "Create restricted key",
-        ),
-        (
-            401,
-            refusal(Some("api_key_expired"), "x"),
-            Outcome::Expired,
-            "",
-            "PutSecretValue",
-        ),
-        (
-            403,
-            refusal(None, lacking),
-            Outcome::Limited,
-            "balance_read",
-            "Edit",
-        ),
-        (
-            403,
-            refusal(Some("account_invalid"), "x"),
-            Outcome::WrongAccount,
-            "",
-            "stripe.account",
-        ),
-        (
-            500,
-            refusal(None, &repeated),
-            Outcome::Unreachable,
-            "",
-            "try again",
-        ),
-    ] {
+    #[rustfmt::skip]
+    let rows = [
+        (401, refusal(None, &repeated), Outcome::Revoked, "", "Create restricted key"),
+        (401, refusal(Some("api_key_expired"), "x"), Outcome::Expired, "", "PutSecretValue"),
+        (403, refusal(None, lacking), Outcome::Limited, "balance_read", "Edit"),
+        (403, refusal(Some("account_invalid"), "x"), Outcome::WrongAccount, "", "stripe.account"),
+        (500, refusal(None, &repeated), Outcome::Unreachable, "", "try again"),
+    ];
+    for (status, body, outcome, permission, remedy) in rows {
         let stub = StripeStub::start(status, &body);
         let stage = Stage::asking(&stub.url()).await;
         let live = stage.live().await;
-        assert_eq!(
-            (live.outcome(), &*live.missing_permission),
-            (outcome, permission)
-        );
+        let told = (live.outcome(), &*live.missing_permission);
+        assert_eq!(told, (outcome, permission));
         assert!(live.message.contains(remedy), "{live:?}");
         let asked = stub.take_asked();
         let targets: Vec<&str> = asked.iter().map(|request| request.target()).collect();
@@ -199,7 +165,7 @@ async fn each_refusal_of_stripes_has_its_outcome_and_remedy_and_none_of_its_word
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redirect_takes_the_key_nowhere() {
-    let elsewhere = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let elsewhere = working();
     let stub = StripeStub::moved_to(&format!("{}/v1/balance", elsewhere.url()));
     let stage = Stage::asking(&stub.url()).await;
     assert_eq!(stage.live().await.outcome(), Outcome::Unexpected);
@@ -226,14 +192,13 @@ async fn a_stripe_that_hangs_holds_nobody_past_the_callers_deadline() {
     checked.expect_err("nobody answers");
     stripe.await_hang_up();
     assert!(stage.daemon.stop().success());
-    // It was the deadline that ended it: what Stripe's timeout ends is answered.
+    // It was the deadline that ended it: a check that Stripe's timeout ends is answered.
     let audit = read(&stage.home.audit_log());
     let records = audit
         .lines()
         .filter(|line| line.contains("/CheckSecretDefinition"));
-    let records: Vec<Value> = records
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
+    let records = records.map(|line| serde_json::from_str(line).expect("JSON"));
+    let records: Vec<Value> = records.collect();
     let phases: Vec<_> = records.iter().map(|record| &record["phase"]).collect();
     assert_eq!(phases, ["INTENT", "OUTCOME"], "{records:?}");
     assert_eq!(records[1]["reason"], "CANCELLED");
@@ -241,33 +206,30 @@ async fn a_stripe_that_hangs_holds_nobody_past_the_callers_deadline() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_checks_than_a_minute_has_do_not_reach_stripe() {
-    let stub = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let stub = working();
     let stage = Stage::with(&stub.url(), "checks_per_minute = 1", Kind::StripeApiKey).await;
     let mut outcomes = Vec::new();
     for _ in 0..4 {
         outcomes.push(stage.live().await.outcome());
     }
     let asked = stub.take_asked().len();
-    let worked = outcomes
-        .iter()
-        .filter(|outcome| **outcome == Outcome::Works)
-        .count();
+    let works = |outcome: &&Outcome| **outcome == Outcome::Works;
+    let worked = outcomes.iter().filter(works).count();
     assert_eq!(asked, worked, "{outcomes:?}");
     assert!(outcomes.contains(&Outcome::Overloaded), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stripe_is_asked_about_api_keys_only() {
-    let stub = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let stub = working();
     let stage = Stage::with(&stub.url(), "", Kind::Opaque).await;
-    let refused = stage.check().await.expect_err("no key");
-    assert_eq!(reason(&refused).as_deref(), Some("FIELD_INVALID"));
+    assert_refused(stage.check().await, "FIELD_INVALID");
     assert_eq!(stub.take_asked().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_without_certificates_of_authorities_starts_and_says_that_it_cannot_ask() {
-    let stub = StripeStub::start(200, &json!({ "object": "balance", "livemode": false }));
+    let stub = working();
     let variables = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nowhere")];
     let stage = Stage::on_a_host(&stub.url(), "", Kind::StripeApiKey, &variables).await;
     let checked = stage.check().await.expect("all else is told");

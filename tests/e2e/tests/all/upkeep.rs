@@ -1,40 +1,32 @@
-//! What the daemon says on its own: the health of each vault, and definitions that lead nowhere.
+//! Words that the daemon says unasked: the health of each vault, and definitions that lead nowhere.
 
 use std::net::SocketAddr;
 
-use claviger_e2e::{Client, Daemon, Home, Moto, REGION};
+use claviger_e2e::{Home, assert_refused};
+use claviger_proto::v1;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-fn start(home: &Home, url: Option<&str>) -> Daemon {
-    let vault = url.map_or_else(String::new, |url| {
-        format!(
-            "[vaults.aws-eu]\n\
-             kind = \"aws\"\n\
-             timeout = \"2s\"\n\
-             allow = [{{ project = \"dev\", names = [\"acme/*\"] }}]\n\
-             settings = {{ region = \"{REGION}\", endpoint_url = \"{url}\" }}\n"
-        )
-    });
-    let config = format!("listen.admin = \"127.0.0.1:0\"\n{vault}");
-    let mut command = home.configured(&config);
-    command
-        .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
-        .env("AWS_SECRET_ACCESS_KEY", "secret");
-    home.start(&mut command)
+use crate::caller::Caller;
+use crate::peers::aws;
+use crate::stage::{Peer, Stage, VAULT};
+
+const ADMIN: &str = "listen.admin = \"127.0.0.1:0\"\n";
+
+async fn health_client(address: SocketAddr) -> HealthClient<tonic::transport::Channel> {
+    let endpoint = Endpoint::try_from(format!("http://{address}")).expect("an address");
+    HealthClient::new(endpoint.connect().await.expect("it listens"))
 }
 
 /// The health of a vault, once it is known.
 async fn health(admin: SocketAddr, vault: &str) -> ServingStatus {
-    let endpoint = Endpoint::try_from(format!("http://{admin}")).expect("an address");
-    let channel = endpoint.connect().await.expect("it listens");
-    let mut client = HealthClient::new(channel);
     let request = HealthCheckRequest {
-        service: vault.to_owned(),
+        service: format!("vaults/{vault}"),
     };
-    let mut watched = client.watch(request).await.expect("watched").into_inner();
+    let watched = health_client(admin).await.watch(request).await;
+    let mut watched = watched.expect("watched").into_inner();
     loop {
         let message = watched.message().await.expect("a stream");
         let status = message.expect("it does not end").status();
@@ -44,42 +36,49 @@ async fn health(admin: SocketAddr, vault: &str) -> ServingStatus {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_admin_listener_tells_the_health_of_each_vault() {
-    let (home, moto) = (Home::new(), Moto::start());
-    let daemon = start(&home, Some(&moto.url()));
-    let well = health(daemon.admin(), "vaults/aws-eu").await;
-    assert_eq!(well, ServingStatus::Serving);
-    let url = moto.url();
-    daemon.stop();
-    drop(moto);
-
-    let daemon = start(&home, Some(&url));
-    let down = health(daemon.admin(), "vaults/aws-eu").await;
-    assert_eq!(down, ServingStatus::NotServing);
-    let managed = health(daemon.admin(), "vaults/managed").await;
-    assert_eq!(managed, ServingStatus::Serving);
-    daemon.stop();
+/// The line of the log that says so.
+#[track_caller]
+fn line_with(home: &Home, words: &str) -> String {
     let log = home.log();
-    let line = log.lines().find(|line| line.contains("vault not well"));
-    let line = line.expect("it is said at the start");
-    assert!(line.contains("vaults/aws-eu"), "{line}");
-    assert!(line.contains("VAULT_UNREACHABLE"), "{line}");
+    let line = log.lines().find(|line| line.contains(words));
+    line.expect("it is said at the start").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_watches_the_health_holds_up_no_stop() {
+async fn admin_listener_tells_the_health_of_each_vault() {
+    let peer = Box::new(aws());
+    let config = ADMIN.to_owned() + &peer.vault("timeout = \"2s\"");
+    let Stage {
+        daemon, peer, home, ..
+    } = Stage::start_with(peer, &config).await;
+    let well = health(daemon.admin(), VAULT).await;
+    assert_eq!(well, ServingStatus::Serving);
+    daemon.stop();
+    let mut command = peer.command(&home, &config);
+    drop(peer);
+
+    let daemon = home.start(&mut command);
+    let down = health(daemon.admin(), VAULT).await;
+    assert_eq!(down, ServingStatus::NotServing);
+    let managed = health(daemon.admin(), "managed").await;
+    assert_eq!(managed, ServingStatus::Serving);
+    daemon.stop();
+    let line = line_with(&home, "vault not well");
+    assert!(
+        line.contains(VAULT) && line.contains("VAULT_UNREACHABLE"),
+        "{line}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_of_the_health_holds_up_no_stop() {
     let home = Home::new();
-    let daemon = start(&home, None);
-    let endpoint = Endpoint::try_from(format!("http://{}", daemon.tcp())).expect("an address");
-    let mut client = HealthClient::new(endpoint.connect().await.expect("it listens"));
+    let daemon = home.start_dev();
+    let mut client = health_client(daemon.tcp()).await;
     let watched = client.watch(HealthCheckRequest::default()).await;
     let mut watched = watched.expect("watched").into_inner();
-    watched
-        .message()
-        .await
-        .expect("a stream")
-        .expect("a status");
+    let first = watched.message().await.expect("a stream");
+    first.expect("a status");
     daemon.stop();
     while let Ok(Some(_)) = watched.message().await {}
     let log = home.log();
@@ -88,25 +87,35 @@ async fn who_watches_the_health_holds_up_no_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_without_their_vault_are_named_at_the_start() {
-    let (home, moto) = (Home::new(), Moto::start());
-    let daemon = start(&home, Some(&moto.url()));
-    let client = Client::connect(&daemon.socket()).await;
-    let put = client.register("orphan", "aws-eu", "acme/stripe").await;
-    put.expect("registered");
-    daemon.stop();
+async fn definition_whose_vault_left_the_configuration_is_named_at_the_start_and_at_every_call() {
+    let peer = Box::new(aws());
+    let config = peer.vault("");
+    let Stage {
+        caller,
+        daemon,
+        home,
+        peer,
+        ..
+    } = Stage::start_with(peer, &config).await;
+    caller.registered("orphan", peer.place("s")).await;
+    caller.created("here", v1::Location::default(), "own").await;
+    assert_eq!(daemon.stop().code(), Some(0));
     assert!(!home.log().contains("definitions lead there"));
 
-    let daemon = start(&home, None);
+    let daemon = home.start(&mut home.configured(ADMIN));
+    let caller = Caller::of(&daemon).await;
+    let status = assert_refused(caller.text("orphan").await, "VAULT_UNKNOWN");
+    // Which vaults there are is nothing for callers that only read.
+    for (words, is_said) in [(VAULT, true), ("ListVaults", true), ("managed", false)] {
+        assert_eq!(status.message().contains(words), is_said, "{status:?}");
+    }
+    assert_refused(caller.store("orphan", "v").await, "VAULT_UNKNOWN");
+    assert_eq!(caller.text("here").await.expect("managed"), "own");
     // The managed vault is asked after the definitions were looked through, or at the same time;
     // a drain waits for both.
-    health(daemon.admin(), "vaults/managed").await;
+    health(daemon.admin(), "managed").await;
     daemon.stop();
-    let log = home.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("definitions lead there"));
-    let line = line.expect("it is said at the start");
-    assert!(line.contains("aws-eu"), "{line}");
+    let line = line_with(&home, "definitions lead there");
+    assert!(line.contains(VAULT), "{line}");
     assert!(line.contains("projects/dev/secrets/orphan"), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Writers that keep book of what was acknowledged, and the comparison with what is there.
+//! Writers that keep book of acknowledged writes, and the comparison with the store.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(crate) struct Secret {
     writes: Vec<Write>,
 }
 
-/// What was counted over all secrets.
+/// The counts over all secrets.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) acknowledged: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Tally {
     pub(crate) other_answers: Vec<String>,
 }
 
-/// Writes until the connection ends, and returns what was written with the error that ended it.
+/// Writes until the connection ends, and returns the writes with the error that ended it.
 pub(crate) async fn write_until_cut(
     client: Client,
     writer: String,
@@ -131,7 +131,7 @@ impl Secret {
         self.writes.last().filter(|write| write.version.is_none())
     }
 
-    /// Compares what is there with what was sent.
+    /// Compares the values that are there with those that were sent.
     pub(crate) async fn compare(&self, client: &Client, tally: &mut Tally) {
         let known = self.writes.iter().filter(|write| write.version.is_some());
         let known: Vec<&Write> = known.collect();
@@ -158,7 +158,7 @@ impl Secret {
         }
     }
 
-    /// Whether the unknown write is what is current; anything unexpected is a fault.
+    /// Whether the unknown write is the current one; anything unexpected is a fault.
     fn judge_current(
         &self,
         known: &[&Write],
@@ -189,7 +189,7 @@ impl Secret {
     }
 
     /// Sends every write again, twice: the answer must be the acknowledged one, and the version in
-    /// it must hold what was sent.
+    /// it must hold the value that was sent.
     pub(crate) async fn repeat(&mut self, client: &Client, tally: &mut Tally) {
         for index in 0..self.writes.len() {
             let first = self.send(client, index).await;

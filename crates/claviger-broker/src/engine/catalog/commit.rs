@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use claviger_access::{Authorized, Principal};
-use claviger_core::{Error, Reason, Result};
+use claviger_core::{Detail, Error, Reason, Result};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 
 use super::Catalog;
@@ -74,6 +74,17 @@ impl Catalog {
             }
         }
         Ok(None)
+    }
+
+    /// Has the store itself confirm that a caller may go on, before a change that is no commit of
+    /// ours: as a commit of nothing would.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; `CONFLICT`.
+    pub(crate) async fn confirm(&self, proof: &Authorized) -> Result<()> {
+        let confirmed = self.commit(proof, &Batch::new()).await?;
+        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, proof.resource());
+        confirmed.map(drop).ok_or_else(conflict)
     }
 
     /// Changes one record for a caller, again whenever another change came in between. `None` if

@@ -1,12 +1,17 @@
 //! Several vaults, one of them the default of its kind: which one is meant, and under which name.
 
-use claviger_e2e::Home;
+use claviger_e2e::assert_refused;
 use claviger_proto::v1;
 use tonic_types::StatusExt as _;
 
-use super::support::{Caller, Cloud, HOST, VAULT, about_secrets, assert_refused};
+use crate::caller::{assert_told, place};
+use crate::peers::{Azure, HOST, azure};
+use crate::stage::{Peer, Stage, VAULT};
 
 const OTHER: &str = "azure-us";
+
+/// The name of the other vault in Azure.
+const OTHER_HOST: &str = "other";
 
 /// An AWS vault that is the default of its kind; nobody asks it.
 fn aws(project: &str) -> String {
@@ -20,54 +25,49 @@ fn aws(project: &str) -> String {
 }
 
 /// Two vaults; the first one is the default.
-fn two(cloud: &Cloud) -> String {
-    let marked = cloud.vault((VAULT, HOST), "default = true");
-    marked + &cloud.vault((OTHER, "other"), "")
+fn two(azure: &Azure) -> String {
+    let other = azure.settings_of(OTHER_HOST, &azure.client_secret());
+    let other = azure
+        .vault_as(OTHER, ("dev", &["*"]), "")
+        .replace(&azure.settings(), &other);
+    azure.vault("default = true") + &other
 }
 
 fn marked() -> v1::Location {
-    v1::Location {
-        vault: "[Default]".to_owned(),
-        ..Default::default()
-    }
+    place("[Default]", "")
 }
 
 #[tokio::test]
 async fn ids_that_differ_in_case_alone_get_two_secrets_in_the_default_vault() {
-    let (home, cloud) = (Home::new(), Cloud::start());
-    let daemon = cloud.daemon_with(&home, &two(&cloud));
-    let (caller, runner) = (Caller::of(&daemon).await, Caller::runner(&daemon).await);
+    let peer = Box::new(azure());
+    let config = two(&peer);
+    let stage = Stage::start_with(peer, &config).await;
+    let runner = stage.runner().await;
+    let Stage { caller, peer, .. } = &stage;
     let ids = ["Stripe", "stripe", "a_(b)"];
     for id in ids {
-        let put = caller.put(id, marked(), Some(id)).await.expect("created");
+        let put = caller.created(id, marked(), id).await;
         let location = put.definition.expect("told").location.expect("there");
         assert_eq!(location.vault, "[Default]");
     }
     for id in ids {
-        let read = runner.get(id, "").await.expect("read");
-        assert_eq!(read.vault, VAULT);
+        assert_eq!(runner.get(id, "").await.expect("read").vault, VAULT);
         assert_eq!(runner.text(id).await.expect("read"), id);
         // Another vault is named, not guessed.
-        let elsewhere = v1::Location {
-            vault: OTHER.to_owned(),
-            ..Default::default()
-        };
         let there = format!("{id}-us");
-        let put = caller.put(&there, elsewhere, Some(&there)).await;
-        put.expect("created");
+        caller.created(&there, place(OTHER, ""), &there).await;
         assert_eq!(runner.text(&there).await.expect("read"), there);
         assert_eq!(runner.text(id).await.expect("read"), id);
     }
-    for host in [HOST, "other"] {
-        let requests = about_secrets(&cloud.fake.vault(host)).into_iter();
-        let puts = requests.filter(|seen| seen.method == "PUT");
+    for host in [HOST, OTHER_HOST] {
+        let puts = peer
+            .seen(host)
+            .into_iter()
+            .filter(|seen| seen.method == "PUT");
         let mut names: Vec<String> = puts
-            .map(|seen| {
-                let path = seen.path_and_query;
-                path.split(['/', '?'])
-                    .nth(2)
-                    .expect("a name")
-                    .to_lowercase()
+            .map(|put| {
+                let mut segments = put.path_and_query.split(['/', '?']);
+                segments.nth(2).expect("a name").to_lowercase()
             })
             .collect();
         names.sort();
@@ -78,39 +78,34 @@ async fn ids_that_differ_in_case_alone_get_two_secrets_in_the_default_vault() {
 
 #[tokio::test]
 async fn several_defaults_that_the_project_may_use_are_ambiguous_and_named() {
-    let (home, cloud) = (Home::new(), Cloud::start());
-    let daemon = cloud.daemon_with(&home, &(two(&cloud) + &aws("dev")));
-    let caller = Caller::of(&daemon).await;
-    let status = assert_refused(
-        caller.put("s", marked(), Some("v")).await,
-        "VAULT_AMBIGUOUS",
-    );
+    let peer = Box::new(azure());
+    let config = two(&peer) + &aws("dev");
+    let Stage { caller, peer, .. } = &Stage::start_with(peer, &config).await;
+    let put = caller.create("s", marked(), "v").await;
+    let status = assert_refused(put, "VAULT_AMBIGUOUS");
     let details = status.get_error_details();
     let told = &details.error_info().expect("ours").metadata["vaults"];
     assert!(told.contains(VAULT) && told.contains("aws-eu"), "{told}");
     assert!(!told.contains(OTHER), "{told}");
     assert!(status.message().contains("location.vault"), "{status:?}");
-    assert_eq!(about_secrets(&cloud.handle()), []);
+    assert_eq!(peer.asked(), 0);
 }
 
 #[tokio::test]
 async fn default_of_other_projects_is_none() {
-    let (home, cloud) = (Home::new(), Cloud::start());
+    let peer = Box::new(azure());
     // Its own one there is, beside that of another project.
-    let daemon = cloud.daemon_with(&home, &(two(&cloud) + &aws("acme")));
-    let caller = Caller::of(&daemon).await;
-    let put = caller.put("s", marked(), Some("v")).await;
+    let config = two(&peer);
+    let stage = Stage::start_with(peer, &(config.clone() + &aws("acme"))).await;
+    let put = stage.caller.create("s", marked(), "v").await;
     put.expect("the only one that it may use");
-    assert_eq!(caller.text("s").await.expect("read"), "v");
-    daemon.stop();
+    assert_eq!(stage.caller.text("s").await.expect("read"), "v");
 
-    let theirs = two(&cloud).replacen("project = \"dev\"", "project = \"acme\"", 1);
-    let daemon = cloud.daemon_with(&home, &theirs);
-    let caller = Caller::of(&daemon).await;
-    let before = about_secrets(&cloud.handle()).len();
-    let refused = caller.put("new", marked(), Some("v")).await;
-    let status = assert_refused(refused, "VAULT_UNKNOWN");
-    assert!(status.message().contains("[Default]"), "{status:?}");
+    let theirs = config.replacen("project = \"dev\"", "project = \"acme\"", 1);
+    let Stage { caller, peer, .. } = &stage.restart(&theirs).await;
+    let before = peer.asked();
+    let refused = caller.create("new", marked(), "v").await;
+    assert_told(refused, "VAULT_UNKNOWN", "[Default]");
     assert_refused(caller.text("s").await, "VAULT_UNKNOWN");
-    assert_eq!(about_secrets(&cloud.handle()).len(), before);
+    assert_eq!(peer.asked(), before);
 }

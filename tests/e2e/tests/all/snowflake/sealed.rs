@@ -1,18 +1,14 @@
 //! Sealed rows from put to destruction: Snowflake never sees a value, a row that was moved is found
-//! out, and the status counts what is sealed with which key.
+//! out, and the status counts the values that each key seals.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use claviger_e2e::{Client, Home};
-use claviger_proto::v1;
-use claviger_proto::v1::secret_service_client::SecretServiceClient;
-use tonic::Status;
-use uuid::Uuid;
+use claviger_e2e::{Home, assert_refused, text_of};
+use claviger_snowflake_fake::Request;
 
-use super::support::{
-    Account, SEALED, TABLE, VAULT, assert_refused, location, operator, put, read_as_runner,
-    sealed_values, text,
-};
+use crate::caller::Change;
+use crate::peers::{TABLE, sealed};
+use crate::stage::{Peer, Stage, VAULT};
 
 const CANARY: &str = "cAnAry51a7b2e9-Zx";
 
@@ -21,8 +17,8 @@ fn encodings() -> Vec<String> {
     let bytes = CANARY.as_bytes();
     let each = |form: fn(&u8) -> String| bytes.iter().map(form).collect::<String>();
     let hex = each(|byte| format!("{byte:02x}"));
-    // At each of the three places that a byte can have within a group of three; what is at the
-    // edges depends on the neighbours.
+    // At each of the three places that a byte can have within a group of three; the edges
+    // depend on the neighbours.
     let aligned = (0..3).map(|shift| {
         let shifted = [&b"..."[..shift], bytes].concat();
         let encoded = BASE64_STANDARD.encode(shifted);
@@ -52,74 +48,33 @@ fn canary_is_found_wherever_it_is_in_what_is_encoded() {
     assert!(encodings().len() >= 8);
 }
 
-async fn change(client: &Client, id: &str, version: &str, verb: &str) -> Result<i32, Status> {
-    let name = format!("projects/dev/secrets/{id}/versions/{version}");
-    let mut service = SecretServiceClient::new(client.channel());
-    let environment = String::new();
-    let changed = match verb {
-        "disable" => {
-            let request = v1::DisableSecretVersionRequest { name, environment };
-            service.disable_secret_version(request).await
-        }
-        "enable" => {
-            let request = v1::EnableSecretVersionRequest { name, environment };
-            service.enable_secret_version(request).await
-        }
-        _ => {
-            let request = v1::DestroySecretVersionRequest { name, environment };
-            service.destroy_secret_version(request).await
-        }
-    };
-    changed.map(|version| version.into_inner().state)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sealed_value_is_created_read_rotated_disabled_and_destroyed_unseen() {
-    let (home, account) = (Home::new(), Account::start());
-    let daemon = account.daemon(&home, SEALED);
-    let client = operator(&daemon).await;
-    let created = put(&client, "stripe", location("acme-stripe"), Some(CANARY)).await;
-    let first = created.expect("created").version;
-    let read = read_as_runner(&daemon, "stripe").await.expect("read");
-    assert_eq!(read.version, first);
-    assert_eq!(text(&client, "stripe").await.expect("read"), CANARY);
-
+    let stage = Stage::start(Box::new(sealed())).await;
+    let runner = stage.runner().await;
+    let (caller, peer, home) = (&stage.caller, &stage.peer, &stage.home);
+    let first = caller
+        .created("stripe", peer.place("acme-stripe"), CANARY)
+        .await
+        .version;
+    assert_eq!(runner.text("stripe").await.expect("read"), CANARY);
     let second = CANARY.to_owned() + "2";
-    let rotated = client.rotate("stripe", &second, Uuid::new_v4()).await;
-    let rotated = rotated.expect("rotated");
-    assert_eq!(text(&client, "stripe").await.expect("read"), second);
-    let old = client.read("stripe", &first).await.expect("kept");
-    assert_eq!(old.1, CANARY);
-    assert_eq!(
-        client.versions("stripe").await.expect("listed"),
-        [rotated, first.clone()]
-    );
+    caller.store("stripe", &second).await.expect("rotated");
+    assert_eq!(caller.text("stripe").await.expect("read"), second);
+    let old = caller.get("stripe", &first).await.map(text_of);
+    assert_eq!(old.expect("kept"), CANARY);
+    for change in [Change::Disable, Change::Enable, Change::Destroy] {
+        let changed = caller.change("stripe", &first, change).await;
+        changed.expect("it can");
+    }
+    assert_eq!(peer.fake.rows(TABLE, "SEALED IS NULL"), 1);
 
-    change(&client, "stripe", &first, "disable")
-        .await
-        .expect("disabled");
-    assert_refused(client.read("stripe", &first).await, "VERSION_DISABLED");
-    change(&client, "stripe", &first, "enable")
-        .await
-        .expect("enabled");
-    assert_eq!(
-        client.read("stripe", &first).await.expect("again").1,
-        CANARY
-    );
-    change(&client, "stripe", &first, "destroy")
-        .await
-        .expect("destroyed");
-    assert_refused(client.read("stripe", &first).await, "VERSION_DESTROYED");
-    assert_eq!(account.fake.rows(TABLE, "SEALED IS NULL"), 1);
-
-    let requests = account.fake.requests();
+    let requests = peer.fake.requests();
     let sent = |text: &str| {
-        let found = requests
-            .iter()
-            .filter(|r| r.body.contains(text) || r.path.contains(text));
-        found.count()
+        let holds = |request: &&Request| request.body.contains(text) || request.path.contains(text);
+        requests.iter().filter(holds).count()
     };
-    assert!(sent("acme-stripe") > 0, "what is sent is looked through");
+    assert!(sent("acme-stripe") > 0, "its requests are looked through");
     for encoding in encodings() {
         assert_eq!(sent(&encoding), 0, "{encoding}");
     }
@@ -128,58 +83,56 @@ async fn sealed_value_is_created_read_rotated_disabled_and_destroyed_unseen() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_were_swapped_are_found_out() {
-    let (home, account) = (Home::new(), Account::start());
-    let daemon = account.daemon(&home, SEALED);
-    let client = operator(&daemon).await;
+    let Stage { caller, peer, .. } = &Stage::start(Box::new(sealed())).await;
     for id in ["one", "two"] {
-        let put = put(&client, id, location(id), Some(id)).await;
-        put.expect("created");
+        caller.created(id, peer.place(id), id).await;
     }
     let (one, two) = ("SECRET = 'one'", "SECRET = 'two'");
-    account.fake.swap(TABLE, &["SEALED"], one, two);
+    peer.fake.swap(TABLE, &["SEALED"], one, two);
     for id in ["one", "two"] {
-        assert_refused(text(&client, id).await, "INTEGRITY_FAILURE");
+        assert_refused(caller.text(id).await, "INTEGRITY_FAILURE");
     }
-    account.fake.swap(TABLE, &["SEALED"], one, two);
-    assert_eq!(text(&client, "one").await.expect("back in place"), "one");
+    peer.fake.swap(TABLE, &["SEALED"], one, two);
+    assert_eq!(caller.text("one").await.expect("back in place"), "one");
+}
+
+/// The counts of `clavigerd status` for the vault: values by key.
+pub(crate) fn sealed_values(home: &Home) -> Vec<(u32, usize)> {
+    let output = home.run(&["status"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = format!("vaults/{VAULT}: ok");
+    assert!(said.lines().any(|told| told == line), "{said}{output:?}");
+    let parts = said.lines().skip_while(|told| **told != line).skip(1);
+    let counts = parts.map_while(|told| told.strip_prefix("  sealed under key "));
+    let counts = counts.map(|told| told.split_once(": ").expect("a key and a count"));
+    let number = |text: &str| text.parse().expect("a number");
+    counts
+        .map(|(key, count)| (key.parse().expect("a key"), number(count)))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_counts_what_each_key_seals_after_puts_destroys_and_a_restart() {
-    let (home, account) = (Home::new(), Account::start());
-    let daemon = account.daemon(&home, SEALED);
-    let client = operator(&daemon).await;
-    assert_eq!(sealed_values(&home, VAULT), []);
-    let created = put(&client, "one", location("one"), Some("1")).await;
-    let first = created.expect("created").version;
-    put(&client, "two", location("two"), Some("2"))
-        .await
-        .expect("created");
-    client
-        .rotate("one", "11", Uuid::new_v4())
-        .await
-        .expect("rotated");
-    let [(key, 3)] = sealed_values(&home, VAULT)[..] else {
-        panic!("{:?}", sealed_values(&home, VAULT));
+    let stage = Stage::start(Box::new(sealed())).await;
+    let (caller, peer, home) = (&stage.caller, &stage.peer, &stage.home);
+    assert_eq!(sealed_values(home), []);
+    let first = caller.created("one", peer.place("one"), "1").await.version;
+    caller.created("two", peer.place("two"), "2").await;
+    caller.store("one", "11").await.expect("rotated");
+    let [(key, 3)] = sealed_values(home)[..] else {
+        panic!("{:?}", sealed_values(home));
     };
-    change(&client, "one", &first, "disable")
-        .await
-        .expect("disabled");
-    assert_eq!(sealed_values(&home, VAULT), [(key, 3)]);
-    change(&client, "one", &first, "destroy")
-        .await
-        .expect("destroyed");
-    assert_eq!(sealed_values(&home, VAULT), [(key, 2)]);
-    drop(client);
-    daemon.stop();
+    let disabled = caller.change("one", &first, Change::Disable).await;
+    disabled.expect("disabled");
+    assert_eq!(sealed_values(home), [(key, 3)]);
+    let destroyed = caller.change("one", &first, Change::Destroy).await;
+    destroyed.expect("destroyed");
+    assert_eq!(sealed_values(home), [(key, 2)]);
 
-    let daemon = account.daemon(&home, SEALED);
-    assert_eq!(sealed_values(&home, VAULT), [(key, 2)]);
-    let client = operator(&daemon).await;
-    client
-        .rotate("two", "22", Uuid::new_v4())
-        .await
-        .expect("rotated");
-    assert_eq!(sealed_values(&home, VAULT), [(key, 3)]);
-    assert_eq!(text(&client, "one").await.expect("read"), "11");
+    let config = peer.vault("");
+    let Stage { caller, home, .. } = &stage.restart(&config).await;
+    assert_eq!(sealed_values(home), [(key, 2)]);
+    caller.store("two", "22").await.expect("rotated");
+    assert_eq!(sealed_values(home), [(key, 3)]);
+    assert_eq!(caller.text("one").await.expect("read"), "11");
 }

@@ -1,11 +1,11 @@
-//! What a job sends to Stripe, and what it says of an answer.
+//! The calls of a job to Stripe, and its words about an answer.
 
 use claviger_e2e::{Home, StripeStub};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
 use serde_json::json;
 
-use super::support::{JOBS, Worker, address, definition, empty_account, key, name, register};
+use super::support::{JOBS, Worker, daemon_with_key, definition, empty_account, key, register};
 
 #[tokio::test]
 async fn account_and_context_of_the_definition_travel_with_the_key() {
@@ -33,14 +33,7 @@ async fn account_and_context_of_the_definition_travel_with_the_key() {
     let stripe = empty_account();
     for job in JOBS {
         for (id, _, sent) in cases {
-            let ended = worker.run(
-                job,
-                &[
-                    ("CLAVIGER_ADDRESS", &address(&daemon)),
-                    ("CLAVIGER_SECRET", &name(id)),
-                    ("STRIPE_API_BASE", &stripe.url()),
-                ],
-            );
+            let ended = worker.run_with(job, (&daemon, id), &stripe.url(), &[]);
             ended.assert_listed(&[]);
             let asked = stripe.take_asked();
             let [call] = asked.as_slice() else {
@@ -58,42 +51,38 @@ async fn account_and_context_of_the_definition_travel_with_the_key() {
 #[tokio::test]
 async fn refusal_that_repeats_the_key_does_not_end_up_in_the_output() {
     let (home, worker) = (Home::new(), Worker::new());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
+    let daemon = daemon_with_key(&home).await;
+    // The recorded answers mask a key; a text that is taken for none, they repeat.
+    let expired = Some("api_key_expired");
+    let lacking = "does not have the required permissions for this endpoint on account 'acct_1'.";
+    let key = key("rk_test_");
     let cases = [
-        // The recorded answers mask a key; what is taken for none, they repeat.
+        (401, None, format!("Invalid API Key provided: {key}"), "401"),
         (
             401,
-            json!({ "type": "invalid_request_error",
-            "message": format!("Invalid API Key provided: {}", key("rk_test_")) }),
-            "401",
-        ),
-        (
-            401,
-            json!({ "type": "invalid_request_error", "code": "api_key_expired",
-            "message": format!("Expired API Key provided: {}", key("rk_test_")) }),
+            expired,
+            format!("Expired API Key provided: {key}"),
             "401 api_key_expired",
         ),
         (
             403,
-            json!({ "type": "invalid_request_error",
-            "message": format!("The provided key '{}' does not have the required permissions \
-                for this endpoint on account 'acct_1'.", key("rk_test_")) }),
+            None,
+            format!("The provided key '{key}' {lacking}"),
             "403",
         ),
     ];
-    for (status, error, said) in cases {
+    for (status, code, message, said) in cases {
+        let mut error = json!({ "type": "invalid_request_error", "message": message });
+        if let Some(code) = code {
+            error["code"] = json!(code);
+        }
         let stripe = StripeStub::start(status, &json!({ "error": error }));
         for job in JOBS {
-            let ended = worker.run(
+            let ended = worker.run_with(
                 job,
-                &[
-                    ("CLAVIGER_ADDRESS", &address(&daemon)),
-                    ("CLAVIGER_SECRET", &name("stripe")),
-                    ("STRIPE_API_BASE", &stripe.url()),
-                    ("STRIPE_LOG", "debug"),
-                ],
+                (&daemon, "stripe"),
+                &stripe.url(),
+                &[("STRIPE_LOG", "debug")],
             );
             ended.assert_refused(Some(1), &["Stripe refused", said]);
             assert!(!ended.errors.contains("WXYZ"), "{ended}");

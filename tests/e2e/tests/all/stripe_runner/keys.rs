@@ -1,33 +1,29 @@
 //! Which key a job works with, and when it does not start.
 
-use claviger_e2e::{Client, Home, Moto, REGION, StripeMock};
+use std::path::Path;
+
+use claviger_e2e::{Client, Home, StripeMock};
 use claviger_proto::v1;
 use claviger_proto::v1::environment::StripeMode;
 use claviger_proto::v1::secret_definition::Kind;
 use serde_json::json;
 
 use super::support::{
-    BODY, CONFIGURATION, JOBS, TRY_AGAIN, Worker, address, definition, demand_modes, empty_account,
-    end, key, name, put, register,
+    BODY, CONFIGURATION, Ended, JOBS, TRY_AGAIN, Worker, daemon_with_key, definition,
+    empty_account, end, key, register,
 };
+use crate::caller::{Caller, name};
+use crate::peers::aws;
+use crate::stage::{Peer, SECRET, Stage};
 
 #[tokio::test]
 async fn right_key_lists_the_customers() {
     let (home, worker, stripe) = (Home::new(), Worker::new(), StripeMock::start());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
+    let daemon = daemon_with_key(&home).await;
     let customers = stripe.customers();
     assert_ne!(customers, [""; 0]);
     for job in JOBS {
-        let ended = worker.run(
-            job,
-            &[
-                ("CLAVIGER_ADDRESS", &address(&daemon)),
-                ("CLAVIGER_SECRET", &name("stripe")),
-                ("STRIPE_API_BASE", &stripe.url()),
-            ],
-        );
+        let ended = worker.run_with(job, (&daemon, "stripe"), &stripe.url(), &[]);
         ended.assert_listed(&customers);
     }
 }
@@ -35,9 +31,7 @@ async fn right_key_lists_the_customers() {
 #[tokio::test]
 async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_not_start() {
     let (home, worker, stripe) = (Home::new(), Worker::new(), StripeMock::start());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
+    let daemon = daemon_with_key(&home).await;
     let client = Client::connect(&daemon.socket()).await;
     let token = client.runner_token().await.expect("a token");
     let file = worker.file("token");
@@ -46,110 +40,64 @@ async fn token_from_a_file_fetches_over_tcp_and_without_the_file_the_job_does_no
     std::fs::write(&garbled, b"clv_\xff\xfe").expect("a writable home");
     let answer = worker.file("answer");
     std::fs::write(&answer, format!("{{\n  \"token\": \"{token}\"\n}}")).expect("a writable home");
-    let socket = daemon.socket().display().to_string();
+    let (tcp, socket) = (
+        daemon.tcp().to_string(),
+        daemon.socket().display().to_string(),
+    );
     let proxy = empty_account();
     for job in JOBS {
-        let run = |file: &str| {
-            worker.run(
-                job,
-                &[
-                    ("CLAVIGER_ADDRESS", &daemon.tcp().to_string()),
-                    ("CLAVIGER_TOKEN_FILE", file),
-                    ("CLAVIGER_SECRET", &name("stripe")),
-                    ("STRIPE_API_BASE", &stripe.url()),
-                    // Of gRPC alone.
-                    ("grpc_proxy", &proxy.url()),
-                ],
+        let at = |address: &str, more: &[(&str, &str)]| {
+            let more = [&[("CLAVIGER_ADDRESS", address)], more].concat();
+            worker.run_with(job, (&daemon, "stripe"), &stripe.url(), &more)
+        };
+        let with = |file: &Path| {
+            let file = file.display().to_string();
+            // The proxy is of gRPC alone.
+            at(
+                &tcp,
+                &[("CLAVIGER_TOKEN_FILE", &file), ("grpc_proxy", &proxy.url())],
             )
         };
-        run(&file.display().to_string()).assert_listed(&stripe.customers());
+        with(&file).assert_listed(&stripe.customers());
         let asked = proxy.take_asked();
         assert!(asked.is_empty(), "{job:?} shows the proxy its token");
+        let refused = |ended: Ended, said: &str| ended.assert_refused(CONFIGURATION, &[said]);
         for file in [&garbled, &answer] {
-            let refused = run(&file.display().to_string());
-            refused.assert_refused(
-                CONFIGURATION,
-                &["has to hold a token (clv_…) and nothing else"],
-            );
+            refused(with(file), "has to hold a token (clv_…) and nothing else");
         }
         for address in [&socket, "localhost"] {
-            let ended = worker.run(
-                job,
-                &[
-                    ("CLAVIGER_ADDRESS", address),
-                    ("CLAVIGER_SECRET", &name("stripe")),
-                ],
-            );
-            ended.assert_refused(
-                CONFIGURATION,
-                &["neither unix:/path/of/the/socket nor host"],
+            refused(
+                at(address, &[]),
+                "neither unix:/path/of/the/socket nor host",
             );
         }
-        let ended = worker.run(
-            job,
-            &[
-                ("CLAVIGER_ADDRESS", &daemon.tcp().to_string()),
-                ("CLAVIGER_SECRET", &name("stripe")),
-            ],
-        );
-        ended.assert_refused(CONFIGURATION, &["CLAVIGER_TOKEN_FILE names the file"]);
-        let missing = worker.file("missing").display().to_string();
-        run(&missing).assert_refused(CONFIGURATION, &["stripe-runner: ", "o such file"]);
+        refused(at(&tcp, &[]), "CLAVIGER_TOKEN_FILE names the file");
+        let missing = with(&worker.file("missing"));
+        missing.assert_refused(CONFIGURATION, &["stripe-runner: ", "o such file"]);
     }
 }
 
 #[tokio::test]
 async fn publishable_key_that_was_typed_into_a_console_does_not_start_the_job() {
-    let (home, worker, moto) = (Home::new(), Worker::new(), Moto::start());
+    let worker = Worker::new();
+    let stage = &Stage::start(Box::new(aws())).await;
+    let (caller, peer, daemon) = (&stage.caller, &stage.peer, &stage.daemon);
     let document = json!({ "wrong": key("pk_test_"), "right": key("rk_test_") });
-    let create = json!({ "Name": "acme/stripe", "SecretString": document.to_string() });
-    moto.call("CreateSecret", &create);
-    let config = home.path().join("clavigerd.toml");
-    let vault = format!(
-        "[vaults.aws-eu]\n\
-         kind = \"aws\"\n\
-         allow = [{{ project = \"dev\", names = [\"acme/*\"] }}]\n\
-         [vaults.aws-eu.settings]\n\
-         region = \"{REGION}\"\n\
-         endpoint_url = \"{}\"\n",
-        moto.url()
-    );
-    std::fs::write(&config, vault).expect("a writable home");
-    let mut command = home.clavigerd(&["--dev", "--config"]);
-    command
-        .arg(config)
-        .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
-        .env("AWS_SECRET_ACCESS_KEY", "secret");
-    let daemon = home.start(&mut command);
+    peer.set(SECRET, &document.to_string());
     for property in ["wrong", "right"] {
-        let location = v1::Location {
-            vault: "aws-eu".to_owned(),
-            secret: "acme/stripe".to_owned(),
-            property: property.to_owned(),
-            version: String::new(),
-        };
-        let request = v1::PutSecretDefinitionRequest {
+        let registered = caller.put(v1::PutSecretDefinitionRequest {
             definition: Some(v1::SecretDefinition {
-                location: Some(location),
+                location: Some(peer.part(SECRET, property)),
                 ..definition(property, Kind::StripeApiKey)
             }),
             skip_value_check: true,
             ..Default::default()
-        };
-        put(&daemon, request).await;
+        });
+        registered.await.expect("registered");
     }
     let stripe = empty_account();
     for job in JOBS {
-        let run = |id: &str| {
-            worker.run(
-                job,
-                &[
-                    ("CLAVIGER_ADDRESS", &address(&daemon)),
-                    ("CLAVIGER_SECRET", &name(id)),
-                    ("STRIPE_API_BASE", &stripe.url()),
-                ],
-            )
-        };
+        let run = |id: &str| worker.run_with(job, (daemon, id), &stripe.url(), &[]);
         let remedy = [
             "projects/dev/secrets/wrong",
             "publishable key (pk_)",
@@ -167,25 +115,21 @@ async fn publishable_key_that_was_typed_into_a_console_does_not_start_the_job() 
 #[tokio::test]
 async fn test_key_starts_the_job_in_an_environment_for_it_and_not_in_one_that_demands_live() {
     let (home, worker, stripe) = (Home::new(), Worker::new(), StripeMock::start());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
-    demand_modes(
-        &daemon,
-        &[("dev", StripeMode::Test), ("prod", StripeMode::Live)],
-    )
-    .await;
+    let daemon = daemon_with_key(&home).await;
+    let caller = Caller::of(&daemon).await;
+    caller.become_operator().await;
+    let demanding = |mode: StripeMode| v1::Environment {
+        stripe_mode: mode.into(),
+        ..Default::default()
+    };
+    let (test, live) = (demanding(StripeMode::Test), demanding(StripeMode::Live));
+    caller
+        .put_project("dev", &[("dev", test), ("prod", live)])
+        .await;
     for job in JOBS {
         let run = |environment: &str| {
-            worker.run(
-                job,
-                &[
-                    ("CLAVIGER_ADDRESS", &address(&daemon)),
-                    ("CLAVIGER_SECRET", &name("stripe")),
-                    ("CLAVIGER_ENVIRONMENT", environment),
-                    ("STRIPE_API_BASE", &stripe.url()),
-                ],
-            )
+            let more = [("CLAVIGER_ENVIRONMENT", environment)];
+            worker.run_with(job, (&daemon, "stripe"), &stripe.url(), &more)
         };
         run("dev").assert_listed(&stripe.customers());
         run("prod").assert_refused(CONFIGURATION, &["LIVE", "WXYZ"]);
@@ -197,23 +141,21 @@ async fn test_key_starts_the_job_in_an_environment_for_it_and_not_in_one_that_de
 async fn value_that_nobody_has_judged_as_a_key_does_not_start_the_job() {
     let (home, worker) = (Home::new(), Worker::new());
     let daemon = home.start_dev();
-    let opaque = definition("opaque", Kind::Opaque);
-    register(&daemon, opaque, &key("pk_test_")).await;
-    let hook = definition("hook", Kind::StripeWebhookSecret);
-    register(&daemon, hook, &key("whsec_")).await;
-    let unusual = definition("unusual-hook", Kind::StripeWebhookSecret);
-    register(&daemon, unusual, &key("hook_of_next_year_")).await;
+    for (id, kind, prefix) in [
+        ("opaque", Kind::Opaque, "pk_test_"),
+        ("hook", Kind::StripeWebhookSecret, "whsec_"),
+        (
+            "unusual-hook",
+            Kind::StripeWebhookSecret,
+            "hook_of_next_year_",
+        ),
+    ] {
+        register(&daemon, definition(id, kind), &key(prefix)).await;
+    }
     let stripe = empty_account();
     for job in JOBS {
         for id in ["opaque", "hook", "unusual-hook"] {
-            let ended = worker.run(
-                job,
-                &[
-                    ("CLAVIGER_ADDRESS", &address(&daemon)),
-                    ("CLAVIGER_SECRET", &name(id)),
-                    ("STRIPE_API_BASE", &stripe.url()),
-                ],
-            );
+            let ended = worker.run_with(job, (&daemon, id), &stripe.url(), &[]);
             let remedy = [&name(id), "not of kind STRIPE_API_KEY"];
             ended.assert_refused(CONFIGURATION, &remedy);
         }
@@ -224,20 +166,11 @@ async fn value_that_nobody_has_judged_as_a_key_does_not_start_the_job() {
 #[tokio::test]
 async fn inline_key_beside_a_definition_is_refused_and_says_which_to_remove() {
     let (home, worker) = (Home::new(), Worker::new());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
+    let daemon = daemon_with_key(&home).await;
     let stripe = empty_account();
     for job in JOBS {
-        let ended = worker.run(
-            job,
-            &[
-                ("CLAVIGER_ADDRESS", &address(&daemon)),
-                ("CLAVIGER_SECRET", &name("stripe")),
-                ("STRIPE_API_KEY", &key("rk_test_")),
-                ("STRIPE_API_BASE", &stripe.url()),
-            ],
-        );
+        let inline = [("STRIPE_API_KEY", &*key("rk_test_"))];
+        let ended = worker.run_with(job, (&daemon, "stripe"), &stripe.url(), &inline);
         ended.assert_refused(CONFIGURATION, &["remove STRIPE_API_KEY", &name("stripe")]);
         assert!(!ended.errors.contains("WXYZ"), "{ended}");
         assert!(stripe.take_asked().is_empty(), "{job:?}");

@@ -1,21 +1,18 @@
-//! What the tests of this folder share: the jobs, and definitions for them.
+//! The common ground of this folder's tests: the jobs, and definitions for them.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use claviger_e2e::{Client, Daemon, Home, StripeStub, payload, tools};
+use claviger_e2e::{Daemon, Home, StripeStub, tools};
 use claviger_proto::v1;
-use claviger_proto::v1::access_service_client::AccessServiceClient;
-use claviger_proto::v1::environment::StripeMode;
-use claviger_proto::v1::project_service_client::ProjectServiceClient;
 use claviger_proto::v1::secret_definition::Kind;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use serde_json::json;
 
+use crate::caller::{Caller, name, put_of};
 use crate::python::generate_stubs;
 
-/// What follows a prefix; long enough for a key.
+/// The part after a prefix; long enough for a key.
 pub(super) const BODY: &str = "0123456789abcdefghijWXYZ";
 
 /// All of it but the last four.
@@ -37,12 +34,12 @@ pub(super) enum Job {
 /// All of them, which do the same.
 pub(super) const JOBS: [Job; 2] = [Job::Python, Job::Go];
 
-/// A machine that runs jobs, with what the one in Python imports.
+/// A machine that runs jobs, with the modules that the one in Python imports.
 pub(super) struct Worker {
     home: Home,
 }
 
-/// What a program that has ended left.
+/// The end of a program: code and output.
 pub(super) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) printed: String,
@@ -84,7 +81,7 @@ impl Worker {
         command
     }
 
-    /// What a Python needs to find the stubs, and to leave nothing in the tree.
+    /// Variables for a Python that finds the stubs and leaves nothing in the tree.
     pub(super) fn python_environment(&self) -> [(&'static str, PathBuf); 2] {
         [
             ("PYTHONPATH", self.file("stubs")),
@@ -95,6 +92,24 @@ impl Worker {
     /// Runs a job to its end.
     pub(super) fn run(&self, job: Job, variables: &[(&str, &str)]) -> Ended {
         end(&mut self.job(job, variables))
+    }
+
+    /// Runs a job that is told a definition of a daemon, another Stripe, and more.
+    pub(super) fn run_with(
+        &self,
+        job: Job,
+        (daemon, id): (&Daemon, &str),
+        stripe: &str,
+        more: &[(&str, &str)],
+    ) -> Ended {
+        let (address, name) = (address(daemon), name(id));
+        let mut variables = vec![
+            ("CLAVIGER_ADDRESS", address.as_str()),
+            ("CLAVIGER_SECRET", name.as_str()),
+            ("STRIPE_API_BASE", stripe),
+        ];
+        variables.extend(more);
+        self.run(job, &variables)
     }
 }
 
@@ -161,11 +176,6 @@ pub(super) fn address(daemon: &Daemon) -> String {
     format!("unix:{}", daemon.socket().display())
 }
 
-/// The full name of a definition in the project for development.
-pub(super) fn name(id: &str) -> String {
-    format!("projects/dev/secrets/{id}")
-}
-
 /// A definition of a key in the default vault.
 pub(super) fn definition(id: &str, kind: Kind) -> v1::SecretDefinition {
     v1::SecretDefinition {
@@ -177,63 +187,17 @@ pub(super) fn definition(id: &str, kind: Kind) -> v1::SecretDefinition {
 
 /// Registers a definition with its value.
 pub(super) async fn register(daemon: &Daemon, definition: v1::SecretDefinition, text: &str) {
-    put(
-        daemon,
-        v1::PutSecretDefinitionRequest {
-            definition: Some(definition),
-            payload: Some(payload(text)),
-            ..Default::default()
-        },
-    )
-    .await;
-}
-
-/// Makes a put that succeeds.
-pub(super) async fn put(daemon: &Daemon, request: v1::PutSecretDefinitionRequest) {
-    let client = Client::connect(&daemon.socket()).await;
-    let mut definitions = SecretDefinitionServiceClient::new(client.channel());
-    let put = definitions.put_secret_definition(request).await;
+    let put = put_of(definition, Some(text));
+    let put = Caller::of(daemon).await.put(put).await;
     put.expect("registered");
 }
 
-/// Gives the project for development environments, each with the mode it demands of keys.
-pub(super) async fn demand_modes(daemon: &Daemon, environments: &[(&str, StripeMode)]) {
-    let client = Client::connect(&daemon.socket()).await;
-    let mut access = AccessServiceClient::new(client.channel());
-    let who = access.who_am_i(v1::WhoAmIRequest {}).await.expect("told");
-    let operator = v1::Grant {
-        principal: who.into_inner().principal,
-        role: v1::Role::Operator.into(),
-        resource: "*".to_owned(),
-        ..Default::default()
-    };
-    let grant = v1::PutGrantRequest {
-        grant: Some(operator),
-    };
-    access.put_grant(grant).await.expect("the first admin");
-
-    let mut projects = ProjectServiceClient::new(client.channel());
-    let request = v1::GetProjectRequest {
-        name: "projects/dev".to_owned(),
-    };
-    let found = projects.get_project(request).await.expect("it is there");
-    let environments = environments.iter().map(|(id, mode)| {
-        let stripe_mode = (*mode).into();
-        let environment = v1::Environment {
-            stripe_mode,
-            ..Default::default()
-        };
-        ((*id).to_owned(), environment)
-    });
-    let project = v1::Project {
-        environments: environments.collect(),
-        ..found.into_inner()
-    };
-    let request = v1::PutProjectRequest {
-        project: Some(project),
-        validate_only: false,
-    };
-    projects.put_project(request).await.expect("changed");
+/// A daemon with the key `stripe`, which is of test mode.
+pub(super) async fn daemon_with_key(home: &Home) -> Daemon {
+    let daemon = home.start_dev();
+    let stored = definition("stripe", Kind::StripeApiKey);
+    register(&daemon, stored, &key("rk_test_")).await;
+    daemon
 }
 
 /// A stub of Stripe for an account without customers.

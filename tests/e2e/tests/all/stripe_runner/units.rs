@@ -9,8 +9,10 @@ use claviger_e2e::{Home, tools};
 use claviger_proto::v1::secret_definition::Kind;
 
 use super::support::{
-    CONFIGURATION, Ended, Worker, address, definition, end, examples, key, name, register,
+    CONFIGURATION, Ended, Worker, address, daemon_with_key, definition, end, examples, key,
+    register,
 };
+use crate::caller::name;
 
 /// Where the units expect the example.
 const INSTALLED: &str = "/opt/stripe-runner";
@@ -42,9 +44,7 @@ fn settings(unit: &str, key: &str) -> Vec<String> {
 #[tokio::test]
 async fn key_file_is_for_its_reader_only_and_never_over_another() {
     let (home, worker) = (Home::new(), Worker::new());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
+    let daemon = daemon_with_key(&home).await;
     let opaque = definition("opaque", Kind::Opaque);
     register(&daemon, opaque, &key("pk_test_")).await;
     let address = address(&daemon);
@@ -81,9 +81,7 @@ fn expanded(line: &str, parent: &Path) -> String {
 #[tokio::test]
 async fn unit_fetches_the_key_anew_before_the_job_starts() {
     let (home, worker) = (Home::new(), Worker::new());
-    let daemon = home.start_dev();
-    let stored = definition("stripe", Kind::StripeApiKey);
-    register(&daemon, stored, &key("rk_test_")).await;
+    let daemon = daemon_with_key(&home).await;
     let file = worker.file("stripe-job/key");
     let runtime = file.parent().expect("its directory");
     fs::create_dir(runtime).expect("a writable home");

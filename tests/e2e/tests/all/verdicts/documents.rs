@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use claviger_proto::v1::secret_definition::Kind;
 use serde_json::json;
 
 use super::support::{
-    ALL, EXTERNAL, LAST_FOUR, MANAGED, Refusal, Room, WITH_PROPERTIES, defined, key, name, typed,
-    unchecked,
+    ALL, BODY, EXTERNAL, LAST_FOUR, MANAGED, Refusal, Room, WITH_PROPERTIES, key, key_at, unchecked,
 };
+use crate::caller::name;
 
-/// What a definition at a document comes to.
+/// The outcome of a definition at a document.
 #[derive(Clone, Copy)]
 enum Outcome {
     /// The key in it is served.
@@ -26,11 +25,8 @@ enum Outcome {
 use Outcome::{NoPlace, Refused, Served};
 
 const JSON: Outcome = Refused("VALUE_MALFORMED", "JSON", "location.property");
-const MARK: Outcome = Refused(
-    "VALUE_MALFORMED",
-    "BYTE_ORDER_MARK",
-    "save the file without it",
-);
+#[rustfmt::skip]
+const MARK: Outcome = Refused("VALUE_MALFORMED", "BYTE_ORDER_MARK", "save the file without it");
 
 /// A document, the property that is named, the outcome in vaults with properties, and in those
 /// without.
@@ -40,45 +36,45 @@ struct Case {
     property: &'static str,
     with_properties: Outcome,
     without: Outcome,
-    /// What is shown of it in vaults with properties.
+    /// Class, mode and end that are shown of it in vaults with properties.
     shown: Option<[&'static str; 3]>,
 }
 
-fn cases() -> [Case; 6] {
+#[rustfmt::skip]
+fn cases() -> Vec<Case> {
     let good = key("rk", "test");
-    let siblings = json!({ "apiKey": good, "wrong": key("pk", "test"), "note": "n" }).to_string();
-    let case = |id, document: &str, property, with_properties, without| Case {
+    let siblings = json!({
+        "apiKey": good, "wrong": key("pk", "test"), "note": "n", "newline": format!("{good}\n"),
+        "quoted": format!("\"{good}\""), "bom": format!("\u{feff}{good}"),
+        "hook": format!("whsec_{BODY}"),
+    });
+    let (siblings, only) = (siblings.to_string(), json!({ "k": good }).to_string());
+    let marked = format!("\u{feff}{siblings}");
+    let case = |id, document: &str, property, with_properties, without, shown| Case {
         id,
         document: document.to_owned(),
         property,
         with_properties,
         without,
-        shown: None,
+        shown,
     };
-    let shown = |case, shown| Case {
-        shown: Some(shown),
-        ..case
-    };
+    let malformed = |finding, remedy| Refused("VALUE_MALFORMED", finding, remedy);
+    let wrong_kind = |finding, remedy| Refused("VALUE_WRONG_KIND", finding, remedy);
     let required = Refused("PROPERTY_REQUIRED", "", "name one in location.property");
-    let marked = format!("\u{feff}{siblings}");
     let not_json = Refused("VALUE_NOT_JSON", "", "without a byte-order mark");
-    let publishable = Refused("VALUE_WRONG_KIND", "PUBLISHABLE_KEY", "restricted key");
-    [
-        case("siblings", &siblings, "", required, JSON),
-        shown(
-            case("named", &siblings, "apiKey", Served, NoPlace),
-            ["RESTRICTED", "TEST", LAST_FOUR],
-        ),
-        shown(
-            case("other", &siblings, "wrong", publishable, NoPlace),
-            ["PUBLISHABLE", "TEST", LAST_FOUR],
-        ),
-        shown(
-            case("only", &json!({ "k": good }).to_string(), "", Served, JSON),
-            ["RESTRICTED", "TEST", LAST_FOUR],
-        ),
-        shown(case("marked", &marked, "", MARK, MARK), ["UNKNOWN", "", ""]),
-        case("marked-named", &marked, "apiKey", not_json, NoPlace),
+    let restricted = Some(["RESTRICTED", "TEST", LAST_FOUR]);
+    let publishable = Some(["PUBLISHABLE", "TEST", LAST_FOUR]);
+    vec![
+        case("siblings", &siblings, "", required, JSON, None),
+        case("named", &siblings, "apiKey", Served, NoPlace, restricted),
+        case("other", &siblings, "wrong", wrong_kind("PUBLISHABLE_KEY", "restricted key"), NoPlace, publishable),
+        case("newline", &siblings, "newline", malformed("SURROUNDING_SPACE", "line break"), NoPlace, restricted),
+        case("quoted", &siblings, "quoted", malformed("QUOTES", "quotes"), NoPlace, restricted),
+        case("bom", &siblings, "bom", malformed("BYTE_ORDER_MARK", "byte-order mark"), NoPlace, restricted),
+        case("hook", &siblings, "hook", wrong_kind("WEBHOOK_SECRET", "webhook signing secret"), NoPlace, Some(["WEBHOOK_SECRET", "", LAST_FOUR])),
+        case("only", &only, "", Served, JSON, restricted),
+        case("marked", &marked, "", MARK, MARK, Some(["UNKNOWN", "", ""])),
+        case("marked-named", &marked, "apiKey", not_json, NoPlace, None),
     ]
 }
 
@@ -86,8 +82,7 @@ fn cases() -> [Case; 6] {
 /// refused.
 async fn comes_to(room: &Room, case: &Case, vault: &str) -> Option<Refusal> {
     let id = format!("{}-in-{vault}", case.id);
-    let put = defined(&id, (vault, case.id));
-    let put = typed(put, Kind::StripeApiKey, None, case.property);
+    let put = key_at(&id, (vault, case.id), case.property);
     let (outcome, shown) = match WITH_PROPERTIES.contains(&vault) {
         true => (case.with_properties, case.shown),
         false => (case.without, Some(["UNKNOWN", "", ""])),
@@ -143,8 +138,7 @@ async fn key_in_a_document_is_served_by_its_property_or_refused_with_the_remedy(
         }
     }
     // The managed vault has no place for a part of a document.
-    let managed = defined("property-in-managed", (MANAGED, ""));
-    let managed = typed(managed, Kind::StripeApiKey, None, "apiKey");
+    let managed = key_at("property-in-managed", (MANAGED, ""), "apiKey");
     let refused = room.register(managed).await.expect_err("no property");
     assert_eq!(refused.reason, "LOCATION_INVALID");
     // A put does not look into a document, whichever vault it goes to.
@@ -154,16 +148,12 @@ async fn key_in_a_document_is_served_by_its_property_or_refused_with_the_remedy(
                 continue;
             };
             let id = format!("put-{}-in-{vault}", case.id);
-            let put = defined(&id, (vault, &format!("put-{}", case.id)));
-            let put = typed(put, Kind::StripeApiKey, None, "");
+            let put = key_at(&id, (vault, &format!("put-{}", case.id)), "");
             room.register(put).await.expect("no value yet");
             let refused = room.put_value((&id, vault), "", &case.document).await;
             let refused = refused.expect_err(&id);
-            assert_eq!(
-                (&*refused.reason, &*refused.finding),
-                (reason, finding),
-                "{id}"
-            );
+            let told = (&*refused.reason, &*refused.finding);
+            assert_eq!(told, (reason, finding), "{id}");
             assert!(refused.message.contains(remedy), "{id}: {refused:?}");
         }
     }

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use claviger_proto::v1::secret_definition::Kind;
 use serde_json::json;
 
-use super::support::{
-    EXTERNAL, LAST_FOUR, MANAGED, Room, WITH_PROPERTIES, defined, key, name, typed, unchecked,
-};
+use super::support::{EXTERNAL, LAST_FOUR, MANAGED, Room, WITH_PROPERTIES, key, key_at, unchecked};
+use crate::caller::name;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secret_is_judged_before_its_registration_as_it_is_then() {
@@ -23,23 +22,15 @@ async fn secret_is_judged_before_its_registration_as_it_is_then() {
         assert!(found.age.is_some(), "{vault}");
 
         let id = format!("key-in-{vault}");
-        let put = typed(
-            defined(&id, (vault, "stripe")),
-            Kind::StripeApiKey,
-            None,
-            "",
-        );
+        let put = key_at(&id, (vault, "stripe"), "");
         let refused = room.register(put.clone()).await.expect_err(vault);
         room.register(unchecked(&put)).await.expect(vault);
         let red = room.check(&id, "").await.red.expect(vault);
         assert_eq!(red, (refused.reason, refused.message), "{vault}");
         let verdict = found.kind.expect(vault);
         let message = red.1.replace(&name(&id), "stripe");
-        assert_eq!(
-            (verdict.reason, verdict.message),
-            (red.0, message),
-            "{vault}"
-        );
+        let told = (verdict.reason, verdict.message);
+        assert_eq!(told, (red.0, message), "{vault}");
         fingerprints.insert(found.fingerprint);
     }
     assert_eq!(fingerprints.len(), 1, "one value, wherever it is");
@@ -65,20 +56,13 @@ async fn document_shows_its_keys_and_one_of_them_is_judged() {
             let found = found.expect(vault).stripe.expect(vault);
             assert_eq!(found.class, class, "{vault}");
         }
-        let found = room
-            .inspect((vault, "document"), "none")
-            .await
-            .expect(vault);
-        assert_eq!(
-            found.format.expect(vault).reason,
-            "PROPERTY_NOT_FOUND",
-            "{vault}"
-        );
+        let found = room.inspect((vault, "document"), "none").await;
+        let format = found.expect(vault).format.expect(vault);
+        assert_eq!(format.reason, "PROPERTY_NOT_FOUND", "{vault}");
     }
     // The check that nothing leaked wants a refusal and a check to have been written.
     room.read("nobody", "").await.expect_err("not registered");
-    let put = defined("document", (WITH_PROPERTIES[0], "document"));
-    let put = typed(put, Kind::StripeApiKey, None, "apiKey");
+    let put = key_at("document", (WITH_PROPERTIES[0], "document"), "apiKey");
     room.register(put).await.expect("registered");
     assert_eq!(room.check("document", "").await.red, None);
     room.assert_nothing_leaked();

@@ -1,37 +1,22 @@
 //! A key for real money where play money is demanded.
 
-use std::collections::HashMap;
-
 use claviger_e2e::payload;
 use claviger_proto::v1;
 use claviger_proto::v1::environment::StripeMode;
-use claviger_proto::v1::project_service_client::ProjectServiceClient;
-use claviger_proto::v1::secret_definition::Kind;
 
-use super::support::{
-    ALL, EXTERNAL, LAST_FOUR, MANAGED, Refusal, Room, defined, key, typed, unchecked,
-};
+use super::support::{ALL, EXTERNAL, LAST_FOUR, MANAGED, Refusal, Room, key, key_at, unchecked};
 
 const REMEDY: &str = "open a sandbox or turn on test mode in the dashboard";
 
 /// Makes the project's one environment demand keys of this mode.
 async fn demand(room: &Room, mode: StripeMode) {
-    let mut projects = ProjectServiceClient::new(room.client.channel());
-    let request = v1::GetProjectRequest {
-        name: "projects/dev".to_owned(),
-    };
-    let project = projects.get_project(request).await;
-    let mut project = project.expect("it is there").into_inner();
     let environment = v1::Environment {
         stripe_mode: mode.into(),
         ..Default::default()
     };
-    project.environments = HashMap::from([("nightly".to_owned(), environment)]);
-    let request = v1::PutProjectRequest {
-        project: Some(project),
-        validate_only: false,
-    };
-    projects.put_project(request).await.expect("changed");
+    room.caller
+        .put_project("dev", &[("nightly", environment)])
+        .await;
 }
 
 #[track_caller]
@@ -39,10 +24,6 @@ fn assert_wrong_mode(refusal: &Refusal, at: &str) {
     assert_eq!(refusal.reason, "VALUE_WRONG_MODE", "{at}: {refusal:?}");
     assert_eq!(refusal.finding, "LIVE_KEY", "{at}: {refusal:?}");
     assert!(refusal.message.contains(REMEDY), "{at}: {refusal:?}");
-}
-
-fn key_definition(id: &str, vault: &str, secret: &str) -> v1::PutSecretDefinitionRequest {
-    typed(defined(id, (vault, secret)), Kind::StripeApiKey, None, "")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,13 +35,13 @@ async fn live_key_is_refused_at_put_check_and_read_of_every_vault_once_test_is_d
         // The managed vault has no console: there the key comes before the demand.
         match vault {
             MANAGED => {
-                let mut put = key_definition(vault, vault, "");
+                let mut put = key_at(vault, (vault, ""), "");
                 put.payload = Some(payload(&live));
                 room.register(put).await.expect("nothing is demanded");
             }
             _ => {
                 room.type_in(vault, "stripe", &live).await;
-                let put = key_definition(vault, vault, "stripe");
+                let put = key_at(vault, (vault, "stripe"), "");
                 room.register(put).await.expect("nothing is demanded");
             }
         }
@@ -80,7 +61,7 @@ async fn live_key_is_refused_at_put_check_and_read_of_every_vault_once_test_is_d
         assert_eq!(checked.red, Some(red), "{vault}");
         messages.push(refused.message);
 
-        let mut put = key_definition(&format!("new-in-{vault}"), vault, "new");
+        let mut put = key_at(&format!("new-in-{vault}"), (vault, "new"), "");
         put.payload = Some(payload(&live));
         let refused = room.register(put).await.expect_err(vault);
         assert_wrong_mode(&refused, vault);
@@ -92,7 +73,7 @@ async fn live_key_is_refused_at_put_check_and_read_of_every_vault_once_test_is_d
     }
     for vault in EXTERNAL {
         let id = format!("late-in-{vault}");
-        let put = key_definition(&id, vault, "stripe");
+        let put = key_at(&id, (vault, "stripe"), "");
         let refused = room.register(put.clone()).await.expect_err(vault);
         assert_wrong_mode(&refused, vault);
         messages.push(refused.message);

@@ -1,23 +1,19 @@
-//! What the tests of this folder share: the room with all vaults, a caller who keeps everything that
+//! The common ground of this folder's tests: the room with all vaults, a caller who keeps everything that
 //! comes back, and the search through it.
 
 use std::cell::RefCell;
 use std::fs;
 
-use claviger_e2e::{Client, Daemon, Home, Moto, payload};
+use claviger_e2e::{Daemon, Home, payload};
 use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
-use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
-use claviger_proto::v1::secret_service_client::SecretServiceClient;
-use claviger_proto::v1::vault_service_client::VaultServiceClient;
-use serde_json::json;
 use tonic::Status;
 use tonic_prost::prost::Message;
 use tonic_types::StatusExt as _;
 
-use crate::aws::vault as aws_vault;
-use crate::azure::{Cloud, HOST};
-use crate::snowflake::{Account, READABLE};
+use crate::caller::{Caller, definition, name, new_value, part, place, put_of};
+use crate::peers::{Aws, Azure, Snowflake, aws, azure, objects};
+use crate::stage::Peer;
 
 pub(super) const MANAGED: &str = "managed";
 pub(super) const AWS: &str = "aws-eu";
@@ -25,7 +21,7 @@ pub(super) const AZURE: &str = "azure-eu";
 pub(super) const SNOWFLAKE: &str = "snow";
 
 /// The vaults that values are typed into past Claviger. Of Snowflake's storages only secret objects
-/// allow that: a row of a sealed table that Claviger did not seal is no value.
+/// allow that: a row of a sealed table that Claviger did not seal is not a value.
 pub(super) const EXTERNAL: [&str; 3] = [AWS, AZURE, SNOWFLAKE];
 
 /// The vaults that look into a JSON document.
@@ -34,7 +30,7 @@ pub(super) const WITH_PROPERTIES: [&str; 2] = [AWS, AZURE];
 /// Every vault.
 pub(super) const ALL: [&str; 4] = [MANAGED, AWS, AZURE, SNOWFLAKE];
 
-/// What follows a prefix. Five of its letters in a row stand in no text of ours, no hash and no
+/// The part after a prefix. Five of its letters in a row stand in no text of ours, no hash and no
 /// number.
 pub(super) const BODY: &str = "QxZjKvWqXzJkVwqZxKjWYv42";
 
@@ -52,16 +48,16 @@ pub(super) fn key(class: &str, mode: &str) -> String {
     format!("{class}_{mode}_{BODY}")
 }
 
-/// What an error says.
+/// An error as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) reason: String,
-    /// Of a verdict: what is wrong.
+    /// The fault that a verdict names.
     pub(super) finding: String,
     pub(super) message: String,
 }
 
-/// What `CheckSecretDefinition` says about a value.
+/// The answer of `CheckSecretDefinition` about a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checked {
     /// The first thing that is not well, with its message.
@@ -72,10 +68,10 @@ pub(super) struct Checked {
 
 /// All vaults, the daemon in front of them, and everything it said.
 pub(super) struct Room {
-    moto: Moto,
-    cloud: Cloud,
-    account: Account,
-    pub(super) client: Client,
+    aws: Aws,
+    azure: Azure,
+    snowflake: Snowflake,
+    pub(super) caller: Caller,
     heard: RefCell<Vec<String>>,
     daemon: Daemon,
     home: Home,
@@ -84,70 +80,45 @@ pub(super) struct Room {
 impl Room {
     /// Starts one daemon with all vaults; it logs everything it can.
     pub(super) async fn start() -> Self {
-        let (home, moto) = (Home::new(), Moto::start());
-        let (cloud, account) = (Cloud::start(), Account::start());
-        let more = "timeout = \"20s\"";
-        let vaults = [
-            aws_vault(AWS, &moto.url(), ("dev", &["*"]), more),
-            cloud.vault((AZURE, HOST), more),
-            account.vault(SNOWFLAKE, more, READABLE),
-        ];
-        let file = home.path().join("clavigerd.toml");
-        fs::write(&file, vaults.join("\n")).expect("a writable home");
-        let mut command = home.clavigerd(&["--dev", "--config"]);
-        command
-            .arg(file)
-            .env("CLAVIGER_LOG", "debug")
-            .env("AWS_ACCESS_KEY_ID", "AKIAMOTO")
-            .env("AWS_SECRET_ACCESS_KEY", "secret");
-        cloud.surround(&mut command);
+        let (home, aws, azure, snowflake) = (Home::new(), aws(), azure(), objects());
+        let peers: [(&str, &dyn Peer); 3] = [(AWS, &aws), (AZURE, &azure), (SNOWFLAKE, &snowflake)];
+        let vaults =
+            peers.map(|(id, peer)| peer.vault_as(id, ("dev", &["*"]), "timeout = \"20s\""));
+        let mut command = azure.command(&home, &vaults.concat());
+        aws.surround(&mut command);
         let daemon = home.start(&mut command);
         Self {
-            client: Client::connect(&daemon.socket()).await,
+            caller: Caller::of(&daemon).await,
             heard: RefCell::new(Vec::new()),
             home,
-            moto,
-            cloud,
-            account,
+            aws,
+            azure,
+            snowflake,
             daemon,
         }
     }
 
     /// Sets a secret as somebody does in the vault's own console.
     pub(super) async fn type_in(&self, vault: &str, secret: &str, value: &str) {
-        match vault {
-            AWS => {
-                let made = json!({ "Name": secret, "SecretString": "made first" });
-                self.moto.call("CreateSecret", &made);
-                self.moto.console().put(secret, value);
-            }
-            AZURE => {
-                self.cloud.fake.vault(HOST).set(secret, value, &[]);
-            }
+        let peer: &dyn Peer = match vault {
+            AWS => &self.aws,
+            AZURE => &self.azure,
             _ => {
                 assert_eq!(vault, SNOWFLAKE, "no other one has a console");
-                // Only what went through Claviger once has a procedure that reads it.
+                // Only secrets that went through Claviger once have a procedure that reads them.
                 let mut made = defined(&format!("made-{secret}"), (vault, secret));
                 made.payload = Some(payload("made first"));
                 self.register(made).await.expect("made");
-                let fake = &self.account.fake;
-                fake.put_secret(fake.schema(), secret, value);
+                &self.snowflake
             }
-        }
+        };
+        peer.set(secret, value);
     }
 
-    fn definitions(&self) -> SecretDefinitionServiceClient<tonic::transport::Channel> {
-        SecretDefinitionServiceClient::new(self.client.channel())
-    }
-
-    fn secrets(&self) -> SecretServiceClient<tonic::transport::Channel> {
-        SecretServiceClient::new(self.client.channel())
-    }
-
-    /// Keeps what came back, and makes of an error what is compared.
+    /// Keeps the answer, and takes from an error the parts that are compared.
     fn hear<T: Message>(&self, result: Result<tonic::Response<T>, Status>) -> Result<T, Refusal> {
         let said = match &result {
-            // As it travels: `Debug` leaves out what is secret.
+            // As it travels: `Debug` leaves secrets out.
             Ok(reply) => {
                 let message = reply.get_ref().encode_to_vec();
                 let metadata = reply.metadata();
@@ -176,7 +147,7 @@ impl Room {
         &self,
         put: v1::PutSecretDefinitionRequest,
     ) -> Result<Vec<String>, Refusal> {
-        let put = self.definitions().put_secret_definition(put).await;
+        let put = self.caller.definitions().put_secret_definition(put).await;
         let put = self.hear(put)?;
         let warnings = put.warnings.into_iter();
         Ok(warnings.map(|warning| warning.reason).collect())
@@ -189,7 +160,11 @@ impl Room {
             environment: environment.to_owned(),
             ..Default::default()
         };
-        let checked = self.definitions().check_secret_definition(request).await;
+        let checked = self
+            .caller
+            .definitions()
+            .check_secret_definition(request)
+            .await;
         let checked = self.hear(checked).expect("checked");
         let verdicts = [
             checked.existence,
@@ -219,8 +194,7 @@ impl Room {
             property: property.to_owned(),
             ..Default::default()
         };
-        let mut vaults = VaultServiceClient::new(self.client.channel());
-        self.hear(vaults.inspect_vault_secret(request).await)
+        self.hear(self.caller.vaults().inspect_vault_secret(request).await)
     }
 
     /// Reads a definition: the value, and class and mode with it.
@@ -234,8 +208,8 @@ impl Room {
             environment: environment.to_owned(),
             ..Default::default()
         };
-        let mut read = self.secrets().get_secret(request).await;
-        // What is handed out is the one thing that may be in the reply.
+        let mut read = self.caller.secrets().get_secret(request).await;
+        // The value that is handed out is the one thing that may be in the reply.
         let value = read
             .as_mut()
             .ok()
@@ -257,13 +231,11 @@ impl Room {
         value: &str,
     ) -> Result<Vec<String>, Refusal> {
         let request = v1::PutSecretValueRequest {
-            name: name(id),
             environment: environment.to_owned(),
-            payload: Some(payload(value)),
             adopt: vault != MANAGED,
-            ..Default::default()
+            ..new_value(id, value)
         };
-        let put = self.secrets().put_secret_value(request).await;
+        let put = self.caller.secrets().put_secret_value(request).await;
         let warnings = self.hear(put)?.warnings.into_iter();
         Ok(warnings.map(|warning| warning.reason).collect())
     }
@@ -304,32 +276,16 @@ fn more_than_the_end_of_a_body_is_found_wherever_it_begins() {
     assert_eq!(planted("PyMf"), 1);
 }
 
-/// The name of a definition.
-pub(super) fn name(id: &str) -> String {
-    format!("projects/dev/secrets/{id}")
-}
-
 /// A definition at a place; in the managed vault at its own.
 pub(super) fn defined(id: &str, (vault, secret): (&str, &str)) -> v1::PutSecretDefinitionRequest {
     let secret = match vault {
         MANAGED => "",
         _ => secret,
     };
-    v1::PutSecretDefinitionRequest {
-        definition: Some(v1::SecretDefinition {
-            name: name(id),
-            location: Some(v1::Location {
-                vault: vault.to_owned(),
-                secret: secret.to_owned(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
+    put_of(definition(id, place(vault, secret)), None)
 }
 
-/// The same of a kind, with what it says about its credential and the property that holds it.
+/// The same of a kind, with its settings for Stripe and the property that holds the credential.
 pub(super) fn typed(
     mut put: v1::PutSecretDefinitionRequest,
     kind: Kind,
@@ -339,12 +295,26 @@ pub(super) fn typed(
     let definition = put.definition.as_mut().expect("set");
     definition.kind = kind.into();
     definition.stripe = stripe.cloned();
-    let location = definition.location.as_mut().expect("set");
-    location.property = property.to_owned();
+    let there = definition.location.take().expect("set");
+    definition.location = Some(part(there, property));
     put
 }
 
-/// Without a look at what is in the vault already.
+/// The same of a key, whatever its class.
+pub(super) fn key_at(
+    id: &str,
+    (vault, secret): (&str, &str),
+    property: &str,
+) -> v1::PutSecretDefinitionRequest {
+    typed(
+        defined(id, (vault, secret)),
+        Kind::StripeApiKey,
+        None,
+        property,
+    )
+}
+
+/// Without a look at the value that is in the vault already.
 pub(super) fn unchecked(put: &v1::PutSecretDefinitionRequest) -> v1::PutSecretDefinitionRequest {
     v1::PutSecretDefinitionRequest {
         skip_value_check: true,

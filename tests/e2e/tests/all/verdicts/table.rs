@@ -10,15 +10,15 @@ use super::support::{
     unchecked,
 };
 
-/// What has to be said about a value.
+/// The verdict that a value deserves.
 #[derive(Clone, Copy)]
 enum Verdict {
     /// It is usable, with this warning or none.
     Usable(&'static str),
-    /// It is not: reason, finding, and part of what to do.
+    /// It is not: reason, finding, and part of the remedy.
     Refused(&'static str, &'static str, &'static str),
     /// It stands in a vault as it must not, and is made usable on its way through Claviger: how it
-    /// is refused where it stands, the warning of the put, and what is stored.
+    /// is refused where it stands, and the warning of the put.
     Mended(Refused, &'static str),
 }
 
@@ -36,22 +36,20 @@ struct Case {
 }
 
 impl Case {
-    fn key(id: &'static str, value: String, verdict: Verdict, shown: [&'static str; 3]) -> Self {
+    fn key(id: &'static str, value: &str, verdict: Verdict, shown: [&'static str; 3]) -> Self {
         Self {
             id,
             kind: Kind::StripeApiKey,
             settings: None,
-            value,
+            value: value.to_owned(),
             verdict,
             shown,
         }
     }
 
     fn hook(self) -> Self {
-        Self {
-            kind: Kind::StripeWebhookSecret,
-            ..self
-        }
+        let kind = Kind::StripeWebhookSecret;
+        Self { kind, ..self }
     }
 
     fn only_restricted(self) -> Self {
@@ -59,10 +57,8 @@ impl Case {
             allowed_classes: vec![Class::Restricted.into()],
             ..Default::default()
         };
-        Self {
-            settings: Some(settings),
-            ..self
-        }
+        let settings = Some(settings);
+        Self { settings, ..self }
     }
 
     /// How it is refused where it stands.
@@ -82,117 +78,35 @@ impl Case {
     }
 }
 
+#[rustfmt::skip]
 fn cases() -> Vec<Case> {
     use Verdict::{Mended, Refused, Usable};
     const CREATE: &str = "Developers → API keys → Create restricted key";
+    const PUBLISHABLE: &str = "this is a publishable key (pk_); create a restricted key: Developers → API keys → Create restricted key";
+    const SIGNING: &str = "Developers → Webhooks → the endpoint → Signing secret";
     let wrong_kind = |finding, remedy| Refused("VALUE_WRONG_KIND", finding, remedy);
     let malformed = |finding, remedy| Refused("VALUE_MALFORMED", finding, remedy);
-    let good = key("rk", "test");
+    let (good, hook) = (key("rk", "test"), format!("whsec_{BODY}"));
     let restricted = ["RESTRICTED", "TEST", LAST_FOUR];
     let masked = format!("{}…{LAST_FOUR}", concat!("sk_", "live_"));
     let space = ("VALUE_MALFORMED", "SURROUNDING_SPACE", "PutSecretValue");
     vec![
-        Case::key("good", good.clone(), Usable(""), restricted),
-        Case::key(
-            "full",
-            key("sk", "test"),
-            Usable("FULL_SECRET_KEY"),
-            ["SECRET", "TEST", LAST_FOUR],
-        ),
-        Case::key(
-            "unknown",
-            key("zz", "test"),
-            Usable("UNKNOWN_PREFIX"),
-            ["UNKNOWN", "", ""],
-        ),
-        Case::key(
-            "publishable",
-            key("pk", "test"),
-            wrong_kind("PUBLISHABLE_KEY", CREATE),
-            ["PUBLISHABLE", "TEST", LAST_FOUR],
-        ),
-        Case::key(
-            "short",
-            format!("pk_{SHORT_BODY}"),
-            wrong_kind("PUBLISHABLE_KEY", CREATE),
-            ["PUBLISHABLE", "", ""],
-        ),
-        Case::key(
-            "ephemeral",
-            key("ek", "test"),
-            wrong_kind("EPHEMERAL_KEY", CREATE),
-            ["EPHEMERAL", "TEST", LAST_FOUR],
-        ),
-        Case::key(
-            "signing",
-            format!("whsec_{BODY}"),
-            wrong_kind("WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"),
-            ["WEBHOOK_SECRET", "", LAST_FOUR],
-        ),
-        Case::key(
-            "hook",
-            format!("whsec_{BODY}"),
-            Usable(""),
-            ["WEBHOOK_SECRET", "", LAST_FOUR],
-        )
-        .hook(),
-        Case::key(
-            "key-as-hook",
-            good.clone(),
-            wrong_kind(
-                "API_KEY",
-                "Developers → Webhooks → the endpoint → Signing secret",
-            ),
-            restricted,
-        )
-        .hook(),
-        Case::key(
-            "masked",
-            masked,
-            malformed("MASKED", "Reveal test key under Developers → API keys"),
-            ["SECRET", "LIVE", LAST_FOUR],
-        ),
-        Case::key(
-            "newline",
-            format!("{good}\n"),
-            Mended(space, "VALUE_TRIMMED"),
-            restricted,
-        ),
-        Case::key(
-            "quoted",
-            format!("\"{good}\""),
-            malformed("QUOTES", "without them"),
-            restricted,
-        ),
-        Case::key(
-            "bearer",
-            format!("Bearer {good}"),
-            malformed("BEARER", "copy the key alone"),
-            restricted,
-        ),
-        Case::key(
-            "marked",
-            format!("\u{feff}{good}"),
-            malformed("BYTE_ORDER_MARK", "save the file without it"),
-            restricted,
-        ),
-        Case::key(
-            "class",
-            key("sk", "test"),
-            Refused("VALUE_CLASS_NOT_ALLOWED", "CLASS_NOT_ALLOWED", CREATE),
-            ["SECRET", "TEST", LAST_FOUR],
-        )
-        .only_restricted(),
-        Case::key(
-            "organization",
-            key("sk_org", "test"),
-            Refused(
-                "STRIPE_CONTEXT_REQUIRED",
-                "CONTEXT_REQUIRED",
-                "set stripe.context",
-            ),
-            ["ORGANIZATION", "TEST", LAST_FOUR],
-        ),
+        Case::key("good", &good, Usable(""), restricted),
+        Case::key("full", &key("sk", "test"), Usable("FULL_SECRET_KEY"), ["SECRET", "TEST", LAST_FOUR]),
+        Case::key("unknown", &key("zz", "test"), Usable("UNKNOWN_PREFIX"), ["UNKNOWN", "", ""]),
+        Case::key("publishable", &key("pk", "test"), wrong_kind("PUBLISHABLE_KEY", PUBLISHABLE), ["PUBLISHABLE", "TEST", LAST_FOUR]),
+        Case::key("short", &format!("pk_{SHORT_BODY}"), wrong_kind("PUBLISHABLE_KEY", CREATE), ["PUBLISHABLE", "", ""]),
+        Case::key("ephemeral", &key("ek", "test"), wrong_kind("EPHEMERAL_KEY", CREATE), ["EPHEMERAL", "TEST", LAST_FOUR]),
+        Case::key("signing", &hook, wrong_kind("WEBHOOK_SECRET", "STRIPE_WEBHOOK_SECRET"), ["WEBHOOK_SECRET", "", LAST_FOUR]),
+        Case::key("hook", &hook, Usable(""), ["WEBHOOK_SECRET", "", LAST_FOUR]).hook(),
+        Case::key("key-as-hook", &good, wrong_kind("API_KEY", SIGNING), restricted).hook(),
+        Case::key("masked", &masked, malformed("MASKED", "Reveal test key under Developers → API keys"), ["SECRET", "LIVE", LAST_FOUR]),
+        Case::key("newline", &format!("{good}\n"), Mended(space, "VALUE_TRIMMED"), restricted),
+        Case::key("quoted", &format!("\"{good}\""), malformed("QUOTES", "without them"), restricted),
+        Case::key("bearer", &format!("Bearer {good}"), malformed("BEARER", "copy the key alone"), restricted),
+        Case::key("marked", &format!("\u{feff}{good}"), malformed("BYTE_ORDER_MARK", "save the file without it"), restricted),
+        Case::key("class", &key("sk", "test"), Refused("VALUE_CLASS_NOT_ALLOWED", "CLASS_NOT_ALLOWED", CREATE), ["SECRET", "TEST", LAST_FOUR]).only_restricted(),
+        Case::key("organization", &key("sk_org", "test"), Refused("STRIPE_CONTEXT_REQUIRED", "CONTEXT_REQUIRED", "set stripe.context"), ["ORGANIZATION", "TEST", LAST_FOUR]),
     ]
 }
 
@@ -203,7 +117,7 @@ fn assert_is(refusal: &Refusal, (reason, finding, remedy): Refused, at: &str) {
     assert!(refusal.message.contains(remedy), "{at}: {refusal:?}");
 }
 
-/// What a value that was typed into a vault comes to: registration, check, read.
+/// The outcomes of a value that was typed into a vault: registration, check, read.
 async fn stands(
     room: &Room,
     case: &Case,
@@ -216,6 +130,10 @@ async fn stands(
     let (id, put) = case.at(vault);
     room.type_in(vault, case.id, &case.value).await;
     let registered = room.register(put.clone()).await;
+    if registered.is_err() {
+        let absent = room.read(&id, "").await.expect_err(&id);
+        assert_eq!(absent.reason, "DEFINITION_NOT_FOUND", "{id}");
+    }
     let again = room.register(unchecked(&put)).await;
     let warnings = again.expect("registered without a look");
     assert_eq!(warnings, [""; 0], "{id}");
@@ -234,6 +152,7 @@ async fn value_gets_the_same_verdict_in_every_vault_at_every_look() {
         for vault in EXTERNAL {
             let at = format!("{} in {vault}", case.id);
             let (registered, checked, read) = stands(&room, &case, vault).await;
+            is_nothing_to_others(&room, &case, vault).await;
             let shown = case.shown.map(str::to_owned);
             assert_eq!(checked.shown.as_ref(), Some(&shown), "{at}");
             let Some(refused) = case.refused() else {
@@ -267,7 +186,17 @@ async fn value_gets_the_same_verdict_in_every_vault_at_every_look() {
     room.assert_nothing_leaked();
 }
 
-/// A put through Claviger comes to the same as what was typed into a console, in the same words.
+/// A definition that says nothing of Stripe hands out whatever it is.
+async fn is_nothing_to_others(room: &Room, case: &Case, vault: &str) {
+    let id = format!("opaque-{}-in-{vault}", case.id);
+    let registered = room.register(defined(&id, (vault, case.id))).await;
+    assert_eq!(registered.expect("not judged"), [""; 0], "{id}");
+    let read = room.read(&id, "").await.expect("it is no key to it");
+    assert_eq!(read, (case.value.clone(), None), "{id}");
+    assert_eq!(room.check(&id, "").await.red, None, "{id}");
+}
+
+/// A put through Claviger comes to the same as a value that was typed into a console, in the same words.
 async fn put_is_judged_alike(room: &Room, case: &Case, vault: &str, message: Option<&String>) {
     let (id, put) = case.at(vault);
     if !EXTERNAL.contains(&vault) {

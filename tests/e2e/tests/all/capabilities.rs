@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use claviger_e2e::{Home, tools};
+use claviger_e2e::tools;
 use claviger_proto::v1;
-use claviger_proto::v1::vault_service_client::VaultServiceClient;
 
-use super::support::{Account, READABLE, SEALED, operator, start};
+use crate::peers::{READABLE, SEALED, sealed};
+use crate::stage::Stage;
 
 /// The vaults, in the order of the table's columns.
 const COLUMNS: [&str; 5] = ["managed", "aws", "azure", "sealed", "objects"];
@@ -20,20 +20,16 @@ fn rows(all: &[v1::vault::Capabilities]) -> Vec<String> {
     fn yes(can: bool) -> String {
         (if can { "yes" } else { "no" }).to_owned()
     }
+    #[rustfmt::skip]
     let rows: [(&str, Cell); 8] = [
         ("`location.secret`", |can| yes(can.secret)),
         ("`location.property`", |can| yes(can.property)),
         ("`location.version`", |can| yes(can.version)),
         ("list its secrets", |can| yes(can.list)),
         ("inspect its secrets", |can| yes(can.inspect)),
-        (
-            "disable and enable versions",
-            |can| yes(can.disable_version),
-        ),
+        ("disable and enable versions", |can| yes(can.disable_version)),
         ("destroy versions", |can| yes(can.destroy_version)),
-        ("longest value, in bytes", |can| {
-            can.value_bytes_max.to_string()
-        }),
+        ("longest value, in bytes", |can| can.value_bytes_max.to_string()),
     ];
     let row = |(name, cell): &(&str, Cell)| {
         let cells: Vec<String> = all.iter().map(cell).collect();
@@ -44,25 +40,21 @@ fn rows(all: &[v1::vault::Capabilities]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn table_in_the_readme_is_what_the_vaults_declare() {
-    let (home, account) = (Home::new(), Account::start());
-    let config = account.vault("sealed", "", SEALED)
-        + &account.vault("objects", "", READABLE)
+    let peer = Box::new(sealed());
+    let config = peer.vault_with("sealed", "", SEALED)
+        + &peer.vault_with("objects", "", READABLE)
         + "[vaults.aws]\nkind = \"aws\"\nallow = []\nsettings.region = \"eu-central-1\"\n\
            [vaults.azure]\nkind = \"azure\"\nallow = []\n[vaults.azure.settings]\n\
            vault_url = \"https://acme.vault.azure.net\"\n\
            credential = { kind = \"managed_identity\" }\n";
-    let daemon = start(&home, &config);
-    let client = operator(&daemon).await;
-    let mut service = VaultServiceClient::new(client.channel());
-    let listed = service.list_vaults(v1::ListVaultsRequest {}).await;
+    let Stage { caller, .. } = &Stage::start_with(peer, &config).await;
+    let listed = caller.vaults().list_vaults(v1::ListVaultsRequest {}).await;
     let listed = listed.expect("listed").into_inner().vaults;
     assert_eq!(listed.len(), COLUMNS.len());
-    let declared = COLUMNS.map(|id| {
-        let name = format!("vaults/{id}");
-        let vault = listed.iter().find(|vault| vault.name == name);
-        let capabilities = vault.and_then(|vault| vault.capabilities);
-        capabilities.expect("it says what it can")
-    });
+    let mut declared = Vec::new();
+    for id in COLUMNS {
+        declared.push(caller.capabilities(id).await);
+    }
 
     let page = tools::repository().join("crates/claviger-backend/README.md");
     let page = fs::read_to_string(page).expect("a README");
