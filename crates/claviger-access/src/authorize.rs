@@ -128,8 +128,7 @@ impl Authorizer {
             permission,
             on,
             grant,
-            end,
-            claims: Mutex::new(claims),
+            claims: Mutex::new(Claims { all: claims, end }),
             grants,
             log: Arc::clone(&self.log),
             clock: Arc::clone(&self.clock),
@@ -222,6 +221,14 @@ fn denial(call: &Call, permission: Permission, resource: &Resource) -> Error {
         .with(Detail::Resource, resource)
 }
 
+/// All that a call was allowed so far.
+#[derive(Debug)]
+struct Claims {
+    all: Vec<Claim>,
+    /// Until when nothing has to be asked again as long as no record changes.
+    end: Option<SystemTime>,
+}
+
 /// One thing that a call was allowed, and is asked again about before it changes anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Claim {
@@ -260,10 +267,7 @@ pub struct Authorized {
     permission: Permission,
     on: On,
     grant: Id,
-    /// Until when nothing has to be asked again as long as no record changes.
-    end: Option<SystemTime>,
-    /// All that was asked so far.
-    claims: Mutex<Vec<Claim>>,
+    claims: Mutex<Claims>,
     grants: Arc<Vec<Grant>>,
     log: Arc<dyn DecisionLog>,
     clock: Arc<dyn Clock>,
@@ -348,7 +352,8 @@ impl Authorized {
     /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
     pub async fn still_valid(&self, directory: &impl Directory) -> Result<()> {
         let has_changed = directory.changes() != self.on.changes;
-        let is_over = self.end.is_some_and(|end| self.clock.now() >= end);
+        let end = self.claims().end;
+        let is_over = end.is_some_and(|end| self.clock.now() >= end);
         if !has_changed && !is_over {
             return Ok(());
         }
@@ -375,7 +380,7 @@ impl Authorized {
         if end.is_some_and(|end| self.clock.now() >= end) {
             return Err(Error::new(Reason::TokenExpired));
         }
-        for claim in &*self.claims() {
+        for claim in &self.claims().all {
             let found = self.find(claim, grants);
             let grant = found.ok_or_else(|| self.on.denial(&self.call, claim.permission))?;
             end = earliest(end, grant.expire_time);
@@ -385,12 +390,13 @@ impl Authorized {
 
     /// Adds a claim, if it is allowed.
     fn add(&self, claim: Claim) -> bool {
-        if self.find(&claim, &self.grants).is_none() {
+        let Some(grant) = self.find(&claim, &self.grants) else {
             return false;
-        }
+        };
         let mut claims = self.claims();
-        if !claims.contains(&claim) {
-            claims.push(claim);
+        if !claims.all.contains(&claim) {
+            claims.end = earliest(claims.end, grant.expire_time);
+            claims.all.push(claim);
         }
         true
     }
@@ -399,7 +405,7 @@ impl Authorized {
         claim.find(grants, &self.call, self.clock.now())
     }
 
-    fn claims(&self) -> MutexGuard<'_, Vec<Claim>> {
+    fn claims(&self) -> MutexGuard<'_, Claims> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,7 +5,7 @@ pub(crate) mod revoke;
 use std::sync::Arc;
 
 use claviger_access::{Call, Directory, Permission, Principal};
-use claviger_core::{Error, Id, Reason, Resource, Result, SecretBytes};
+use claviger_core::{Detail, Error, Id, Reason, Resource, Result, SecretBytes};
 use claviger_seal::sha256;
 use claviger_store::{Batch, Expect, Stored};
 
@@ -81,7 +81,7 @@ impl Broker {
         let batch = note_made(batch, maker, &Made::Token(id.clone()));
         match self.catalog.commit(proof, &batch).await? {
             Some(_) => Ok((token, record.view(id))),
-            None => Err(Error::new(Reason::Internal)),
+            None => Err(Error::new(Reason::Conflict).with(Detail::Resource, proof.resource())),
         }
     }
 

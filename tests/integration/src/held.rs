@@ -14,8 +14,8 @@ pub struct Gate(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The key whose commits wait.
-    held: watch::Sender<Option<String>>,
+    /// The keys whose commits wait.
+    held: watch::Sender<Vec<String>>,
     entered: watch::Sender<usize>,
     done: AtomicUsize,
 }
@@ -24,12 +24,18 @@ impl Gate {
     /// From now on commits wait that rely on this key, as those for the holder of a token do.
     pub fn hold(&self, key: &str) {
         self.0.entered.send_replace(0);
-        self.0.held.send_replace(Some(key.to_owned()));
+        self.0.held.send_modify(|held| held.push(key.to_owned()));
     }
 
     /// From now on no commit waits.
     pub fn release(&self) {
-        self.0.held.send_replace(None);
+        self.0.held.send_modify(Vec::clear);
+    }
+
+    /// From now on commits that rely on this key go on.
+    pub fn let_pass(&self, key: &str) {
+        let is_other = |held: &String| held != key;
+        self.0.held.send_modify(|held| held.retain(is_other));
     }
 
     /// Waits until a commit waits.
@@ -79,14 +85,12 @@ impl Store for HeldStore {
             entered,
             done,
         } = &*self.gate.0;
-        let is_held = |key: &Option<String>| {
-            let key = key.as_ref();
-            key.is_some_and(|key| commit.conditions.iter().any(|c| c.key == *key))
-        };
+        let conditions = &commit.conditions;
+        let is_held = |held: &Vec<String>| conditions.iter().any(|one| held.contains(&one.key));
         if is_held(&held.borrow()) {
             entered.send_modify(|count| *count += 1);
             let mut held = held.subscribe();
-            let released = held.wait_for(|key| !is_held(key)).await;
+            let released = held.wait_for(|held| !is_held(held)).await;
             drop(released.expect("the sender is ours"));
         }
         let outcome = self.inner.commit(commit).await;

@@ -106,7 +106,7 @@ impl Broker {
             }
             broker.audit.intent(&asked.proof, Facts::default()).await?;
             let undelete = |definition: &mut Definition| {
-                if definition.is_purging {
+                if definition.is_purging || broker.catalog.is_gone(definition) {
                     return Err(not_found(&definition.name));
                 }
                 definition.delete_time = None;
@@ -145,11 +145,19 @@ impl Broker {
     /// Removes a definition whose name is free again: first the mark that there is no way back, so
     /// that a crash leaves something to repeat and nothing to bring back.
     pub(crate) async fn erase(&self, proof: &Authorized, found: &Definition) -> Result<()> {
+        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, &found.name);
         let mark = |definition: &mut Definition| {
+            // Brought back, or made anew, while this call looked at vaults.
+            if !self.catalog.is_gone(definition) {
+                return Err(conflict());
+            }
             definition.is_purging = true;
             Ok(())
         };
-        let marked = self.change_deletion(proof, found, mark).await?;
+        let marked = match self.change_deletion(proof, found, mark).await {
+            Err(error) if error.reason() == Reason::DefinitionNotFound => return Err(conflict()),
+            marked => marked?,
+        };
         self.writes.purge(proof, &marked).await
     }
 }

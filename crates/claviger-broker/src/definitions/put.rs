@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use claviger_access::{Call, Permission};
+use claviger_access::{Call, Permission, Resolved};
 use claviger_audit::Facts;
 use claviger_backend::NameWarning;
 use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
@@ -19,6 +19,7 @@ use crate::model::answer::{Answer, Subject};
 use crate::model::content::Content;
 use crate::model::definition::{Definition, not_found};
 use crate::model::payload::Payload;
+use crate::model::project::Project;
 use crate::model::registered::Registered;
 use crate::model::request::{RequestId, RequestState};
 use crate::model::route::Route;
@@ -68,11 +69,7 @@ impl Broker {
         call: &Arc<Call>,
         put: PutDefinition,
     ) -> Result<PutDefinitionOutcome> {
-        let permissions: &[Permission] = if put.payload.is_some() {
-            &[Permission::DefinitionsPut, Permission::SecretsPut]
-        } else {
-            &[Permission::DefinitionsPut]
-        };
+        let permissions = put.permissions();
         let asked = self
             .catalog
             .ask_definition(call, permissions, &put.name, None)
@@ -104,17 +101,32 @@ impl Broker {
         };
         let request = request.as_ref();
         let mut existing = self.settled(asked).await?;
-        let project = asked.found.project();
-        project.map_err(|error| error.at("definition.name"))?;
+        // Both again: settling may have waited for a vault.
+        let project = self.catalog.project_again(asked).await;
+        let project = project.map_err(|error| error.at("definition.name"))?.record;
         let gone = existing.take_if(|stored| self.catalog.is_gone(&stored.record));
+        let now = Resolved {
+            definition: existing.as_ref().map(|stored| stored.record.uid),
+            ..asked.proof.resolved()
+        };
+        if now != asked.proof.resolved() {
+            // The name stands for something else by now, where the caller may have no permission.
+            for permission in put.permissions() {
+                let resource = asked.proof.resource();
+                asked.proof.claim(*permission, resource, now)?;
+            }
+        }
         match existing {
-            None => self.create(asked, gone, put, request).await,
+            None => self.create(asked, &project, gone, put, request).await,
             Some(stored) if stored.record.delete_time.is_some() => {
                 Err(Error::new(Reason::DefinitionDeleted)
                     .with(Detail::Resource, &put.name)
                     .at("definition.name"))
             }
-            Some(stored) => self.change(asked, &stored.record, put, request).await,
+            Some(stored) => {
+                self.change(asked, &project, &stored.record, put, request)
+                    .await
+            }
         }
     }
 
@@ -147,6 +159,7 @@ impl Broker {
     async fn create(
         &self,
         asked: &Asked<OnDefinition>,
+        project: &Project,
         gone: Option<Stored<Definition>>,
         put: PutDefinition,
         request: Option<&FreshRequest>,
@@ -163,7 +176,7 @@ impl Broker {
             is_purging: false,
             places: BTreeMap::new(),
         };
-        let registered = self.registered(asked, &definition)?;
+        let registered = self.registered(project, &definition);
         let names = registered.validate()?;
         if put.etag.is_some() || put.mask.is_some() {
             return Err(not_found(&put.name));
@@ -237,6 +250,7 @@ impl Broker {
     async fn change(
         &self,
         asked: &Asked<OnDefinition>,
+        project: &Project,
         existing: &Definition,
         put: PutDefinition,
         request: Option<&FreshRequest>,
@@ -255,15 +269,16 @@ impl Broker {
             content,
             ..existing.clone()
         };
-        let names = self.registered(asked, &wanted)?.validate()?;
+        let names = self.registered(project, &wanted).validate()?;
         if wanted.content == existing.content {
-            return self.keep(asked, existing, &put, &names, request).await;
+            let registered = self.registered(project, existing);
+            return self.keep(asked, registered, &put, &names, request).await;
         }
         check_replaces(existing, &put)?;
         check_interpretation(existing, &wanted.content)?;
         wanted.generation += 1;
         wanted.update_time = self.catalog.now();
-        let registered = self.registered(asked, &wanted)?;
+        let registered = self.registered(project, &wanted);
         let mut warnings = self.warnings_about(registered, &names);
         if !put.is_value_unchecked {
             warnings.extend(self.judge_existing(&asked.proof, registered).await?);
@@ -285,12 +300,12 @@ impl Broker {
     async fn keep(
         &self,
         asked: &Asked<OnDefinition>,
-        existing: &Definition,
+        registered: Registered<'_>,
         put: &PutDefinition,
         names: &[NameWarning],
         request: Option<&FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
-        let registered = self.registered(asked, existing)?;
+        let existing = registered.definition;
         let mut warnings = self.warnings_about(registered, names);
         if !put.is_value_unchecked {
             let judged = self.judge_existing(&asked.proof, registered).await;
@@ -351,14 +366,14 @@ impl Broker {
 
     fn registered<'a>(
         &'a self,
-        asked: &'a Asked<OnDefinition>,
+        project: &'a Project,
         definition: &'a Definition,
-    ) -> Result<Registered<'a>> {
-        Ok(Registered {
+    ) -> Registered<'a> {
+        Registered {
             definition,
-            project: &asked.found.project()?.record,
+            project,
             vaults: &self.vaults,
-        })
+        }
     }
 
     /// What deserves a look about a definition, its value aside.
@@ -399,6 +414,13 @@ impl TryFrom<Answer> for PutDefinitionOutcome {
 }
 
 impl PutDefinition {
+    fn permissions(&self) -> &'static [Permission] {
+        match self.payload {
+            Some(_) => &[Permission::DefinitionsPut, Permission::SecretsPut],
+            None => &[Permission::DefinitionsPut],
+        }
+    }
+
     /// Everything that makes the request what it is, without the payload's bytes.
     fn shape(&self) -> Result<Vec<u8>> {
         let format = self.payload.as_ref().map(|payload| payload.format);

@@ -186,6 +186,22 @@ impl Catalog {
             .ok_or_else(|| not_found(&asked.found.name))
     }
 
+    /// The project of the definition that was asked for, as it is by now.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`: also when the name stands for another project.
+    pub(crate) async fn project_again(
+        &self,
+        asked: &Asked<OnDefinition>,
+    ) -> Result<Stored<Project>> {
+        let name = asked.found.name.project();
+        let uid = asked.proof.resolved().project;
+        let stored = self.find_project(name).await?;
+        stored
+            .filter(|stored| Some(stored.record.uid) == uid)
+            .ok_or_else(|| project_not_found(name))
+    }
+
     /// Keeps the projects there are until this is dropped: a definition is being added to one.
     ///
     /// # Errors

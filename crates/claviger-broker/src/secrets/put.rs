@@ -88,10 +88,12 @@ impl Broker {
             Replay::Fresh(request) => request,
         };
 
+        // Both again: a replay may have waited for a vault.
+        let project = self.catalog.project_again(asked).await?.record;
         let definition = self.catalog.again(asked).await?.record;
         let registered = Registered {
             definition: definition.live()?,
-            project: &asked.found.project()?.record,
+            project: &project,
             vaults: &self.vaults,
         };
         let route = registered.write_route(put.environment.as_ref())?;

@@ -5,12 +5,21 @@ use std::sync::Arc;
 use claviger_access::{Call, Permission};
 use claviger_audit::Facts;
 use claviger_backend::{VersionInfo, VersionState};
-use claviger_core::{DefinitionName, Detail, Id, Result, VersionName};
+use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, VersionName};
+use claviger_store::Batch;
 
 use crate::broker::Broker;
-use crate::engine::found::{Asked, OnDefinition};
+use crate::engine::forms::definition_id;
+use crate::engine::found::{Asked, OnDefinition, expect};
+use crate::model::definition::Definition;
 use crate::model::page::{Page, PageRequest};
+use crate::model::project::Project;
+use crate::model::registered::Registered;
+use crate::model::route::Route;
 use crate::secrets::put::claim_shared;
+
+/// How often a change of a version looks again when the definition or project was edited.
+const CONFIRM_ATTEMPTS: usize = 8;
 
 /// A version without its value.
 #[derive(Clone, Debug)]
@@ -93,24 +102,68 @@ impl Broker {
             ..Facts::default()
         };
         self.finish_detached(asked, facts, move |broker, asked| async move {
-            let registered = asked.found.live(&broker.vaults)?;
-            let route = registered.write_route(environment.as_ref())?;
-            claim_shared(&asked, registered, &route)?;
-            let version = name.version();
-            let target = Facts {
-                vault: Some(route.place.vault.clone()),
-                version: Some(version.clone()),
-                ..Facts::default()
-            };
-            broker.audit.intent(&asked.proof, target).await?;
-            // No record of ours changes, so this is what notices a revocation.
-            broker.catalog.confirm(&asked.proof).await?;
-            let change = route.vault.set_state(&route.address, version, state);
-            let info = change.await;
-            let info = info.map_err(|error| error.with(Detail::Resource, &name))?;
-            let is_current = Some(&info.version) == registered.definition.current(&route.place);
-            Ok(SecretVersion { info, is_current })
+            let environment = environment.as_ref();
+            broker
+                .change_version_asked(&asked, &name, environment, state)
+                .await
         })
         .await
+    }
+
+    async fn change_version_asked(
+        &self,
+        asked: &Asked<OnDefinition>,
+        name: &VersionName,
+        environment: Option<&Id>,
+        state: VersionState,
+    ) -> Result<SecretVersion> {
+        let registered = asked.found.live(&self.vaults)?;
+        let route = registered.write_route(environment)?;
+        claim_shared(asked, registered, &route)?;
+        let version = name.version();
+        let target = Facts {
+            vault: Some(route.place.vault.clone()),
+            version: Some(version.clone()),
+            ..Facts::default()
+        };
+        self.audit.intent(&asked.proof, target).await?;
+        self.confirm(asked, environment, &route).await?;
+        let info = route.vault.set_state(&route.address, version, state).await;
+        let info = info.map_err(|error| error.with(Detail::Resource, name))?;
+        let is_current = Some(&info.version) == registered.definition.current(&route.place);
+        Ok(SecretVersion { info, is_current })
+    }
+
+    /// Has the store confirm what a change of a version rests on, because it commits no record of
+    /// ours: the caller's permission, and that the definition still leads to this place.
+    async fn confirm(
+        &self,
+        asked: &Asked<OnDefinition>,
+        environment: Option<&Id>,
+        route: &Route,
+    ) -> Result<()> {
+        let name = &asked.found.name;
+        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, name);
+        for _ in 0..CONFIRM_ATTEMPTS {
+            let project = self.catalog.project_again(asked).await?;
+            let definition = self.catalog.again(asked).await?;
+            let registered = Registered {
+                definition: definition.record.live()?,
+                project: &project.record,
+                vaults: &self.vaults,
+            };
+            if registered.write_route(environment)?.place != route.place {
+                return Err(conflict());
+            }
+            claim_shared(asked, registered, route)?;
+            let unchanged = Batch::new()
+                .require::<Definition>(&definition_id(name), expect(Some(&definition)))
+                .require::<Project>(name.project().id().as_str(), expect(Some(&project)));
+            let confirmed = self.catalog.commit(&asked.proof, &unchanged).await?;
+            if confirmed.is_some() {
+                return Ok(());
+            }
+        }
+        Err(conflict())
     }
 }

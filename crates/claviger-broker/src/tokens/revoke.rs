@@ -13,7 +13,7 @@ use claviger_store::{Batch, Expect, Stored};
 use crate::broker::Broker;
 use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{Made, made_by};
-use crate::engine::found::{Asked, expect};
+use crate::engine::found::Asked;
 use crate::grants::{facts_about, forget_made, uids_of};
 use crate::model::grants::Grants;
 use crate::model::token::{Token, TokenView};
@@ -38,7 +38,7 @@ pub struct RevokeToken {
 pub struct Revocation {
     /// The token.
     pub token: TokenView,
-    /// The names of what it made meanwhile and the caller may not end, as requests name them.
+    /// The names of what it made meanwhile and is not the caller's to end, as requests name them.
     pub remaining: Vec<String>,
 }
 
@@ -81,24 +81,20 @@ impl Broker {
         Ok(Revocation { token, remaining })
     }
 
-    /// Refuses the whole if the caller is in the tree below a token, or may not end all that is.
+    /// Refuses the whole if it would end what the caller acts with, or more than it may.
     async fn check_tree(&self, proof: &Authorized, root: &Id) -> Result<()> {
         let mut seen = BTreeSet::from([root.clone()]);
         let mut left = vec![root.clone()];
         while let Some(maker) = left.pop() {
-            if proof.call().caller.principal == Principal::Token(maker.clone()) {
-                return Err(Error::new(Reason::FieldInvalid).violation(
-                    "cascade",
-                    "would end the token that this call comes with; call as somebody else, or leave \
-                     it out",
-                ));
+            if is_own(proof, &Made::Token(maker.clone())) {
+                return Err(own());
             }
             for made in self.made(proof, &maker).await? {
                 self.claim(proof, &made).await?;
-                if let Made::Token(id) = made
-                    && seen.insert(id.clone())
-                {
-                    left.push(id);
+                match made {
+                    Made::Grant(_) if is_own(proof, &made) => return Err(own()),
+                    Made::Token(id) if seen.insert(id.clone()) => left.push(id),
+                    Made::Grant(_) | Made::Token(_) => {}
                 }
             }
         }
@@ -114,17 +110,21 @@ impl Broker {
             let mut tokens = Vec::new();
             let mut grants: BTreeMap<String, Vec<Id>> = BTreeMap::new();
             for made in self.made(proof, &maker).await? {
-                match (self.claim(proof, &made).await, made) {
-                    (Err(error), made) if error.reason() == Reason::AccessDenied => {
-                        remaining.push(made.to_string());
+                let is_ending = self.may_end(proof, &made).await?;
+                if !is_ending {
+                    remaining.push(made.to_string());
+                }
+                match made {
+                    Made::Token(id) if seen.insert(id.clone()) => {
+                        // What it made may be the caller's to end although it is not.
+                        left.push(id.clone());
+                        tokens.extend(is_ending.then_some(id));
                     }
-                    (Err(error), _) => return Err(error),
-                    (Ok(()), Made::Token(id)) if seen.insert(id.clone()) => tokens.push(id),
-                    (Ok(()), Made::Token(_)) => {}
-                    (Ok(()), Made::Grant(id)) => {
+                    Made::Grant(id) if is_ending => {
                         let key = Grants::key_of(&id).unwrap_or_default().to_owned();
                         grants.entry(key).or_default().push(id);
                     }
+                    Made::Grant(_) | Made::Token(_) => {}
                 }
             }
             for tokens in tokens.chunks(BATCH) {
@@ -133,9 +133,16 @@ impl Broker {
             for (key, ids) in grants {
                 self.end_grants(proof, &key, &maker, &ids).await?;
             }
-            left.extend(tokens);
         }
         Ok(remaining)
+    }
+
+    async fn may_end(&self, proof: &Authorized, made: &Made) -> Result<bool> {
+        match self.claim(proof, made).await {
+            Ok(()) => Ok(!is_own(proof, made)),
+            Err(error) if error.reason() == Reason::AccessDenied => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Everything that a token made and that was not forgotten since.
@@ -155,7 +162,7 @@ impl Broker {
         }
     }
 
-    /// Asks whether the caller may end what a token made; what is gone already is nobody's.
+    /// Asks whether the caller may end what a token made; what has ended already is nobody's.
     async fn claim(&self, proof: &Authorized, made: &Made) -> Result<()> {
         match made {
             Made::Grant(id) => {
@@ -171,7 +178,8 @@ impl Broker {
             }
             Made::Token(id) => {
                 let stored = self.catalog.get::<Token>(proof, id.as_str()).await?;
-                let claimed = stored.map_or(Ok(()), |stored| claim_token(proof, &stored.record));
+                let alive = stored.filter(|stored| self.is_alive(&stored.record));
+                let claimed = alive.map_or(Ok(()), |stored| claim_token(proof, &stored.record));
                 claimed.map_err(|_| proof.denied(Permission::TokensPut))
             }
         }
@@ -194,18 +202,27 @@ impl Broker {
     /// Ends several tokens in one commit, or one by one if others change one of them meanwhile.
     async fn end_tokens(&self, proof: &Authorized, ids: &[Id]) -> Result<()> {
         let mut batch = Batch::new();
+        let mut ending = Vec::new();
         for id in ids {
             let stored = self.catalog.get::<Token>(proof, id.as_str()).await?;
-            let (record, also) = revoked(id, revocable(proof, stored.as_ref())?, batch);
-            batch = also.put(id.as_str(), &record, expect(stored.as_ref()));
+            let alive = stored.filter(|stored| self.is_alive(&stored.record));
+            let Some(stored) = alive else { continue };
+            self.audit.intent(proof, facts_about(id)).await?;
+            let (record, also) = revoked(id, &stored.record, batch);
+            batch = also.put(id.as_str(), &record, Expect::Revision(stored.revision));
+            ending.push(id);
         }
-        if self.catalog.commit(proof, &batch).await?.is_some() {
+        if ending.is_empty() || self.catalog.commit(proof, &batch).await?.is_some() {
             return Ok(());
         }
-        for id in ids {
+        for id in ending {
             self.end_token(proof, id).await?;
         }
         Ok(())
+    }
+
+    fn is_alive(&self, token: &Token) -> bool {
+        !token.is_revoked && self.catalog.now() < token.expire_time
     }
 
     /// Ends grants of one principal in one commit.
@@ -216,6 +233,9 @@ impl Broker {
         maker: &Id,
         ids: &[Id],
     ) -> Result<()> {
+        for id in ids {
+            self.audit.intent(proof, facts_about(id)).await?;
+        }
         let maker = Principal::Token(maker.clone());
         let change = |stored: Option<&Stored<Grants>>| {
             let Some(stored) = stored else {
@@ -232,6 +252,23 @@ impl Broker {
         let ended = self.catalog.update(proof, key, change).await?;
         ended.ok_or_else(|| conflict(proof))
     }
+}
+
+/// Whether the caller acts with this: its token, or one of its grants.
+fn is_own(proof: &Authorized, made: &Made) -> bool {
+    let own = &proof.call().caller.principal;
+    match made {
+        Made::Grant(id) => Grants::key_of(id) == Some(&Grants::key(own)),
+        Made::Token(id) => *own == Principal::Token(id.clone()),
+    }
+}
+
+fn own() -> Error {
+    Error::new(Reason::FieldInvalid).violation(
+        "cascade",
+        "would end the token or a grant that this call comes with; call as somebody else, or leave \
+         it out",
+    )
 }
 
 /// The ended form of a token; its grants go in the same commit.

@@ -6,7 +6,7 @@ use claviger_proto::v1::Role;
 use tonic::{Code, Status};
 
 use crate::refusals::snapshot;
-use crate::support::{denied, fails, give, grants_of, runner, who_am_i};
+use crate::support::{denied, fails, give, grants_of, runner, take_back, who_am_i};
 
 /// A token and a caller that holds it.
 struct Holder {
@@ -159,11 +159,12 @@ async fn what_appears_while_a_tree_ends_is_ended_too_or_named() {
         gate.entered().await;
         let late = Holder::with(&server, &root.client, &[(Role::Admin, PROJECT)]).await;
         let not_its = Holder::with(&server, &root.client, &both).await;
+        let below = Holder::with(&server, &not_its.client, &[(Role::Runner, PROJECT)]).await;
         let grant = give(&root.client, runner("unix:8", "projects/other")).await;
         gate.release();
-        (late, not_its, grant.unwrap())
+        (late, not_its, below, grant.unwrap())
     };
-    let (revoked, (late, not_its, grant)) =
+    let (revoked, (late, not_its, below, grant)) =
         tokio::join!(revoke(&narrow.client, &root.token, true), meanwhile);
     let mut remaining = revoked.unwrap().remaining;
     remaining.sort();
@@ -171,4 +172,43 @@ async fn what_appears_while_a_tree_ends_is_ended_too_or_named() {
     Holder::is_over(root.ask().await);
     Holder::is_over(late.ask().await);
     not_its.ask().await.unwrap();
+    // What that one made is the caller's to end.
+    Holder::is_over(below.ask().await);
+}
+
+#[tokio::test]
+async fn a_cascade_takes_nothing_from_its_caller_and_is_not_stopped_by_what_has_ended() {
+    let (server, keeper) = Server::prepared(Options::default()).await;
+    keeper.project("projects/other", &[]).await;
+    let root = Holder::made_by(&server, &keeper).await;
+    let ended = Holder::with(&server, &root.client, &[(Role::Admin, "projects/other")]).await;
+    let child = Holder::with(&server, &root.client, &[(Role::Admin, PROJECT)]).await;
+    revoke(&keeper, &ended.token, false).await.unwrap();
+    // Its own grant is from the token that it wants to end.
+    let caller = Holder::with(&server, &keeper, &[(Role::Admin, "*")]).await;
+    let own = runner(&caller.token.principal, PROJECT);
+    let own = give(&root.client, own).await.unwrap();
+    let refused = revoke(&caller.client, &root.token, true).await;
+    fails(refused, Code::InvalidArgument, "FIELD_INVALID");
+    child.ask().await.unwrap();
+    take_back(&keeper, &own).await.unwrap();
+
+    // A token in a project where the caller may do nothing, but it is over.
+    let narrow = Holder::with(&server, &keeper, &[(Role::Admin, PROJECT)]).await;
+    let inner = Holder::with(&server, &child.client, &[(Role::Runner, PROJECT)]).await;
+    let revoked = revoke(&narrow.client, &child.token, true).await.unwrap();
+    assert_eq!(revoked.remaining, Vec::<String>::new());
+    Holder::is_over(inner.ask().await);
+    let revoked = revoke(&keeper, &root.token, true).await.unwrap();
+    assert_eq!(revoked.remaining, Vec::<String>::new());
+    // Everything that ended is in the log by its id.
+    let (_, id) = inner.token.name.split_once('/').unwrap();
+    let said = server.audit_lines().into_iter();
+    let said = said.filter(|line| {
+        line["rpc"]
+            .as_str()
+            .is_some_and(|rpc| rpc.ends_with("RevokeToken"))
+            && (&line["phase"], &line["subject"]) == (&"INTENT".into(), &id.into())
+    });
+    assert_eq!(said.count(), 1);
 }

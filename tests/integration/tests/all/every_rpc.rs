@@ -8,10 +8,15 @@ use prost::Message;
 use tonic::{Response, Status};
 
 /// Calls that one RPC decides differently, beside the RPCs themselves.
-pub(crate) const VARIANTS: [(&str, &str); 2] = [
+pub(crate) const VARIANTS: [(&str, &str); 4] = [
+    ("AccessService/RevokeToken", "with cascade"),
     (
         "SecretDefinitionService/CheckSecretDefinition",
         "for another principal",
+    ),
+    (
+        "SecretDefinitionService/DeleteSecretDefinition",
+        "with a purge",
     ),
     (
         "SecretDefinitionService/PutSecretDefinition",
@@ -44,7 +49,7 @@ impl Scene {
     /// Calls a row of the RPC table: `Service/Method`, or one of [`VARIANTS`].
     pub(crate) async fn call(&self, method: &str, variant: &str) -> Result<Answer, Status> {
         match method.split_once('/').expect("a service") {
-            ("AccessService", rpc) => Box::pin(self.access(rpc)).await,
+            ("AccessService", rpc) => Box::pin(self.access(rpc, variant)).await,
             ("DaemonService", "GetStatus") => {
                 let request = v1::GetStatusRequest {};
                 shown(self.caller.daemon().get_status(request).await)
@@ -98,7 +103,7 @@ impl Scene {
         format!("{}/versions/{version}", self.name())
     }
 
-    async fn access(&self, rpc: &str) -> Result<Answer, Status> {
+    async fn access(&self, rpc: &str, variant: &str) -> Result<Answer, Status> {
         let mut access = self.caller.access();
         let runner = v1::Role::Runner;
         match rpc {
@@ -145,7 +150,7 @@ impl Scene {
                 let name = token.info.expect("described").name;
                 let request = v1::RevokeTokenRequest {
                     name,
-                    cascade: false,
+                    cascade: !variant.is_empty(),
                 };
                 shown(access.revoke_token(request).await)
             }
@@ -205,10 +210,11 @@ impl Scene {
                 };
                 shown(definitions.check_secret_definition(request).await)
             }
-            ("DeleteSecretDefinition", "") => {
+            ("DeleteSecretDefinition", "" | "with a purge") => {
                 self.stored().await;
                 let request = v1::DeleteSecretDefinitionRequest {
                     name,
+                    purge: !variant.is_empty(),
                     ..Default::default()
                 };
                 shown(definitions.delete_secret_definition(request).await)

@@ -15,7 +15,9 @@ use claviger_proto::v1::secret_definition::Kind;
 use tonic::{Code, Status};
 
 use crate::every_rpc::{Scene, VARIANTS};
-use crate::support::{defining, fails, give, grants_of, secret, storing, take_back};
+use crate::support::{
+    defining, delete, fails, give, grants_of, secret, storing, take_back, undelete,
+};
 
 /// How a caller loses what allowed its call.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +128,7 @@ fn changes() -> Vec<(&'static str, &'static str)> {
         .chain(VARIANTS)
         .filter(|(method, _)| is_change(method))
         .collect();
-    assert_eq!(changes.len(), 14, "{changes:?}");
+    assert_eq!(changes.len(), 16, "{changes:?}");
     changes
 }
 
@@ -268,4 +270,35 @@ async fn a_put_that_waits_for_a_vault_changes_nothing_once_its_permission_is_los
             assert_eq!(faulty.versions_held(), 0, "{what} {loss:?} wrote");
         }
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_made_anew_destroys_nothing_that_was_brought_back_meanwhile() {
+    let gate = Gate::default();
+    let options = Options {
+        gate: gate.clone(),
+        ..Options::default()
+    };
+    let retention = options.deleted_retention;
+    let (server, keeper) = Server::prepared(options).await;
+    let name = secret("kept");
+    keeper.put(&name, "old").await.unwrap();
+    delete(&keeper, &name, false).await.unwrap();
+    server.clock.advance(retention - Duration::from_secs(1));
+    let one = Caller::new(&server, &keeper, Loss::TokenRevoked).await;
+    let other = Caller::new(&server, &keeper, Loss::TokenRevoked).await;
+
+    gate.hold(one.key());
+    let mut undeleted = Box::pin(undelete(&one.client, &name));
+    until_held(&mut undeleted, gate.entered()).await;
+    server.clock.advance(Duration::from_secs(1));
+    // Now the name is free, so this one begins to destroy what had it.
+    gate.hold(other.key());
+    let mut put = Box::pin(other.client.put(&name, "new"));
+    until_held(&mut put, gate.entered()).await;
+    gate.let_pass(one.key());
+    undeleted.await.unwrap();
+    gate.release();
+    fails(put.await, Code::Aborted, "CONFLICT");
+    assert_eq!(keeper.text(&name).await, "old");
 }

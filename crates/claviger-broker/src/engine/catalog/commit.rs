@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use claviger_access::{Authorized, Principal};
-use claviger_core::{Detail, Error, Reason, Result};
+use claviger_core::{Error, Reason, Result};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 
 use super::Catalog;
@@ -13,6 +13,10 @@ use crate::model::token::Token;
 
 /// How often a change of a record is tried again when another one came in between.
 const ATTEMPTS: usize = 8;
+
+/// How often a commit is tried again while others change the caller's own grants: more, because
+/// those may be many, and it is about them that nobody must keep a caller from changing anything.
+const TERMS_ATTEMPTS: usize = 64;
 
 /// What must hold for a commit for a caller, when its turn comes in the store.
 struct Terms {
@@ -63,7 +67,7 @@ impl Catalog {
     /// `ACCESS_DENIED`, `TOKEN_EXPIRED` and `TOKEN_REVOKED` if the caller lost what allowed it;
     /// `STORE_UNAVAILABLE`.
     pub(crate) async fn commit(&self, proof: &Authorized, batch: &Batch) -> Result<Option<u64>> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..TERMS_ATTEMPTS {
             let terms = self.standing(proof).await?;
             match self.records.commit(terms.put_to(batch.duplicate())).await? {
                 Committed::At(revision) => return Ok(Some(revision)),
@@ -74,17 +78,6 @@ impl Catalog {
             }
         }
         Ok(None)
-    }
-
-    /// Has the store itself confirm that a caller may go on, before a change that is no commit of
-    /// ours: as a commit of nothing would.
-    ///
-    /// # Errors
-    /// As [`Self::commit`]; `CONFLICT`.
-    pub(crate) async fn confirm(&self, proof: &Authorized) -> Result<()> {
-        let confirmed = self.commit(proof, &Batch::new()).await?;
-        let conflict = || Error::new(Reason::Conflict).with(Detail::Resource, proof.resource());
-        confirmed.map(drop).ok_or_else(conflict)
     }
 
     /// Changes one record for a caller, again whenever another change came in between. `None` if
