@@ -70,9 +70,9 @@ impl Outside {
     }
 }
 
-/// Gives each line that is logged within it the call's id, those of a vault's SDK too. At the highest
-/// level, so that a filter which lets a line through keeps the id; never within another one, which
-/// would say it twice.
+/// Gives each line that is logged within it the call's id, those of a vault's SDK too. At the
+/// highest level, so that a filter which lets a line through keeps the id; never within another one,
+/// which would say it twice.
 pub(super) fn span(call_id: Uid) -> Span {
     tracing::error_span!(parent: None, "call", id = %call_id)
 }

@@ -29,8 +29,8 @@ const PROPERTY_BYTES_MAX: usize = 40;
 /// From this length on, in bytes, letters and digits together are more likely a value.
 const RANDOM_BYTES_MIN: usize = 16;
 
-/// Shortest value that has a fingerprint, in bytes: callers that may put values could guess shorter ones
-/// by comparing.
+/// Shortest value that has a fingerprint, in bytes: callers that may put values could guess shorter
+/// ones by comparing.
 const FINGERPRINT_BYTES_MIN: usize = 16;
 
 /// How many versions are looked through for the age of one.
@@ -223,8 +223,8 @@ fn properties_of(document: &Document) -> (Vec<String>, usize) {
     (shown, hidden)
 }
 
-/// SECURITY: a person that typed the document may have taken the fields of a form for each other, or pasted
-/// a key where its name belongs. Only what is written like the name of a field is shown.
+/// SECURITY: a person that typed the document may have taken the fields of a form for each other, or
+/// pasted a key where its name belongs. Only what is written like the name of a field is shown.
 fn may_show(key: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     let has = |is: fn(&u8) -> bool| key.as_bytes().iter().any(is);

@@ -77,6 +77,16 @@ impl Caller {
         Self { client, token }
     }
 
+    /// One call of its.
+    fn scene(&self, keeper: &Client, number: u32) -> Scene {
+        Scene {
+            caller: self.client.clone(),
+            keeper: keeper.clone(),
+            number,
+            value: "value".to_owned(),
+        }
+    }
+
     /// The key of its token's record, on which commits for it rely.
     fn key(&self) -> &str {
         &self.token.name
@@ -153,12 +163,7 @@ async fn a_commit_that_waits_is_refused_once_its_permission_is_lost() {
         for loss in LOSSES {
             number += 1;
             let caller = Caller::new(&server, &keeper, loss).await;
-            let scene = Scene {
-                caller: caller.client.clone(),
-                keeper: keeper.clone(),
-                number,
-                value: "value".to_owned(),
-            };
+            let scene = caller.scene(&keeper, number);
             let gate = Gate::clone(&gate);
             gate.hold(caller.key());
             let mut call = Box::pin(scene.call(method, variant));
@@ -186,12 +191,7 @@ async fn a_change_whose_intent_waits_is_refused_once_its_permission_has_ended() 
         let (server, keeper) = Server::prepared(options).await;
         let loss = [Loss::GrantExpired, Loss::TokenExpired][number as usize % 2];
         let caller = Caller::new(&server, &keeper, loss).await;
-        let scene = Scene {
-            caller: caller.client.clone(),
-            keeper: keeper.clone(),
-            number,
-            value: "value".to_owned(),
-        };
+        let scene = caller.scene(&keeper, number);
         sink.hold([caller.token.principal.clone(), "\"INTENT\"".to_owned()]);
         let mut call = Box::pin(scene.call(method, variant));
         until_held(&mut call, sink.entered()).await;

@@ -91,39 +91,45 @@ impl Catalog {
         id: &str,
         change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
     ) -> Result<Option<T>> {
-        for _ in 0..ATTEMPTS {
-            // Before `change`, which may say of what the caller lost that it is not there.
-            self.standing(proof).await?;
-            let (batch, answer) = match self.changed(id, &change).await? {
-                (None, answer) => return Ok(Some(answer)),
-                (Some(batch), answer) => (batch, answer),
-            };
-            if self.commit(proof, &batch).await?.is_some() {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
+        self.update_for(Some(proof), id, change).await
     }
 
-    /// As [`Self::update`], for what Claviger does on its own.
+    /// As [`Self::update`], for changes of Claviger's own.
     pub(in crate::engine) async fn update_own<R: Record, T>(
         &self,
         id: &str,
         change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
     ) -> Result<Option<T>> {
+        self.update_for(None, id, change).await
+    }
+
+    async fn update_for<R: Record, T>(
+        &self,
+        caller: Option<&Authorized>,
+        id: &str,
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
         for _ in 0..ATTEMPTS {
+            if let Some(proof) = caller {
+                // Before `change`, which may say of what the caller lost that it is not there.
+                self.standing(proof).await?;
+            }
             let (batch, answer) = match self.changed(id, &change).await? {
                 (None, answer) => return Ok(Some(answer)),
                 (Some(batch), answer) => (batch, answer),
             };
-            if self.commit_own(batch).await?.is_some() {
+            let committed = match caller {
+                Some(proof) => self.commit(proof, &batch).await?,
+                None => self.commit_own(batch).await?,
+            };
+            if committed.is_some() {
                 return Ok(Some(answer));
             }
         }
         Ok(None)
     }
 
-    /// Commits what Claviger does on its own.
+    /// Commits changes of Claviger's own.
     pub(in crate::engine) async fn commit_own(&self, batch: Batch) -> Result<Option<u64>> {
         match self.records.commit(batch).await? {
             Committed::At(revision) => Ok(Some(revision)),
