@@ -20,8 +20,9 @@ type Script = dyn Fn(&AwsRequest) -> Option<AwsReply> + Send + Sync;
 
 /// moto, and in front of it a stub of ours for answers that it cannot give.
 pub(crate) struct Aws {
-    pub(crate) moto: Moto,
+    // Ends before moto, to which it passes calls on.
     stub: AwsStub,
+    pub(crate) moto: Moto,
     script: Arc<Mutex<Arc<Script>>>,
     gate: Mutex<Arc<Gate>>,
     seen: Mutex<Vec<AwsRequest>>,
