@@ -8,7 +8,7 @@ use claviger_core::Result;
 use claviger_store::{Commit, Committed, Row, Store};
 use tokio::sync::watch;
 
-/// What a test says to a [`HeldStore`], and hears of it.
+/// What a test says to a `HeldStore`, and hears of it.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<Inner>);
 
