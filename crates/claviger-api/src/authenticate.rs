@@ -1,24 +1,39 @@
 //! From a connection and a header to a caller.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use claviger_access::{Caller, Principal};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The other end of a connection: those that share one share its places and bytes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Peer {
-    /// A client on TCP, which proves its identity with a token.
-    Tcp,
+    /// A client on TCP, which proves its identity with a token. Of an IPv6 address only the network
+    /// (/64), because a host has as many addresses in it as it likes.
+    Tcp(IpAddr),
     /// A process of this uid on the Unix socket.
     Unix(u32),
 }
 
 impl Peer {
+    /// A client at this address.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self::Tcp(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & !u128::from(u64::MAX);
+                Ipv6Addr::from_bits(network).into()
+            }
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+
     /// The name in the audit log.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Tcp => "tcp",
+            Self::Tcp(_) => "tcp",
             Self::Unix(_) => "unix",
         }
     }
@@ -28,8 +43,8 @@ impl Peer {
 ///
 /// # Errors
 /// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`.
-pub(crate) async fn caller(broker: &Broker, peer: Peer, metadata: &MetadataMap) -> Result<Caller> {
-    match (metadata.get("authorization"), peer) {
+pub(crate) async fn caller(broker: &Broker, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
+    match (headers.get(AUTHORIZATION), peer) {
         (Some(header), _) => {
             let header = header
                 .to_str()
@@ -41,11 +56,25 @@ pub(crate) async fn caller(broker: &Broker, peer: Peer, metadata: &MetadataMap) 
             principal: Principal::Unix(uid),
             expire_time: None,
         }),
-        (None, Peer::Tcp) => Err(Error::new(Reason::CredentialsRequired)),
+        (None, Peer::Tcp(_)) => Err(Error::new(Reason::CredentialsRequired)),
     }
 }
 
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_host_are_one_peer() {
+        let peer = |address: &str| Peer::at(address.parse().unwrap());
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:2"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_eq!(peer("::ffff:127.0.0.2"), peer("127.0.0.2"));
+        assert_ne!(peer("127.0.0.1"), peer("127.0.0.2"));
+    }
 }

@@ -1,15 +1,17 @@
 //! The gRPC services: parse, call the broker, format; nothing else.
 //!
-//! A call comes in through `serve.rs` (connections), `authenticate.rs` (callers) and `handler.rs`
-//! (limits and deadline), and goes to the handler of its service. `rpc.rs` has a row
-//! per RPC; `status.rs` is the only file that names a gRPC code.
+//! A call comes in through `serve.rs` (connections) and `door.rs` (caller, message, deadline), and
+//! goes to the handler of its service. `rpc.rs` has a row per RPC; `status.rs` is the only file that
+//! names a gRPC code.
 #![forbid(unsafe_code)]
 
 mod access_service;
 mod authenticate;
 mod convert;
 mod daemon_service;
+mod door;
 mod handler;
+mod health;
 mod project_service;
 mod refusals;
 pub mod rpc;
@@ -24,23 +26,29 @@ use std::sync::Arc;
 
 use claviger_broker::Broker;
 use claviger_core::VaultName;
-use claviger_proto::v1;
+use claviger_proto::v1::access_service_server::AccessServiceServer;
+use claviger_proto::v1::daemon_service_server::DaemonServiceServer;
+use claviger_proto::v1::project_service_server::ProjectServiceServer;
+use claviger_proto::v1::secret_definition_service_server::SecretDefinitionServiceServer;
+use claviger_proto::v1::secret_service_server::SecretServiceServer;
+use claviger_proto::v1::vault_service_server::VaultServiceServer;
 use tonic::service::Routes;
 
 pub use authenticate::Peer;
+pub use door::{Bodies, Door};
 pub use handler::About;
 pub use status::{code_of, status_of};
 
+use crate::door::SMALL_BYTES_MAX;
 use crate::handler::Api;
 
 /// The health service's view of the daemon, changed through the reporter.
 pub use tonic_health::server::HealthReporter;
 
-/// A service that decodes no message beyond the limit.
-macro_rules! limited {
-    ($module:ident::$server:ident, $api:ident) => {
-        v1::$module::$server::new($api.clone())
-            .max_decoding_message_size(handler::DECODED_BYTES_MAX)
+/// A service whose messages are small: it asks for no credentials.
+macro_rules! small {
+    ($service:expr) => {
+        $service.max_decoding_message_size(SMALL_BYTES_MAX)
     };
 }
 
@@ -48,12 +56,13 @@ macro_rules! limited {
 ///
 /// # Errors
 /// If the built-in descriptor set cannot be read, which is a bug.
-pub fn routes(
+pub fn services(
     broker: Arc<Broker>,
     about: About,
-) -> Result<(Routes, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
+    bodies: Arc<Bodies>,
+) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
     let api = Api::new(broker, about);
-    let (reporter, health) = tonic_health::server::health_reporter();
+    let reporter = HealthReporter::new();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(claviger_proto::DESCRIPTORS)
@@ -61,30 +70,28 @@ pub fn routes(
             // Lets grpcurl print the details of our errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(limited!(access_service_server::AccessServiceServer, api))
-        .add_service(limited!(daemon_service_server::DaemonServiceServer, api))
-        .add_service(limited!(project_service_server::ProjectServiceServer, api))
-        .add_service(limited!(
-            secret_definition_service_server::SecretDefinitionServiceServer,
-            api
-        ))
-        .add_service(limited!(secret_service_server::SecretServiceServer, api))
-        .add_service(limited!(vault_service_server::VaultServiceServer, api));
-    Ok((routes.prepare(), reporter))
+    let routes = Routes::new(small!(health::service(&reporter)))
+        .add_service(small!(reflection().build_v1()?))
+        .add_service(small!(reflection().build_v1alpha()?))
+        .add_service(AccessServiceServer::new(api.clone()))
+        .add_service(DaemonServiceServer::new(api.clone()))
+        .add_service(ProjectServiceServer::new(api.clone()))
+        .add_service(SecretDefinitionServiceServer::new(api.clone()))
+        .add_service(SecretServiceServer::new(api.clone()))
+        .add_service(VaultServiceServer::new(api.clone()));
+    Ok((Door::new(routes.prepare(), Some(api), bodies), reporter))
 }
 
 /// The services of the admin listener, which asks for no credentials: health, one name per vault,
 /// each unknown until it is reported.
 ///
 /// # Errors
-/// As [`routes`].
-pub async fn admin_routes(
+/// As [`services`].
+pub async fn admin_services(
     broker: &Broker,
-) -> Result<(Routes, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
-    let (reporter, health) = tonic_health::server::health_reporter();
+    bodies: Arc<Bodies>,
+) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
+    let reporter = HealthReporter::new();
     for vault in broker.vault_names() {
         let unknown = tonic_health::ServingStatus::Unknown;
         reporter
@@ -94,8 +101,8 @@ pub async fn admin_routes(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let routes = Routes::new(health).add_service(reflection);
-    Ok((routes.prepare(), reporter))
+    let routes = Routes::new(small!(health::service(&reporter))).add_service(small!(reflection));
+    Ok((Door::new(routes.prepare(), None, bodies), reporter))
 }
 
 /// Tells the admin listener's health service whether a vault is well.
@@ -114,7 +121,7 @@ fn serving(is_well: bool) -> tonic_health::ServingStatus {
 
 /// Tells the health service whether calls are served.
 pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
-    for service in services() {
+    for service in names() {
         reporter
             .set_service_status(service, serving(is_serving))
             .await;
@@ -124,13 +131,13 @@ pub async fn report_health(reporter: &HealthReporter, is_serving: bool) {
 /// Ends the streams of all that watch the health service.
 pub async fn end_health(reporter: &HealthReporter) {
     let mut reporter = reporter.clone();
-    for service in services() {
+    for service in names() {
         reporter.clear_service_status(service).await;
     }
 }
 
 /// The names that the health service knows: the daemon as a whole, and each service.
-fn services() -> BTreeSet<&'static str> {
+fn names() -> BTreeSet<&'static str> {
     let names = rpc::TABLE.iter().filter_map(|rpc| rpc.name.split_once('/'));
     names.map(|(service, _)| service).chain([""]).collect()
 }

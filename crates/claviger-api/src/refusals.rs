@@ -48,6 +48,12 @@ impl Refusals {
         window.recorded += 1;
         Some(std::mem::take(&mut window.unnoted))
     }
+
+    /// Counts one that gets no record in any case.
+    pub(crate) fn count(&self) {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        window.unnoted += 1;
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,17 @@
 //! One row per RPC: the permissions it may ask for and its treatment. A test walks the descriptor
 //! set and fails on a missing row; a broker that asks for a permission outside its row is refused.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use claviger_access::{Permission as P, Rpc};
+
+/// The row of a method, by its full name.
+pub(crate) fn named(method: &str) -> Option<&'static Rpc> {
+    static ROWS: LazyLock<HashMap<&str, &Rpc>> =
+        LazyLock::new(|| TABLE.iter().map(|rpc| (rpc.name, *rpc)).collect());
+    ROWS.get(method).copied()
+}
 
 macro_rules! rpcs {
     ($($name:ident $method:literal [$($permission:ident),*] $audited:ident $request_id:ident;)+) => {

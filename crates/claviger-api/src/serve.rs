@@ -6,42 +6,51 @@
 //! connections it is handed, because the multi-threaded runtime halves the throughput of small
 //! calls.
 
+mod connection;
+mod places;
+
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use claviger_core::{Error, Reason, Uid};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
-use tower::{ServiceExt, service_fn};
 
-use crate::{Peer, status_of};
+use crate::door::Doorway;
+use crate::serve::connection::serve_connection;
+use crate::serve::places::{Place, Places};
+use crate::{Door, Peer};
 
-/// The first bytes of every HTTP/2 client.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) use places::Busy;
 
 /// Bounds of the serve loop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Connections open at a time on each listener; more wait in its queue. One listener's cannot
-    /// take the other's places.
+    /// Connections open at a time on each listener. Once all are taken, the peer that holds most
+    /// gives one up for each that comes.
     pub connections_max: usize,
+    /// The daemon's own uid: an eighth of the connections and of the bytes is kept for it.
+    pub own_uid: u32,
+    /// Bytes of requests that are not complete yet, in the whole process; one peer may have an
+    /// eighth.
+    pub unfinished_bytes_max: usize,
     /// Calls at a time on one connection.
     pub streams_max: u32,
     /// How long a client may take to say that it speaks HTTP/2.
     pub handshake: Duration,
-    /// How long a call may take from the first byte of its request to the beginning of its answer;
-    /// a client can only shorten it.
+    /// How long a request may take from its headers to its end.
+    pub body: Duration,
+    /// How long a call may take from the headers of its request to the beginning of its answer; a
+    /// client can only shorten it.
     pub request: Duration,
+    /// How long a stream of reflection may wait for its client, and how long it lasts in all.
+    pub idle: Duration,
+    /// See [`Self::idle`].
+    pub stream: Duration,
     /// How long a connection is used before its client is asked to make a new one, and then how
     /// long its last calls may take.
     pub connection_age: Duration,
@@ -52,10 +61,15 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 4096,
+            connections_max: 16 * 1024,
+            own_uid: 0,
+            unfinished_bytes_max: 64 * 1024 * 1024,
             streams_max: 128,
             handshake: Duration::from_secs(5),
+            body: Duration::from_secs(10),
             request: Duration::from_secs(30),
+            idle: Duration::from_secs(15),
+            stream: Duration::from_secs(60),
             connection_age: Duration::from_secs(600),
             drain: Duration::from_secs(30),
         }
@@ -88,12 +102,12 @@ pub async fn bind_loopback(address: SocketAddr) -> io::Result<TcpListener> {
 /// A connection on its way to the thread that serves it.
 struct Accepted {
     stream: Stream,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 enum Stream {
     Tcp(std::net::TcpStream),
-    Unix(std::os::unix::net::UnixStream, u32),
+    Unix(std::os::unix::net::UnixStream),
 }
 
 /// Serves until `stop` is cancelled, then lets the calls in flight finish.
@@ -102,7 +116,7 @@ enum Stream {
 /// If the serving threads cannot be started.
 pub async fn serve(
     listeners: Listeners,
-    routes: Routes,
+    door: Door,
     limits: Limits,
     threads: usize,
     stop: CancellationToken,
@@ -114,7 +128,7 @@ pub async fn serve(
         workers.push(start_worker(
             index,
             connections,
-            routes.clone(),
+            door.clone(),
             limits,
             stop.clone(),
         )?);
@@ -152,14 +166,14 @@ async fn accept(
 }
 
 async fn hand_over(listener: Listener, queues: &[mpsc::UnboundedSender<Accepted>], limits: Limits) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let places = Places::new(limits.connections_max, limits.own_uid);
     for queue in queues.iter().cycle() {
-        let Ok(permit) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let stream = loop {
+        let (stream, place) = loop {
             match listener.accept().await {
-                Ok(stream) => break stream,
+                Ok((stream, peer)) => match places.take(peer) {
+                    Some(place) => break (stream, place),
+                    None => drop(stream),
+                },
                 Err(error) => {
                     // Out of descriptors, mostly: without a pause this loop would burn a core.
                     tracing::warn!(%error, "connection not accepted");
@@ -167,13 +181,7 @@ async fn hand_over(listener: Listener, queues: &[mpsc::UnboundedSender<Accepted>
                 }
             }
         };
-        if queue
-            .send(Accepted {
-                stream,
-                _permit: permit,
-            })
-            .is_err()
-        {
+        if queue.send(Accepted { stream, place }).is_err() {
             return;
         }
     }
@@ -185,28 +193,26 @@ enum Listener {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Stream> {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Self::Tcp(listener) => from_tcp(listener.accept().await?.0),
-            Self::Unix(listener) => from_unix(listener.accept().await?.0),
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream.into_std()?), Peer::at(address.ip())))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let uid = stream.peer_cred()?.uid();
+                Ok((Stream::Unix(stream.into_std()?), Peer::Unix(uid)))
+            }
         }
     }
-}
-
-fn from_unix(stream: UnixStream) -> io::Result<Stream> {
-    let uid = stream.peer_cred()?.uid();
-    Ok(Stream::Unix(stream.into_std()?, uid))
-}
-
-fn from_tcp(stream: TcpStream) -> io::Result<Stream> {
-    stream.set_nodelay(true)?;
-    stream.into_std().map(Stream::Tcp)
 }
 
 fn start_worker(
     index: usize,
     mut connections: mpsc::UnboundedReceiver<Accepted>,
-    routes: Routes,
+    door: Door,
     limits: Limits,
     stop: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
@@ -219,12 +225,7 @@ fn start_worker(
             runtime.block_on(async move {
                 let open = TaskTracker::new();
                 while let Some(accepted) = connections.recv().await {
-                    open.spawn(serve_accepted(
-                        accepted,
-                        routes.clone(),
-                        limits,
-                        stop.clone(),
-                    ));
+                    open.spawn(serve_accepted(accepted, door.clone(), limits, stop.clone()));
                 }
                 open.close();
                 if timeout(limits.drain, open.wait()).await.is_err() {
@@ -237,89 +238,24 @@ fn start_worker(
         })
 }
 
-async fn serve_accepted(
-    accepted: Accepted,
-    routes: Routes,
-    limits: Limits,
-    stop: CancellationToken,
-) {
-    let result = match accepted.stream {
+async fn serve_accepted(accepted: Accepted, door: Door, limits: Limits, stop: CancellationToken) {
+    let Accepted { stream, place } = accepted;
+    let doorway = Doorway {
+        door,
+        peer: place.peer(),
+        limits,
+    };
+    let result = match stream {
         Stream::Tcp(stream) => match TcpStream::from_std(stream) {
-            Ok(stream) => serve_connection(stream, Peer::Tcp, routes, limits, stop).await,
+            Ok(stream) => serve_connection(stream, place, doorway, stop).await,
             Err(error) => Err(error.into()),
         },
-        Stream::Unix(stream, uid) => match UnixStream::from_std(stream) {
-            Ok(stream) => serve_connection(stream, Peer::Unix(uid), routes, limits, stop).await,
+        Stream::Unix(stream) => match UnixStream::from_std(stream) {
+            Ok(stream) => serve_connection(stream, place, doorway, stop).await,
             Err(error) => Err(error.into()),
         },
     };
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
     }
-}
-
-async fn serve_connection(
-    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    peer: Peer,
-    routes: Routes,
-    limits: Limits,
-    stop: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut preface = [0; PREFACE.len()];
-    let handshake = timeout(limits.handshake, stream.read_exact(&mut preface));
-    let Some(handshake) = stop.run_until_cancelled(handshake).await else {
-        return Ok(());
-    };
-    handshake??;
-    if preface != *PREFACE {
-        return Err("the client does not speak HTTP/2".into());
-    }
-    let (reader, writer) = tokio::io::split(stream);
-    let io = tokio::io::join(io::Cursor::new(preface).chain(reader), writer);
-
-    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer);
-        let answer = routes.clone().oneshot(request);
-        async move {
-            match timeout(limits.request, answer).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    let error = Error::new(Reason::DeadlineExceeded);
-                    Ok(status_of(&error, Uid::random()).into_http())
-                }
-            }
-        }
-    });
-    let connection =
-        http2(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    tokio::select! {
-        result = &mut connection => return Ok(result?),
-        () = stop.cancelled() => {}
-        () = sleep(aged(limits.connection_age)) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    timeout(limits.drain, connection).await??;
-    Ok(())
-}
-
-fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
-    let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    http2
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_max)
-        // RUSTSEC-2024-0003: the gRPC library's own server switches this defence off.
-        .max_local_error_reset_streams(Some(1024))
-        .max_header_list_size(16 * 1024)
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(512 * 1024)
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .keep_alive_timeout(Duration::from_secs(10));
-    http2
-}
-
-/// The age give or take a tenth, so that connections made in one second do not end in one.
-fn aged(age: Duration) -> Duration {
-    let random = Uid::random().first_byte();
-    age.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
 }

@@ -82,9 +82,9 @@ pub fn code_of(reason: Reason) -> Code {
     }
 }
 
-/// Whether a reason means that the caller is not known.
-pub(crate) fn is_unauthenticated(reason: Reason) -> bool {
-    code_of(reason) == Code::Unauthenticated
+/// Whether a status of a library says that something is not there.
+pub(crate) fn is_not_found(status: &Status) -> bool {
+    status.code() == Code::NotFound
 }
 
 /// The status a client gets: template text, reason and metadata; never the error's source.

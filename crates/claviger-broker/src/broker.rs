@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use claviger_access::{Authorizer, Caller, DecisionLog};
+use claviger_access::{Authorizer, Caller, DecisionLog, Directory as _, Principal};
 use claviger_audit::{Audit, Facts};
 use claviger_backend::Vaults;
 use claviger_core::{Clock, Error, Reason, Result};
@@ -96,6 +96,14 @@ impl Broker {
     /// `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, `STORE_UNAVAILABLE`.
     pub async fn authenticate(&self, token: &str) -> Result<Caller> {
         self.catalog.authenticate(token).await
+    }
+
+    /// Whether anything at all is granted to a principal.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn has_grants(&self, principal: &Principal) -> Result<bool> {
+        Ok(!self.catalog.grants(principal).await?.is_empty())
     }
 
     /// When a soft-deleted definition's name becomes free.

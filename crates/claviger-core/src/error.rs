@@ -139,7 +139,7 @@ reasons! {
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
     /// The request message is longer than allowed.
-    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; a value may have 65536, so shorten the rest";
+    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; shorten it (a value may have 65536 bytes, and a caller without any grant may send 4096 in all)";
     /// Deleted in the vault, and to be brought back only there.
     SecretDeleted "SECRET_DELETED"
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";

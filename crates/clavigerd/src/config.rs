@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
+use claviger_api::serve::Limits;
 use claviger_core::Id;
 use claviger_settings::{Place, Problems, read_document};
 use claviger_stripe::live::LiveSettings;
@@ -23,6 +24,7 @@ use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod file;
 mod kinds;
+mod limits;
 #[cfg(test)]
 mod tests;
 mod vaults;
@@ -51,6 +53,8 @@ pub struct Config {
     pub(crate) tcp: Option<SocketAddr>,
     /// The loopback address of the admin listener, if there is one.
     pub(crate) admin: Option<SocketAddr>,
+    /// The bounds of all listeners.
+    pub(crate) limits: Limits,
     /// Where the root key comes from.
     pub(crate) root_key: RootKeySource,
     /// How log lines look.
@@ -117,6 +121,7 @@ impl Config {
                     socket,
                     tcp,
                     admin: file.admin,
+                    limits: file.limits,
                     root_key,
                     log_format: file.log_format,
                     log_filter,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, serve};
+use claviger_api::{About, Bodies};
 use claviger_audit::{Audit, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
@@ -72,6 +72,7 @@ pub type PutBefore = dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send;
 pub struct Daemon {
     broker: Arc<Broker>,
     about: About,
+    limits: Limits,
     sockets: Sockets,
     is_dev: bool,
 }
@@ -89,6 +90,7 @@ impl Daemon {
         Ok(Self {
             broker,
             about,
+            limits: config.limits,
             sockets,
             is_dev: config.is_dev,
         })
@@ -126,11 +128,14 @@ impl Daemon {
         let tcp = self
             .tcp()
             .map_or_else(|| "-".to_owned(), |tcp| tcp.to_string());
-        let (routes, health) =
-            claviger_api::routes(Arc::clone(&self.broker), self.about).map_err(unbuilt)?;
-        let (admin_routes, vault_health) = claviger_api::admin_routes(&self.broker)
-            .await
-            .map_err(unbuilt)?;
+        let limits =
+            afforded(self.limits).map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
+        let bodies = Bodies::new(limits.unfinished_bytes_max, limits.own_uid);
+        let services =
+            claviger_api::services(Arc::clone(&self.broker), self.about, Arc::clone(&bodies));
+        let (door, health) = services.map_err(unbuilt)?;
+        let admin_services = claviger_api::admin_services(&self.broker, bodies).await;
+        let (admin_door, vault_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &vault_health, stop.clone());
         let Sockets {
             listeners,
@@ -139,9 +144,8 @@ impl Daemon {
         } = self.sockets;
         tracing::info!(socket = %file.path.display(), tcp, "serving");
 
-        let limits = limits().map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let threads = available_parallelism().map_or(1, usize::from);
-        let serving = serve(listeners, routes, limits, threads, stop.clone());
+        let serving = serve(listeners, door, limits, threads, stop.clone());
         let admin = Listeners {
             unix: None,
             tcp: admin,
@@ -153,7 +157,7 @@ impl Daemon {
             drain: ADMIN_DRAIN,
             ..limits
         };
-        let serving_admin = serve(admin, admin_routes, admin_limits, 1, stop);
+        let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
         tokio::try_join!(serving, serving_admin)
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
         drain(&self.broker, upkeep, &file).await;
@@ -169,18 +173,26 @@ async fn drain(broker: &Broker, upkeep: Upkeep, socket: &SocketFile) {
     tracing::info!("drained");
 }
 
-/// As many connections as there are descriptors for, with a reserve for files.
-fn limits() -> io::Result<Limits> {
+/// The bounds, with as many connections as there are descriptors for and a reserve for files.
+fn afforded(limits: Limits) -> io::Result<Limits> {
     let mut files = rustix::process::getrlimit(Resource::Nofile);
     files.current = files.maximum;
     rustix::process::setrlimit(Resource::Nofile, files)?;
-    let defaults = Limits::default();
-    let most = files.current.map_or(defaults.connections_max, |files| {
-        usize::try_from(files.saturating_sub(256) / 2).unwrap_or(defaults.connections_max)
+    let most = files.current.map_or(limits.connections_max, |files| {
+        usize::try_from(files.saturating_sub(256) / 2).unwrap_or(limits.connections_max)
     });
+    if most < limits.connections_max {
+        tracing::warn!(
+            connections = limits.connections_max,
+            most,
+            "listen.connections is more than there are file descriptors for; raise the limit \
+            (LimitNOFILE= in a systemd unit, ulimit -n in a shell)"
+        );
+    }
     Ok(Limits {
-        connections_max: most.clamp(16, defaults.connections_max),
-        ..defaults
+        connections_max: limits.connections_max.min(most.max(16)),
+        own_uid: own_uid(),
+        ..limits
     })
 }
 

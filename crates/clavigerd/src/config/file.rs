@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use claviger_api::serve::Limits;
 use claviger_core::Id;
 use claviger_settings::{Place, Table};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::Targets;
 
 use super::kinds::VaultKind;
+use super::limits::read_limits;
 use super::vaults::{VaultConfig, read_vaults};
 use crate::logging::{LogFormat, parse_filter};
 
@@ -34,6 +36,7 @@ pub(super) struct ConfigFile {
     pub(super) socket: Option<Given<PathBuf>>,
     pub(super) tcp: Option<SocketAddr>,
     pub(super) admin: Option<SocketAddr>,
+    pub(super) limits: Limits,
     pub(super) root_key_file: Option<Given<PathBuf>>,
     pub(super) log_format: LogFormat,
     pub(super) log_filter: Option<Targets>,
@@ -49,11 +52,12 @@ impl ConfigFile {
         let data_dir = given_path(root, "data_dir");
         let allowed = Duration::from_secs(1)..=RETENTION_MAX;
         let deleted_retention = root.duration("deleted_retention", allowed, RETENTION_DEFAULT);
-        let (socket, tcp, admin) = root.table("listen", |listen| {
+        let (socket, tcp, admin, limits) = root.table("listen", |listen| {
             (
                 given_path(listen, "socket"),
                 listen.parsed("tcp", parse_loopback),
                 listen.parsed("admin", parse_loopback),
+                read_limits(listen),
             )
         });
         let root_key_file = root.table("root_key", |root_key| given_path(root_key, "file"));
@@ -67,6 +71,7 @@ impl ConfigFile {
             socket,
             tcp,
             admin,
+            limits,
             root_key_file,
             log_format: log_format.unwrap_or_default(),
             log_filter,

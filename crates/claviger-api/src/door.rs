@@ -1,0 +1,219 @@
+//! What a call passes before a service sees it.
+//!
+//! The caller is found out from the headers, before a byte of the body is read; then the one
+//! message of the request is read, within bounds for the caller, for all that its peer has under
+//! way, and for the process. The public services (health and reflection) ask for no caller: their
+//! messages are small, and their streams end.
+
+mod attempt;
+mod bodies;
+mod message;
+mod outgoing;
+mod timeout;
+
+use std::sync::Arc;
+
+use claviger_access::{Caller, Rpc};
+use claviger_core::{Detail, Error, Reason, Result, Uid};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body, Bytes};
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::service::Routes;
+use tower::ServiceExt as _;
+
+use crate::door::attempt::Attempt;
+use crate::door::message::{Reading, Streamed};
+use crate::door::outgoing::Stay;
+use crate::door::timeout::client_timeout;
+use crate::handler::Api;
+use crate::serve::Limits;
+use crate::status::status_of;
+use crate::{Peer, rpc};
+
+pub use bodies::Bodies;
+pub(crate) use outgoing::Outgoing;
+
+/// Longest request, in bytes.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// Longest request of a caller without any grant, and longest message to a public service.
+pub(crate) const SMALL_BYTES_MAX: usize = 4 * 1024;
+
+/// What a stream of reflection counts for while it lasts: its answers are about as long.
+const REFLECTION_BYTES: usize = 64 * 1024;
+
+/// The body that tonic's services take and give.
+type TonicBody = tonic::body::Body;
+
+/// The services of a listener, behind their door.
+#[derive(Clone, Debug)]
+pub struct Door {
+    routes: Routes,
+    /// None where all services are public.
+    api: Option<Api>,
+    bodies: Arc<Bodies>,
+}
+
+impl Door {
+    pub(crate) fn new(routes: Routes, api: Option<Api>, bodies: Arc<Bodies>) -> Self {
+        Self {
+            routes,
+            api,
+            bodies,
+        }
+    }
+}
+
+/// The door as one peer meets it.
+#[derive(Clone, Debug)]
+pub(crate) struct Doorway {
+    pub(crate) door: Door,
+    pub(crate) peer: Peer,
+    pub(crate) limits: Limits,
+}
+
+impl Doorway {
+    /// Takes one call from the connection to its service, and the beginning of its answer back.
+    pub(crate) async fn enter<B>(&self, request: Request<B>) -> Response<Outgoing>
+    where
+        B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+    {
+        if !is_grpc(request.headers()) {
+            let mut foreign = Response::new(Outgoing::default());
+            *foreign.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return foreign;
+        }
+        let method = request.uri().path().trim_start_matches('/');
+        if let (Some(rpc), Some(api)) = (rpc::named(method), &self.door.api) {
+            return self.call(api, rpc, request).await.map(Outgoing::from);
+        }
+        if method.starts_with("grpc.health.") {
+            let stay = Stay::new(self.limits.connection_age);
+            return self.public(SMALL_BYTES_MAX, stay, request).await;
+        }
+        if method.starts_with("grpc.reflection.") {
+            let stay = Stay::new(self.limits.stream);
+            return self.public(REFLECTION_BYTES, stay, request).await;
+        }
+        // Gets to hear that there is no such method; its body is not worth reading.
+        let request = request.map(|_| TonicBody::empty());
+        let answer = self.answer(Uid::random(), self.deadline(), request);
+        answer.await.map(Outgoing::from)
+    }
+
+    async fn call<B>(
+        &self,
+        api: &Api,
+        rpc: &'static Rpc,
+        request: Request<B>,
+    ) -> Response<TonicBody>
+    where
+        B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    {
+        let deadline = match client_timeout(request.headers()) {
+            Some(timeout) => self.deadline().min(Instant::now() + timeout),
+            None => self.deadline(),
+        };
+        let attempt = Attempt::new(api, rpc, self.peer);
+        let (mut parts, body) = request.into_parts();
+        let entering = async {
+            let caller = attempt.authenticate(&parts.headers).await?;
+            let message = self.message(api, &caller, &parts.headers, body).await?;
+            Ok((caller, message))
+        };
+        let entered = timeout_at(deadline, entering).await;
+        match entered.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded))) {
+            Ok((caller, message)) => {
+                let call = attempt.begin(caller);
+                let id = call.id;
+                parts.extensions.insert(call);
+                let body = TonicBody::new(Full::new(message));
+                self.answer(id, deadline, Request::from_parts(parts, body))
+                    .await
+            }
+            Err(error) => attempt.refuse(error).await.into_http(),
+        }
+    }
+
+    /// Reads the message. A caller without any grant has no use for a long one.
+    async fn message<B>(
+        &self,
+        api: &Api,
+        caller: &Caller,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<Bytes>
+    where
+        B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    {
+        let charge = self.door.bodies.charge(self.peer);
+        let mut reading = Reading::new(body, charge, header_bytes(headers));
+        let whole = async {
+            let mut limit = SMALL_BYTES_MAX;
+            let mut is_complete = reading.up_to(limit).await?;
+            if !is_complete && api.broker.has_grants(&caller.principal).await? {
+                limit = REQUEST_BYTES_MAX;
+                is_complete = reading.up_to(limit).await?;
+            }
+            match is_complete {
+                true => Ok(()),
+                false => Err(Error::new(Reason::RequestTooLarge).with(Detail::Limit, limit)),
+            }
+        };
+        let read = timeout(self.limits.body, whole).await;
+        read.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)))?;
+        Ok(reading.into_message())
+    }
+
+    async fn public<B>(&self, bytes: usize, stay: Stay, request: Request<B>) -> Response<Outgoing>
+    where
+        B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
+    {
+        let id = Uid::random();
+        let mut charge = self.door.bodies.charge(self.peer);
+        if let Err(error) = charge.cover(bytes + header_bytes(request.headers())) {
+            let refusal: Response<TonicBody> = status_of(&error, id).into_http();
+            return refusal.map(Outgoing::from);
+        }
+        let request = request.map(|body| TonicBody::new(Streamed::new(body, self.limits.idle)));
+        let answer = self.answer(id, self.deadline(), request).await;
+        answer.map(|body| Outgoing::from(body).staying(stay, charge))
+    }
+
+    async fn answer(
+        &self,
+        id: Uid,
+        deadline: Instant,
+        request: Request<TonicBody>,
+    ) -> Response<TonicBody> {
+        let answering = self.door.routes.clone().oneshot(request);
+        match timeout_at(deadline, answering).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => status_of(&Error::new(Reason::Internal), id).into_http(),
+            Err(_) => status_of(&Error::new(Reason::DeadlineExceeded), id).into_http(),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.request
+    }
+}
+
+/// Whether a request says that it speaks gRPC.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let rest = content_type.as_bytes().strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// What the headers of a request take up.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let fields = headers.iter();
+    fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum()
+}

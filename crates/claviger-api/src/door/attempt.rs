@@ -1,0 +1,72 @@
+//! A call whose caller is not known yet.
+
+use claviger_access::{Call, Caller, Rpc};
+use claviger_core::{Error, Result, Uid};
+use http::HeaderMap;
+use tonic::Status;
+
+use crate::handler::Api;
+use crate::status::status_of;
+use crate::{Peer, authenticate};
+
+/// Becomes a call or is refused. Dropping it (the client reset it) counts it with the refusals that
+/// have no record of their own.
+pub(super) struct Attempt<'a> {
+    api: &'a Api,
+    id: Uid,
+    rpc: &'static Rpc,
+    peer: Peer,
+    is_open: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(api: &'a Api, rpc: &'static Rpc, peer: Peer) -> Self {
+        Self {
+            api,
+            id: api.next_call_id(),
+            rpc,
+            peer,
+            is_open: true,
+        }
+    }
+
+    pub(super) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller> {
+        authenticate::caller(&self.api.broker, self.peer, headers).await
+    }
+
+    pub(super) fn begin(mut self, caller: Caller) -> Call {
+        self.is_open = false;
+        Call {
+            id: self.id,
+            caller,
+            rpc: self.rpc,
+            run_id: None,
+            purpose: None,
+        }
+    }
+
+    /// The answer to a caller that does not get in; in the audit log by then, or counted.
+    pub(super) async fn refuse(mut self, mut error: Error) -> Status {
+        self.is_open = false;
+        // Anyone can cause these without end: the process's log has them for who asks for it.
+        tracing::debug!(call_id = %self.id, rpc = self.rpc.name, ?error, "call refused");
+        if let Some(unnoted) = self.api.refusals.admit() {
+            let peer = self.peer.as_str();
+            let audit = self.api.broker.audit();
+            let noted =
+                audit.refuse_unauthenticated(self.id, self.rpc.name, peer, error.reason(), unnoted);
+            if let Err(unavailable) = noted.await {
+                error = unavailable;
+            }
+        }
+        status_of(&error, self.id)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.api.refusals.count();
+        }
+    }
+}

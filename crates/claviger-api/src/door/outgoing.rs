@@ -1,0 +1,102 @@
+//! The body of an answer, and what ends with it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use claviger_core::{Error, Reason, Uid};
+use http::HeaderMap;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+use tonic::Status;
+
+use crate::door::TonicBody;
+use crate::door::bodies::Charge;
+use crate::serve::Busy;
+use crate::status::status_of;
+
+/// The body of an answer.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    body: TonicBody,
+    staying: Option<(Stay, Charge)>,
+    _busy: Option<Busy>,
+}
+
+/// How long an answer may go on.
+pub(super) struct Stay(Pin<Box<Sleep>>);
+
+impl Stay {
+    pub(super) fn new(most: Duration) -> Self {
+        Self(Box::pin(sleep(most)))
+    }
+}
+
+impl From<TonicBody> for Outgoing {
+    fn from(body: TonicBody) -> Self {
+        Self {
+            body,
+            ..Self::default()
+        }
+    }
+}
+
+impl Outgoing {
+    /// Ends when its time is over, and counts as a request under way until it ends.
+    pub(super) fn staying(self, stay: Stay, charge: Charge) -> Self {
+        Self {
+            staying: Some((stay, charge)),
+            ..self
+        }
+    }
+
+    /// Keeps the connection busy until it ends.
+    pub(crate) fn keeping(self, busy: Busy) -> Self {
+        Self {
+            _busy: Some(busy),
+            ..self
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let answer = Pin::new(&mut self.body).poll_frame(cx);
+        let Poll::Pending = answer else {
+            return answer;
+        };
+        let Some((Stay(end), _)) = &mut self.staying else {
+            return Poll::Pending;
+        };
+        match end.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.staying = None;
+                self.body = TonicBody::empty();
+                Poll::Ready(Some(Ok(Frame::trailers(over()))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn over() -> HeaderMap {
+    let status = status_of(&Error::new(Reason::DeadlineExceeded), Uid::random());
+    let mut trailers = HeaderMap::new();
+    // Nothing in it but what a header can hold.
+    status.add_header(&mut trailers).ok();
+    trailers
+}

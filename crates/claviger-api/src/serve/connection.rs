@@ -1,0 +1,95 @@
+//! One connection, from its first bytes to its end.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_core::Uid;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::door::Doorway;
+use crate::serve::Limits;
+use crate::serve::places::Place;
+
+/// The first bytes of every HTTP/2 client.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Calls that a client may begin and reset before we have looked at them, on one connection: a job
+/// whose deadline ends many calls at once does that. `cargo xtask bench door` shows what a client
+/// that does nothing else costs others.
+const EARLY_RESETS_MAX: usize = 1024;
+
+/// Frames that a client may send against the protocol on one connection. RUSTSEC-2024-0003: the
+/// gRPC library's own server switches this defence off.
+const WRONG_FRAMES_MAX: usize = 1024;
+
+pub(super) async fn serve_connection(
+    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    place: Place,
+    doorway: Doorway,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let limits = doorway.limits;
+    let mut preface = [0; PREFACE.len()];
+    let handshake = timeout(limits.handshake, stream.read_exact(&mut preface));
+    tokio::select! {
+        handshake = handshake => handshake??,
+        () = stop.cancelled() => return Ok(()),
+        () = place.taken_away() => return Ok(()),
+    };
+    if preface != *PREFACE {
+        return Err("the client does not speak HTTP/2".into());
+    }
+    let (reader, writer) = tokio::io::split(stream);
+    let io = tokio::io::join(io::Cursor::new(preface).chain(reader), writer);
+
+    let place = Arc::new(place);
+    let seat = Arc::clone(&place);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let doorway = doorway.clone();
+        let busy = seat.busy();
+        async move {
+            let answer = doorway.enter(request).await;
+            Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
+        }
+    });
+    let connection = http2(limits).serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    let grace = tokio::select! {
+        result = &mut connection => return Ok(result?),
+        () = stop.cancelled() => limits.drain,
+        () = sleep(aged(limits.connection_age)) => limits.drain,
+        // Its place is another's already: it hears that it has to go, and goes.
+        () = place.taken_away() => Duration::ZERO,
+    };
+    connection.as_mut().graceful_shutdown();
+    timeout(grace, connection).await??;
+    Ok(())
+}
+
+fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .max_local_error_reset_streams(Some(WRONG_FRAMES_MAX))
+        .max_pending_accept_reset_streams(Some(EARLY_RESETS_MAX))
+        .max_header_list_size(16 * 1024)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(512 * 1024)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(10));
+    http2
+}
+
+/// The age give or take a tenth, so that connections made in one second do not end in one.
+fn aged(age: Duration) -> Duration {
+    let random = Uid::random().first_byte();
+    age.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
+}

@@ -1,0 +1,232 @@
+//! Who holds how many of a listener's connections.
+//!
+//! Free places are anybody's: ten thousand runners may come from one address. Once all are taken,
+//! the peer that holds most gives one up for whoever comes, one on which nothing happens first. So
+//! nobody is kept out by connections that are only held, and the share of a peer is what others
+//! cannot take from it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Peer;
+
+/// Of the places, the part that is one peer's whatever others do; and the part that is kept for the
+/// daemon's own uid.
+const SHARES: usize = 8;
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    /// Has places that others cannot take: whoever runs the daemon gets in.
+    own: Peer,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    next: u64,
+    /// Of each peer, by age.
+    by_peer: HashMap<Peer, BTreeMap<u64, Arc<Seat>>>,
+}
+
+/// What a connection shows of itself.
+#[derive(Debug, Default)]
+struct Seat {
+    calls: AtomicUsize,
+    leave: CancellationToken,
+}
+
+impl Places {
+    pub(super) fn new(max: usize, own_uid: u32) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            own: Peer::Unix(own_uid),
+            held: Mutex::default(),
+        })
+    }
+
+    /// A place for a new connection of `peer`; `None` if there is nobody to take one from.
+    pub(super) fn take(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+        let mut held = self.lock();
+        let kept = if peer == self.own {
+            0
+        } else {
+            self.max / SHARES
+        };
+        if held.count >= self.max - kept && !held.make_room(peer, self.max / SHARES) {
+            return None;
+        }
+        let number = held.next;
+        held.next += 1;
+        held.count += 1;
+        let seat = Arc::new(Seat::default());
+        let of_peer = held.by_peer.entry(peer).or_default();
+        of_peer.insert(number, Arc::clone(&seat));
+        Some(Place {
+            places: Arc::clone(self),
+            peer,
+            number,
+            seat,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Asks a connection of the peer that holds most to leave: the oldest idle one. One with calls
+    /// only of a peer above its share, and not for another connection of the same peer.
+    fn make_room(&mut self, newcomer: Peer, share: usize) -> bool {
+        let most = self.by_peer.iter().max_by_key(|(_, seats)| seats.len());
+        let Some((peer, seats)) = most else {
+            return false;
+        };
+        let may_cut = *peer != newcomer && seats.len() > share;
+        let idle = seats
+            .iter()
+            .find(|(_, seat)| seat.calls.load(Ordering::Relaxed) == 0);
+        let oldest = seats.iter().next().filter(|_| may_cut);
+        let Some((number, seat)) = idle.or(oldest) else {
+            return false;
+        };
+        seat.leave.cancel();
+        let (peer, number) = (*peer, *number);
+        self.remove(peer, number);
+        true
+    }
+
+    fn remove(&mut self, peer: Peer, number: u64) {
+        let Some(seats) = self.by_peer.get_mut(&peer) else {
+            return;
+        };
+        if seats.remove(&number).is_some() {
+            self.count -= 1;
+        }
+        if seats.is_empty() {
+            self.by_peer.remove(&peer);
+        }
+    }
+}
+
+/// A connection's place. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    peer: Peer,
+    number: u64,
+    seat: Arc<Seat>,
+}
+
+impl Place {
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Waits until the place is taken away.
+    pub(super) async fn taken_away(&self) {
+        self.seat.leave.cancelled().await;
+    }
+
+    /// The connection is busy until the guard is dropped.
+    pub(super) fn busy(&self) -> Busy {
+        self.seat.calls.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(&self.seat))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().remove(self.peer, self.number);
+    }
+}
+
+/// A call on a connection.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Seat>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: u32 = 7;
+
+    fn is_asked_to_leave(place: &Place) -> bool {
+        place.seat.leave.is_cancelled()
+    }
+
+    fn fill(places: &Arc<Places>, peer: Peer, count: usize) -> Vec<Place> {
+        (0..count).map(|_| places.take(peer).unwrap()).collect()
+    }
+
+    #[test]
+    fn free_places_are_anybodys_but_for_the_reserve() {
+        let places = Places::new(16, OWN);
+        let stranger = Peer::Unix(1);
+        let held = fill(&places, stranger, 14);
+        assert!(!held.iter().any(is_asked_to_leave));
+        let own = fill(&places, Peer::Unix(OWN), 2);
+        assert!(!held.iter().chain(&own).any(is_asked_to_leave));
+    }
+
+    #[test]
+    fn the_largest_holder_gives_up_its_oldest_idle_connection() {
+        let places = Places::new(16, OWN);
+        let mut large = fill(&places, Peer::Unix(1), 10);
+        let small = fill(&places, Peer::Unix(2), 4);
+        let busy = large[0].busy();
+        let _newcomer = places.take(Peer::Unix(3)).unwrap();
+        let asked: Vec<bool> = large.iter().map(is_asked_to_leave).collect();
+        assert_eq!(asked.iter().filter(|asked| **asked).count(), 1);
+        assert!(asked[1], "the first is busy");
+        assert!(!small.iter().any(is_asked_to_leave));
+
+        drop(busy);
+        let _another = places.take(Peer::Unix(1)).unwrap();
+        assert!(is_asked_to_leave(&large[0]), "its own go for its own");
+
+        // A place that is given up twice is free once.
+        large.clear();
+        assert_eq!(places.lock().count, 4 + 2);
+    }
+
+    #[test]
+    fn busy_connections_are_cut_only_above_the_share_and_for_others() {
+        let places = Places::new(16, OWN);
+        let large = fill(&places, Peer::Unix(1), 14);
+        let _calls: Vec<Busy> = large.iter().map(Place::busy).collect();
+        assert!(places.take(Peer::Unix(1)).is_none());
+        let newcomer = places.take(Peer::Unix(2)).unwrap();
+        assert!(is_asked_to_leave(&large[0]));
+        assert!(!is_asked_to_leave(&newcomer));
+
+        let places = Places::new(16, OWN);
+        let shares: Vec<Place> = (0..7)
+            .flat_map(|uid| fill(&places, Peer::Unix(uid + 100), 2))
+            .collect();
+        let _calls: Vec<Busy> = shares.iter().map(Place::busy).collect();
+        assert!(places.take(Peer::Unix(1)).is_none());
+        assert!(!shares.iter().any(is_asked_to_leave));
+        assert!(places.take(Peer::Unix(OWN)).is_some());
+    }
+
+    #[test]
+    fn no_peer_stays_after_its_last_connection() {
+        let places = Places::new(16, OWN);
+        drop(fill(&places, Peer::Unix(1), 3));
+        assert_eq!(places.lock().by_peer.len(), 0);
+        assert_eq!(places.lock().count, 0);
+    }
+}

@@ -1,0 +1,46 @@
+//! The bounds of the listeners.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use claviger_api::serve::Limits;
+use claviger_settings::Table;
+
+/// Reads the bounds that the `listen` table changes.
+pub(super) fn read_limits(listen: &mut Table<'_>) -> Limits {
+    let defaults = Limits::default();
+    let mut number = |key, allowed, default| match listen.number(key, allowed) {
+        Some(number) => usize::try_from(number).unwrap_or(default),
+        None => default,
+    };
+    let connections_max = number("connections", 16..=1_000_000, defaults.connections_max);
+    let unfinished_bytes_max = number(
+        "unfinished_bytes",
+        // An eighth of it has to hold one request of the greatest length.
+        4 * 1024 * 1024..=1024 * 1024 * 1024,
+        defaults.unfinished_bytes_max,
+    );
+    let streams_max = listen.number("streams", 1..=1024);
+    let mut time = |key, allowed, default| listen.duration(key, allowed, default);
+    Limits {
+        connections_max,
+        unfinished_bytes_max,
+        streams_max: streams_max.unwrap_or(defaults.streams_max),
+        handshake: time("handshake_timeout", seconds(1..=60), defaults.handshake),
+        body: time("body_timeout", seconds(1..=60), defaults.body),
+        request: time("request_timeout", seconds(1..=300), defaults.request),
+        idle: time("idle_timeout", seconds(1..=300), defaults.idle),
+        stream: time("stream_timeout", seconds(1..=3600), defaults.stream),
+        connection_age: time(
+            "connection_age",
+            seconds(10..=86_400),
+            defaults.connection_age,
+        ),
+        drain: time("drain_timeout", seconds(1..=300), defaults.drain),
+        ..defaults
+    }
+}
+
+fn seconds(range: RangeInclusive<u64>) -> RangeInclusive<Duration> {
+    Duration::from_secs(*range.start())..=Duration::from_secs(*range.end())
+}
