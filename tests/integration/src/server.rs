@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, FaultyBackend, FaultySink, Gate};
+use crate::{Client, FaultyBackend, FaultySink, Gate, Raw};
 
 /// The project that [`Server::prepared`] makes.
 pub const PROJECT: &str = "projects/acme";
@@ -60,6 +60,8 @@ pub struct Options {
     pub gate: Gate,
     /// How long a soft-deleted definition keeps its name.
     pub deleted_retention: Duration,
+    /// More lines of the configuration.
+    pub config: &'static str,
 }
 
 impl Default for Options {
@@ -70,6 +72,7 @@ impl Default for Options {
             vaults: Vec::new(),
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
+            config: "",
         }
     }
 }
@@ -205,6 +208,14 @@ impl Server {
         Client::new(connected.expect("connects").expect("connects"))
     }
 
+    /// A connection on TCP from one of the addresses of this host, whose frames the test chooses.
+    pub async fn raw(&self, from: &str) -> Raw {
+        let from = from.parse().expect("an address");
+        let connecting = Raw::connect(from, self.running().tcp);
+        // On the server's runtime, which drives the connection.
+        self.handle().spawn(connecting).await.expect("connects")
+    }
+
     /// Its directory: store, audit log, socket.
     pub fn dir(&self) -> PathBuf {
         data_dir(self.home.path())
@@ -246,9 +257,12 @@ impl Server {
     }
 
     async fn run(&mut self) {
-        let home = self.home.path().to_path_buf();
+        let home = self.home.path();
         let parts = self.options.parts(Arc::clone(&self.clock));
-        let running = Running::start(home, self.options.deleted_retention, parts);
+        let alone = OPENING.lock().await;
+        let config = configure(home, &self.options);
+        drop(alone);
+        let running = Running::start(config, parts);
         let running = self.handle().spawn(running).await;
         self.running = Some(running.expect("starts"));
     }
@@ -298,9 +312,8 @@ impl Options {
 
 impl Running {
     /// On the server's runtime.
-    async fn start(home: PathBuf, deleted_retention: Duration, parts: Parts) -> Self {
+    async fn start(config: Config, parts: Parts) -> Self {
         let alone = OPENING.lock().await;
-        let config = configure(&home, deleted_retention);
         let daemon = Daemon::open(&config, parts).await.expect("opens");
         drop(alone);
         let unix = claviger_client::Client::connect_unix(daemon.socket()).await;
@@ -321,7 +334,7 @@ impl Running {
 }
 
 /// The configuration as an operator would write it; all that it names is below `home`.
-fn configure(home: &Path, deleted_retention: Duration) -> Config {
+fn configure(home: &Path, options: &Options) -> Config {
     let file = home.join("clavigerd.toml");
     // Port 9 is reserved for throwing away: nobody is there to ask about Stripe's keys.
     let text = format!(
@@ -329,8 +342,10 @@ fn configure(home: &Path, deleted_retention: Duration) -> Config {
         deleted_retention = "{}s"
         vaults.managed.timeout = "10s"
         stripe = {{ base_url = "http://127.0.0.1:9", hosts = ["127.0.0.1"] }}
+        {}
         "#,
-        deleted_retention.as_secs()
+        options.deleted_retention.as_secs(),
+        options.config
     );
     fs::write(&file, text).expect("written");
     let cli = Cli {

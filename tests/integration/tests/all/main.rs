@@ -16,6 +16,7 @@ mod bad_names;
 mod cascade;
 mod concurrency;
 mod definitions;
+mod door;
 mod environments;
 mod every_rpc;
 mod golden_store;

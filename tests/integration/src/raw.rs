@@ -1,0 +1,149 @@
+//! A client that does what no gRPC library would: begins requests and does not end them, resets
+//! them, holds connections.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, Reason, SendStream};
+use http::{HeaderMap, Request};
+use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
+
+/// A connection whose frames the test chooses.
+#[derive(Debug)]
+pub struct Raw {
+    requests: SendRequest<Bytes>,
+    pings: PingPong,
+    driver: JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Raw {
+    /// Connects from one of the addresses of this host.
+    pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of ours");
+        let stream = socket.connect(to).await.expect("connects");
+        stream.set_nodelay(true).expect("set");
+        let (requests, mut connection) = h2::client::handshake(stream).await.expect("speaks");
+        let pings = connection.ping_pong().expect("taken once");
+        Self {
+            requests,
+            pings,
+            driver: tokio::spawn(connection),
+        }
+    }
+
+    /// Begins a request and leaves its body open.
+    ///
+    /// # Errors
+    /// If the connection has ended.
+    pub async fn begin(
+        &mut self,
+        method: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Begun, h2::Error> {
+        let mut request = Request::post(format!("http://localhost/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .expect("a request");
+        for (name, value) in headers {
+            let value = value.parse().expect("a header");
+            request.headers_mut().insert(*name, value);
+        }
+        self.requests.clone().ready().await?;
+        let (answer, body) = self.requests.send_request(request, false)?;
+        Ok(Begun { answer, body })
+    }
+
+    /// Waits until the other end has seen all that was sent so far.
+    ///
+    /// # Errors
+    /// If the connection has ended.
+    pub async fn ping(&mut self) -> Result<(), h2::Error> {
+        self.pings.ping(Ping::opaque()).await.map(drop)
+    }
+
+    /// Waits until the other end closes the connection.
+    pub async fn ended(self) {
+        let Self {
+            requests, driver, ..
+        } = self;
+        driver.await.expect("no panic").ok();
+        drop(requests);
+    }
+}
+
+/// What the other end has room for again, once it has read most of what was sent.
+const ROOM: usize = 30 * 1024;
+
+/// A request that has not ended.
+#[derive(Debug)]
+pub struct Begun {
+    answer: ResponseFuture,
+    body: SendStream<Bytes>,
+}
+
+impl Begun {
+    /// Sends a part of the body as far as it is wanted, and waits until most of it has been read.
+    pub async fn send(&mut self, data: impl Into<Bytes>) {
+        let mut data = data.into();
+        while !data.is_empty() {
+            let Some(ready) = self.room(1).await else {
+                return;
+            };
+            let part = data.split_to(ready.min(data.len()));
+            self.body.send_data(part, false).ok();
+        }
+        // The other end gives room back as it reads.
+        self.room(ROOM).await;
+    }
+
+    /// Waits until so many bytes may be sent; `None` if none may any more.
+    async fn room(&mut self, bytes: usize) -> Option<usize> {
+        self.body.reserve_capacity(ROOM);
+        while self.body.capacity() < bytes {
+            poll_fn(|cx| self.body.poll_capacity(cx)).await?.ok()?;
+        }
+        Some(self.body.capacity())
+    }
+
+    /// Ends the body.
+    pub fn send_end(&mut self) {
+        self.body.send_data(Bytes::new(), true).ok();
+    }
+
+    /// Resets the request.
+    pub fn cancel(mut self) {
+        self.body.send_reset(Reason::CANCEL);
+    }
+
+    /// Waits for the status of HTTP and the headers and trailers of gRPC; the body stays open.
+    ///
+    /// # Errors
+    /// If the stream or the connection ends without an answer.
+    pub async fn answer(self) -> Result<(u16, HeaderMap), h2::Error> {
+        let Self { answer, body } = self;
+        let answer = answer.await?;
+        let status = answer.status().as_u16();
+        let mut headers = answer.headers().clone();
+        let mut rest = answer.into_body();
+        while let Some(data) = rest.data().await {
+            rest.flow_control().release_capacity(data?.len())?;
+        }
+        if let Some(trailers) = rest.trailers().await? {
+            headers.extend(trailers);
+        }
+        drop(body);
+        Ok((status, headers))
+    }
+}
+
+/// A message of gRPC with its prefix, which may promise more than there is.
+pub fn message(promised: usize, bytes: &[u8]) -> Bytes {
+    let promised = u32::try_from(promised).expect("short");
+    let prefix = [&[0], &promised.to_be_bytes()[..]].concat();
+    [&prefix, bytes].concat().into()
+}
