@@ -1,10 +1,10 @@
-//! Benchmarks of the built daemon: `cargo xtask bench warm`, `put` or `start`.
+//! Benchmarks of the built daemon: `cargo xtask bench warm`, `put`, `start` or `door`.
 //!
 //! Measures from outside, over the sockets a client has, and always next to a floor in the same
 //! run: absolute numbers move with the machine, ratios much less. Every result is a line
 //! `figure <name> <value> <unit>`. Judges nothing: the goals are not written here.
 //!
-//! [`warm`], [`put`] and [`start`] are the benchmarks; [`server`] runs the processes that they
+//! [`warm`], [`put`], [`start`] and [`door`] are the benchmarks; [`server`] runs the processes that they
 //! measure, [`load`] is the process that asks, [`echo`] the floor of a call, [`machine`] cores and
 //! memory.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@
     reason = "a program for developers: the terminal is its output and real time its subject"
 )]
 
+mod door;
 mod echo;
 mod figures;
 mod load;
@@ -34,6 +35,7 @@ const USAGE: &str = "usage: cargo xtask bench NAME
 
   warm    GetSecret with token, grants and audit against a bare gRPC echo
   put     durable PutSecretValue against an fdatasync loop
+  door    a reader's latency while a stranger attacks, against its latency in peace
   start   time from exec to the first answer, and idle memory
 
 Needs two cores: the servers get one, the load the other.";
@@ -50,6 +52,7 @@ fn run(words: &[&str]) -> Result {
 
 fn bench(name: &str, plan: Plan) -> Result {
     let bench = match name {
+        "door" => door::run,
         "warm" => warm::run,
         "put" => put::run,
         "start" => start::run,

@@ -1,7 +1,9 @@
 //! The processes that are measured, and the few calls that prepare the daemon.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
@@ -71,6 +73,14 @@ impl Home {
             kept: tempfile::tempdir_in(build_dir)?,
             socket: tempfile::tempdir()?,
         })
+    }
+}
+
+impl Home {
+    /// Lets other users reach the socket.
+    pub(crate) fn open_to_all(&self) -> Result {
+        let mode = Permissions::from_mode(0o711);
+        Ok(fs::set_permissions(self.socket.path(), mode)?)
     }
 }
 
@@ -148,6 +158,11 @@ impl Server {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.0.id()
+    }
+
+    /// Its Unix socket, if it has one.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.unix.as_deref().map(Path::new)
     }
 
     /// Connects: to the Unix socket if it has one, where this user is the daemon's administrator.

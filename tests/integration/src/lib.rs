@@ -14,7 +14,6 @@
 mod client;
 mod faulty;
 mod held;
-mod raw;
 mod server;
 
 use tonic::{Request, Status};
@@ -23,7 +22,6 @@ use tonic_types::StatusExt;
 pub use client::{Client, data_payload, text_payload};
 pub use faulty::{Fault, FaultyBackend, FaultySink, TYPED_TIME, Verb};
 pub use held::Gate;
-pub use raw::{Begun, Raw, message};
 pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_uid};
 
 /// The machine-readable cause of a failed call; empty if the answer is not one of ours.

@@ -11,6 +11,7 @@ use claviger_backend::{Allow, Limits, Vault};
 use claviger_broker::Broker;
 use claviger_core::{Id, ManualClock};
 use claviger_proto::v1;
+use claviger_raw::Raw;
 use clavigerd::{Cli, Config, Daemon, Environment, Parts, Stop};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
@@ -18,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, FaultyBackend, FaultySink, Gate, Raw};
+use crate::{Client, FaultyBackend, FaultySink, Gate};
 
 /// The project that [`Server::prepared`] makes.
 pub const PROJECT: &str = "projects/acme";
@@ -211,7 +212,7 @@ impl Server {
     /// A connection on TCP from one of the addresses of this host, whose frames the test chooses.
     pub async fn raw(&self, from: &str) -> Raw {
         let from = from.parse().expect("an address");
-        let connecting = Raw::connect(from, self.running().tcp);
+        let connecting = Raw::address(from, self.running().tcp);
         // On the server's runtime, which drives the connection.
         self.handle().spawn(connecting).await.expect("connects")
     }

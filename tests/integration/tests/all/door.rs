@@ -1,8 +1,9 @@
 //! What strangers can make the daemon keep: bytes of requests, streams and connections.
 
 use claviger_api::rpc;
-use claviger_integration::{Begun, Client, Options, Raw, Server, message};
+use claviger_integration::{Client, Options, Server};
 use claviger_proto::v1::Role;
+use claviger_raw::{Begun, Raw, message};
 use http::HeaderMap;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;

@@ -1,15 +1,60 @@
-//! A client that does what no gRPC library would: begins requests and does not end them, resets
-//! them, holds connections.
+//! A client for the tests that does what no gRPC library would: begins requests and does not end
+//! them, resets them, holds connections, comes as another user or from another address.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    reason = "part of the tests: whatever goes wrong here has to end the test"
+)]
 
 use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, Reason, SendStream};
 use http::{HeaderMap, Request};
-use tokio::net::TcpSocket;
+use rustix::thread::{Uid, set_thread_res_uid};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+
+/// Whether this process may come as another user.
+pub fn may_be_others() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Connects to a Unix socket as another user; only root may.
+///
+/// # Errors
+/// If the user cannot reach the socket.
+pub fn connect_as(uid: u32, socket: &Path) -> io::Result<UnixStream> {
+    let socket = PathBuf::from(socket);
+    // Credentials are a thread's own, and this one ends with them.
+    let connecting = std::thread::spawn(move || {
+        let uid = Uid::from_raw(uid);
+        set_thread_res_uid(uid, uid, uid)?;
+        UnixStream::connect(socket)
+    });
+    connecting.join().expect("no panic")
+}
+
+/// Connects from one of the addresses of this host.
+///
+/// # Errors
+/// If nobody listens there.
+pub async fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match from {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind((from, 0).into())?;
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
 
 /// A connection whose frames the test chooses.
 #[derive(Debug)]
@@ -20,19 +65,34 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Connects from one of the addresses of this host.
-    pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind((from, 0).into()).expect("an address of ours");
-        let stream = socket.connect(to).await.expect("connects");
-        stream.set_nodelay(true).expect("set");
-        let (requests, mut connection) = h2::client::handshake(stream).await.expect("speaks");
+    /// Begins to speak over a connection; the task that drives it is on this runtime.
+    ///
+    /// # Errors
+    /// If the other end does not.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, h2::Error> {
+        let (requests, mut connection) = h2::client::handshake(stream).await?;
         let pings = connection.ping_pong().expect("taken once");
-        Self {
+        Ok(Self {
             requests,
             pings,
             driver: tokio::spawn(connection),
-        }
+        })
+    }
+
+    /// Comes as another user.
+    pub async fn user(uid: u32, socket: &Path) -> Self {
+        let stream = connect_as(uid, socket).expect("a socket that all may reach");
+        stream.set_nonblocking(true).expect("set");
+        let stream = tokio::net::UnixStream::from_std(stream).expect("a stream");
+        Self::over(stream).await.expect("speaks")
+    }
+
+    /// Comes from one of the addresses of this host.
+    pub async fn address(from: IpAddr, to: SocketAddr) -> Self {
+        let stream = connect_from(from, to).await.expect("connects");
+        Self::over(stream).await.expect("speaks")
     }
 
     /// Begins a request and leaves its body open.
