@@ -153,6 +153,15 @@ impl Daemon {
         self.word("admin=").parse().expect("an address")
     }
 
+    /// The memory that the kernel counts under `key`, such as `VmRSS:`.
+    pub fn memory_kib(&self, key: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let size = line.and_then(|line| line.split_whitespace().next());
+        size.expect("a line of it").parse().expect("a number")
+    }
+
     fn word(&self, key: &str) -> &str {
         let mut words = self.ready.split_whitespace();
         words
