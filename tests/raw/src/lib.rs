@@ -159,6 +159,8 @@ impl Begun {
         }
         // The other end gives room back as it reads.
         self.room(ROOM).await;
+        // Room that is not used is the other streams'.
+        self.body.reserve_capacity(0);
     }
 
     /// Waits until so many bytes may be sent; `None` if none may any more.
