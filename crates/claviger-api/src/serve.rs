@@ -7,7 +7,9 @@
 //! calls.
 
 mod connection;
+mod paced;
 mod places;
+mod turns;
 
 use std::io;
 use std::net::SocketAddr;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use claviger_core::{Detail, Error, Reason, Uid};
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -85,6 +86,17 @@ pub fn code_of(reason: Reason) -> Code {
 /// Whether a status of a library says that something is not there.
 pub(crate) fn is_not_found(status: &Status) -> bool {
     status.code() == Code::NotFound
+}
+
+/// Whether an answer says that the caller may not ask, or not so: all that a stranger gets.
+pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
+    let Some(status) = headers.get("grpc-status") else {
+        return false;
+    };
+    matches!(
+        Code::from_bytes(status.as_bytes()),
+        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
+    )
 }
 
 /// The status a client gets: template text, reason and metadata; never the error's source.

@@ -10,12 +10,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::door::Doorway;
 use crate::serve::Limits;
+use crate::serve::paced::Paced;
 use crate::serve::places::Place;
+use crate::serve::turns::Turns;
+use crate::status::is_refusal;
 
 /// The first bytes of every HTTP/2 client.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -24,6 +27,11 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// whose deadline ends many calls at once does that. `cargo xtask bench door` shows what a client
 /// that does nothing else costs others.
 const EARLY_RESETS_MAX: usize = 1024;
+
+/// Resets of calls without an answer, at once and then each second: beyond it the connection is read
+/// slowly.
+const RESETS_BURST: u32 = 1024;
+const RESETS_PER_SECOND: u32 = 200;
 
 /// Frames that a client may send against the protocol on one connection. RUSTSEC-2024-0003: the
 /// gRPC library's own server switches this defence off.
@@ -47,15 +55,23 @@ pub(super) async fn serve_connection(
         return Err("the client does not speak HTTP/2".into());
     }
     let (reader, writer) = tokio::io::split(stream);
-    let io = tokio::io::join(io::Cursor::new(preface).chain(reader), writer);
+    let resets = Arc::new(Turns::new(RESETS_PER_SECOND, RESETS_BURST));
+    let reader = Paced::new(io::Cursor::new(preface).chain(reader), Arc::clone(&resets));
+    let io = tokio::io::join(reader, writer);
 
     let place = Arc::new(place);
     let seat = Arc::clone(&place);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let doorway = doorway.clone();
         let busy = seat.busy();
+        let seat = Arc::clone(&seat);
+        let unanswered = Unanswered(Some(Arc::clone(&resets)));
         async move {
             let answer = doorway.enter(request).await;
+            if is_refusal(answer.headers()) {
+                sleep_until(seat.refusals().take()).await;
+            }
+            unanswered.answered();
             Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
         }
     });
@@ -71,6 +87,23 @@ pub(super) async fn serve_connection(
     connection.as_mut().graceful_shutdown();
     timeout(grace, connection).await??;
     Ok(())
+}
+
+/// A call whose client may reset it before it has an answer.
+struct Unanswered(Option<Arc<Turns>>);
+
+impl Unanswered {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(resets) = &self.0 {
+            resets.take();
+        }
+    }
 }
 
 fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {

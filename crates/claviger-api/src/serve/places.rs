@@ -12,10 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::Peer;
+use crate::serve::turns::Turns;
 
 /// Of the places, the part that is one peer's whatever others do; and the part that is kept for the
 /// daemon's own uid.
 const SHARES: usize = 8;
+
+/// Calls of one peer that are refused in a second; whoever asks for more waits for the answers, so
+/// that being refused costs others little. Nobody waits for a value.
+const REFUSALS_PER_SECOND: u32 = 1000;
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -30,8 +35,25 @@ pub(super) struct Places {
 struct Held {
     count: usize,
     next: u64,
-    /// Of each peer, by age.
-    by_peer: HashMap<Peer, BTreeMap<u64, Arc<Seat>>>,
+    by_peer: HashMap<Peer, Holder>,
+}
+
+/// A peer with connections.
+#[derive(Debug)]
+struct Holder {
+    /// By age.
+    seats: BTreeMap<u64, Arc<Seat>>,
+    /// On all its connections.
+    refusals: Arc<Turns>,
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        Self {
+            seats: BTreeMap::new(),
+            refusals: Arc::new(Turns::new(REFUSALS_PER_SECOND, REFUSALS_PER_SECOND)),
+        }
+    }
 }
 
 /// What a connection shows of itself.
@@ -65,13 +87,14 @@ impl Places {
         held.next += 1;
         held.count += 1;
         let seat = Arc::new(Seat::default());
-        let of_peer = held.by_peer.entry(peer).or_default();
-        of_peer.insert(number, Arc::clone(&seat));
+        let holder = held.by_peer.entry(peer).or_default();
+        holder.seats.insert(number, Arc::clone(&seat));
         Some(Place {
             places: Arc::clone(self),
             peer,
             number,
             seat,
+            refusals: Arc::clone(&holder.refusals),
         })
     }
 
@@ -84,8 +107,11 @@ impl Held {
     /// Asks a connection of the peer that holds most to leave: the oldest idle one. One with calls
     /// only of a peer above its share, and not for another connection of the same peer.
     fn make_room(&mut self, newcomer: Peer, share: usize) -> bool {
-        let most = self.by_peer.iter().max_by_key(|(_, seats)| seats.len());
-        let Some((peer, seats)) = most else {
+        let holders = self
+            .by_peer
+            .iter()
+            .map(|(peer, holder)| (peer, &holder.seats));
+        let Some((peer, seats)) = holders.max_by_key(|(_, seats)| seats.len()) else {
             return false;
         };
         let may_cut = *peer != newcomer && seats.len() > share;
@@ -103,7 +129,7 @@ impl Held {
     }
 
     fn remove(&mut self, peer: Peer, number: u64) {
-        let Some(seats) = self.by_peer.get_mut(&peer) else {
+        let Some(Holder { seats, .. }) = self.by_peer.get_mut(&peer) else {
             return;
         };
         if seats.remove(&number).is_some() {
@@ -122,9 +148,15 @@ pub(super) struct Place {
     peer: Peer,
     number: u64,
     seat: Arc<Seat>,
+    refusals: Arc<Turns>,
 }
 
 impl Place {
+    /// The turns in which the peer hears that it may not.
+    pub(super) fn refusals(&self) -> &Turns {
+        &self.refusals
+    }
+
     pub(super) fn peer(&self) -> Peer {
         self.peer
     }
