@@ -162,6 +162,8 @@ impl Attacker {
         let (stop, stopped) = oneshot::channel::<()>();
         let (under_way, wait) = mpsc::channel();
         let thread = thread::spawn(move || {
+            // On the reader's core, but after it: what is measured is what the server makes it wait.
+            rustix::process::setpriority_process(None, 19)?;
             on_core(core, || {
                 runtime()?.block_on(async {
                     tokio::select! {
