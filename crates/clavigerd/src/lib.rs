@@ -9,6 +9,7 @@ mod config;
 mod daemon;
 mod environment;
 mod listen;
+mod log_limit;
 mod logging;
 mod private_dir;
 mod ready;
