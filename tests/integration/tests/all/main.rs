@@ -17,6 +17,7 @@ mod cascade;
 mod concurrency;
 mod definitions;
 mod environments;
+mod erasure;
 mod every_rpc;
 mod golden_store;
 mod inspection;
