@@ -11,7 +11,7 @@ mod environment;
 mod listen;
 mod log_limit;
 mod logging;
-mod private_dir;
+mod modes;
 mod ready;
 mod root_key;
 mod stop;
