@@ -333,6 +333,7 @@ fn configure(home: &Path, deleted_retention: Duration) -> Config {
         deleted_retention.as_secs()
     );
     fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
     let cli = Cli {
         config: Some(file),
         data_dir: Some(data_dir(home)),
