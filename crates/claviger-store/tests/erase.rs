@@ -1,5 +1,11 @@
 //! What was destroyed is in no file of the store, whatever key the reader of the files has.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
