@@ -10,6 +10,7 @@ use claviger_broker::{
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
+    clamp_time, time_range,
 };
 use claviger_proto::v1;
 use prost_types::Timestamp;
@@ -20,7 +21,7 @@ use v1::stripe_settings::Class as WireClass;
 const ENVIRONMENT_TWICE: &str = "names an environment twice";
 
 pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
-    Some(Timestamp::from(time))
+    Some(Timestamp::from(clamp_time(time)))
 }
 
 /// The text without surrounding white space; empty is none.
@@ -356,7 +357,7 @@ pub(crate) fn token_grant(wire: &v1::TokenGrant) -> Result<NewGrant> {
     })
 }
 
-/// A time that can be kept: records count from 1970.
+/// A time that can be kept and given back.
 pub(crate) fn optional_time(
     field: &'static str,
     time: Option<Timestamp>,
@@ -365,11 +366,13 @@ pub(crate) fn optional_time(
         return Ok(None);
     };
     let time = SystemTime::try_from(time).ok();
-    let kept = time.filter(|time| *time >= SystemTime::UNIX_EPOCH);
+    let kept = time.filter(|time| time_range().contains(time));
     match kept {
         Some(time) => Ok(Some(time)),
-        None => Err(Error::new(Reason::FieldInvalid)
-            .violation(field, "is not a time that can be kept; use one after 1970")),
+        None => Err(Error::new(Reason::FieldInvalid).violation(
+            field,
+            "is not a time that can be kept; use one in the years 1970 to 9999",
+        )),
     }
 }
 
@@ -415,4 +418,56 @@ pub(crate) fn stripe_verdict(found: &StripeVerdict) -> v1::StripeVerdict {
 /// Something optional as it is on the wire.
 pub(crate) fn text(found: Option<impl ToString>) -> String {
     found.map(|found| found.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The last second of the year 9999.
+    const LAST: i64 = 253_402_300_799;
+
+    fn seconds() -> impl Strategy<Value = i64> {
+        prop_oneof![any::<i64>(), -2..=2_i64, LAST - 2..=LAST + 2]
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_refused_or_given_back_as_it_came(
+            seconds in seconds(),
+            nanos in prop_oneof![any::<i32>(), 0..1_000_000_000_i32],
+        ) {
+            let mut sent = Timestamp { seconds, nanos };
+            let read = optional_time("field", Some(sent));
+            sent.normalize();
+            let is_fit = (0..=LAST).contains(&sent.seconds);
+            match read {
+                Ok(time) => prop_assert_eq!(time.and_then(timestamp), is_fit.then_some(sent)),
+                Err(error) => {
+                    prop_assert!(!is_fit);
+                    let said = error.to_string();
+                    prop_assert!(said.contains("the years 1970 to 9999"), "{}", said);
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_time_a_vault_tells_the_answer_can_be_written(
+            seconds in any::<i64>(),
+            nanos in 0..1_000_000_000_u32,
+        ) {
+            let since = Duration::new(seconds.unsigned_abs(), nanos);
+            let time = match seconds < 0 {
+                true => SystemTime::UNIX_EPOCH.checked_sub(since),
+                false => SystemTime::UNIX_EPOCH.checked_add(since),
+            };
+            let written = time.and_then(timestamp).unwrap_or_default();
+            prop_assert!((0..=LAST).contains(&written.seconds));
+            prop_assert!((0..1_000_000_000).contains(&written.nanos));
+        }
+    }
 }

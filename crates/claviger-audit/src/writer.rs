@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
-use claviger_core::Clock;
+use claviger_core::{Clock, clamp_time};
 use tokio::sync::{oneshot, watch};
 
 use crate::chain::Chain;
@@ -216,7 +216,7 @@ impl Writer {
     /// Adds all of `lines` or, on failure, none.
     fn append<'a>(&mut self, lines: impl Iterator<Item = Line<'a>>) -> io::Result<()> {
         let now = self.clock.now();
-        let time = rfc3339(now)?;
+        let time = rfc3339(now);
         let mut chain = self.chain.clone();
         self.buffer.clear();
         for line in lines {
@@ -245,14 +245,8 @@ impl Writer {
 }
 
 /// `2026-11-22T04:00:00.123456Z`.
-fn rfc3339(time: SystemTime) -> io::Result<String> {
-    use std::fmt::Write as _;
-
-    let mut text = String::with_capacity(27);
-    let time = humantime::format_rfc3339_micros(time.max(SystemTime::UNIX_EPOCH));
-    // Not `to_string`: it panics where the year has five digits.
-    write!(text, "{time}").map_err(io::Error::other)?;
-    Ok(text)
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(clamp_time(time)).to_string()
 }
 
 #[cfg(test)]
@@ -396,13 +390,15 @@ mod tests {
     #[test]
     fn times_have_microseconds_and_bad_ones_are_no_panic() {
         let at = |seconds, nanos| SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-        let time = rfc3339(at(1_795_320_000, 123_456_789)).expect("valid");
+        let time = rfc3339(at(1_795_320_000, 123_456_789));
         assert_eq!(time, "2026-11-22T04:00:00.123456Z");
-        rfc3339(at(253_402_300_800, 0)).expect_err("the year 10000");
-        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(
-            rfc3339(before).expect("clamped"),
-            "1970-01-01T00:00:00.000000Z"
-        );
+        let last = "9999-12-31T23:59:59.999999Z";
+        for (seconds, nanos) in [(253_402_300_799, 999_999_999), (253_402_300_800, 0)] {
+            assert_eq!(rfc3339(at(seconds, nanos)), last);
+        }
+        let end = i64::MAX.cast_unsigned();
+        assert_eq!(rfc3339(at(end, 999_999_999)), last);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(end);
+        assert_eq!(rfc3339(before), "1970-01-01T00:00:00.000000Z");
     }
 }

@@ -52,6 +52,15 @@ impl Managed {
             .map(|stored| (number, stored))
             .ok_or_else(|| Error::new(Reason::VersionNotFound))
     }
+
+    async fn commit(&self, batch: Batch) -> Result<()> {
+        match self.records.commit(batch).await? {
+            Committed::At(_) => Ok(()),
+            Committed::Conflict { .. } | Committed::Ended => {
+                Err(Error::new(Reason::WriteInProgress))
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -166,8 +175,14 @@ impl Backend for Managed {
         state: VersionState,
     ) -> Result<VersionInfo> {
         let (number, stored) = self.version(address, version).await?;
+        let value = value_key(address, number);
         let state = State::from(state);
         if stored.record.state == state {
+            if state == State::Destroyed {
+                // The call that destroyed it may have failed before its value was erased.
+                self.commit(Batch::new().delete_secret(&value, Expect::Any))
+                    .await?;
+            }
             return stored.record.info();
         }
         if stored.record.state == State::Destroyed {
@@ -184,14 +199,10 @@ impl Backend for Managed {
             Expect::Revision(stored.revision),
         );
         if state == State::Destroyed {
-            batch = batch.delete_secret(&value_key(address, number), Expect::Any);
+            batch = batch.delete_secret(&value, Expect::Any);
         }
-        match self.records.commit(batch).await? {
-            Committed::At(_) => changed.info(),
-            Committed::Conflict { .. } | Committed::Ended => {
-                Err(Error::new(Reason::WriteInProgress))
-            }
-        }
+        self.commit(batch).await?;
+        changed.info()
     }
 
     async fn purge(&self, address: &Address) -> Result<()> {
@@ -201,21 +212,21 @@ impl Backend for Managed {
                 .records
                 .scan::<Version>(&prefix, None, PURGE_BATCH)
                 .await?;
-            let mut batch = Batch::new();
+            let mut values = Batch::new();
+            let mut versions = Batch::new();
             for (id, stored) in &page {
-                batch = batch
-                    .delete::<Version>(id, Expect::Any)
-                    .delete_secret(&value_key(address, stored.record.number), Expect::Any);
+                let value = value_key(address, stored.record.number);
+                values = values.delete_secret(&value, Expect::Any);
+                versions = versions.delete::<Version>(id, Expect::Any);
             }
             if page.len() < PURGE_BATCH {
-                batch = batch.delete::<Head>(&address.owner.to_string(), Expect::Any);
+                versions = versions.delete::<Head>(&address.owner.to_string(), Expect::Any);
             }
-            match self.records.commit(batch).await? {
-                Committed::At(_) if page.len() < PURGE_BATCH => return Ok(()),
-                Committed::At(_) => {}
-                Committed::Conflict { .. } | Committed::Ended => {
-                    return Err(Error::new(Reason::WriteInProgress));
-                }
+            // A version is found again until its value is erased.
+            self.commit(values).await?;
+            self.commit(versions).await?;
+            if page.len() < PURGE_BATCH {
+                return Ok(());
             }
         }
     }

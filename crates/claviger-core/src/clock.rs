@@ -1,8 +1,25 @@
 //! Time as a parameter, so that tests own it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
+
+/// The last nanosecond of the year 9999, after which neither RFC 3339 nor a timestamp on the wire has
+/// a way to write a time.
+const LAST: Duration = Duration::new(253_402_300_799, 999_999_999);
+
+/// The times that records, the wire and the audit log can all hold: the years 1970 to 9999.
+pub fn time_range() -> RangeInclusive<SystemTime> {
+    SystemTime::UNIX_EPOCH..=SystemTime::UNIX_EPOCH + LAST
+}
+
+/// The nearest time that can be written everywhere: for times that others tell, and for a clock that
+/// is far out.
+pub fn clamp_time(time: SystemTime) -> SystemTime {
+    let (first, last) = time_range().into_inner();
+    time.clamp(first, last)
+}
 
 /// Wall-clock time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {

@@ -9,7 +9,7 @@ mod kind;
 mod names;
 mod secret_bytes;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, clamp_time, time_range};
 pub use error::{Coordinate, Detail, Error, FieldViolation, Public, Reason, Result};
 pub use kind::{Format, Kind};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};

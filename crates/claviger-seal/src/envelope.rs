@@ -3,6 +3,8 @@
 //! `format(1) | kek id(4, big endian) | box(data key) | box(record)`, a box being
 //! `nonce(12) | ciphertext | tag(16)`. Both boxes authenticate the length-prefixed format, store id,
 //! record key and kek id.
+//!
+//! Format 2 is for secrets, which can be destroyed: its record begins with padding.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
@@ -11,7 +13,21 @@ use zeroize::Zeroizing;
 
 use crate::bytes::{length_prefixed, random_bytes};
 
-const FORMAT: u8 = 1;
+/// What an envelope's first byte says of the record in it.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Format {
+    /// It is all of the plaintext.
+    Plain = 1,
+    /// It follows [`PADDING_LEN`] zeros in the plaintext.
+    Padded = 2,
+}
+
+/// SECURITY: keeps a secret out of the pages that its row shares with others. SQLite overwrites
+/// what it deletes, but not the older copies that it leaves in such pages when it moves rows; they
+/// have at most the first 1002 bytes of a row. The rest is in pages of the row's own, which never
+/// move.
+const PADDING_LEN: usize = 1024;
+
 const KEY_LEN: usize = 32;
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
@@ -20,6 +36,7 @@ const BOX_OVERHEAD: usize = NONCE_LEN + TAG_LEN;
 /// A sealed record taken apart.
 pub(crate) struct Envelope<'a> {
     pub(crate) kek_id: u32,
+    format: Format,
     data_key: &'a [u8; KEY_LEN + BOX_OVERHEAD],
     record: &'a [u8],
 }
@@ -30,8 +47,10 @@ impl<'a> Envelope<'a> {
         let (&[format], rest) = sealed.split_first_chunk()?;
         let (kek_id, rest) = rest.split_first_chunk()?;
         let (data_key, record) = rest.split_first_chunk()?;
-        (format == FORMAT).then_some(Self {
+        let known = [Format::Plain, Format::Padded];
+        Some(Self {
             kek_id: u32::from_be_bytes(*kek_id),
+            format: known.into_iter().find(|known| *known as u8 == format)?,
             data_key,
             record,
         })
@@ -44,10 +63,14 @@ impl<'a> Envelope<'a> {
         store: &str,
         record_key: &str,
     ) -> Option<SecretBytes> {
-        let aad = aad(self.kek_id, store, record_key);
+        let aad = aad(self.format, self.kek_id, store, record_key);
         let data_key = open_box(kek, &aad, self.data_key)?;
-        open_box(&key(&data_key).ok()?, &aad, self.record)
-            .map(|mut record| SecretBytes::new(std::mem::take(&mut record)))
+        let mut record = open_box(&key(&data_key).ok()?, &aad, self.record)?;
+        let record = match self.format {
+            Format::Plain => std::mem::take(&mut *record),
+            Format::Padded => record.get(PADDING_LEN..)?.to_vec(),
+        };
+        Some(SecretBytes::new(record))
     }
 }
 
@@ -58,19 +81,25 @@ pub fn key_id(sealed: &[u8]) -> Option<u32> {
 
 /// Seals under a data key that is used for this one record only.
 pub(crate) fn seal(
+    format: Format,
     kek_id: u32,
     kek: &LessSafeKey,
     store: &str,
     record_key: &str,
     record: &SecretBytes,
 ) -> Result<Vec<u8>, Unspecified> {
-    let aad = aad(kek_id, store, record_key);
+    let aad = aad(format, kek_id, store, record_key);
     let data_key = Zeroizing::new(random_bytes::<KEY_LEN>());
-    let mut sealed = Vec::with_capacity(1 + 4 + KEY_LEN + record.len() + 2 * BOX_OVERHEAD);
-    sealed.push(FORMAT);
+    let padding: &[u8] = match format {
+        Format::Plain => &[],
+        Format::Padded => &[0; PADDING_LEN],
+    };
+    let plaintext = Zeroizing::new([padding, record.expose()].concat());
+    let mut sealed = Vec::with_capacity(1 + 4 + KEY_LEN + plaintext.len() + 2 * BOX_OVERHEAD);
+    sealed.push(format as u8);
     sealed.extend_from_slice(&kek_id.to_be_bytes());
     append_box(&mut sealed, kek, &aad, data_key.as_ref())?;
-    append_box(&mut sealed, &key(data_key.as_ref())?, &aad, record.expose())?;
+    append_box(&mut sealed, &key(data_key.as_ref())?, &aad, &plaintext)?;
     Ok(sealed)
 }
 
@@ -109,9 +138,9 @@ pub(crate) fn open_box(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Option<Z
     Some(plaintext)
 }
 
-fn aad(kek_id: u32, store: &str, record_key: &str) -> Vec<u8> {
+fn aad(format: Format, kek_id: u32, store: &str, record_key: &str) -> Vec<u8> {
     length_prefixed(&[
-        &[FORMAT],
+        &[format as u8],
         store.as_bytes(),
         record_key.as_bytes(),
         &kek_id.to_be_bytes(),

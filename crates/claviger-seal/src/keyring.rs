@@ -7,7 +7,7 @@ use claviger_core::{Error, Reason, Result, SecretBytes, Uid};
 use zeroize::Zeroizing;
 
 use crate::bytes::{hex, length_prefixed, random_bytes, unhex};
-use crate::envelope::{self, Envelope};
+use crate::envelope::{self, Envelope, Format as Form};
 use crate::root_key::RootKey;
 use crate::stored::{Format, KeyringRecord, Keys};
 
@@ -70,12 +70,16 @@ impl Keyring {
     /// # Errors
     /// `INTERNAL` if the cipher fails.
     pub fn seal(&self, record_key: &str, plaintext: &SecretBytes) -> Result<Vec<u8>> {
-        self.keks
-            .get(&self.current)
-            .and_then(|kek| {
-                envelope::seal(self.current, kek, &self.store_text, record_key, plaintext).ok()
-            })
-            .ok_or_else(cipher_failed)
+        self.seal_as(Form::Plain, record_key, plaintext)
+    }
+
+    /// As [`seal`](Self::seal), for a secret in the store: once the store has erased its row, what
+    /// is left in the store's files does not hold it.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_erasable(&self, record_key: &str, plaintext: &SecretBytes) -> Result<Vec<u8>> {
+        self.seal_as(Form::Padded, record_key, plaintext)
     }
 
     /// Opens the record that was filed under `record_key`.
@@ -115,6 +119,16 @@ impl Keyring {
     /// The id of the store, made with the keyring.
     pub fn store_id(&self) -> Uid {
         self.store
+    }
+
+    fn seal_as(&self, form: Form, record_key: &str, plaintext: &SecretBytes) -> Result<Vec<u8>> {
+        let store = &self.store_text;
+        self.keks
+            .get(&self.current)
+            .and_then(|kek| {
+                envelope::seal(form, self.current, kek, store, record_key, plaintext).ok()
+            })
+            .ok_or_else(cipher_failed)
     }
 
     fn of(store: Uid, format: u8, keys: &Keys) -> Result<Self> {

@@ -12,10 +12,16 @@ pub struct Batch {
     changes: Vec<Unsealed>,
     conditions: Vec<Condition>,
     end: Option<SystemTime>,
+    erases: bool,
 }
 
 /// A change's key, its new content and its expectation.
-type Unsealed = (String, Option<Result<SecretBytes>>, Expect);
+type Unsealed = (String, Option<Content>, Expect);
+
+enum Content {
+    Record(Result<SecretBytes>),
+    Secret(SecretBytes),
+}
 
 impl Batch {
     /// A batch without changes.
@@ -26,13 +32,19 @@ impl Batch {
     /// Puts a record.
     #[must_use]
     pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
-        self.change([T::KIND, id].concat(), Some(record.encode()), expect)
+        self.change(
+            [T::KIND, id].concat(),
+            Some(Content::Record(record.encode())),
+            expect,
+        )
     }
 
     /// Puts secret bytes under a full key.
     #[must_use]
-    pub fn put_secret(self, key: &str, value: &SecretBytes, expect: Expect) -> Self {
-        self.change(key.to_owned(), Some(Ok(value.duplicate())), expect)
+    pub fn put_secret(mut self, key: &str, value: &SecretBytes, expect: Expect) -> Self {
+        self.erases |= expect != Expect::Absent;
+        let content = Content::Secret(value.duplicate());
+        self.change(key.to_owned(), Some(content), expect)
     }
 
     /// Deletes a record.
@@ -41,9 +53,11 @@ impl Batch {
         self.change([T::KIND, id].concat(), None, expect)
     }
 
-    /// Deletes secret bytes.
+    /// Deletes secret bytes. The commit then returns once no file of the store holds them, or
+    /// others that were deleted before.
     #[must_use]
-    pub fn delete_secret(self, key: &str, expect: Expect) -> Self {
+    pub fn delete_secret(mut self, key: &str, expect: Expect) -> Self {
+        self.erases = true;
         self.change(key.to_owned(), None, expect)
     }
 
@@ -52,8 +66,12 @@ impl Batch {
     pub fn duplicate(&self) -> Self {
         let changes = self.changes.iter().map(|(key, content, expect)| {
             let content = content.as_ref().map(|content| match content {
-                Ok(bytes) => Ok(bytes.duplicate()),
-                Err(error) => Err(Error::new(error.reason()).caused_by(format!("{error:?}"))),
+                Content::Secret(bytes) => Content::Secret(bytes.duplicate()),
+                Content::Record(Ok(bytes)) => Content::Record(Ok(bytes.duplicate())),
+                Content::Record(Err(error)) => {
+                    let cause = format!("{error:?}");
+                    Content::Record(Err(Error::new(error.reason()).caused_by(cause)))
+                }
             });
             (key.clone(), content, *expect)
         });
@@ -61,6 +79,7 @@ impl Batch {
             changes: changes.collect(),
             conditions: self.conditions.clone(),
             end: self.end,
+            erases: self.erases,
         }
     }
 
@@ -79,12 +98,19 @@ impl Batch {
         self
     }
 
+    /// Whether secret bytes are gone for good once this is committed.
+    pub(crate) fn erases(&self) -> bool {
+        self.erases
+    }
+
     /// The commit that a store can do.
     pub(crate) fn seal(self, keyring: &Keyring) -> Result<Commit> {
-        let seal = |(key, plaintext, expect): Unsealed| {
-            let bytes = plaintext
-                .map(|plaintext| keyring.seal(&key, &plaintext?))
-                .transpose()?;
+        let seal = |(key, content, expect): Unsealed| {
+            let bytes = content.map(|content| match content {
+                Content::Record(plaintext) => keyring.seal(&key, &plaintext?),
+                Content::Secret(plaintext) => keyring.seal_erasable(&key, &plaintext),
+            });
+            let bytes = bytes.transpose()?;
             Ok(Change { key, bytes, expect })
         };
         Ok(Commit {
@@ -94,13 +120,8 @@ impl Batch {
         })
     }
 
-    fn change(
-        mut self,
-        key: String,
-        plaintext: Option<Result<SecretBytes>>,
-        expect: Expect,
-    ) -> Self {
-        self.changes.push((key, plaintext, expect));
+    fn change(mut self, key: String, content: Option<Content>, expect: Expect) -> Self {
+        self.changes.push((key, content, expect));
         self
     }
 }

@@ -99,6 +99,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// future that is dropped leaves the outcome open.
     async fn commit(&self, commit: Commit) -> Result<Committed>;
 
+    /// Returns once no file of the store holds the bytes that were deleted before the call.
+    ///
+    /// To be called again after a failure, which leaves them deleted.
+    async fn erase(&self) -> Result<()>;
+
     /// Whether reads and commits can work.
     async fn health(&self) -> Result<()>;
 }

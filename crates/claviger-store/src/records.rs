@@ -166,12 +166,15 @@ impl Records {
             .collect()
     }
 
-    /// Does the whole batch or nothing of it; durable when it returns.
+    /// Does the whole batch or nothing of it; durable when it returns, and what it deletes of
+    /// secret bytes is then in no file of the store.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`, after which the outcome is unknown; `INTERNAL` if a record cannot be
+    /// `STORE_UNAVAILABLE`, after which the outcome is unknown, and a batch that deletes secret bytes
+    /// is to be repeated, for they may be deleted but not erased; `INTERNAL` if a record cannot be
     /// written as JSON or a key is named twice.
     pub async fn commit(&self, batch: Batch) -> Result<Committed> {
+        let erases = batch.erases();
         let commit = batch.seal(&self.keyring)?;
         let keys = commit
             .changes
@@ -182,6 +185,9 @@ impl Records {
         let work: Work = Box::pin(async move {
             let outcome = store.commit(commit).await;
             drop(under_way);
+            if erases && matches!(outcome, Ok(Committed::At(_))) {
+                store.erase().await?;
+            }
             outcome
         });
         Flight {

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Commit, Committed, Row, Store, refuse_repeated_keys, unavailable};
+use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::writer::{Request, Writer};
 use crate::threads::Threads;
@@ -39,6 +40,7 @@ const SCAN_FROM: &str =
 pub struct SqliteStore {
     commits: mpsc::Sender<Request>,
     reads: mpsc::Sender<Read>,
+    checkpoints: Checkpoints,
     fault: Fault,
     _threads: Threads,
     _lock: File,
@@ -62,7 +64,8 @@ impl SqliteStore {
         let fault = Fault::default();
         let mut threads = Threads::default();
 
-        let pages = checkpoint::spawn(&mut threads, open::checkpointer(path)?, &fault)?;
+        let checkpoints = checkpoint::spawn(&mut threads, open::checkpointer(path)?, &fault)?;
+        let pages = checkpoints.clone();
         let writer = Writer::new(connection, revision, clock, pages, Arc::clone(&fault))?;
         let (commits, queue) = mpsc::channel(QUEUE_LEN);
         threads
@@ -82,6 +85,7 @@ impl SqliteStore {
         Ok(Self {
             commits,
             reads,
+            checkpoints,
             fault,
             _threads: threads,
             _lock: lock,
@@ -158,6 +162,11 @@ impl Store for SqliteStore {
             .send(request)
             .await
             .map_err(|_| thread_gone())?;
+        outcome.await.map_err(|_| thread_gone())?
+    }
+
+    async fn erase(&self) -> Result<()> {
+        let outcome = self.checkpoints.erase();
         outcome.await.map_err(|_| thread_gone())?
     }
 

@@ -98,6 +98,10 @@ impl Store for Faulty {
         committed
     }
 
+    async fn erase(&self) -> Result<()> {
+        self.inner.erase().await
+    }
+
     async fn health(&self) -> Result<()> {
         self.inner.health().await
     }

@@ -157,6 +157,10 @@ impl Store for Copy {
         Ok(committed)
     }
 
+    async fn erase(&self) -> Result<()> {
+        self.store.erase().await
+    }
+
     async fn health(&self) -> Result<()> {
         self.store.health().await
     }

@@ -5,7 +5,8 @@
 //! promises that too.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
@@ -20,6 +21,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::cli::Cli;
 use crate::environment::{AWS_KEYS, Environment};
 use crate::logging::{LogFormat, parse_filter};
+use crate::modes;
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod file;
@@ -162,10 +164,9 @@ fn read_file(
     let mut problems = Problems::new(named.map(|(path, _)| path.as_path()));
     let mut text = String::new();
     if let Some((path, key)) = named {
-        match fs::read_to_string(path) {
+        match read_trusted(path) {
             Ok(read) => text = read,
-            Err(error) => {
-                let message = format!("cannot read {}: {error}", path.display());
+            Err(message) => {
                 problems.add(Place::outside(key), message);
                 return Err(problems);
             }
@@ -175,6 +176,18 @@ fn read_file(
         Some(file) => Ok((file, problems)),
         None => Err(problems.sorted()),
     }
+}
+
+/// SECURITY: who may write the configuration decides where values are sent.
+fn read_trusted(path: &Path) -> Result<String, String> {
+    let unreadable = |error| format!("cannot read {}: {error}", path.display());
+    let mut file = File::open(path).map_err(unreadable)?;
+    if let Some(fault) = modes::fault(&file.metadata().map_err(unreadable)?) {
+        return Err(format!("{} {fault}", path.display()));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }
 
 /// With one half of the credentials AWS would be asked in vain.

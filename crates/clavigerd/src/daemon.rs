@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::listen::{SocketFile, Sockets};
-use crate::private_dir::{make_private_dir, own_uid};
+use crate::modes::{self, make_private_dir, own_uid};
 use crate::ready;
 use crate::root_key;
 use crate::stop::Stop;
@@ -198,6 +198,7 @@ fn afforded(limits: Limits) -> io::Result<Limits> {
 
 async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Stop> {
     make_private_dir(&config.data_dir)?;
+    modes::check(config)?;
     let store_file = config.data_dir.join("store.db");
     let (root_key, custody) = root_key::load_or_create(&config.root_key, store_file.exists())
         .map_err(|error| Stop::refused(error.to_string()))?;

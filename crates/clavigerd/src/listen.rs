@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::config::Config;
-use crate::private_dir::{make_private_dir, own_uid};
+use crate::modes::{make_private_dir, own_uid};
 use crate::stop::Stop;
 
 /// Everything that is listened on.

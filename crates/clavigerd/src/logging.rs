@@ -1,10 +1,14 @@
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
-use claviger_core::Id;
-use tracing::Level;
+use claviger_core::{Clock, Id, SystemClock};
+use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use crate::log_limit::LogLimit;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -21,31 +25,45 @@ pub(crate) enum LogFormat {
 /// # Errors
 /// When it was called before.
 pub(crate) fn init(format: LogFormat, filter: Targets) -> Result<(), TryInitError> {
-    let registry = tracing_subscriber::registry()
-        .with(filter)
-        .with(filter_fn(|event| {
-            may_be_logged(event.target(), *event.level())
-        }));
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let clock = Arc::new(SystemClock);
     match format {
-        LogFormat::Json => registry.with(layer.json()).try_init(),
+        LogFormat::Json => filtered(filter, clock).with(lines.json()).try_init(),
         LogFormat::Text => {
-            let layer = layer.with_ansi(io::stderr().is_terminal());
-            registry.with(layer).try_init()
+            let lines = lines.with_ansi(io::stderr().is_terminal());
+            filtered(filter, clock).with(lines).try_init()
         }
     }
 }
 
-/// How the modules of the vaults' own libraries begin.
-const VAULT_LIBRARIES: &[&str] = &["aws_", "azure_", "reqwest", "snowflake_", "typespec_"];
+/// What passes all that decides about a line.
+fn filtered(
+    filter: Targets,
+    clock: Arc<dyn Clock>,
+) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(|event| {
+            may_be_logged(event.target(), *event.level())
+        }))
+        .with(LogLimit::new(clock, faces_strangers))
+}
 
-/// SECURITY: below `info` only our own crates, whatever the filter says: libraries that carry values
-/// to and from vaults print whole requests there, and their own whole answers at any level. The
-/// causes of failures are in our errors.
+/// How the modules begin of the libraries that serve connections and tasks.
+const LIBRARIES: &[&str] = &["h2", "hyper", "rustls", "tokio", "tonic", "tower"];
+
+/// SECURITY: of other people's crates only these, and only their errors, whatever the filter says.
+/// Those that carry values to and from vaults print whole requests and answers; those that serve
+/// connections warn as often as a stranger likes. The causes of failures are in our errors.
 fn may_be_logged(module: &str, level: Level) -> bool {
-    let is_ours = module.starts_with("claviger");
-    let is_vaults = VAULT_LIBRARIES.iter().any(|name| module.starts_with(name));
-    is_ours || (level <= Level::INFO && !is_vaults)
+    let crate_name = module.split("::").next().unwrap_or_default();
+    let is_listed = LIBRARIES.contains(&crate_name.split('_').next().unwrap_or_default());
+    module.starts_with("claviger") || (level <= Level::ERROR && is_listed)
+}
+
+/// Whether whoever reaches a listener can make this module log.
+fn faces_strangers(module: &str) -> bool {
+    !module.starts_with("claviger") || module.starts_with("claviger_api")
 }
 
 /// Reads a filter such as `info` or `warn,claviger_broker=debug`.
@@ -90,6 +108,9 @@ fn level_from(name: &str) -> Option<LevelFilter> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use claviger_core::ManualClock;
     use tracing_subscriber::filter::LevelFilter;
 
     use super::*;
@@ -110,27 +131,57 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_modules_say_more_than_info() {
-        for module in ["hyper", "h2", "tonic::transport"] {
-            assert!(may_be_logged(module, Level::INFO), "{module}");
-            assert!(!may_be_logged(module, Level::DEBUG), "{module}");
-            assert!(!may_be_logged(module, Level::TRACE), "{module}");
+    fn of_libraries_only_those_that_serve_are_heard_and_only_their_errors() {
+        for module in ["hyper::proto", "hyper_util", "h2", "tonic::transport"] {
+            assert!(may_be_logged(module, Level::ERROR), "{module}");
+            for level in [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+                assert!(!may_be_logged(module, level), "{module} {level}");
+            }
         }
         assert!(may_be_logged("claviger_backend_aws", Level::TRACE));
-        for module in [
-            "aws_smithy_runtime::client",
-            "aws_config",
-            "azure_core",
-            "reqwest",
-        ] {
+        for module in ["", "aws_config", "azure_core", "h2o", "log", "reqwest"] {
             assert!(!may_be_logged(module, Level::ERROR), "{module}");
         }
     }
 
+    /// In one test, because the process has one log.
     #[test]
-    fn a_second_start_of_the_log_is_refused() {
+    fn a_flood_of_lines_is_cut_and_counted_and_the_log_starts_once() {
+        let clock = Arc::new(ManualClock::at(Duration::from_secs(1000)));
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(Arc::new(log.reopen().unwrap()));
+        let filter = parse_filter("off,claviger_api::flood=info,h2::flood=info,clavigerd=info");
+        let filtered = filtered(filter.unwrap(), Arc::clone(&clock) as _);
+        filtered.with(lines).try_init().unwrap();
+        let count = |text: &str| {
+            let log = std::fs::read_to_string(log.path()).unwrap();
+            log.lines().filter(|line| line.contains(text)).count()
+        };
+        let flood = || tracing::info!(target: "claviger_api::flood", "one more");
+        for _ in 0..1000 {
+            flood();
+            tracing::error!(target: "h2::flood", "broken");
+            tracing::warn!(target: "h2::flood", "from a stranger");
+            tracing::info!(target: "clavigerd::started", "of our own");
+        }
+        tracing::info!(target: "claviger_api::flood", "another place");
+        assert_eq!((count("one more"), count("broken")), (50, 50));
+        assert_eq!((count("from a stranger"), count("of our own")), (0, 1000));
+        assert_eq!((count("another place"), count("held back")), (1, 0));
+
+        clock.advance(Duration::from_secs(1));
+        flood();
+        assert_eq!((count("one more"), count("held back")), (51, 2));
+        assert_eq!(count("module=\"claviger_api::flood\""), 1);
+        assert_eq!((count("lines=950"), count("lines=951")), (2, 0));
+        clock.advance(Duration::from_secs(1));
+        flood();
+        assert_eq!((count("one more"), count("held back")), (52, 2));
+
         let filter = parse_filter("off").unwrap();
-        assert!(init(LogFormat::Json, filter.clone()).is_ok());
+        assert!(init(LogFormat::Json, filter.clone()).is_err());
         assert!(init(LogFormat::Text, filter).is_err());
     }
 }

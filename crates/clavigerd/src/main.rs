@@ -27,6 +27,11 @@ const EXIT_INTERNAL: u8 = 70;
 static ALLOCATOR: claviger_mem::ZeroOnFree = claviger_mem::ZeroOnFree::new();
 
 fn main() -> ExitCode {
+    // Before anything secret exists: the configuration reads files of credentials.
+    if let Err(error) = claviger_mem::harden() {
+        let stop = format!("the process cannot be hardened: {error}");
+        return ended(&Stop::failed(stop));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(stop) => {
@@ -48,14 +53,16 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(stop) => {
-            writeln!(io::stderr().lock(), "clavigerd: {stop}").ok();
-            ExitCode::from(match stop {
-                Stop::Refused(_) => EXIT_REFUSED,
-                Stop::Failed(_) => EXIT_INTERNAL,
-            })
-        }
+        Err(stop) => ended(&stop),
     }
+}
+
+fn ended(stop: &Stop) -> ExitCode {
+    writeln!(io::stderr().lock(), "clavigerd: {stop}").ok();
+    ExitCode::from(match stop {
+        Stop::Refused(_) => EXIT_REFUSED,
+        Stop::Failed(_) => EXIT_INTERNAL,
+    })
 }
 
 fn serve(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
@@ -69,8 +76,6 @@ fn serve(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
         writeln!(io::stdout().lock(), "the configuration is usable").ok();
         return Ok(ExitCode::SUCCESS);
     }
-    claviger_mem::harden()
-        .map_err(|error| Stop::failed(format!("the process cannot be hardened: {error}")))?;
     clavigerd::start_log(&config)?;
     run(&config)?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
@@ -63,11 +64,17 @@ impl Home {
 
     /// The same with `--dev` and this configuration.
     pub fn configured(&self, config: &str) -> Command {
-        let file = self.path().join("clavigerd.toml");
-        fs::write(&file, config).expect("a writable home");
         let mut command = self.clavigerd(&["--dev", "--config"]);
-        command.arg(file);
+        command.arg(self.write_config(config));
         command
+    }
+
+    /// Writes a configuration file that only its owner may write, whatever the umask.
+    pub fn write_config(&self, text: &str) -> PathBuf {
+        let file = self.path().join("clavigerd.toml");
+        fs::write(&file, text).expect("a writable home");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("ours");
+        file
     }
 
     /// Another build of it.

@@ -100,6 +100,10 @@ impl Store for HeldStore {
         outcome
     }
 
+    async fn erase(&self) -> Result<()> {
+        self.inner.erase().await
+    }
+
     async fn health(&self) -> Result<()> {
         self.inner.health().await
     }

@@ -349,6 +349,7 @@ fn configure(home: &Path, options: &Options) -> Config {
         options.config
     );
     fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
     let cli = Cli {
         config: Some(file),
         data_dir: Some(data_dir(home)),

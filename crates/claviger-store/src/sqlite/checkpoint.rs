@@ -1,12 +1,13 @@
-//! Copies the write-ahead log back into the database file.
+//! Copies the write-ahead log back into the database file, and empties it of what was deleted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::mpsc;
 
 use claviger_core::Result;
-use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::oneshot;
 
 use crate::contract::unavailable;
 use crate::sqlite::fault::{Fault, is_passing};
@@ -16,15 +17,29 @@ use crate::threads::Threads;
 const PAGES_DUE: i32 = 1000;
 /// A log that only grows, because commits never pause, is cut at this length (64 MiB).
 const PAGES_LONG: i32 = 16_000;
+/// How often an erasure waits for the readers of the log, each time as long as the connection is
+/// set to.
+const ERASE_ATTEMPTS: usize = 10;
 
-/// Told by the writer how long the log is.
-pub(super) struct Pages {
-    due: SyncSender<i32>,
+const STILL_READ: &str = "what was deleted is still in the write-ahead log, because another program \
+    reads the store; end it and repeat the call";
+
+/// The way to the thread that copies.
+#[derive(Clone)]
+pub(super) struct Checkpoints {
+    requests: mpsc::Sender<Request>,
     copied: Arc<AtomicI32>,
+    is_in_line: Arc<AtomicBool>,
 }
 
-impl Pages {
-    /// Never waits: a request that finds one in line is the same request.
+enum Request {
+    Copy { pages: i32 },
+    Erase { answer: oneshot::Sender<Result<()>> },
+}
+
+impl Checkpoints {
+    /// Told by the writer how long the log is. Never waits: a request that finds one in line is the
+    /// same request.
     pub(super) fn written(&self, pages: i32) {
         let copied = self.copied.load(Ordering::Relaxed);
         // The log begins anew once all of it is copied.
@@ -33,36 +48,100 @@ impl Pages {
         } else {
             pages - copied
         };
-        if since >= PAGES_DUE {
-            self.due.try_send(pages).ok();
+        if since >= PAGES_DUE && !self.is_in_line.swap(true, Ordering::Relaxed) {
+            self.requests.send(Request::Copy { pages }).ok();
         }
+    }
+
+    /// Empties the log of all that was committed before.
+    pub(super) fn erase(&self) -> oneshot::Receiver<Result<()>> {
+        let (answer, outcome) = oneshot::channel();
+        self.requests.send(Request::Erase { answer }).ok();
+        outcome
     }
 }
 
-pub(super) fn spawn(threads: &mut Threads, connection: Connection, fault: &Fault) -> Result<Pages> {
-    let (due, requests) = sync_channel(1);
-    let copied = Arc::new(AtomicI32::new(0));
-    let pages = Pages {
-        due,
-        copied: Arc::clone(&copied),
+pub(super) fn spawn(
+    threads: &mut Threads,
+    connection: Connection,
+    fault: &Fault,
+) -> Result<Checkpoints> {
+    let (sender, requests) = mpsc::channel();
+    let checkpoints = Checkpoints {
+        requests: sender,
+        copied: Arc::default(),
+        is_in_line: Arc::default(),
     };
-    let fault = Arc::clone(fault);
+    let copier = Copier {
+        connection,
+        copied: Arc::clone(&checkpoints.copied),
+        fault: Arc::clone(fault),
+    };
+    // A crash may have come between a deletion and its erasure.
+    copier.copy(PAGES_LONG).ok();
+    let is_in_line = Arc::clone(&checkpoints.is_in_line);
     let run = move || {
-        let copy = |pages| match checkpoint(&connection, pages) {
-            Ok(done) => copied.store(done, Ordering::Relaxed),
-            Err(error) if is_passing(&error) => {}
-            Err(error) => {
-                fault.set(format!("checkpoint failed: {error}")).ok();
+        while let Ok(first) = requests.recv() {
+            let mut answers = Vec::new();
+            let mut pages = 0;
+            for request in std::iter::once(first).chain(requests.try_iter()) {
+                match request {
+                    Request::Copy { pages: written } => {
+                        is_in_line.store(false, Ordering::Relaxed);
+                        pages = written;
+                    }
+                    Request::Erase { answer } => answers.push(answer),
+                }
             }
-        };
-        requests.iter().for_each(copy);
+            if answers.is_empty() {
+                copier.copy(pages).ok();
+                continue;
+            }
+            let erased = copier.erase();
+            for answer in answers {
+                answer.send(erased.clone().map_err(unavailable)).ok();
+            }
+        }
         // The writer has ended: leaves all in one file.
-        copy(PAGES_LONG);
+        copier.copy(PAGES_LONG).ok();
     };
     threads
         .spawn("claviger-store-checkpoint", run)
         .map_err(unavailable)?;
-    Ok(pages)
+    Ok(checkpoints)
+}
+
+struct Copier {
+    connection: Connection,
+    copied: Arc<AtomicI32>,
+    fault: Fault,
+}
+
+impl Copier {
+    /// What stands in the way only now is left to the next time.
+    fn copy(&self, pages: i32) -> rusqlite::Result<()> {
+        let copied = checkpoint(&self.connection, pages).inspect_err(|error| {
+            if !is_passing(error) {
+                self.fault.set(format!("checkpoint failed: {error}")).ok();
+            }
+        })?;
+        self.copied.store(copied, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn erase(&self) -> std::result::Result<(), String> {
+        let mut outcome = self.copy(PAGES_LONG);
+        for _ in 1..ERASE_ATTEMPTS {
+            if !matches!(&outcome, Err(error) if is_passing(error)) {
+                break;
+            }
+            outcome = self.copy(PAGES_LONG);
+        }
+        outcome.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy) => STILL_READ.to_owned(),
+            _ => error.to_string(),
+        })
+    }
 }
 
 fn checkpoint(connection: &Connection, pages: i32) -> rusqlite::Result<i32> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Commit, Committed, Expect, unavailable};
-use crate::sqlite::checkpoint::Pages;
+use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::fault::{Fault, is_passing};
 
 /// Most commits that share one transaction: bounds the time until the first of them is answered.
@@ -32,7 +32,7 @@ impl Writer {
         mut connection: Connection,
         revision: i64,
         clock: Arc<dyn Clock>,
-        pages: Pages,
+        pages: Checkpoints,
         fault: Fault,
     ) -> Result<Self> {
         // Takes the place of SQLite's own hook, which would copy the log inside a commit.

@@ -1,4 +1,6 @@
 use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::sync::Arc;
 
 use clap::Parser as _;
@@ -82,6 +84,7 @@ impl Case {
     fn with_file(&self, text: &str, arguments: &str) -> Result<Config, String> {
         let file = self.path("c.toml");
         fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         self.resolve(&format!("--config {} {arguments}", file.display()))
             .map_err(|problems| problems.replace(&format!("{}", file.display()), "c.toml"))
     }
@@ -91,6 +94,30 @@ impl Case {
 #[track_caller]
 fn problems(text: &str) -> String {
     Case::new().with_file(text, "").unwrap_err()
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused_unread() {
+    let case = Case::new();
+    let file = case.path("c.toml");
+    fs::write(&file, "canary").unwrap();
+    let refused = |mode| {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        case.resolve(&format!("--config {}", file.display()))
+            .unwrap_err()
+    };
+    for mode in [0o620, 0o602, 0o666] {
+        let said = refused(mode);
+        let path = file.display();
+        let expected =
+            format!("--config: {path} can be written by other users; close it (chmod go-w)");
+        assert!(said.starts_with(&expected), "{said}");
+    }
+    assert!(refused(0o644).contains("not valid TOML"));
+    // Only root can give a file away.
+    if chown(&file, Some(65_533), None).is_ok() {
+        assert!(refused(0o600).contains("belongs to another user"));
+    }
 }
 
 #[test]

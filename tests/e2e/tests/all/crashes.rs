@@ -1,6 +1,5 @@
 //! Kill -9 in the middle of a put, at each place where a crash hurts, with every vault.
 
-use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -56,8 +55,7 @@ impl<'a> Scene<'a> {
     async fn start_as(&self, program: PathBuf, failpoint: &str) -> (Daemon, Client) {
         let mut command = self.home.program(program, &["--dev"]);
         if let Some(peer) = self.peer {
-            let config = self.home.path().join("clavigerd.toml");
-            fs::write(&config, peer.vault("")).expect("a writable home");
+            let config = self.home.write_config(&peer.vault(""));
             command.arg("--config").arg(config);
             peer.surround(&mut command);
         }

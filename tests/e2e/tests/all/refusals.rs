@@ -24,16 +24,10 @@ fn refusal(home: &Home, arguments: &[&str]) -> String {
     message(&home.run(arguments))
 }
 
-fn config(home: &Home, text: &str) -> PathBuf {
-    let path = home.path().join("clavigerd.toml");
-    fs::write(&path, text).expect("a writable home");
-    path
-}
-
 /// The daemon's refusal of this configuration, with `FILE` in place of the file's path.
 fn config_refusal(text: &str) -> String {
     let home = Home::new();
-    let path = config(&home, text).display().to_string();
+    let path = home.write_config(text).display().to_string();
     let said = refusal(&home, &["--config", &path]);
     let checked = refusal(&home, &["--config", &path, "--check-config"]);
     assert_eq!(said, checked, "--check-config says the same");
@@ -122,7 +116,7 @@ fn checking_a_good_configuration_binds_and_makes_nothing() {
     let socket = home.path().join("run/clavigerd.sock");
     let socket_text = socket.display().to_string();
     let text = text.replace("/run/claviger/clavigerd.sock", &socket_text);
-    let path = config(&home, &text).display().to_string();
+    let path = home.write_config(&text).display().to_string();
     let output = home.run(&["--config", &path, "--check-config"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(entries(home.path()), 1, "only the file itself");

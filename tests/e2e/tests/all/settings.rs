@@ -14,9 +14,7 @@ const PASSWORD: &str = "canary-password";
 
 /// Runs `--check-config` on this file: its exit code and its words.
 fn check(home: &Home, config: &str) -> (Option<i32>, String) {
-    let file = home.path().join("clavigerd.toml");
-    fs::write(&file, config).expect("a writable home");
-    let file = file.display().to_string();
+    let file = home.write_config(config).display().to_string();
     let output = home.run(&["--check-config", "--config", &file]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), said)

@@ -18,6 +18,7 @@ mod concurrency;
 mod definitions;
 mod door;
 mod environments;
+mod erasure;
 mod every_rpc;
 mod golden_store;
 mod inspection;

@@ -1,0 +1,230 @@
+//! Who may change what the daemon rests on: judged at the start, before any of it is used.
+//!
+//! Files that hold a credential are judged more strictly, where they are read
+//! (`claviger_backend::private_file`).
+
+use std::fs::{self, DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+use crate::config::Config;
+use crate::root_key::RootKeySource;
+use crate::stop::Stop;
+
+const OTHERS_READ: u32 = 0o044;
+const OTHERS_WRITE: u32 = 0o022;
+/// In such a directory others may make files, but not replace those that are there.
+const STICKY: u32 = 0o1000;
+
+/// Refuses directories and files of the daemon that others may write to. What is not there yet is
+/// made with no rights for others.
+pub(crate) fn check(config: &Config) -> Result<(), Stop> {
+    check_dir_of("socket", &config.socket)?;
+    if let RootKeySource::File(path) = &config.root_key {
+        check_dir_of("root key", path)?;
+    }
+    check_path("directory of the audit log", parent(&config.audit_file), 0)?;
+    let files = ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"];
+    let files = files.map(|name| ("file of the store", config.data_dir.join(name)));
+    let audit_file = ("audit log", config.audit_file.clone());
+    for (what, path) in files.into_iter().chain([audit_file]) {
+        if let Some(metadata) = check_path(what, &path, 0)?
+            && metadata.mode() & OTHERS_READ != 0
+        {
+            let path = path.display();
+            tracing::warn!(%path, "other users may read this {what}; close it (chmod 600)");
+        }
+    }
+    if own_uid() == 0 {
+        tracing::warn!("runs as root, which needs none of its rights; give it a user of its own");
+    }
+    Ok(())
+}
+
+/// What is wrong with something that only this user and root are to change, and the remedy.
+pub(crate) fn fault(metadata: &Metadata) -> Option<&'static str> {
+    fault_of(metadata.uid(), metadata.mode(), own_uid())
+}
+
+fn fault_of(owner: u32, mode: u32, own_uid: u32) -> Option<&'static str> {
+    if owner != own_uid && owner != 0 {
+        Some("belongs to another user; give it to the user that clavigerd runs as (chown)")
+    } else if mode & OTHERS_WRITE != 0 {
+        Some("can be written by other users; close it (chmod go-w), once you know that nobody did")
+    } else {
+        None
+    }
+}
+
+/// Makes a directory of this user's own, if it is not there, and refuses one that others may
+/// write to.
+pub(crate) fn make_private_dir(dir: &Path) -> Result<(), Stop> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| refused("directory", dir, &format!("cannot be created: {error}")))?;
+    check_path("directory", dir, 0).map(drop)
+}
+
+/// The uid that the daemon runs as.
+pub(crate) fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Whoever may write to the directory of a file may put another in its place.
+fn check_dir_of(what: &str, file: &Path) -> Result<(), Stop> {
+    check_path(&format!("directory of the {what}"), parent(file), STICKY).map(drop)
+}
+
+/// With one of the bits of `allowed` others may write.
+fn check_path(what: &str, path: &Path, allowed: u32) -> Result<Option<Metadata>, Stop> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(refused(
+                what,
+                path,
+                &format!("cannot be looked at: {error}"),
+            ));
+        }
+    };
+    let mode = match metadata.mode() & allowed {
+        0 => metadata.mode(),
+        _ => metadata.mode() & !OTHERS_WRITE,
+    };
+    match fault_of(metadata.uid(), mode, own_uid()) {
+        Some(fault) => Err(refused(what, path, fault)),
+        None => Ok(Some(metadata)),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn refused(what: &str, path: &Path, why: &str) -> Stop {
+    Stop::refused(format!("{what} {}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::environment::Environment;
+
+    /// A configuration with its own directories for data, socket, root key and audit log, in which
+    /// all files are.
+    fn home() -> (tempfile::TempDir, Config) {
+        let home = tempfile::tempdir().unwrap();
+        let file = |path: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            set_mode(path.parent().unwrap(), 0o700);
+            set_mode(&path, 0o600);
+            path
+        };
+        for name in ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"] {
+            file(&format!("data/{name}"));
+        }
+        let audit = file("log/audit.jsonl");
+        let text = format!("[audit]\nfile = {audit:?}\n");
+        let config_file = file("etc/clavigerd.toml");
+        fs::write(&config_file, text).unwrap();
+        file("config/claviger/root.key");
+        file("run/clavigerd.sock");
+        let cli = Cli {
+            config: Some(config_file),
+            data_dir: Some(home.path().join("data")),
+            socket: Some(home.path().join("run/clavigerd.sock")),
+            ..Cli::default()
+        };
+        let environment = Environment {
+            xdg_config_home: Some(home.path().join("config")),
+            ..Environment::default()
+        };
+        let config = crate::configure(&cli, &environment, None).unwrap();
+        (home, config)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn checked(config: &Config) -> Result<(), String> {
+        make_private_dir(&config.data_dir)
+            .and_then(|()| check(config))
+            .map_err(|stop| stop.to_string())
+    }
+
+    const DIRECTORIES: [&str; 4] = ["config/claviger", "data", "log", "run"];
+    const FILES: [&str; 5] = [
+        "data/store.db",
+        "data/store.db-shm",
+        "data/store.db-wal",
+        "data/store.db.lock",
+        "log/audit.jsonl",
+    ];
+
+    #[test]
+    fn what_others_may_write_to_is_refused_with_its_path_and_the_remedy() {
+        let (home, config) = home();
+        assert_eq!(checked(&config), Ok(()));
+        for name in DIRECTORIES.into_iter().chain(FILES) {
+            let path = home.path().join(name);
+            let good = fs::metadata(&path).unwrap().permissions();
+            for bits in [0o020, 0o002] {
+                set_mode(&path, good.mode() | bits);
+                let said = checked(&config).unwrap_err();
+                assert!(said.contains(&format!("{}: ", path.display())), "{said}");
+                assert!(said.contains("(chmod go-w)"), "{said}");
+            }
+            // To be read by others is no reason to refuse.
+            set_mode(&path, good.mode() | 0o055);
+            assert_eq!(checked(&config), Ok(()), "{name}");
+            fs::set_permissions(&path, good).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_sticky_directory_may_hold_the_socket_and_the_key_but_neither_store_nor_audit_log() {
+        let (home, config) = home();
+        for (name, is_fit) in DIRECTORIES.into_iter().zip([true, false, false, true]) {
+            let path = home.path().join(name);
+            set_mode(&path, 0o1777);
+            assert_eq!(checked(&config).is_ok(), is_fit, "{name}");
+            set_mode(&path, 0o700);
+        }
+    }
+
+    #[test]
+    fn what_another_user_owns_is_refused_unless_it_is_root() {
+        for (owner, own, is_fit) in [(7, 7, true), (0, 7, true), (8, 7, false), (7, 0, false)] {
+            let fault = fault_of(owner, 0o100_600, own);
+            assert_eq!(fault.is_none(), is_fit, "{owner} {own}");
+        }
+        let (home, config) = home();
+        for name in DIRECTORIES.into_iter().chain(FILES) {
+            let path = home.path().join(name);
+            // Only root can give a file away.
+            if chown(&path, Some(65_533), None).is_err() {
+                return;
+            }
+            let said = checked(&config).unwrap_err();
+            assert!(said.contains("(chown)"), "{said}");
+            chown(&path, Some(own_uid()), None).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_no_fault() {
+        let (home, config) = home();
+        for name in ["config", "log", "run"] {
+            fs::remove_dir_all(home.path().join(name)).unwrap();
+        }
+        assert_eq!(checked(&config), Ok(()));
+    }
+}
