@@ -1,0 +1,142 @@
+//! Answers that no vault gives and every backend has to survive: somebody in a vault's place, or
+//! the vault itself.
+
+use std::sync::Arc;
+
+use claviger_core::{Error, Format, Reason, Result, SecretBytes, Uid};
+
+use super::conformance::declared;
+use super::suite::CANARY;
+use crate::contract::{Address, Backend, Write};
+
+/// Most that a peer gets to send before the client has enough, in bytes: the longest answers, and
+/// as much as the sockets of the machine hold.
+const SENT_MAX: u64 = 48 * 1024 * 1024;
+
+/// What a peer answers to every request, logins too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lie {
+    /// A success that never ends.
+    Endless,
+    /// A refusal that never ends.
+    EndlessRefusal,
+    /// What is no answer of a vault's, with [`CANARY`](Self::CANARY) in it.
+    Garbage,
+    /// The value of the secret, longer by a byte than the backend declares. Logins succeed.
+    LongValue,
+    /// The value of another secret. Logins succeed.
+    OtherName,
+    /// Sends on to another host, by a status that keeps method and body.
+    Redirect,
+}
+
+impl Lie {
+    /// Has to be in no error.
+    pub const CANARY: &str = CANARY;
+
+    /// All of them.
+    const ALL: [Self; 6] = [
+        Self::Endless,
+        Self::EndlessRefusal,
+        Self::Garbage,
+        Self::LongValue,
+        Self::OtherName,
+        Self::Redirect,
+    ];
+}
+
+/// A backend, and the peer that lies to it.
+pub struct Facing {
+    /// The backend.
+    pub backend: Arc<dyn Backend>,
+    /// The secret that the peer has a value for.
+    pub secret: &'static str,
+    /// How many bytes of its answers the peer could send.
+    pub sent: Box<dyn Fn() -> u64>,
+    /// How many connections the host got that a redirect leads to.
+    pub strayed: Box<dyn Fn() -> usize>,
+}
+
+/// Asks everything of a backend whose peer lies, once for each lie. `None` is a lie that the vault
+/// has no way to tell.
+pub async fn hostile_answers<F>(face: impl Fn(Lie) -> F)
+where
+    F: Future<Output = Option<Facing>>,
+{
+    for lie in Lie::ALL {
+        if let Some(facing) = face(lie).await {
+            let told = match lie {
+                Lie::LongValue => Some(Reason::ValueTooLong),
+                Lie::OtherName => Some(Reason::SecretNotFound),
+                Lie::Endless | Lie::EndlessRefusal | Lie::Garbage | Lie::Redirect => None,
+            };
+            facing
+                .read(lie, told.unwrap_or(Reason::VaultUnreachable))
+                .await;
+            if told.is_none() {
+                facing.everything_else(lie).await;
+            }
+            let sent = (facing.sent)();
+            assert!(sent < SENT_MAX, "{lie:?}: {sent} bytes were taken");
+            assert_eq!((facing.strayed)(), 0, "{lie:?}: it was followed");
+        }
+    }
+}
+
+impl Facing {
+    async fn read(&self, lie: Lie, expected: Reason) {
+        let vault = declared(Arc::clone(&self.backend));
+        let refused = refused(lie, "read", vault.read(&self.address(), None).await);
+        assert_eq!(refused.reason(), expected, "{lie:?}: {refused:?}");
+    }
+
+    /// No answer leaves no write open of which nothing was sent, so that both are right for one.
+    async fn everything_else(&self, lie: Lie) {
+        let address = self.address();
+        let value = SecretBytes::new(CANARY.as_bytes().to_vec());
+        let write = Write {
+            write_id: Uid::random(),
+            value: &value,
+            format: Format::Text,
+            adopt: true,
+        };
+        let vault = declared(Arc::clone(&self.backend));
+        let any = |_: &str| true;
+        let mut refusals = vec![
+            refused(lie, "check", vault.check().await),
+            refused(
+                lie,
+                "find_write",
+                vault.find_write(&address, Uid::random()).await,
+            ),
+            refused(lie, "versions", vault.versions(&address, None, 10).await),
+            refused(lie, "write", vault.write(&address, &write).await),
+        ];
+        if vault.capabilities().list {
+            refusals.push(refused(lie, "list", vault.list(&any, None, 10).await));
+        }
+        for error in refusals {
+            let is_open = matches!(
+                error.reason(),
+                Reason::VaultUnreachable | Reason::WriteOutcomeUnknown
+            );
+            assert!(is_open, "{lie:?} is taken for an answer: {error:?}");
+        }
+    }
+
+    fn address(&self) -> Address {
+        Address {
+            owner: Uid::random(),
+            secret: self.secret.to_owned(),
+        }
+    }
+}
+
+fn refused<T>(lie: Lie, verb: &str, outcome: Result<T>) -> Error {
+    let Err(error) = outcome else {
+        panic!("{lie:?}: {verb} takes it for an answer");
+    };
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains(CANARY), "{lie:?}: {verb}: {shown}");
+    error
+}
