@@ -13,18 +13,20 @@ use crate::contract::{Address, Backend, Write};
 /// as much as the sockets of the machine hold.
 const SENT_MAX: u64 = 48 * 1024 * 1024;
 
-/// What a peer answers to every request, logins too.
+/// What a peer answers to every request; logins succeed where that gets it further.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Lie {
     /// A success that never ends.
     Endless,
     /// A refusal that never ends.
     EndlessRefusal,
+    /// As [`Self::Endless`], but only of who gives credentials for the vault.
+    EndlessLogin,
     /// What is no answer of a vault's, with [`CANARY`](Self::CANARY) in it.
     Garbage,
-    /// The value of the secret, longer by a byte than the backend declares. Logins succeed.
+    /// The value of the secret, longer by a byte than the backend declares.
     LongValue,
-    /// The value of another secret. Logins succeed.
+    /// The value of another secret.
     OtherName,
     /// Sends on to another host, by a status that keeps method and body.
     Redirect,
@@ -35,8 +37,9 @@ impl Lie {
     pub const CANARY: &str = CANARY;
 
     /// All of them.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Endless,
+        Self::EndlessLogin,
         Self::EndlessRefusal,
         Self::Garbage,
         Self::LongValue,
@@ -59,16 +62,17 @@ pub struct Facing {
 
 /// Asks everything of a backend whose peer lies, once for each lie. `None` is a lie that the vault
 /// has no way to tell.
-pub async fn hostile_answers<F>(face: impl Fn(Lie) -> F)
-where
-    F: Future<Output = Option<Facing>>,
-{
+pub async fn hostile_answers(face: impl AsyncFn(Lie) -> Option<Facing>) {
     for lie in Lie::ALL {
         if let Some(facing) = face(lie).await {
             let told = match lie {
                 Lie::LongValue => Some(Reason::ValueTooLong),
                 Lie::OtherName => Some(Reason::SecretNotFound),
-                Lie::Endless | Lie::EndlessRefusal | Lie::Garbage | Lie::Redirect => None,
+                Lie::Endless
+                | Lie::EndlessLogin
+                | Lie::EndlessRefusal
+                | Lie::Garbage
+                | Lie::Redirect => None,
             };
             facing
                 .read(lie, told.unwrap_or(Reason::VaultUnreachable))
