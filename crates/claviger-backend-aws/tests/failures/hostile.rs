@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_backend::testkit::{Facing, Lie, hostile_answers};
+use claviger_backend::testkit::{Facing, Lie, address, hostile_answers};
 use claviger_core::Uid;
 use claviger_stub::aws::operation;
 
@@ -43,7 +43,8 @@ async fn hostile_answers_are_not_believed() {
         let sent = Arc::clone(&stub);
         Some(Facing {
             backend: Arc::new(aws_at(&stub.url(), LONG).await),
-            secret: SECRET,
+            address: address(SECRET),
+            version: None,
             sent: Box::new(move || sent.sent()),
             strayed: Box::new(move || elsewhere.asked().len()),
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request, Url};
-use claviger_backend::testkit::{Facing, Lie, hostile_answers};
+use claviger_backend::testkit::{Facing, Lie, address, hostile_answers};
 use claviger_backend_azure::{Azure, Credential};
 use claviger_stub::{Reply, Stub};
 use tempfile::NamedTempFile;
@@ -95,7 +95,8 @@ async fn hostile_answers_are_not_believed() {
         let azure = azure_over(Arc::new(astray), TIMEOUT, credential.clone());
         Some(Facing {
             backend: Arc::new(azure),
-            secret: "acme",
+            address: address("acme"),
+            version: None,
             sent: Box::new(move || stub.sent()),
             strayed: Box::new(move || elsewhere.asked().len()),
         })

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use claviger_core::{Error, Format, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 use super::conformance::declared;
 use super::suite::CANARY;
 use crate::contract::{Address, Backend, Write};
 
-/// Most that a peer gets to send before the client has enough, in bytes: the longest answers, and
-/// as much as the sockets of the machine hold.
+/// Most that a peer gets to send to one call, in bytes: the longest answers, and as much as the
+/// sockets of the machine hold.
 const SENT_MAX: u64 = 48 * 1024 * 1024;
 
 /// What a peer answers to every request; logins succeed where that gets it further.
@@ -52,8 +52,10 @@ impl Lie {
 pub struct Facing {
     /// The backend.
     pub backend: Arc<dyn Backend>,
-    /// The secret that the peer has a value for.
-    pub secret: &'static str,
+    /// The secret that is asked for.
+    pub address: Address,
+    /// Its version, where the vault is not asked for its latest.
+    pub version: Option<Id>,
     /// How many bytes of its answers the peer could send.
     pub sent: Box<dyn Fn() -> u64>,
     /// How many connections the host got that a redirect leads to.
@@ -80,8 +82,6 @@ pub async fn hostile_answers(face: impl AsyncFn(Lie) -> Option<Facing>) {
             if told.is_none() {
                 facing.everything_else(lie).await;
             }
-            let sent = (facing.sent)();
-            assert!(sent < SENT_MAX, "{lie:?}: {sent} bytes were taken");
             assert_eq!((facing.strayed)(), 0, "{lie:?}: it was followed");
         }
     }
@@ -90,13 +90,13 @@ pub async fn hostile_answers(face: impl AsyncFn(Lie) -> Option<Facing>) {
 impl Facing {
     async fn read(&self, lie: Lie, expected: Reason) {
         let vault = declared(Arc::clone(&self.backend));
-        let refused = refused(lie, "read", vault.read(&self.address(), None).await);
+        let version = self.version.as_ref().map(Id::as_str);
+        let refused = self.refused(lie, vault.read(&self.address, version)).await;
         assert_eq!(refused.reason(), expected, "{lie:?}: {refused:?}");
     }
 
-    /// No answer leaves no write open of which nothing was sent, so that both are right for one.
     async fn everything_else(&self, lie: Lie) {
-        let address = self.address();
+        let (vault, address) = (declared(Arc::clone(&self.backend)), &self.address);
         let value = SecretBytes::new(CANARY.as_bytes().to_vec());
         let write = Write {
             write_id: Uid::random(),
@@ -104,43 +104,35 @@ impl Facing {
             format: Format::Text,
             adopt: true,
         };
-        let vault = declared(Arc::clone(&self.backend));
-        let any = |_: &str| true;
         let mut refusals = vec![
-            refused(lie, "check", vault.check().await),
-            refused(
-                lie,
-                "find_write",
-                vault.find_write(&address, Uid::random()).await,
-            ),
-            refused(lie, "versions", vault.versions(&address, None, 10).await),
-            refused(lie, "write", vault.write(&address, &write).await),
+            self.refused(lie, vault.check()).await,
+            self.refused(lie, vault.find_write(address, write.write_id))
+                .await,
+            self.refused(lie, vault.versions(address, None, 10)).await,
+            self.refused(lie, vault.write(address, &write)).await,
         ];
         if vault.capabilities().list {
-            refusals.push(refused(lie, "list", vault.list(&any, None, 10).await));
+            refusals.push(self.refused(lie, vault.list(&|_| true, None, 10)).await);
         }
         for error in refusals {
-            let is_open = matches!(
+            // A write of which nothing was sent is not open.
+            let is_unanswered = matches!(
                 error.reason(),
                 Reason::VaultUnreachable | Reason::WriteOutcomeUnknown
             );
-            assert!(is_open, "{lie:?} is taken for an answer: {error:?}");
+            assert!(is_unanswered, "{lie:?} is taken for an answer: {error:?}");
         }
     }
 
-    fn address(&self) -> Address {
-        Address {
-            owner: Uid::random(),
-            secret: self.secret.to_owned(),
-        }
+    async fn refused<T>(&self, lie: Lie, call: impl Future<Output = Result<T>>) -> Error {
+        let before = (self.sent)();
+        let Err(error) = call.await else {
+            panic!("{lie:?} is taken for an answer");
+        };
+        let sent = (self.sent)() - before;
+        assert!(sent < SENT_MAX, "{lie:?}: {sent} bytes were taken");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(CANARY), "{lie:?}: {shown}");
+        error
     }
-}
-
-fn refused<T>(lie: Lie, verb: &str, outcome: Result<T>) -> Error {
-    let Err(error) = outcome else {
-        panic!("{lie:?}: {verb} takes it for an answer");
-    };
-    let shown = format!("{error} {error:?}");
-    assert!(!shown.contains(CANARY), "{lie:?}: {verb}: {shown}");
-    error
 }
