@@ -106,6 +106,10 @@ impl Backend for Aws {
         let label = version.unwrap_or(CURRENT);
         let read = match by_id {
             Some(version) => match self.get(name, Selector::Version(version)).await {
+                Ok(found) if found.version_id() != by_id => {
+                    return Err(Error::new(Reason::VaultUnreachable)
+                        .caused_by("AWS answered with another version"));
+                }
                 // A label may be as long as the id of a version.
                 Err(failure) if failure.has_code(NOT_FOUND) => {
                     self.get(name, Selector::Label(label)).await
@@ -115,9 +119,7 @@ impl Backend for Aws {
             None => self.get(name, Selector::Label(label)).await,
         };
         match read {
-            // AWS completes a name that it takes for a partial ARN.
-            Ok(found) if !name.is_of(found.arn()) => Err(Error::new(Reason::SecretNotFound)),
-            Ok(found) => reading(found),
+            Ok(found) => reading(name, found),
             Err(failure) => Err(self.read_error(name, failure, version.is_some()).await),
         }
     }

@@ -9,14 +9,13 @@ use aws_sdk_secretsmanager::config::interceptors::InterceptorContext;
 use aws_sdk_secretsmanager::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{Builder as ConfigBuilder, Config, SharedCredentialsProvider};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::retries::ErrorKind;
 use aws_smithy_runtime_api::client::retries::classifiers::{RetryClassifierPriority, RetryReason};
 
 use crate::AwsSettings;
 use crate::error::says_when;
 use crate::name::SecretName;
+use crate::transport::connections;
 
 /// How often a read is tried, the first time included.
 const READ_ATTEMPTS: u32 = 2;
@@ -39,14 +38,10 @@ impl Client {
         credentials: Option<SharedCredentialsProvider>,
         timeout: Duration,
     ) -> Self {
-        // One client for all: each would have its own connections, and load the root certificates.
-        let http = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build_https();
         let timeouts = TimeoutConfig::builder().operation_timeout(timeout).build();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
-            .http_client(http)
+            .http_client(connections())
             .timeout_config(timeouts);
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);

@@ -7,7 +7,7 @@
 //! which definition of which store it belongs to.
 //!
 //! `backend` keeps the contract, `vault` holds client and settings, `write` the steps of a write,
-//! `client` the connection, `error` the one table from answers to reasons. Properties of a
+//! `client` the connection, `transport` how much of an answer it takes, `error` the one table from answers to reasons. Properties of a
 //! document are the broker's work; rotation, policies and deletion stay the console's.
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod kind;
 mod name;
 mod settings;
 mod shapes;
+mod transport;
 mod vault;
 mod write;
 

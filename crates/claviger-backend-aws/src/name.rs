@@ -64,9 +64,17 @@ impl<'a> SecretName<'a> {
         self.text
     }
 
-    /// Whether this is the ARN of the secret that AWS found by it; a plain name is always right.
-    pub(crate) fn is_of(self, arn: Option<&str>) -> bool {
-        self.place.is_none() || arn == Some(self.text)
+    /// What AWS calls the secret that it found by this name, in the same spelling. AWS completes a
+    /// name that it takes for a partial ARN, so it may be another one.
+    pub(crate) fn answered<'f>(
+        self,
+        arn: Option<&'f str>,
+        name: Option<&'f str>,
+    ) -> Option<&'f str> {
+        match self.place {
+            Some(_) => arn,
+            None => name,
+        }
     }
 
     /// The region of an ARN.

@@ -9,6 +9,8 @@ use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
 use claviger_backend::{Reading, VersionInfo, VersionState, Write};
 use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
 
+use crate::name::SecretName;
+
 /// The start of the names of our own tags.
 pub(crate) const TAG_PREFIX: &str = "claviger:";
 
@@ -50,13 +52,18 @@ pub(crate) fn may_be_version_id(version: &str) -> bool {
     (32..=64).contains(&version.len())
 }
 
-pub(crate) fn reading(found: GetSecretValueOutput) -> Result<Reading> {
+pub(crate) fn reading(name: SecretName<'_>, found: GetSecretValueOutput) -> Result<Reading> {
+    // A success that does not say of what is not an answer of AWS's.
+    let secret = name.answered(found.arn(), found.name());
+    let secret = secret.ok_or_else(|| Error::new(Reason::VaultUnreachable))?;
+    let secret = secret.to_owned();
     let version = stored_version(found.version_id(), Reason::VaultUnreachable)?;
     let text = found.secret_string.map(String::into_bytes);
     let value = text.or_else(|| found.secret_binary.map(Blob::into_inner));
     // A version that a rotation has begun and not filled.
     let value = value.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
     Ok(Reading {
+        secret,
         version,
         value: SecretBytes::new(value),
     })

@@ -119,8 +119,10 @@ impl Aws {
         let sdk = self.client.reads_of(name);
         let described = sdk.describe_secret().secret_id(name.as_str()).send().await;
         match described.map_err(|error| self.failure(&error)) {
-            // AWS completes a name that it takes for a partial ARN.
-            Ok(described) => Ok(Some(described).filter(|found| name.is_of(found.arn()))),
+            Ok(found) => {
+                let is_it = name.answered(found.arn(), found.name()) == Some(name.as_str());
+                Ok(is_it.then_some(found))
+            }
             Err(failure) if failure.has_code(NOT_FOUND) => Ok(None),
             Err(failure) => Err(failure.into_read_error()),
         }

@@ -79,7 +79,14 @@ impl Backend for Azure {
         let name = SecretName::parse(&address.secret)?;
         let version = version.map(check_version).transpose()?;
         match self.client().get(name, version).await {
-            Ok(secret) => shapes::reading(secret, self.now()),
+            Ok(secret) => {
+                let reading = shapes::reading(secret, self.now())?;
+                if version.is_some_and(|version| version != reading.version.as_str()) {
+                    return Err(Error::new(Reason::VaultUnreachable)
+                        .caused_by("Key Vault answered with another version"));
+                }
+                Ok(reading)
+            }
             Err(failure) if failure.is_absent() => {
                 Err(self.absent(name, failure, version.is_some()).await)
             }

@@ -132,7 +132,9 @@ pub(crate) fn sort(versions: &mut [Version]) {
 /// dates say. `INTEGRITY_FAILURE` for a value that is not written as its tag says.
 pub(crate) fn reading(secret: Secret, now: SystemTime) -> Result<Reading> {
     let unusable = || Error::new(Reason::VaultUnreachable).caused_by("an answer without a value");
-    let version = version_id(secret.id.as_deref()).ok_or_else(unusable)?;
+    let id = secret.id.as_deref();
+    let name = secret_name(id).ok_or_else(unusable)?.to_owned();
+    let version = version_id(id).ok_or_else(unusable)?;
     check_dates(&secret.attributes.unwrap_or_default(), now)?;
     let value = SecretBytes::new(secret.value.ok_or_else(unusable)?.into_bytes());
     let encoding = secret.tags.as_ref().and_then(|tags| tags.get(TAG_ENCODING));
@@ -143,7 +145,11 @@ pub(crate) fn reading(secret: Secret, now: SystemTime) -> Result<Reading> {
         }
         Some(_) | None => value,
     };
-    Ok(Reading { version, value })
+    Ok(Reading {
+        secret: name,
+        version,
+        value,
+    })
 }
 
 fn check_dates(attributes: &SecretAttributes, now: SystemTime) -> Result<()> {

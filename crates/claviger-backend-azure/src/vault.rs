@@ -61,6 +61,15 @@ impl Azure {
         Ok(Self::over(client, settings, store_id, timeout, clock))
     }
 
+    /// The connections of [`Self::new`], for a test that leads them elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[cfg(feature = "testkit")]
+    pub fn connections(timeout: Duration) -> Result<Arc<dyn azure_core::http::HttpClient>> {
+        crate::transport::connections(timeout, false)
+    }
+
     fn over(
         client: Client,
         settings: &AzureSettings,

@@ -100,7 +100,12 @@ impl Backend for Managed {
                 let value = self.records.secret(&value_key(address, number)).await?;
                 // Destroyed between the two reads.
                 let value = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
-                Ok(Reading { version, value })
+                Ok(Reading {
+                    // INVARIANT: its record's key names the definition, and opens no other's.
+                    secret: address.secret.clone(),
+                    version,
+                    value,
+                })
             }
         }
     }

@@ -32,3 +32,24 @@ async fn every_false_claim_fails_the_suite() {
     testkit::every_false_claim_fails(Arc::clone(&backend), None).await;
     testkit::conformance(backend, None).await;
 }
+
+/// It has no peer: what lies in the store is sealed, so that nothing but the length could be a lie.
+#[tokio::test]
+async fn value_longer_than_declared_is_not_served() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let managed = Arc::new(managed(&dir).await);
+    let (address, long) = (testkit::address("acme"), "x".repeat(65_537));
+    // Past the layer that would refuse it.
+    let written = testkit::put(&*managed, &address, &long, false).await;
+    let version = written.expect("stored").version;
+    testkit::hostile_answers(async |lie| {
+        (lie == testkit::Lie::LongValue).then(|| testkit::Facing {
+            backend: Arc::clone(&managed) as Arc<dyn Backend>,
+            address: address.clone(),
+            version: Some(version.clone()),
+            sent: Box::new(|| 0),
+            strayed: Box::new(|| 0),
+        })
+    })
+    .await;
+}

@@ -1,6 +1,7 @@
 //! The contract of `claviger-backend`, kept with a Snowflake schema.
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use claviger_backend::{
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_seal::Keyring;
 
+use crate::guard::{Bounds, Guard, Places, Way};
 use crate::objects::Objects;
 use crate::place::Place;
 use crate::sealed::Sealed;
@@ -40,10 +42,12 @@ impl Snowflake {
 
     /// The vault `id`, which marks or seals its values with the store's keys. Asks nobody: the
     /// settings are those that [`SnowflakeSettings::problems`] finds nothing wrong with, and
-    /// Snowflake may be down. `timeout` is how long a call may take.
+    /// Snowflake may be down. `timeout` is how long a call may take. The connector's way to the
+    /// network is on the runtime that this is called on, which has to outlive the vault.
     ///
     /// # Errors
-    /// `INTERNAL` for settings with problems.
+    /// `INTERNAL` for settings with problems, no free port, or a proxy in the environment that
+    /// cannot be used.
     pub fn new(
         id: Id,
         settings: &SnowflakeSettings,
@@ -52,10 +56,17 @@ impl Snowflake {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let Some(storage) = settings.storage.filter(|_| settings.problems().is_empty()) else {
-            return Err(Error::new(Reason::Internal).caused_by("the settings have problems"));
+            return Err(internal("the settings have problems"));
         };
+        let way = Way::of_environment();
+        let places =
+            Places::of(settings).ok_or_else(|| internal("the settings name no account"))?;
+        if let Some(fault) = way.fault(&places) {
+            return Err(internal(fault));
+        }
+        let guard = Guard::start(places, way, Bounds::of_calls(timeout)).map_err(internal)?;
         let shared = Shared {
-            sessions: Sessions::new(settings.clone(), timeout, Arc::clone(&clock)),
+            sessions: Sessions::new(settings.clone(), guard, timeout, Arc::clone(&clock)),
             place: Place::of(settings, keyring.store_id()),
             vault: id,
             keyring,
@@ -72,6 +83,10 @@ impl Snowflake {
             credentials: format!("key pair of user {}, role {}", settings.user, settings.role),
         })
     }
+}
+
+fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::new(Reason::Internal).caused_by(cause)
 }
 
 #[async_trait]

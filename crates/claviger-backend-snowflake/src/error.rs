@@ -6,10 +6,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
-use claviger_backend::upstream::refusal;
+use claviger_backend::upstream::{find, refusal};
 use claviger_core::{Error, Reason};
 use snowflake_connector_rs::ErrorKind;
 
@@ -244,15 +243,12 @@ fn network(error: &snowflake_connector_rs::Error) -> Failure {
     if let Some(status) = status {
         return Failure::Status(status);
     }
-    let mut next = StdError::source(error);
-    while let Some(cause) = next {
-        let refused = cause.downcast_ref().map(io::Error::kind);
-        if refused == Some(io::ErrorKind::ConnectionRefused) {
-            return Failure::NotSent;
-        }
-        next = cause.source();
+    // The guard, or who is behind it, gave no connection.
+    let connecting = find::<hyper_util::client::legacy::Error>(error);
+    match connecting.is_some_and(hyper_util::client::legacy::Error::is_connect) {
+        true => Failure::NotSent,
+        false => Failure::Lost("the connection broke"),
     }
-    Failure::Lost("the connection broke")
 }
 
 /// Letters, digits and dashes of a code or an id, so that it cannot forge a log line.

@@ -6,7 +6,7 @@
 //! Snowflake, its query history nor its administrators ever see a value; it is a vault of Claviger's
 //! own that happens to be there.
 //!
-//! `backend` keeps the contract, `session` is the one connection, `sql` writes names so that no two
+//! `backend` keeps the contract, `session` is the one connection, `guard` the only way it takes, `sql` writes names so that no two
 //! are one and none is more than a name, `place` says where things are, `key` opens the private
 //! key, `mark` is our part of a secret's comment, `error` the one table from answers to reasons.
 //! Nothing is ever dropped or made with `OR REPLACE` but the reader procedures; databases, schemas,
@@ -15,6 +15,7 @@
 
 mod backend;
 mod error;
+mod guard;
 mod key;
 mod kind;
 mod mark;

@@ -37,6 +37,12 @@ pub(crate) struct Objects {
     grantee: Option<String>,
 }
 
+/// A secret as Snowflake describes it.
+struct Described {
+    name: String,
+    comment: Comment,
+}
+
 /// A value as Snowflake stores it.
 struct Content {
     text: SecretBytes,
@@ -93,15 +99,15 @@ impl Objects {
             self.existing(secret).await?;
             return Err(self.not_readable(secret));
         };
-        let mut comment = self.existing(secret).await?;
+        let mut found = self.existing(secret).await?;
         loop {
             let value = self.call(secret, &reader).await?;
-            let reading = self.reading(secret, &comment, value)?;
+            let reading = self.reading(&found, value)?;
             // A write between the two statements, or a change past Claviger: the mark tells.
-            if !is_stored_by(comment.mark.as_ref(), &reading) {
+            if !is_stored_by(found.comment.mark.as_ref(), &reading) {
                 let again = self.existing(secret).await?;
-                if again.mark != comment.mark {
-                    comment = again;
+                if again.comment.mark != found.comment.mark {
+                    found = again;
                     continue;
                 }
             }
@@ -131,11 +137,11 @@ impl Objects {
         for _ in 0..ATTEMPTS {
             let found = self.describe(secret).await?;
             let stored = match &found {
-                Some(comment) if self.is_by(secret, comment, write.write_id) => Ok(()),
-                Some(comment) => {
-                    self.check_owned(address, comment, write.adopt)?;
+                Some(found) if self.is_by(secret, found, write.write_id) => Ok(()),
+                Some(found) => {
+                    self.check_owned(address, found, write.adopt)?;
                     let statement = ("ALTER SECRET", secret, "SET");
-                    self.store(statement, &content, comment, &mark, &mut is_in_text)
+                    self.store(statement, &content, &found.comment, &mark, &mut is_in_text)
                         .await
                 }
                 None => {
@@ -172,7 +178,7 @@ impl Objects {
 
     pub(crate) async fn find_write(&self, secret: &str, write_id: Uid) -> Result<Option<Id>> {
         let found = self.describe(secret).await?;
-        let found = found.filter(|comment| self.is_by(secret, comment, write_id));
+        let found = found.filter(|found| self.is_by(secret, found, write_id));
         found
             .map(|_| Id::parse("version", &write_id.to_string()))
             .transpose()
@@ -203,10 +209,10 @@ impl Objects {
     /// The one that is there. Without a reader, the values of others have no version that could be
     /// told.
     pub(crate) async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>> {
-        let Some(comment) = self.describe(secret).await? else {
+        let Some(found) = self.describe(secret).await? else {
             return Ok(Vec::new());
         };
-        let mark = self.marker.own(secret, &comment);
+        let mark = self.marker.own(secret, &found.comment);
         let version = match self.shared.place.readers {
             Some(_) => match self.read(secret, None).await {
                 Ok(reading) => Some(reading.version),
@@ -226,20 +232,25 @@ impl Objects {
         Ok(version.map(info).into_iter().collect())
     }
 
-    /// The comment of a secret that has to be there.
-    async fn existing(&self, secret: &str) -> Result<Comment> {
+    /// A secret that has to be there.
+    async fn existing(&self, secret: &str) -> Result<Described> {
         let found = self.describe(secret).await?;
         found.ok_or_else(|| Error::new(Reason::SecretNotFound))
     }
 
     /// The description of a secret. Snowflake says the same of one that is not there and of a
     /// schema that is not, so that the schema is looked for then.
-    async fn describe(&self, secret: &str) -> Result<Option<Comment>> {
+    async fn describe(&self, secret: &str) -> Result<Option<Described>> {
         let sql = format!("DESCRIBE SECRET {}", self.shared.place.qualified(secret));
         match self.shared.sessions.run_text(sql).await {
             Ok(rows) => {
-                let comment = rows.first().and_then(|row| row.text("comment"));
-                Ok(Some(Comment::parse(comment.unwrap_or_default())))
+                let row = rows.first();
+                let name = row.and_then(|row| row.text("name"));
+                let comment = row.and_then(|row| row.text("comment"));
+                Ok(Some(Described {
+                    name: name.unwrap_or_default().to_owned(),
+                    comment: Comment::parse(comment.unwrap_or_default()),
+                }))
             }
             Err(failure) if failure.is_missing() => self.check().await.map(|()| None),
             Err(failure) => {
@@ -390,11 +401,14 @@ impl Objects {
     }
 
     /// The version is the write that the mark names, if it names this value; else the value's own.
-    fn reading(&self, secret: &str, comment: &Comment, value: SecretBytes) -> Result<Reading> {
+    fn reading(&self, found: &Described, value: SecretBytes) -> Result<Reading> {
+        let Described { name, comment } = found;
+        let (secret, name) = (name.as_str(), name.clone());
         let covers = |mark: &&Mark| self.marker.covers(secret, mark, value.expose());
         let Some(mark) = self.marker.own(secret, comment).filter(covers) else {
             let digest = self.marker.digest(secret, value.expose());
             return Ok(Reading {
+                secret: name,
                 version: Id::parse("version", &format!("value-{digest}"))?,
                 value,
             });
@@ -407,18 +421,19 @@ impl Objects {
             false => value,
         };
         Ok(Reading {
+            secret: name,
             version: Id::parse("version", &mark.write.to_string())?,
             value,
         })
     }
 
-    fn is_by(&self, secret: &str, comment: &Comment, write_id: Uid) -> bool {
-        let mark = self.marker.own(secret, comment);
+    fn is_by(&self, secret: &str, found: &Described, write_id: Uid) -> bool {
+        let mark = self.marker.own(secret, &found.comment);
         mark.is_some_and(|mark| mark.write == write_id)
     }
 
-    fn check_owned(&self, address: &Address, comment: &Comment, adopt: bool) -> Result<()> {
-        let mark = self.marker.own(&address.secret, comment);
+    fn check_owned(&self, address: &Address, found: &Described, adopt: bool) -> Result<()> {
+        let mark = self.marker.own(&address.secret, &found.comment);
         let is_own = mark.is_some_and(|mark| mark.definition == address.owner);
         match is_own || adopt {
             true => Ok(()),

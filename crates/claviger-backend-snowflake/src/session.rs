@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::SnowflakeSettings;
 use crate::error::Failure;
+use crate::guard::Guard;
 use crate::key::Key;
 use crate::sql::Ident;
 
@@ -34,9 +35,17 @@ const QUERY_TAG: &str = "claviger";
 /// How long a log-in that was refused stands: a user whose key is wrong is locked after some.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
+/// The guard's answer to who does not show its credential.
+const UNKNOWN_TO_GUARD: u16 = 407;
+
+/// Said where the guard was asked for another way than to the account.
+const ASTRAY: &str = "the answer leads to a host that is neither the account's nor one of \
+                      result_hosts; nothing was sent there";
+
 /// The shared session, made when it is needed.
 pub(crate) struct Sessions {
     settings: SnowflakeSettings,
+    guard: Guard,
     clock: Arc<dyn Clock>,
     /// For one statement, or one log-in.
     patience: Duration,
@@ -61,11 +70,13 @@ impl Sessions {
     /// not come can be looked for in the other half.
     pub(crate) fn new(
         settings: SnowflakeSettings,
+        guard: Guard,
         call_timeout: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             settings,
+            guard,
             clock,
             patience: call_timeout / 2,
             state: Mutex::default(),
@@ -77,12 +88,37 @@ impl Sessions {
     /// Runs one statement.
     pub(crate) async fn run(&self, query: Query) -> Answer<Vec<Row>> {
         let session = self.session(None).await?;
-        match execute(&session, query.clone()).await {
+        match self.execute(&session, query.clone()).await {
             Err(failure) if failure.is_expired() => {
                 let session = self.session(Some(&session)).await?;
-                execute(&session, query).await
+                self.execute(&session, query).await
             }
             outcome => outcome,
+        }
+    }
+
+    async fn execute(&self, session: &Session, query: Query) -> Answer<Vec<Row>> {
+        let before = self.guard.strayed();
+        let rows = async {
+            let found = session.query(query).await?;
+            // The connector has no limit of its own for the parts of a large result.
+            match timeout(self.patience, found.collect::<Vec<DynamicRow>>()).await {
+                Ok(rows) => Ok(rows?.into_iter().map(Row).collect()),
+                Err(_) => Err(Failure::Lost("the rest of an answer did not come in time")),
+            }
+        };
+        rows.await.map_err(|failure| self.astray(before, failure))
+    }
+
+    /// What became of a call that was led elsewhere on its way: the place that it was meant for may
+    /// have taken it first. The connector keeps the guard's credential to itself when it follows to
+    /// another host in the clear.
+    fn astray(&self, before: u64, failure: Failure) -> Failure {
+        let is_astray =
+            self.guard.strayed() != before || matches!(failure, Failure::Status(UNKNOWN_TO_GUARD));
+        match is_astray {
+            true => Failure::Lost(ASTRAY),
+            false => failure,
         }
     }
 
@@ -112,8 +148,10 @@ impl Sessions {
             return Err(failure.clone());
         }
         state.session = None;
+        let before = self.guard.strayed();
         let outcome = timeout(self.patience, self.log_in()).await;
         let outcome = outcome.unwrap_or(Err(Failure::Lost("log-in time-out")));
+        let outcome = outcome.map_err(|failure| self.astray(before, failure));
         let outcome = outcome.map_err(Failure::before_sent);
         self.logins.fetch_add(1, Ordering::SeqCst);
         state.failure = outcome.as_ref().err().cloned();
@@ -173,6 +211,7 @@ impl Sessions {
             AuthConfig::key_pair(pair),
         )
         .with_session(session)
+        .with_transport(self.guard.transport())
         .with_query(QueryConfig::new().with_query_response_timeout(self.patience))
         .with_endpoint(endpoint.unwrap_or_default())
     }
@@ -188,15 +227,6 @@ fn log_in_name(name: &str) -> String {
         true => name.to_owned(),
         false => Ident(name).to_string(),
     }
-}
-
-async fn execute(session: &Session, query: Query) -> Answer<Vec<Row>> {
-    let rows = session
-        .query(query)
-        .await?
-        .collect::<Vec<DynamicRow>>()
-        .await?;
-    Ok(rows.into_iter().map(Row).collect())
 }
 
 /// One row of an answer.

@@ -25,10 +25,11 @@ const NOT_A_NAME: &str = "is not a name that Snowflake knows; write it as SHOW p
 pub struct SnowflakeSettings {
     /// `ORGANIZATION-ACCOUNT`, or a locator such as `xy12345.eu-central-1`.
     pub account: String,
-    /// Instead of the account's own address: a private link, or an emulator. A proxy that the
-    /// environment names (`HTTPS_PROXY`, `HTTP_PROXY`) is used for it as well, and sees all that
-    /// goes to an `http://` one: name this machine in `NO_PROXY` there.
+    /// Instead of the account's own address: a private link, or an emulator on this machine, which
+    /// is reached past every proxy.
     pub base_url: Option<String>,
+    /// Hosts that parts of large results may be fetched from, besides the account's own.
+    pub result_hosts: Vec<String>,
     /// The user that Claviger is.
     pub user: String,
     /// Its private key: PKCS#8 PEM, RSA.
@@ -83,6 +84,7 @@ impl Default for SnowflakeSettings {
         Self {
             account: String::new(),
             base_url: None,
+            result_hosts: Vec::new(),
             user: String::new(),
             private_key_file: PathBuf::new(),
             private_key_password_file: None,
@@ -112,6 +114,9 @@ impl SnowflakeSettings {
         let settings = Self {
             account: text(table, "account"),
             base_url: table.text("base_url"),
+            result_hosts: table
+                .texts("result_hosts", |host| Ok::<_, &str>(host.to_owned()))
+                .unwrap_or_default(),
             user: text(table, "user"),
             private_key_file: table.path(KEY_FILE).unwrap_or_default(),
             private_key_password_file: table.path(PASSWORD_FILE),
@@ -144,6 +149,7 @@ impl SnowflakeSettings {
             ),
         };
         let url = self.base_url.as_deref().filter(|url| origin(url).is_none());
+        let result_hosts = self.result_hosts.iter().all(|host| is_host(host));
         let needs_warehouse = self.storage == Some(Storage::SealedTable) || self.reader.is_some();
         let warehouse = match self.warehouse.as_deref() {
             None if needs_warehouse => Some(
@@ -164,6 +170,13 @@ impl SnowflakeSettings {
                     "is not https://HOST or https://HOST:PORT with nothing behind it (http:// only \
                      for this machine); leave it out to call the account's own address"
                 }),
+            ),
+            (
+                "result_hosts",
+                (!result_hosts).then_some(
+                    "has something that is not the name of a host; write those of type STAGE that \
+                     SELECT SYSTEM$ALLOWLIST() prints, without https:// and a port",
+                ),
             ),
             (
                 "user",
@@ -330,6 +343,12 @@ fn is_account(text: &str) -> bool {
     text.len() <= 200
         && text.split('.').all(is_label)
         && !text.to_ascii_lowercase().contains("snowflakecomputing")
+}
+
+/// SECURITY: whole names only; what a pattern stands for may be anybody's.
+fn is_host(text: &str) -> bool {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text.contains('.') && text.bytes().all(is_name_byte)
 }
 
 /// The address in a URL that has nothing else, and is encrypted unless it never leaves this machine.

@@ -139,6 +139,9 @@ pub struct NameWarning {
 
 /// A value that was read.
 pub struct Reading {
+    /// The secret that it is of, as the vault's answer names it: spelled as in the address where
+    /// the vault knows several spellings.
+    pub secret: String,
     /// The version it is.
     pub version: Id,
     /// Its bytes.
@@ -148,6 +151,7 @@ pub struct Reading {
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
+            .field("secret", &self.secret)
             .field("version", &self.version)
             .finish_non_exhaustive()
     }

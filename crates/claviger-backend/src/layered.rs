@@ -348,6 +348,7 @@ mod tests {
         }
         async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
             Ok(Reading {
+                secret: address.secret.clone(),
                 version: Id::parse("version", version.unwrap_or("none"))?,
                 value: SecretBytes::new(address.secret.clone().into_bytes()),
             })

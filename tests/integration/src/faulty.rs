@@ -181,6 +181,7 @@ impl Backend for FaultyBackend {
         let foreign = self.foreign.lock().expect("nobody panics in here");
         if let (Some(typed), None) = (foreign.get(&address.secret), version) {
             return Ok(Reading {
+                secret: address.secret.clone(),
                 version: Id::from_static("typed"),
                 value: typed.value.duplicate(),
             });
@@ -197,6 +198,7 @@ impl Backend for FaultyBackend {
             VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
             VersionState::Enabled => Ok(Reading {
+                secret: address.secret.clone(),
                 version,
                 value: stored.value.duplicate(),
             }),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
@@ -53,8 +54,8 @@ impl Request {
 pub enum Reply {
     /// Answers with this status, further header lines and body.
     Answer(u16, String, String),
-    /// Answers with this body over and over, and never comes to its end.
-    Endless(String),
+    /// Answers with this status and this body over and over, and never comes to its end.
+    Endless(u16, String),
     /// Promises a longer body than this and hangs up after it.
     HalfBody(String),
     /// Never answers.
@@ -85,7 +86,8 @@ impl Reply {
     }
 
     /// Does it; whether the connection goes on.
-    pub(crate) fn play(&self, mut stream: &TcpStream) -> io::Result<bool> {
+    pub(crate) fn play(&self, stream: &TcpStream, sent: &AtomicU64) -> io::Result<bool> {
+        let mut stream = Counted { stream, sent };
         let mut send = |headers: &str, body: &str| {
             stream.write_all(format!("{headers}\r\n\r\n{body}").as_bytes())
         };
@@ -96,8 +98,8 @@ impl Reply {
                 send(&head, body)?;
                 Ok(!headers.contains("Connection: close"))
             }
-            Self::Endless(body) => {
-                send("HTTP/1.1 200 X", body)?;
+            Self::Endless(status, body) => {
+                send(&format!("HTTP/1.1 {status} X"), body)?;
                 loop {
                     stream.write_all(body.as_bytes())?;
                 }
@@ -110,9 +112,27 @@ impl Reply {
             Self::Hang => Ok(true),
             Self::Reset => {
                 // A connection that closes without lingering is reset.
-                set_socket_linger(stream, Some(Duration::ZERO))?;
+                set_socket_linger(stream.stream, Some(Duration::ZERO))?;
                 Ok(false)
             }
         }
+    }
+}
+
+/// Counts what the other side's machine took.
+struct Counted<'a> {
+    stream: &'a TcpStream,
+    sent: &'a AtomicU64,
+}
+
+impl io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.stream.write(bytes)?;
+        self.sent.fetch_add(taken as u64, Ordering::Relaxed);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::{BufReader, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
@@ -15,6 +16,8 @@ type Play = dyn Fn(&Request) -> Reply + Send + Sync;
 struct Shared {
     play: Box<Play>,
     state: Mutex<State>,
+    /// Bytes of replies that were taken.
+    sent: AtomicU64,
     /// A connection has ended.
     ended: Condvar,
 }
@@ -44,6 +47,7 @@ impl Stub {
         let shared = Arc::new(Shared {
             play: Box::new(play),
             state: Mutex::default(),
+            sent: AtomicU64::new(0),
             ended: Condvar::new(),
         });
         let accepting = thread::spawn({
@@ -71,6 +75,11 @@ impl Stub {
     /// an empty one.
     pub fn asked(&self) -> Vec<Request> {
         self.shared.state().asked.clone()
+    }
+
+    /// How many bytes of its replies were taken so far, from the sockets or by their buffers.
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Relaxed)
     }
 
     /// The requests since this was called last.
@@ -167,7 +176,7 @@ fn serve(stream: Arc<TcpStream>, shared: &Shared) {
         shared.state().asked.push(request.clone());
         let reply = (shared.play)(&request);
         // The other side may have hung up.
-        let goes_on = reply.play(&stream).unwrap_or_default();
+        let goes_on = reply.play(&stream, &shared.sent).unwrap_or_default();
         next = goes_on.then(|| Request::read(&mut reader)).flatten();
     }
     drop(stream);

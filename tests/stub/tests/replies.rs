@@ -50,9 +50,10 @@ fn whole_and_half_answers_end_with_the_connection_if_they_are_to() {
 
 #[test]
 fn endless_answer_goes_on_as_long_as_it_is_read_and_reset_is_one() {
-    let stub = Stub::always(Reply::Endless("more".to_owned()));
+    let stub = Stub::always(Reply::Endless(200, "more".to_owned()));
     let mut read = vec![0; 1_000_000];
     ask(&stub, "GET /").read_exact(&mut read).expect("more");
+    assert!(stub.sent() >= 1_000_000);
     let stub = Stub::always(Reply::Reset);
     let error = ask(&stub, "GET /").read(&mut [0]).expect_err("reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);

@@ -81,7 +81,9 @@ fn found() -> Reply {
     let version = Uid::random();
     Reply::json(
         200,
-        &format!(r#"{{"ARN":"arn:x","VersionId":"{version}","SecretString":"{VALUE}"}}"#),
+        &format!(
+            r#"{{"ARN":"arn:x","Name":"acme/stripe","VersionId":"{version}","SecretString":"{VALUE}"}}"#
+        ),
     )
 }
 
@@ -221,4 +223,42 @@ fn role_that_may_not_be_assumed_is_named_with_the_remedy() {
     assert!(shown.contains("could not be obtained"), "{shown}");
     assert!(!shown.contains("upstream"), "{shown}");
     assert!(stub.asked().is_empty(), "nothing was sent");
+}
+
+/// The identity services of a machine and a container, and the one that gives roles.
+#[test]
+fn endless_answer_of_who_gives_credentials_is_left() {
+    let base = [
+        ("AWS_ACCESS_KEY_ID", "AKIABASE"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        (SETTINGS[2], ROLE),
+    ];
+    let machine = [("AWS_EC2_METADATA_DISABLED", "false")];
+    for (variable, more) in [
+        ("AWS_ENDPOINT_URL_STS", base.as_slice()),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &[]),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &machine),
+    ] {
+        let endless = Reply::Endless(200, "x".repeat(64 * 1024));
+        let giver = claviger_stub::Stub::always(endless);
+        let stub = Stub::start(Vec::new());
+        let mut environment = vec![(SETTINGS[0], stub.url()), (variable, giver.url())];
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let said = read(&environment);
+        assert!(said.contains("logged"), "{variable}: {said}");
+        assert!(giver.sent() > 0, "{variable}: was not asked");
+        assert!(
+            giver.sent() < 48 * 1024 * 1024,
+            "{variable}: {}",
+            giver.sent()
+        );
+        assert!(stub.asked().is_empty(), "nothing was sent");
+    }
 }

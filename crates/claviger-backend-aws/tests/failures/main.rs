@@ -6,6 +6,8 @@ mod answers;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod stub;
@@ -41,9 +43,13 @@ mod support {
     pub(crate) const SHORT: Duration = Duration::from_secs(2);
 
     pub(crate) async fn aws(stub: &Stub, timeout: Duration) -> Aws {
+        aws_at(&stub.url(), timeout).await
+    }
+
+    pub(crate) async fn aws_at(url: &str, timeout: Duration) -> Aws {
         let settings = AwsSettings {
             region: "eu-central-1".to_owned(),
-            endpoint_url: Some(stub.url()),
+            endpoint_url: Some(url.to_owned()),
             ..AwsSettings::default()
         };
         let clock = Arc::new(ManualClock::at(NOW));

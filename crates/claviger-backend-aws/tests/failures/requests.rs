@@ -1,7 +1,10 @@
 //! Which version AWS is asked for, and that it answers for the secret that was meant.
 
-use claviger_backend::Backend;
+use std::sync::Arc;
+
 use claviger_backend::testkit::address;
+use claviger_backend::{Allow, Backend, Limits, Vault};
+use claviger_backend_aws::Aws;
 use claviger_core::{Id, Reason};
 
 use crate::stub::{Reply, Stub, refusal};
@@ -19,9 +22,24 @@ const OTHER_ARN: &str =
     "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod-AbCd12-EfGh34";
 
 fn found(arn: &str) -> Reply {
-    Reply::json(
-        200,
-        &format!(r#"{{"ARN":"{arn}","VersionId":"{VERSION}","SecretString":"{VALUE}"}}"#),
+    found_version(arn, VERSION)
+}
+
+fn found_version(arn: &str, version: &str) -> Reply {
+    let body = format!(
+        r#"{{"ARN":"{arn}","Name":"{NAME}","VersionId":"{version}","SecretString":"{VALUE}"}}"#
+    );
+    Reply::json(200, &body)
+}
+
+/// As the daemon has it.
+fn vault(aws: Aws) -> Vault {
+    let id = Id::from_static("aws");
+    Vault::new(
+        id,
+        Arc::new(aws),
+        &Limits::timeout(LONG),
+        Allow::everything(),
     )
 }
 
@@ -49,12 +67,15 @@ async fn read_names_the_version_it_wants() {
         (Some(&below), "VersionStage"),
         (Some(&above), "VersionStage"),
     ] {
-        let stub = Stub::start(vec![("GetSecretValue", vec![found(ARN)])]);
+        let is_id = coordinate == "VersionId";
+        let found = version.filter(|_| is_id).unwrap_or(VERSION);
+        let reply = found_version(ARN, found);
+        let stub = Stub::start(vec![("GetSecretValue", vec![reply])]);
         let aws = aws(&stub, LONG).await;
         let read = aws.read(&address(NAME), version).await;
         let reading = read.expect("found");
         assert_eq!(reading.value.expose(), VALUE.as_bytes());
-        assert_eq!(reading.version.as_str(), VERSION);
+        assert_eq!(reading.version.as_str(), found);
         let wanted = version.unwrap_or("AWSCURRENT");
         assert_eq!(stub.asked(), [get(coordinate, wanted)], "{version:?}");
     }
@@ -132,19 +153,29 @@ async fn question_that_failed_is_not_taken_for_an_absent_version() {
 async fn value_of_another_secret_than_the_one_meant_is_not_served() {
     for arn in [OTHER_ARN, ""] {
         let stub = Stub::start(vec![("GetSecretValue", vec![found(arn)])]);
-        let aws = aws(&stub, LONG).await;
-        let read = aws.read(&address(ARN), None).await;
+        let vault = vault(aws(&stub, LONG).await);
+        let read = vault.read(&address(ARN), None).await;
         let error = read.expect_err("another one");
         assert_eq!(error.reason(), Reason::SecretNotFound);
         assert!(!format!("{error:?}").contains(VALUE));
     }
     let stub = Stub::start(vec![("GetSecretValue", vec![found(ARN)])]);
-    let aws = aws(&stub, LONG).await;
-    let read = aws.read(&address(ARN), None).await;
+    let vault = vault(aws(&stub, LONG).await);
+    let read = vault.read(&address(ARN), None).await;
     assert_eq!(
         read.expect("the one meant").value.expose(),
         VALUE.as_bytes()
     );
+}
+
+#[tokio::test]
+async fn another_version_than_the_one_meant_is_not_served() {
+    let other = "a1b2c3d4-5678-90ab-cdef-000000000000";
+    let reply = found_version(ARN, other);
+    let stub = Stub::start(vec![("GetSecretValue", vec![reply])]);
+    let version = Id::from_static(VERSION);
+    let error = read_fails(&aws(&stub, LONG).await, Some(&version)).await;
+    assert_eq!(error.reason(), Reason::VaultUnreachable);
 }
 
 #[tokio::test]

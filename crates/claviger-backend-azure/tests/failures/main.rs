@@ -6,6 +6,8 @@ mod answers;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod recovery;
@@ -19,6 +21,7 @@ mod support {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use azure_core::http::HttpClient;
     use claviger_backend::testkit::put_as;
     use claviger_backend::{Address, Allow, Backend, Vault, VersionInfo, VersionState, Written};
     use claviger_backend_azure::{Azure, AzureSettings, Credential};
@@ -54,13 +57,20 @@ mod support {
     }
 
     pub(crate) fn azure_as(stub: &Arc<Stub>, timeout: Duration, credential: Credential) -> Azure {
+        azure_over(Arc::clone(stub), timeout, credential)
+    }
+
+    pub(crate) fn azure_over(
+        http: Arc<impl HttpClient + 'static>,
+        timeout: Duration,
+        credential: Credential,
+    ) -> Azure {
         let settings = AzureSettings {
             vault_url: "https://acme.vault.azure.net".to_owned(),
             credential: Some(credential),
         };
         assert_eq!(settings.problems(), []);
         let clock = Arc::new(ManualClock::at(NOW));
-        let http: Arc<Stub> = Arc::clone(stub);
         let azure = Azure::with_transport(&settings, http, Uid::random(), timeout, clock);
         azure.expect("set up")
     }

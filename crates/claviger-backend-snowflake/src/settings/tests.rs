@@ -58,6 +58,27 @@ fn account_is_an_identifier_and_nothing_else() {
 }
 
 #[test]
+fn result_hosts_are_whole_names_of_hosts() {
+    for (host, is_one) in [
+        (
+            "sfc-eu-ds1-customer-stage.s3.eu-central-1.amazonaws.com",
+            true,
+        ),
+        ("*.s3.amazonaws.com", false),
+        ("https://stage.s3.amazonaws.com", false),
+        ("stage.s3.amazonaws.com:443", false),
+        ("stage.s3.amazonaws.com/x", false),
+        ("localhost", false),
+        ("", false),
+    ] {
+        let hosts = vec!["stage.blob.core.windows.net".to_owned(), host.to_owned()];
+        let found = keys(|settings| settings.result_hosts = hosts);
+        let expected: &[&str] = if is_one { &[] } else { &["result_hosts"] };
+        assert_eq!(found, expected, "{host}");
+    }
+}
+
+#[test]
 fn base_url_is_encrypted_or_of_this_machine() {
     for (url, is_one) in [
         ("https://acme.privatelink.snowflakecomputing.com", true),

@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod astray;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod lost;
+#[cfg(test)]
+mod scripted;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

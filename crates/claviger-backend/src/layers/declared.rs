@@ -1,4 +1,5 @@
-//! Holds calls to the capabilities that the backend declares, so that no backend has to.
+//! Holds calls to the capabilities that the backend declares, and answers to what was asked for, so
+//! that no backend has to.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use claviger_core::{Detail, Error, Id, Reason, Result};
 use crate::contract::{Address, Backend, Reading, VersionInfo, VersionState, Write, Written};
 use crate::layered::Layered;
 
-/// Lets through no value, either way, that is longer than declared, and no change of a version that
-/// is not.
+/// Lets through no value of another secret than asked for, none, either way, that is longer than
+/// declared, and no change of a version that is not.
 #[derive(Debug)]
 pub(crate) struct Declared {
     pub(crate) inner: Arc<dyn Backend>,
@@ -21,6 +22,11 @@ impl Layered for Declared {
 
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         let reading = self.inner.read(address, version).await?;
+        let place = |secret: &str| self.inner.place_name(secret);
+        if place(&reading.secret) != place(&address.secret) {
+            return Err(Error::new(Reason::SecretNotFound)
+                .caused_by("the vault answered with another secret"));
+        }
         self.check_len(reading.value.len(), Reason::ValueTooLong)?;
         Ok(reading)
     }
@@ -72,6 +78,9 @@ mod tests {
     #[derive(Debug, Default)]
     struct Careless(Mutex<usize>);
 
+    /// The secret that it serves whatever it is asked for. It ignores case.
+    const SERVED: &str = "Served";
+
     #[async_trait]
     impl Backend for Careless {
         fn kind(&self) -> &'static str {
@@ -89,12 +98,16 @@ mod tests {
                 value_bytes_max: 1,
             }
         }
+        fn place_name(&self, secret: &str) -> String {
+            secret.to_ascii_lowercase()
+        }
         async fn check(&self) -> Result<()> {
             Ok(())
         }
         async fn read(&self, _: &Address, _: Option<&str>) -> Result<Reading> {
             let len = *self.0.lock().expect("nobody panics with it");
             Ok(Reading {
+                secret: SERVED.to_owned(),
                 version: Id::from_static("1"),
                 value: SecretBytes::new(vec![b'v'; len]),
             })
@@ -134,7 +147,7 @@ mod tests {
     fn address() -> Address {
         Address {
             owner: Uid::random(),
-            secret: "s".to_owned(),
+            secret: SERVED.to_ascii_uppercase(),
         }
     }
 
@@ -167,6 +180,21 @@ mod tests {
         let refused = vault.read(&address(), None).await.expect_err("longer");
         assert_eq!(refused.reason(), Reason::ValueTooLong);
         assert_eq!(refused.detail(Detail::Limit), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn value_of_another_secret_is_not_served() {
+        let inner = Arc::new(Careless::default());
+        let vault: &dyn Backend = &Declared { inner };
+        for (secret, is_served) in [("Served", true), ("served", true), ("served-too", false)] {
+            let address = Address {
+                owner: Uid::random(),
+                secret: secret.to_owned(),
+            };
+            let refused = vault.read(&address, None).await.err();
+            let expected = (!is_served).then_some(Reason::SecretNotFound);
+            assert_eq!(refused.map(|error| error.reason()), expected, "{secret}");
+        }
     }
 
     #[tokio::test]

@@ -4,11 +4,11 @@
 //! more, because a provider that throttles us throttles everybody else who uses the account.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use claviger_core::{Error, Reason, Result};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex as Line, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::contract::Backend;
@@ -90,13 +90,10 @@ impl Gate {
                 Err(_) => return Err(overloaded()),
             },
         };
-        if let Some(budget) = &self.budget {
-            match budget.reserve(Instant::now(), deadline) {
-                Some(turn) => sleep_until(turn).await,
-                None => return Err(overloaded()),
-            }
+        match &self.budget {
+            Some(budget) if !budget.take(deadline).await => Err(overloaded()),
+            Some(_) | None => Ok(place),
         }
-        Ok(place)
     }
 }
 
@@ -110,12 +107,18 @@ impl Drop for Waiting<'_> {
 }
 
 /// So many calls per second, as many of them at once as one second has.
+///
+/// Callers stand in line, and a turn is taken by who goes: one that gives up has taken none.
 #[derive(Debug)]
 struct Budget {
     interval: Duration,
     burst: Duration,
     /// When the next call would be due if calls came evenly.
     due: Mutex<Option<Instant>>,
+    /// Held by the first in line; the others wait for it in the order they came.
+    line: Line<()>,
+    /// How many stand in line.
+    standing: AtomicUsize,
 }
 
 impl Budget {
@@ -125,21 +128,49 @@ impl Budget {
             interval,
             burst: Duration::from_secs(1).saturating_sub(interval),
             due: Mutex::new(None),
+            line: Line::new(()),
+            standing: AtomicUsize::new(0),
         }
     }
 
-    /// The time at which a call may go, unless that is after the deadline.
-    fn reserve(&self, now: Instant, deadline: Instant) -> Option<Instant> {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let even = due.unwrap_or(now).max(now);
-        let turn = even
-            .checked_sub(self.burst)
-            .map_or(now, |turn| turn.max(now));
-        if turn > deadline {
-            return None;
+    /// Waits for a turn and takes it; `false` at once if it would come after the deadline.
+    async fn take(&self, deadline: Instant) -> bool {
+        let before = self.standing.fetch_add(1, Ordering::Relaxed);
+        let _standing = Waiting(&self.standing);
+        let others = self
+            .interval
+            .saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
+        if self.turn(self.even() + others) > deadline {
+            return false;
         }
-        *due = Some(even + self.interval);
-        Some(turn)
+        let Ok(_first) = timeout_at(deadline, self.line.lock()).await else {
+            return false;
+        };
+        let even = self.even();
+        let turn = self.turn(even);
+        if turn > deadline {
+            return false;
+        }
+        sleep_until(turn).await;
+        *self.due() = Some(even + self.interval);
+        true
+    }
+
+    /// When the next call is due if calls come evenly.
+    fn even(&self) -> Instant {
+        let now = Instant::now();
+        self.due().unwrap_or(now).max(now)
+    }
+
+    /// The time at which a call may go that is due then.
+    fn turn(&self, even: Instant) -> Instant {
+        let now = Instant::now();
+        even.checked_sub(self.burst)
+            .map_or(now, |turn| turn.max(now))
+    }
+
+    fn due(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,22 +182,65 @@ fn overloaded() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
     use crate::silent::Silent;
 
+    /// How long it took until each of so many callers went that came at once.
+    async fn turns(budget: &Arc<Budget>, callers: usize, deadline: Instant) -> Vec<Duration> {
+        let start = Instant::now();
+        let mut line = JoinSet::new();
+        for _ in 0..callers {
+            let budget = Arc::clone(budget);
+            line.spawn(async move {
+                let has_turn = budget.take(deadline).await;
+                has_turn.then(|| start.elapsed())
+            });
+        }
+        let mut turns: Vec<_> = line.join_all().await.into_iter().flatten().collect();
+        turns.sort();
+        turns
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_second_has_as_many_calls_as_the_budget() {
-        let budget = Budget::new(10);
-        let now = Instant::now();
-        let far = now + Duration::from_secs(60);
-        let turns: Vec<_> = (0..30).filter_map(|_| budget.reserve(now, far)).collect();
+        let budget = Arc::new(Budget::new(10));
+        let far = Instant::now() + Duration::from_secs(60);
+        let turns = turns(&budget, 30, far).await;
         let within = |seconds| {
-            let until = now + Duration::from_secs(seconds);
+            let until = Duration::from_secs(seconds);
             turns.iter().filter(|turn| **turn < until).count()
         };
         // A burst of one second's calls, then an even ten a second.
         assert_eq!((turns.len(), within(1), within(2)), (30, 19, 29));
-        assert_eq!(turns.iter().filter(|turn| **turn == now).count(), 10);
+        assert_eq!(turns.iter().filter(|turn| turn.is_zero()).count(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_gave_up_cost_the_next_one_nothing() {
+        let limits = Limits {
+            calls_per_second: Some(300),
+            ..Limits::timeout(Duration::from_secs(10))
+        };
+        let gate = Gate::new(Arc::new(Silent), &limits);
+        let start = Instant::now();
+        let far = start + Duration::from_secs(5);
+        for _ in 0..300 {
+            gate.enter(far).await.expect("a second's burst");
+        }
+        let mut line: Vec<_> = (0..721).map(|_| Box::pin(gate.enter(far))).collect();
+        for waiting in &mut line {
+            assert!(futures_poll(waiting.as_mut()).is_pending());
+        }
+        // Those in front and in the middle, and one that stays keeps its place in line.
+        let patient = line.swap_remove(360);
+        drop(line);
+        patient.await.expect("its turn comes");
+        // Tokio's timers count in milliseconds.
+        assert_eq!(start.elapsed(), Duration::from_millis(4), "the first turn");
+        gate.enter(far).await.expect("free");
+        assert_eq!(start.elapsed(), Duration::from_millis(7), "the second turn");
     }
 
     #[tokio::test(start_paused = true)]
@@ -200,23 +274,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_budget_does_not_grow() {
-        let budget = Budget::new(10);
-        let later = Instant::now() + Duration::from_secs(3600);
-        let far = later + Duration::from_secs(60);
-        budget.reserve(Instant::now(), far);
-        let at_once = (0..30).filter(|_| budget.reserve(later, far) == Some(later));
-        assert_eq!(at_once.count(), 10);
+        let budget = Arc::new(Budget::new(10));
+        let far = Instant::now() + Duration::from_secs(7200);
+        assert!(budget.take(far).await);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let turns = turns(&budget, 30, far).await;
+        assert_eq!(turns.iter().filter(|turn| turn.is_zero()).count(), 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_after_the_deadline_is_refused_and_costs_nothing() {
-        let budget = Budget::new(1);
-        let now = Instant::now();
-        assert_eq!(budget.reserve(now, now), Some(now));
+    async fn a_turn_after_the_deadline_is_refused_at_once_and_costs_nothing() {
+        let budget = Arc::new(Budget::new(1));
+        let start = Instant::now();
+        assert!(budget.take(start).await);
         for _ in 0..100 {
-            assert_eq!(budget.reserve(now, now), None);
+            assert!(!budget.take(start).await);
         }
-        let next = now + Duration::from_secs(1);
-        assert_eq!(budget.reserve(next, next), Some(next));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // Of those that would have to wait for each other, too.
+        let next = start + Duration::from_secs(1);
+        let turns = turns(&budget, 5, next).await;
+        assert_eq!(turns, [Duration::from_secs(1)]);
     }
 }

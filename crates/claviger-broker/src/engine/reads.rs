@@ -49,7 +49,7 @@ impl Reads {
                 self.outside.call(proof.call().id, read).await
             }
         };
-        let Reading { version, value } = reading?;
+        let Reading { version, value, .. } = reading?;
         Ok(Document { version, value })
     }
 }

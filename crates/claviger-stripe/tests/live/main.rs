@@ -152,7 +152,7 @@ fn recorded() -> Vec<(Reply, Outcome)> {
         (Reply::text(401, "who are you"), V::Unexpected),
         (Reply::text(403, "denied by a proxy"), V::Unexpected),
         (long_balance(), V::Unexpected),
-        (Reply::Endless("x".repeat(1000)), V::Unexpected),
+        (Reply::Endless(200, "x".repeat(1000)), V::Unexpected),
     ]
 }
 
