@@ -265,6 +265,12 @@ impl Broker {
             Some(paths) => masked(&existing.content, &put.content, paths)?,
             None => put.content.clone(),
         };
+        if content.leads_elsewhere_than(&existing.content) {
+            // First: what is refused about a location tells what the project may use.
+            asked
+                .proof
+                .claim_on_project(Permission::DefinitionsPut, None)?;
+        }
         let mut wanted = Definition {
             content,
             ..existing.clone()

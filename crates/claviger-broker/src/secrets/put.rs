@@ -78,6 +78,9 @@ impl Broker {
         put: PutValue,
     ) -> Result<PutValueOutcome> {
         let proof = &asked.proof;
+        if put.is_adopting {
+            proof.claim_on_project(Permission::DefinitionsPut, put.environment.as_ref())?;
+        }
         let shape = put.shape(asked)?;
         let content: [&[u8]; 2] = [&shape, put.payload.value.expose()];
         let replay = self
