@@ -17,7 +17,7 @@ use crate::engine::replay::{FreshRequest, Replay};
 use crate::engine::steps::{NewValue, Target, in_progress};
 use crate::model::answer::{Answer, Subject};
 use crate::model::content::Content;
-use crate::model::definition::{Definition, not_found};
+use crate::model::definition::{Definition, DerivedFrom, not_found};
 use crate::model::payload::Payload;
 use crate::model::project::Project;
 use crate::model::registered::Registered;
@@ -173,6 +173,7 @@ impl Broker {
             create_time: now,
             update_time: now,
             delete_time: None,
+            derived_from: DerivedFrom::Uid,
             is_purging: false,
             places: BTreeMap::new(),
         };

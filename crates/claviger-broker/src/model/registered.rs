@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 
 use claviger_backend::{NameWarning, Vaults};
-use claviger_core::{
-    Coordinate, DefinitionName, Detail, Error, Format, Id, Reason, Result, VersionName,
-};
+use claviger_core::{Coordinate, Detail, Error, Format, Id, Reason, Result, VersionName};
 use claviger_stripe::Mode;
 
-use crate::model::definition::Definition;
+use crate::model::definition::{Definition, DerivedFrom};
 use crate::model::location::{Location, Place, VaultRef};
 use crate::model::project::{MANAGED, Project};
 use crate::model::route::{Route, check_allowed, check_coordinates, check_texts};
@@ -280,7 +278,10 @@ impl<'a> Registered<'a> {
         }
         let project = self.project.name.id().as_str();
         match self.vaults.find(vault) {
-            Ok(vault) => vault.derived_name(project, name.id().as_str(), &derived_hash(name)),
+            Ok(vault) => {
+                let hash = derived_hash(self.definition);
+                vault.derived_name(project, name.id().as_str(), &hash)
+            }
             // It leads nowhere.
             Err(_) => name.id().to_string(),
         }
@@ -289,8 +290,15 @@ impl<'a> Registered<'a> {
 
 /// The end of every derived name: digits that no change of case touches, enough of them that nobody
 /// finds another definition with the same ones. No rule has to name a derived name.
-fn derived_hash(name: &DefinitionName) -> String {
-    let hash = claviger_seal::sha256(name.to_string().as_bytes());
+fn derived_hash(definition: &Definition) -> String {
+    hash_of(&match definition.derived_from {
+        DerivedFrom::Name => definition.name.to_string(),
+        DerivedFrom::Uid => definition.uid.to_string(),
+    })
+}
+
+fn hash_of(unique: &str) -> String {
+    let hash = claviger_seal::sha256(unique.as_bytes());
     let (start, _) = hash.split_at(10);
     claviger_seal::hex(start)
 }

@@ -4,9 +4,12 @@
 use claviger_integration::{Client, FaultyBackend, Options, Server, Verb};
 use claviger_proto::v1::{self, Role};
 
-use super::holder;
+use tonic::Code;
+
+use super::{HOUR, holder};
 use crate::support::{
-    defining, delete, denied, in_faulty, located, replacing, secret, storing, undelete,
+    check, defining, delete, denied, fails, in_faulty, located, replacing, secret, storing,
+    undelete,
 };
 
 /// What leads elsewhere, field by field: the definition's, with its part changed.
@@ -201,4 +204,42 @@ async fn a_grant_in_an_environment_does_not_say_where_that_leads() {
     denied(of_dev.put_value(adopting("prod")).await);
     let put = of_dev.put_value(adopting("dev")).await;
     put.expect("the project's, in dev");
+}
+
+#[tokio::test]
+async fn a_re_made_name_inherits_no_value() {
+    let vault = FaultyBackend::shared();
+    let options = Options {
+        deleted_retention: HOUR,
+        ..Options::with_faulty(&vault)
+    };
+    let (server, client) = Server::prepared(options).await;
+    for location in [in_faulty(""), v1::Location::default()] {
+        for purge in [true, false] {
+            let name = secret("re-made");
+            let put = || client.put_definition(located(&name, location.clone()));
+            put().await.unwrap();
+            let place = check(&client, &name).await.route.unwrap();
+            if location.vault.is_empty() {
+                client.rotate(&name, "old").await.unwrap();
+            } else {
+                // It stays there, whatever becomes of the definition.
+                vault.type_in(&place.secret, "old");
+            }
+            assert_eq!(client.text(&name).await, "old");
+
+            delete(&client, &name, purge).await.unwrap();
+            if !purge {
+                server.clock.advance(HOUR);
+            }
+            put().await.unwrap();
+            let asked = vault.count(Verb::Read);
+            fails(client.get(&name).await, Code::NotFound, "SECRET_NOT_FOUND");
+            let is_asked = usize::from(!location.vault.is_empty());
+            assert_eq!(vault.count(Verb::Read), asked + is_asked, "and no more");
+            let listed = crate::support::versions(&client, &name).await;
+            assert_eq!(listed, vec![]);
+            delete(&client, &name, true).await.unwrap();
+        }
+    }
 }
