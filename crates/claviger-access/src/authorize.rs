@@ -350,6 +350,35 @@ impl Authorized {
         self.claim_at(permission, &resource, whole, environment)
     }
 
+    /// Asks for the same permission on the whole project, regardless of environments.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_everywhere(&self) -> Result<()> {
+        self.claim_on_project(self.permission, None)
+    }
+
+    /// Asks for the same permission on another definition of the project too: for changes that its
+    /// readers see.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED` naming the project: the definitions in it are nothing for a caller that may
+    /// not know.
+    pub fn claim_beside(&self, definition: Uid, environment: Option<&Id>) -> Result<()> {
+        let claim = Claim {
+            permission: self.permission,
+            resolved: Some(Resolved {
+                definition: Some(definition),
+                ..self.resolved()
+            }),
+            environment: environment.cloned(),
+        };
+        match self.add(claim) {
+            true => Ok(()),
+            false => self.claim_everywhere(),
+        }
+    }
+
     /// Asks for the same permission in another environment too: for changes that several
     /// environments see.
     ///

@@ -1,15 +1,16 @@
 //! Attacks on where definitions lead: with a grant on one of them, through a second spelling of its
 //! secret, under a name that was somebody else's before.
 
-use claviger_integration::{Client, FaultyBackend, Options, Server, Verb};
-use claviger_proto::v1::{self, Role};
+use std::sync::Arc;
 
-use tonic::Code;
+use claviger_integration::{Client, FaultyBackend, FaultyVault, Options, Server, Verb};
+use claviger_proto::v1::{self, Role};
+use tonic::{Code, Status};
 
 use super::{HOUR, holder};
 use crate::support::{
-    check, defining, delete, denied, fails, in_faulty, located, replacing, secret, storing,
-    undelete,
+    check, defining, delete, denied, fails, in_faulty, located, reasons, replacing, secret,
+    storing, take_back, undelete, versions,
 };
 
 /// What leads elsewhere, field by field: the definition's, with its part changed.
@@ -206,6 +207,139 @@ async fn a_grant_in_an_environment_does_not_say_where_that_leads() {
     put.expect("the project's, in dev");
 }
 
+/// A vault behind two blocks of the configuration, `faulty` and `door`.
+fn two_doors(vault: &Arc<FaultyBackend>) -> Options {
+    let mut options = Options::with_faulty(vault);
+    let door = FaultyVault {
+        id: "door",
+        ..options.vaults[0].clone()
+    };
+    options.vaults.push(door);
+    options
+}
+
+fn at_the_door(secret: &str) -> v1::Location {
+    v1::Location {
+        vault: "door".to_owned(),
+        ..in_faulty(secret)
+    }
+}
+
+/// Every way to change the value that a read gets.
+async fn changes(client: &Client, name: &str, environment: &str) -> Vec<Result<(), Status>> {
+    let version = || format!("{name}/versions/1");
+    let environment = || environment.to_owned();
+    let put = v1::PutSecretValueRequest {
+        environment: environment(),
+        ..storing(name, "evil")
+    };
+    let disable = v1::DisableSecretVersionRequest {
+        name: version(),
+        environment: environment(),
+    };
+    let enable = v1::EnableSecretVersionRequest {
+        name: version(),
+        environment: environment(),
+    };
+    let destroy = v1::DestroySecretVersionRequest {
+        name: version(),
+        environment: environment(),
+    };
+    let mut secrets = client.secrets();
+    vec![
+        client.put_value(put).await.map(drop),
+        secrets.disable_secret_version(disable).await.map(drop),
+        secrets.enable_secret_version(enable).await.map(drop),
+        secrets.destroy_secret_version(destroy).await.map(drop),
+    ]
+}
+
+#[tokio::test]
+async fn what_one_environment_reads_is_not_changed_in_another_through_another_spelling() {
+    for prod in [in_faulty("KEY"), at_the_door("key"), at_the_door("Key")] {
+        let vault = FaultyBackend::new();
+        let (server, client) = Server::prepared(two_doors(&vault)).await;
+        client.project("projects/two", &["dev", "prod"]).await;
+        let name = "projects/two/secrets/key";
+        let mut put = defining(name);
+        put.definition.as_mut().unwrap().environments = [
+            ("dev".to_owned(), in_faulty("key")),
+            ("prod".to_owned(), prod.clone()),
+        ]
+        .into();
+        let warnings = client.put_definition(put).await.unwrap().warnings;
+        assert_eq!(reasons(warnings), ["ENVIRONMENTS_SHARE_VALUE"], "{prod:?}");
+        let of_dev = operator_in(&server, "projects/two", "dev").await;
+        for changed in changes(&of_dev, name, "dev").await {
+            denied(changed);
+        }
+        assert_eq!(vault.count(Verb::Write), 0);
+        for changed in changes(&client, name, "dev").await {
+            changed.expect("the project's operator");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_another_definition_reads_is_changed_by_those_that_may_change_it_there() {
+    let others = [in_faulty("key"), in_faulty("KEY"), at_the_door("Key")];
+    for (project, environment) in [("projects/one", ""), ("projects/two", "dev")] {
+        for location in &others {
+            let vault = FaultyBackend::new();
+            let (server, client) = Server::prepared(two_doors(&vault)).await;
+            let environments: &[&str] = match environment {
+                "" => &[],
+                environment => &[environment, "prod"],
+            };
+            client.project(project, environments).await;
+            let (own, other) = (
+                format!("{project}/secrets/own"),
+                format!("{project}/secrets/b"),
+            );
+            let leading = |name: &str, to: v1::Location| {
+                let mut put = located(name, to.clone());
+                if !environment.is_empty() {
+                    let definition = put.definition.as_mut().unwrap();
+                    definition.environments = [(environment.to_owned(), to)].into();
+                    definition.location = None;
+                }
+                client.put_definition(put)
+            };
+            leading(&own, in_faulty("key")).await.unwrap();
+            let mine = client.token(&[(Role::Operator, &own)]).await;
+            let caller = server.tcp().await.with_token(&mine.token);
+            let put = v1::PutSecretValueRequest {
+                environment: environment.to_owned(),
+                ..storing(&own, "alone")
+            };
+            caller.put_value(put).await.expect("nobody else's yet");
+
+            leading(&other, location.clone()).await.unwrap();
+            let written = vault.count(Verb::Write);
+            for changed in changes(&caller, &own, environment).await {
+                let text = denied(changed).to_string();
+                assert!(text.contains(&format!("{project} (")), "{text}");
+                assert!(!text.contains("secrets/b"), "{text}");
+            }
+            assert_eq!(vault.count(Verb::Write), written);
+
+            let principal = mine.info.unwrap().principal;
+            let grant = client.grant(&principal, Role::Operator, &other).await;
+            for changed in changes(&caller, &own, environment).await {
+                changed.expect("allowed on both");
+            }
+            take_back(&client, &grant).await.unwrap();
+            delete(&client, &other, false).await.unwrap();
+            let changed = changes(&caller, &own, environment).await;
+            changed
+                .into_iter()
+                .next()
+                .unwrap()
+                .expect("nobody reads it there");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_re_made_name_inherits_no_value() {
     let vault = FaultyBackend::shared();
@@ -237,7 +371,7 @@ async fn a_re_made_name_inherits_no_value() {
             fails(client.get(&name).await, Code::NotFound, "SECRET_NOT_FOUND");
             let is_asked = usize::from(!location.vault.is_empty());
             assert_eq!(vault.count(Verb::Read), asked + is_asked, "and no more");
-            let listed = crate::support::versions(&client, &name).await;
+            let listed = versions(&client, &name).await;
             assert_eq!(listed, vec![]);
             delete(&client, &name, true).await.unwrap();
         }
