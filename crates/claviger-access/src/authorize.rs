@@ -313,14 +313,70 @@ impl Authorized {
         resource: &Resource,
         resolved: Resolved,
     ) -> Result<()> {
+        self.claim_at(permission, resource, resolved, None)
+    }
+
+    fn claim_at(
+        &self,
+        permission: Permission,
+        resource: &Resource,
+        resolved: Resolved,
+        environment: Option<&Id>,
+    ) -> Result<()> {
         check_row(&self.call, permission)?;
         let claim = Claim {
             permission,
             resolved: Some(resolved),
-            environment: None,
+            environment: environment.cloned(),
         };
         let denial = || denial(&self.call, permission, resource);
         self.add(claim).then_some(()).ok_or_else(denial)
+    }
+
+    /// Asks for a permission on the whole project that the resource is in, in one environment or
+    /// regardless of them: for what is not the definition's to decide.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_on_project(&self, permission: Permission, environment: Option<&Id>) -> Result<()> {
+        let resource = match &self.on.resource {
+            Resource::Definition(name) => Resource::Project(name.project().clone()),
+            other @ (Resource::Daemon | Resource::Project(_)) => other.clone(),
+        };
+        let whole = Resolved {
+            definition: None,
+            ..self.resolved()
+        };
+        self.claim_at(permission, &resource, whole, environment)
+    }
+
+    /// Asks for the same permission on the whole project, regardless of environments.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_everywhere(&self) -> Result<()> {
+        self.claim_on_project(self.permission, None)
+    }
+
+    /// Asks for the same permission on another definition of the project too: for changes that its
+    /// readers see.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED` naming the project: the definitions in it are nothing for a caller that may
+    /// not know.
+    pub fn claim_beside(&self, definition: Uid, environment: Option<&Id>) -> Result<()> {
+        let claim = Claim {
+            permission: self.permission,
+            resolved: Some(Resolved {
+                definition: Some(definition),
+                ..self.resolved()
+            }),
+            environment: environment.cloned(),
+        };
+        match self.add(claim) {
+            true => Ok(()),
+            false => self.claim_everywhere(),
+        }
     }
 
     /// Asks for the same permission in another environment too: for changes that several

@@ -64,13 +64,13 @@ rpcs! {
     PUT_SECRET_DEFINITION "SecretDefinitionService/PutSecretDefinition"
         [DefinitionsPut, SecretsPut] AUDITED REQUEST_ID;
     UNDELETE_SECRET_DEFINITION "SecretDefinitionService/UndeleteSecretDefinition"
-        [DefinitionsDelete] AUDITED PLAIN;
+        [DefinitionsDelete, DefinitionsPut] AUDITED PLAIN;
     DESTROY_SECRET_VERSION "SecretService/DestroySecretVersion" [VersionsChange] AUDITED PLAIN;
     DISABLE_SECRET_VERSION "SecretService/DisableSecretVersion" [VersionsChange] AUDITED PLAIN;
     ENABLE_SECRET_VERSION "SecretService/EnableSecretVersion" [VersionsChange] AUDITED PLAIN;
     GET_SECRET "SecretService/GetSecret" [SecretsGet] AUDITED PLAIN;
     LIST_SECRET_VERSIONS "SecretService/ListSecretVersions" [VersionsList] AUDITED PLAIN;
-    PUT_SECRET_VALUE "SecretService/PutSecretValue" [SecretsPut] AUDITED REQUEST_ID;
+    PUT_SECRET_VALUE "SecretService/PutSecretValue" [SecretsPut, DefinitionsPut] AUDITED REQUEST_ID;
     CHECK_VAULT "VaultService/CheckVault" [VaultsGet] AUDITED PLAIN;
     INSPECT_VAULT_SECRET "VaultService/InspectVaultSecret" [VaultsInspect] AUDITED PLAIN;
     LIST_VAULTS "VaultService/ListVaults" [VaultsGet] AUDITED PLAIN;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
+    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, Site, VersionInfo,
     VersionState, Write, Written,
 };
 use claviger_core::{Error, Id, Reason, Result, Uid};
@@ -89,6 +89,11 @@ impl Backend for Aws {
         name.plain(self.client.region(), self.account_id.as_deref())
     }
 
+    fn site(&self, secret: &str) -> Option<Site> {
+        let name = SecretName::parse(secret).ok()?;
+        Some(name.site(self.client.region(), self.own_account()))
+    }
+
     async fn check(&self) -> Result<()> {
         // Counts against the same quota as reads do, which `calls_per_second` is a share of.
         let asked = self.client.reads().describe_secret().secret_id(PROBE);
@@ -130,6 +135,13 @@ impl Backend for Aws {
         let Some(secret) = self.describe(name).await? else {
             return self.create(name, address.owner, write, content).await;
         };
+        if !name.leads_to(secret.arn(), self.client.region(), self.own_account()) {
+            return Err(Error::new(Reason::LocationInvalid).violation(
+                "location.secret",
+                "leads to a secret of another name, region or account than the vault's settings \
+                 say: ask whoever runs the daemon to correct account_id and the credentials there",
+            ));
+        }
         if secret.deleted_date.is_some() {
             return Err(Error::new(Reason::SecretDeleted));
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use claviger_backend::{Backend, BackendKind, BackendSettings, Opening};
+use claviger_backend::{Allow, Backend, BackendKind, BackendSettings, Opening};
 use claviger_core::Result;
+use claviger_settings::SettingsProblem;
 
 use crate::{Aws, AwsSettings};
 
@@ -16,6 +17,10 @@ pub const KIND: BackendKind = BackendKind {
 
 #[async_trait]
 impl BackendSettings for AwsSettings {
+    fn warnings(&self, allow: &Allow) -> Vec<SettingsProblem> {
+        self.warnings(allow)
+    }
+
     async fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>> {
         let store_id = opening.keyring.store_id();
         Ok(Arc::new(

@@ -3,7 +3,7 @@
 //! A partial ARN, without the hyphen and six characters that AWS adds, is refused: AWS guesses what
 //! it means, and guesses wrong for names that end that way themselves.
 
-use claviger_backend::NameWarning;
+use claviger_backend::{NameWarning, Site};
 use claviger_core::{Error, Reason, Result};
 
 use crate::settings::{is_account, is_region};
@@ -96,6 +96,32 @@ impl<'a> SecretName<'a> {
         name.rsplit_once('-').map(|(plain, _)| plain)
     }
 
+    /// Where it leads in a vault of this region and account.
+    pub(crate) fn site(self, region: &str, account: Option<&str>) -> Site {
+        let (region, account) = match self.place {
+            Some(place) => (place.region, Some(place.account)),
+            None => (region, account),
+        };
+        Site {
+            system: format!("aws {region}"),
+            account: account.map(str::to_owned),
+            secret: self.plain(region, account).unwrap_or(self.text).to_owned(),
+        }
+    }
+
+    /// Whether the secret that AWS found by it in a vault of this region and account, by its ARN, is
+    /// the one that is meant.
+    pub(crate) fn leads_to(self, arn: Option<&str>, region: &str, account: Option<&str>) -> bool {
+        let found = arn.and_then(|arn| SecretName::parse(arn).ok());
+        found.is_some_and(|found| {
+            let is_elsewhere = found.place.is_none() || !self.is_of(arn);
+            !is_elsewhere
+                && self
+                    .site(region, account)
+                    .may_be(&found.site(region, account))
+        })
+    }
+
     /// A warning of a name that may not be meant, in a vault of this region.
     pub(crate) fn warning(self, vault_region: &str) -> Option<NameWarning> {
         match self.region() {
@@ -184,6 +210,57 @@ mod tests {
         ] {
             let name = SecretName::parse(text).expect("valid");
             assert_eq!(name.plain(region, account), plain, "{text} {account:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_may_lead_to_one_secret_are_told_whatever_the_vault() {
+        let (region, account) = ("eu-west-1", Some("123456789012"));
+        let here = ("prod/stripe", region, account);
+        for (text, region, account, is_it) in [
+            ("prod/stripe", region, account, true),
+            ("prod/stripe", region, None, true),
+            ("prod/stripe", region, Some("210987654321"), false),
+            ("prod/stripe", "us-east-1", account, false),
+            ("Prod/stripe", region, account, false),
+            (ARN, region, account, true),
+            (ARN, region, None, true),
+            (ARN, region, Some("210987654321"), true),
+            (ARN, "us-east-1", None, true),
+        ] {
+            let site = |(text, region, account)| {
+                let name = SecretName::parse(text).expect("valid");
+                name.site(region, account)
+            };
+            let (one, other) = (site(here), site((text, region, account)));
+            assert_eq!(one.may_be(&other), is_it, "{text} {region} {account:?}");
+            assert_eq!(other.may_be(&one), is_it, "{text} {region} {account:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_what_the_name_leads_to() {
+        let (region, account) = ("eu-west-1", "123456789012");
+        let other_end = ARN.replace("AbCd12", "AbCd13");
+        let other_name = ARN.replace("stripe", "other");
+        let other_region = ARN.replace(region, "us-east-1");
+        for (text, found, account, is_it) in [
+            ("prod/stripe", Some(ARN), Some(account), true),
+            ("prod/stripe", Some(ARN), None, true),
+            ("prod/stripe", Some(ARN), Some("210987654321"), false),
+            ("prod/stripe", Some(&*other_end), Some(account), true),
+            ("prod/stripe", Some(&*other_name), Some(account), false),
+            ("prod/stripe", Some(&*other_region), Some(account), false),
+            ("prod/stripe", Some("prod/stripe"), Some(account), false),
+            ("prod/stripe", None, Some(account), false),
+            (ARN, Some(ARN), None, true),
+            (ARN, Some(ARN), Some("210987654321"), true),
+            (ARN, Some(&*other_end), Some(account), false),
+            (ARN, None, None, false),
+        ] {
+            let name = SecretName::parse(text).expect("valid");
+            let leads = name.leads_to(found, region, account);
+            assert_eq!(leads, is_it, "{text} {found:?} {account:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use claviger_backend::Allow;
 use claviger_settings::{SettingsProblem, Table};
 
 use crate::shapes::TAG_PREFIX;
@@ -68,6 +69,25 @@ impl AwsSettings {
         };
         table.report(settings.problems());
         settings
+    }
+
+    /// The account that its plain names are in, as far as that can be told.
+    pub(crate) fn own_account(&self) -> Option<&str> {
+        let of_role = || self.role_arn.as_deref()?.split(':').nth(4);
+        self.account_id.as_deref().or_else(of_role)
+    }
+
+    /// What works, but may let one secret go by two names.
+    pub fn warnings(&self, allow: &Allow) -> Vec<SettingsProblem> {
+        let is_own = |arn: &str| arn.split(':').nth(3) == Some(&self.region);
+        let is_open = self.account_id.is_none() && allow.in_full().any(is_own);
+        let warning = SettingsProblem {
+            key: "account_id",
+            remedy: "is missing, and allow has ARNs of the vault's own region: whether they are the \
+                     secrets that plain names lead to as well is not known, so a change of one needs \
+                     the permission wherever its name is read; name the account of the vault",
+        };
+        is_open.then_some(warning).into_iter().collect()
     }
 
     /// Everything that is wrong, found without asking AWS.
@@ -223,6 +243,47 @@ mod tests {
             settings.tags = BTreeMap::from([("team".to_owned(), String::new())]);
         });
         assert_eq!(whole, [""; 0]);
+    }
+
+    #[test]
+    fn arns_of_the_own_region_without_an_account_are_warned_about() {
+        let arn = |region| format!("arn:aws:secretsmanager:{region}:123456789012:secret:a/*");
+        let (own, other) = (arn("eu-central-1"), arn("us-east-1"));
+        for (names, account, is_open) in [
+            (vec![own.clone()], None, true),
+            (vec!["a/*".to_owned(), own.clone()], None, true),
+            (vec![own], Some("123456789012"), false),
+            (vec![other], None, false),
+            (vec!["a/*".to_owned()], None, false),
+        ] {
+            let allow = Allow::new(vec![Allow::parse_rule("acme", &names).expect("valid")]);
+            let settings = AwsSettings {
+                region: "eu-central-1".to_owned(),
+                account_id: account.map(str::to_owned),
+                ..AwsSettings::default()
+            };
+            let warned = settings.warnings(&allow);
+            let warned: Vec<_> = warned.iter().map(|warning| warning.key).collect();
+            let expected: &[&str] = if is_open { &["account_id"] } else { &[] };
+            assert_eq!(warned, expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn account_of_plain_names_is_that_of_the_settings_or_of_the_role() {
+        let role = "arn:aws:iam::123456789012:role/claviger";
+        for (account, role, own) in [
+            (None, None, None),
+            (None, Some(role), Some("123456789012")),
+            (Some("210987654321"), Some(role), Some("210987654321")),
+        ] {
+            let settings = AwsSettings {
+                account_id: account.map(str::to_owned),
+                role_arn: role.map(str::to_owned),
+                ..AwsSettings::default()
+            };
+            assert_eq!(settings.own_account(), own);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub struct Aws {
     pub(crate) store_id: String,
     pub(crate) credentials: String,
     pub(crate) account_id: Option<String>,
+    own_account: Option<String>,
     pub(crate) kms_key_id: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
     clock: Arc<dyn Clock>,
@@ -84,10 +85,16 @@ impl Aws {
                 (None, None) => "what the AWS SDK's own chain finds".to_owned(),
             },
             account_id: settings.account_id.clone(),
+            own_account: settings.own_account().map(str::to_owned),
             kms_key_id: settings.kms_key_id.clone(),
             tags: settings.tags.clone(),
             clock,
         }
+    }
+
+    /// The account that its plain names are in, as far as the settings tell.
+    pub(crate) fn own_account(&self) -> Option<&str> {
+        self.own_account.as_deref()
     }
 
     pub(crate) fn failure<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
+    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, Site, VersionInfo,
     VersionState, Write, Written,
 };
 use claviger_core::{Error, Id, Reason, Result, Uid};
@@ -60,6 +60,14 @@ impl Backend for Azure {
 
     fn place_name(&self, secret: &str) -> String {
         secret.to_ascii_lowercase()
+    }
+
+    fn site(&self, secret: &str) -> Option<Site> {
+        Some(Site {
+            system: self.client().url().to_string().to_ascii_lowercase(),
+            account: None,
+            secret: self.place_name(secret),
+        })
     }
 
     fn credentials(&self) -> String {

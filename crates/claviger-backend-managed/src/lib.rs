@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
+    Address, Backend, Capabilities, Reading, Site, VersionInfo, VersionState, Write, Written,
 };
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Records, Stored};
@@ -80,6 +80,11 @@ impl Backend for Managed {
             destroy_version: true,
             value_bytes_max: VALUE_BYTES_MAX,
         }
+    }
+
+    /// By the definition that they belong to.
+    fn site(&self, _: &str) -> Option<Site> {
+        None
     }
 
     async fn check(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, VersionInfo,
+    Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, Site, VersionInfo,
     VersionState, Write, Written,
 };
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
@@ -26,6 +26,8 @@ use crate::{SnowflakeSettings, Storage};
 /// The backend of kind `snowflake`.
 pub struct Snowflake {
     kept: Kept,
+    /// Where its secrets are.
+    schema: Site,
     account: String,
     credentials: String,
 }
@@ -65,6 +67,7 @@ impl Snowflake {
             return Err(internal(fault));
         }
         let guard = Guard::start(places, way, Bounds::of_calls(timeout)).map_err(internal)?;
+        let store = keyring.store_id();
         let shared = Shared {
             sessions: Sessions::new(settings.clone(), guard, timeout, Arc::clone(&clock)),
             place: Place::of(settings, keyring.store_id()),
@@ -79,6 +82,11 @@ impl Snowflake {
                     Kept::Objects(Objects::new(shared, settings.grantee.clone()))
                 }
             },
+            schema: Site {
+                system: format!("snowflake {}", Place::of(settings, store).schema),
+                account: account_name(&settings.account),
+                secret: String::new(),
+            },
             account: settings.account.clone(),
             credentials: format!("key pair of user {}, role {}", settings.user, settings.role),
         })
@@ -87,6 +95,13 @@ impl Snowflake {
 
 fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     Error::new(Reason::Internal).caused_by(cause)
+}
+
+/// One spelling of `ORGANIZATION-ACCOUNT`. `None` for an older locator, which does not tell whether
+/// another identifier is of the same account.
+fn account_name(identifier: &str) -> Option<String> {
+    let name = identifier.to_ascii_uppercase().replace('_', "-");
+    (name.contains('-') && !name.contains('.')).then_some(name)
 }
 
 #[async_trait]
@@ -116,6 +131,17 @@ impl Backend for Snowflake {
 
     fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {
         sql::derived(project, id, hash)
+    }
+
+    fn site(&self, secret: &str) -> Option<Site> {
+        match &self.kept {
+            // By the definition that they belong to.
+            Kept::Sealed(_) => None,
+            Kept::Objects(_) => Some(Site {
+                secret: secret.to_owned(),
+                ..self.schema.clone()
+            }),
+        }
     }
 
     fn credentials(&self) -> String {
@@ -215,5 +241,21 @@ impl fmt::Debug for Snowflake {
         f.debug_struct("Snowflake")
             .field("account", &self.account)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_account_has_one_name_and_a_locator_none() {
+        let name = Some("ACME-DATA-EU".to_owned());
+        for spelled in ["ACME-DATA-EU", "acme-data_eu"] {
+            assert_eq!(account_name(spelled), name);
+        }
+        for locator in ["xy12345", "xy12345.eu-central-1.aws"] {
+            assert_eq!(account_name(locator), None);
+        }
     }
 }

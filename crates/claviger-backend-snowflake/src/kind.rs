@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use claviger_backend::{Backend, BackendKind, BackendSettings, Opening};
+use claviger_backend::{Allow, Backend, BackendKind, BackendSettings, Opening};
 use claviger_core::Result;
 use claviger_settings::{SettingsProblem, Table};
 
@@ -27,7 +27,7 @@ fn read(table: &mut Table<'_>) -> SnowflakeSettings {
 
 #[async_trait]
 impl BackendSettings for SnowflakeSettings {
-    fn warnings(&self) -> Vec<SettingsProblem> {
+    fn warnings(&self, _: &Allow) -> Vec<SettingsProblem> {
         self.warnings()
     }
 

@@ -56,6 +56,13 @@ impl Allow {
             .any(|pattern| pattern.is_arn() && pattern.matches(arn))
     }
 
+    /// The patterns that spell out where a secret is, for whichever project.
+    pub fn in_full(&self) -> impl Iterator<Item = &str> {
+        let all = self.0.iter().flat_map(|rule| &rule.names);
+        all.filter(|pattern| pattern.is_arn())
+            .map(|pattern| pattern.0.as_str())
+    }
+
     fn patterns(&self, project: &Id) -> impl Iterator<Item = &NamePattern> {
         let rules = self.0.iter().filter(move |rule| rule.is_for(project));
         rules.flat_map(|rule| &rule.names)

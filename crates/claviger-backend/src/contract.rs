@@ -17,6 +17,27 @@ pub struct Address {
     pub secret: String,
 }
 
+/// Where a secret is, whichever vault of the configuration and name lead to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Site {
+    /// The system that holds it, spelled one way.
+    pub system: String,
+    /// Whose it is there; `None` if the settings do not say.
+    pub account: Option<String>,
+    /// Its one name there.
+    pub secret: String,
+}
+
+impl Site {
+    /// Whether both may be one secret: what is not known may be the same.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let accounts = self.account.as_ref().zip(other.account.as_ref());
+        self.system == other.system
+            && self.secret == other.secret
+            && accounts.is_none_or(|(one, other)| one == other)
+    }
+}
+
 /// The abilities of a vault. Every field is exercised by the conformance suite, so a false claim is
 /// red.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -252,6 +273,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// have the same.
     fn place_name(&self, secret: &str) -> String {
         self.plain_name(secret).unwrap_or(secret).to_owned()
+    }
+
+    /// Where a secret is, for telling whether another vault or another name leads to it too. `None`
+    /// if none does: its values are found by the definition that they belong to.
+    fn site(&self, secret: &str) -> Option<Site> {
+        Some(Site {
+            system: self.kind().to_owned(),
+            account: None,
+            secret: self.place_name(secret),
+        })
     }
 
     /// Asks whether the vault answers and takes our credentials.

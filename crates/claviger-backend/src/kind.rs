@@ -9,7 +9,7 @@ use claviger_core::{Clock, Id, Result};
 use claviger_seal::Keyring;
 use claviger_settings::{SettingsProblem, Table};
 
-use crate::Backend;
+use crate::{Allow, Backend};
 
 /// A kind of vault.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,8 @@ pub struct BackendKind {
 /// The settings of one vault.
 #[async_trait]
 pub trait BackendSettings: fmt::Debug + Send + Sync {
-    /// Settings that work, but may not be meant.
-    fn warnings(&self) -> Vec<SettingsProblem> {
+    /// Settings that work, but may not be meant; `allow` is that of the vault.
+    fn warnings(&self, _allow: &Allow) -> Vec<SettingsProblem> {
         Vec::new()
     }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use claviger_core::{Id, Result, Uid};
 
 use crate::contract::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
-    Write, Written,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, Site, VersionInfo,
+    VersionState, Write, Written,
 };
 
 /// The calls of the contract that ask the vault.
@@ -217,6 +217,10 @@ impl<L: Layered> Backend for L {
         self.inner().place_name(secret)
     }
 
+    fn site(&self, secret: &str) -> Option<Site> {
+        self.inner().site(secret)
+    }
+
     async fn check(&self) -> Result<()> {
         Layered::check(self).await
     }
@@ -337,6 +341,9 @@ mod tests {
         fn place_name(&self, secret: &str) -> String {
             format!("place of {secret}")
         }
+        fn site(&self, _: &str) -> Option<Site> {
+            None
+        }
         async fn check(&self) -> Result<()> {
             Err(Error::new(Reason::VaultCredentialsRejected))
         }
@@ -437,6 +444,7 @@ mod tests {
             backend.derived_name("p", "i", "h"),
             backend.credentials(),
             backend.place_name("s"),
+            format!("{:?}", backend.site("s")),
             format!("{:?}", backend.check().await),
             format!("{:?}", backend.check_version("1")),
             format!("{:?}", backend.check_caller_version(&version)),

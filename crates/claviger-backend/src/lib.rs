@@ -24,8 +24,8 @@ mod vaults;
 
 pub use allow::{Allow, NamePattern, Rule};
 pub use contract::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, VersionInfo, VersionState,
-    Write, WriteWarning, Written,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, Site, VersionInfo,
+    VersionState, Write, WriteWarning, Written,
 };
 pub use kind::{BackendKind, BackendSettings, Opening};
 pub use layered::{Layered, Verb};

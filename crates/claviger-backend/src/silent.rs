@@ -4,12 +4,21 @@ use async_trait::async_trait;
 use claviger_core::{Id, Result, Uid};
 
 use crate::contract::{
-    Address, Backend, Capabilities, Reading, VersionInfo, VersionState, Write, Written,
+    Address, Backend, Capabilities, Reading, Site, VersionInfo, VersionState, Write, Written,
 };
 
 /// Never answers, and can do nothing.
-#[derive(Debug)]
-pub(crate) struct Silent;
+#[derive(Debug, Default)]
+pub(crate) struct Silent {
+    account: Option<String>,
+}
+
+impl Silent {
+    /// In this account.
+    pub(crate) fn of(account: Option<String>) -> Self {
+        Self { account }
+    }
+}
 
 #[async_trait]
 impl Backend for Silent {
@@ -30,6 +39,13 @@ impl Backend for Silent {
     }
     fn plain_name<'a>(&self, secret: &'a str) -> Option<&'a str> {
         (!secret.starts_with("arn:")).then_some(secret)
+    }
+    fn site(&self, secret: &str) -> Option<Site> {
+        Some(Site {
+            system: "silent".to_owned(),
+            account: self.account.clone(),
+            secret: secret.to_owned(),
+        })
     }
     async fn check(&self) -> Result<()> {
         std::future::pending().await

@@ -152,7 +152,7 @@ mod tests {
     fn silent() -> (Vault, Address) {
         let vault = Vault::new(
             Id::from_static("quiet"),
-            Arc::new(Silent),
+            Arc::new(Silent::default()),
             &Limits::timeout(Duration::from_secs(5)),
             Allow::default(),
         );

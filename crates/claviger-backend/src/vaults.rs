@@ -51,6 +51,23 @@ impl Vaults {
         }
     }
 
+    /// The pairs of vaults that may lead to the same secrets.
+    pub fn overlaps(&self) -> Vec<(&Id, &Id)> {
+        // Any name does: what is asked is where their names lead.
+        let site = |vault: &Vault| vault.site("claviger");
+        let all: Vec<_> = self.0.values().collect();
+        let mut overlaps = Vec::new();
+        for (index, one) in all.iter().enumerate() {
+            for other in all.iter().skip(index + 1) {
+                let sites = site(one).zip(site(other));
+                if sites.is_some_and(|(one, other)| one.may_be(&other)) {
+                    overlaps.push((one.id(), other.id()));
+                }
+            }
+        }
+        overlaps
+    }
+
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.0.values()
@@ -67,10 +84,33 @@ mod tests {
     use crate::silent::Silent;
 
     #[test]
+    fn vaults_that_may_lead_to_the_same_secrets_are_found() {
+        let account = |id: &'static str, account: Option<&str>| {
+            let silent = Silent::of(account.map(str::to_owned));
+            let limits = Limits::timeout(Duration::from_secs(5));
+            Vault::new(
+                Id::from_static(id),
+                Arc::new(silent),
+                &limits,
+                Allow::default(),
+            )
+        };
+        let vaults = Vaults::new([
+            account("a", Some("1")),
+            account("b", Some("2")),
+            account("c", Some("2")),
+            account("d", None),
+        ]);
+        let pairs = vaults.overlaps().into_iter();
+        let pairs: Vec<_> = pairs.map(|(one, other)| format!("{one}{other}")).collect();
+        assert_eq!(pairs, ["ad", "bc", "bd", "cd"]);
+    }
+
+    #[test]
     fn an_unknown_vault_names_the_known_ones() {
         let quiet = Vault::new(
             Id::from_static("quiet"),
-            Arc::new(Silent),
+            Arc::new(Silent::default()),
             &Limits::timeout(Duration::from_secs(5)),
             Allow::default(),
         );

@@ -10,9 +10,12 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The beginning of all keys of this type, including the last `/`; no kind begins with another.
     const KIND: &'static str;
 
-    /// The one form that is written and read; counted up with every change that a stored record
+    /// The one form that is written; counted up with every change that a stored record
     /// can show.
     const FORM: u32;
+
+    /// The oldest form that is read as well: what it lacks of today's has a default.
+    const FORM_OLDEST: u32 = Self::FORM;
 
     /// The bytes that are sealed and stored.
     ///
@@ -34,7 +37,7 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// `INTEGRITY_FAILURE` if they have another form or do not read; the source says which.
     fn decode(key: &str, bytes: &[u8]) -> Result<Self> {
         let envelope: Envelope<&RawValue> = parse(key, bytes)?;
-        if envelope.form != Self::FORM {
+        if !(Self::FORM_OLDEST..=Self::FORM).contains(&envelope.form) {
             return Err(Error::new(Reason::IntegrityFailure).caused_by(format!(
                 "record {key} has form {}, this program reads form {}",
                 envelope.form,

@@ -279,7 +279,7 @@ async fn vaults(
         let clock = Arc::clone(clock);
         let backend: Arc<dyn Backend> = match &vault.settings {
             Some(settings) => {
-                for warning in settings.warnings() {
+                for warning in settings.warnings(&vault.allow) {
                     tracing::warn!(vault = %id, key = warning.key, "{}", warning.remedy);
                 }
                 let opened = settings.open(Opening {
@@ -300,5 +300,14 @@ async fn vaults(
             false => made,
         });
     }
-    Ok(Vaults::new(vaults))
+    let vaults = Vaults::new(vaults);
+    for (one, other) in vaults.overlaps() {
+        tracing::warn!(
+            vault = %one,
+            %other,
+            "both vaults lead to one account, as far as their settings say, so a secret is one \
+             whichever leads to it; if that is not meant, name the account of each in its settings"
+        );
+    }
+    Ok(vaults)
 }

@@ -122,6 +122,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_written_to_a_secret_of_another_account_than_the_settings_name() {
+        let moto = Moto::start();
+        let address = address("acme/stripe");
+        put(&aws(&moto.settings()).await, &address, "own", false)
+            .await
+            .expect("created");
+        for (account_id, is_it) in [("123456789012", true), ("210987654321", false)] {
+            let settings = AwsSettings {
+                account_id: Some(account_id.to_owned()),
+                ..moto.settings()
+            };
+            let aws = aws(&settings).await;
+            let written = put(&aws, &address, "new", true).await;
+            if is_it {
+                written.expect("the account's own");
+                continue;
+            }
+            let error = written.expect_err("another account's");
+            assert_eq!(error.reason(), Reason::LocationInvalid);
+            let text = error.to_string();
+            assert!(text.contains("account_id"), "{text}");
+            assert!(!text.contains("123456789012"), "{text}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_secret_is_found_by_its_full_arn_where_the_arn_says() {
         let moto = Moto::start();
         let here = aws(&moto.settings()).await;

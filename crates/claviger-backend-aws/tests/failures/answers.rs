@@ -11,7 +11,7 @@ use crate::support::{DESCRIBED, LONG, aws, read_fails, script, write_fails};
 
 const MESSAGE: &str = "upstream text: arn:aws:sts::123456789012:assumed-role/claviger-role/x";
 
-const DELETED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe","DeletedDate":1795000000.0}"#;
+const DELETED: &str = r#"{"ARN":"arn:aws:secretsmanager:eu-central-1:123456789012:secret:acme/stripe-AbCd12","Name":"acme/stripe","DeletedDate":1795000000.0}"#;
 
 /// Status, code, what a read becomes, what a write becomes, and a word of the remedy.
 type Row = (u16, &'static str, Reason, Reason, &'static str);

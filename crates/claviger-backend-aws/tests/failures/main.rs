@@ -32,7 +32,7 @@ mod support {
     pub(crate) const VALUE: &str = "canary-value";
 
     /// A secret that anybody may adopt.
-    pub(crate) const DESCRIBED: &str = r#"{"ARN":"arn:x","Name":"acme/stripe"}"#;
+    pub(crate) const DESCRIBED: &str = r#"{"ARN":"arn:aws:secretsmanager:eu-central-1:123456789012:secret:acme/stripe-AbCd12","Name":"acme/stripe"}"#;
 
     /// What the tests' clock shows: 2026-11-22 12:00:00 UTC.
     pub(crate) const NOW: Duration = Duration::from_secs(1_795_348_800);

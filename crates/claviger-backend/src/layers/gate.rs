@@ -249,7 +249,7 @@ mod tests {
             concurrent_calls: Some(1),
             ..Limits::timeout(Duration::from_secs(1))
         };
-        let gate = Gate::new(Arc::new(Silent), &limits);
+        let gate = Gate::new(Arc::new(Silent::default()), &limits);
         let start = Instant::now();
         let far = start + Duration::from_secs(3600);
         let place = gate.enter(far).await.expect("free");

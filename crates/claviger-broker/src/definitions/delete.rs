@@ -104,6 +104,12 @@ impl Broker {
             if definition.delete_time.is_none() {
                 return Ok(definition);
             }
+            if definition.content.names_a_secret() {
+                // It would lead there again, and its place may be another one's by now.
+                asked
+                    .proof
+                    .claim_on_project(Permission::DefinitionsPut, None)?;
+            }
             broker.audit.intent(&asked.proof, Facts::default()).await?;
             let undelete = |definition: &mut Definition| {
                 if definition.is_purging || broker.catalog.is_gone(definition) {

@@ -17,7 +17,7 @@ use crate::engine::replay::{FreshRequest, Replay};
 use crate::engine::steps::{NewValue, Target, in_progress};
 use crate::model::answer::{Answer, Subject};
 use crate::model::content::Content;
-use crate::model::definition::{Definition, not_found};
+use crate::model::definition::{Definition, DerivedFrom, not_found};
 use crate::model::payload::Payload;
 use crate::model::project::Project;
 use crate::model::registered::Registered;
@@ -173,6 +173,7 @@ impl Broker {
             create_time: now,
             update_time: now,
             delete_time: None,
+            derived_from: DerivedFrom::Uid,
             is_purging: false,
             places: BTreeMap::new(),
         };
@@ -265,6 +266,12 @@ impl Broker {
             Some(paths) => masked(&existing.content, &put.content, paths)?,
             None => put.content.clone(),
         };
+        if content.leads_elsewhere_than(&existing.content) {
+            // First: what is refused about a location tells what the project may use.
+            asked
+                .proof
+                .claim_on_project(Permission::DefinitionsPut, None)?;
+        }
         let mut wanted = Definition {
             content,
             ..existing.clone()

@@ -74,6 +74,21 @@ impl Content {
         Ok(())
     }
 
+    /// Whether any location of this content can be another one than in `other`.
+    pub(crate) fn leads_elsewhere_than(&self, other: &Self) -> bool {
+        self.location != other.location
+            || self.environments != other.environments
+            || self.environment_fallback != other.environment_fallback
+    }
+
+    /// Whether it leads to a secret that it names: others may lead there too.
+    pub(crate) fn names_a_secret(&self) -> bool {
+        let locations = self.environments.values().chain([&self.location]);
+        locations
+            .into_iter()
+            .any(|location| location.secret.is_some())
+    }
+
     /// Whether environments without an override use the default location.
     fn covers_all(&self) -> bool {
         self.environments.is_empty() || self.environment_fallback

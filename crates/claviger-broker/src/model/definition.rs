@@ -25,10 +25,23 @@ pub struct Definition {
     pub update_time: SystemTime,
     /// When it was soft-deleted.
     pub delete_time: Option<SystemTime>,
+    /// What its derived names are made from.
+    pub(crate) derived_from: DerivedFrom,
     /// Whether its values are being destroyed: there is no way back.
     pub(crate) is_purging: bool,
     /// State of the values, by place.
     pub(crate) places: BTreeMap<Place, PlaceState>,
+}
+
+/// What tells the name that a vault gets for a definition's value from those of all others.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum DerivedFrom {
+    /// Its name: of definitions that were made when that did. A re-made one would get the name that
+    /// the old one's value still has in a vault.
+    #[default]
+    Name,
+    /// Its uid.
+    Uid,
 }
 
 /// What Claviger knows about the values at one place.

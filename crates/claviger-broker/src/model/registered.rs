@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 
 use claviger_backend::{NameWarning, Vaults};
-use claviger_core::{
-    Coordinate, DefinitionName, Detail, Error, Format, Id, Reason, Result, VersionName,
-};
+use claviger_core::{Coordinate, Detail, Error, Format, Id, Reason, Result, VersionName};
 use claviger_stripe::Mode;
 
-use crate::model::definition::Definition;
+use crate::model::definition::{Definition, DerivedFrom};
 use crate::model::location::{Location, Place, VaultRef};
 use crate::model::project::{MANAGED, Project};
 use crate::model::route::{Route, check_allowed, check_coordinates, check_texts};
@@ -99,16 +97,33 @@ impl<'a> Registered<'a> {
         self.route_to(location, place.clone())
     }
 
-    /// The environments that resolve to a place.
+    /// The environments that resolve to a place, or may by another name for it.
     pub(crate) fn environments_at(self, place: &Place) -> impl Iterator<Item = &'a Id> {
         let declared = self.project.content.environments.keys();
         declared.filter(move |environment| {
             let location = self.definition.content.location_for(environment);
             location.is_some_and(|(_, location)| {
                 let found = self.place(location, Some(environment));
-                found.is_ok_and(|found| found == *place)
+                found.is_ok_and(|found| self.may_be_one(&found, place))
             })
         })
+    }
+
+    /// As [`Self::environments_at`]; where none are declared, once without.
+    pub(crate) fn readers_at(self, place: &Place) -> Vec<Option<&'a Id>> {
+        if !self.project.content.environments.is_empty() {
+            return self.environments_at(place).map(Some).collect();
+        }
+        let is_here = self.places().iter().any(|own| self.may_be_one(own, place));
+        is_here.then_some(None).into_iter().collect()
+    }
+
+    /// Whether two places may be one secret: a vault may take several names for it, and two vaults
+    /// may be one account.
+    fn may_be_one(self, one: &Place, other: &Place) -> bool {
+        let site = |place: &Place| self.vaults.find(&place.vault).ok()?.site(&place.secret);
+        let may_be = || Some(site(one)?.may_be(&site(other)?));
+        one == other || may_be().unwrap_or(false)
     }
 
     /// The modes that the environments at a place demand of a Stripe key.
@@ -120,8 +135,13 @@ impl<'a> Registered<'a> {
 
     /// Whether several environments share one value without saying so.
     pub(crate) fn is_sharing(self) -> bool {
-        let resolved = self.resolutions().len();
-        !self.definition.content.environment_fallback && self.places().len() < resolved
+        let found = self.resolutions().into_iter();
+        let places: Vec<Place> = found.filter_map(|found| found.place.ok()).collect();
+        let is_before = |(index, place): (usize, &Place)| {
+            let mut before = places.iter().take(index);
+            before.any(|before| self.may_be_one(before, place))
+        };
+        !self.definition.content.environment_fallback && places.iter().enumerate().any(is_before)
     }
 
     /// Every place that some environment resolves to.
@@ -280,7 +300,10 @@ impl<'a> Registered<'a> {
         }
         let project = self.project.name.id().as_str();
         match self.vaults.find(vault) {
-            Ok(vault) => vault.derived_name(project, name.id().as_str(), &derived_hash(name)),
+            Ok(vault) => {
+                let hash = derived_hash(self.definition);
+                vault.derived_name(project, name.id().as_str(), &hash)
+            }
             // It leads nowhere.
             Err(_) => name.id().to_string(),
         }
@@ -289,8 +312,15 @@ impl<'a> Registered<'a> {
 
 /// The end of every derived name: digits that no change of case touches, enough of them that nobody
 /// finds another definition with the same ones. No rule has to name a derived name.
-fn derived_hash(name: &DefinitionName) -> String {
-    let hash = claviger_seal::sha256(name.to_string().as_bytes());
+fn derived_hash(definition: &Definition) -> String {
+    hash_of(&match definition.derived_from {
+        DerivedFrom::Name => definition.name.to_string(),
+        DerivedFrom::Uid => definition.uid.to_string(),
+    })
+}
+
+fn hash_of(unique: &str) -> String {
+    let hash = claviger_seal::sha256(unique.as_bytes());
     let (start, _) = hash.split_at(10);
     claviger_seal::hex(start)
 }

@@ -5,17 +5,22 @@ use std::sync::Arc;
 use claviger_access::{Call, Permission};
 use claviger_audit::Facts;
 use claviger_core::{DefinitionName, Error, Id, Reason, Result};
+use claviger_store::Stored;
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::replay::Replay;
 use crate::engine::steps::{NewValue, Target};
 use crate::model::answer::{Answer, Subject};
+use crate::model::definition::Definition;
 use crate::model::payload::Payload;
 use crate::model::registered::Registered;
 use crate::model::request::RequestId;
 use crate::model::route::Route;
 use crate::model::warning::Warning;
+
+/// Definitions looked at per page.
+const PAGE: usize = 500;
 
 /// A new value.
 #[derive(Debug)]
@@ -78,6 +83,9 @@ impl Broker {
         put: PutValue,
     ) -> Result<PutValueOutcome> {
         let proof = &asked.proof;
+        if put.is_adopting {
+            proof.claim_on_project(Permission::DefinitionsPut, put.environment.as_ref())?;
+        }
         let shape = put.shape(asked)?;
         let content: [&[u8]; 2] = [&shape, put.payload.value.expose()];
         let replay = self
@@ -97,7 +105,7 @@ impl Broker {
             vaults: &self.vaults,
         };
         let route = registered.write_route(put.environment.as_ref())?;
-        claim_shared(asked, registered, &route)?;
+        self.claim_shared(asked, registered, &route).await?;
         self.writes
             .settle_at(proof, registered.definition, &route.place)
             .await?;
@@ -146,6 +154,51 @@ impl Broker {
             warnings,
         })
     }
+
+    /// A change at a place needs the permission wherever that is read, in all environments and
+    /// through all definitions of the project: else a grant on `dev` could rotate what `prod` reads.
+    ///
+    /// # Errors
+    /// `ACCESS_DENIED` naming the environment; the project if it is another definition's.
+    pub(super) async fn claim_shared(
+        &self,
+        asked: &Asked<OnDefinition>,
+        registered: Registered<'_>,
+        route: &Route,
+    ) -> Result<()> {
+        let proof = &asked.proof;
+        let mut environments = registered.environments_at(&route.place);
+        environments.try_for_each(|environment| proof.claim_in(environment))?;
+        let is_reachable = route.vault.site(&route.place.secret).is_some();
+        if !is_reachable || proof.claim_everywhere().is_ok() {
+            return Ok(());
+        }
+        let project = registered.project;
+        let prefix = format!("{}/", project.name.id());
+        let mut after: Option<String> = None;
+        loop {
+            let page = self
+                .catalog
+                .scan::<Definition>(proof, &prefix, after.as_deref(), PAGE);
+            let page = page.await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for (_, Stored { record: other, .. }) in &page {
+                if other.uid == registered.definition.uid || other.live().is_err() {
+                    continue;
+                }
+                let other = Registered {
+                    definition: other,
+                    ..registered
+                };
+                for environment in other.readers_at(&route.place) {
+                    proof.claim_beside(other.definition.uid, environment)?;
+                }
+            }
+        }
+    }
 }
 
 impl PutValue {
@@ -180,18 +233,4 @@ impl TryFrom<Answer> for PutValueOutcome {
             }
         }
     }
-}
-
-/// A change at a place that several environments share needs the permission in all of them: else a
-/// grant on `dev` could rotate what `prod` reads.
-///
-/// # Errors
-/// `ACCESS_DENIED` naming the environment.
-pub(super) fn claim_shared(
-    asked: &Asked<OnDefinition>,
-    registered: Registered<'_>,
-    route: &Route,
-) -> Result<()> {
-    let mut environments = registered.environments_at(&route.place);
-    environments.try_for_each(|environment| asked.proof.claim_in(environment))
 }

@@ -16,7 +16,6 @@ use crate::model::page::{Page, PageRequest};
 use crate::model::project::Project;
 use crate::model::registered::Registered;
 use crate::model::route::Route;
-use crate::secrets::put::claim_shared;
 
 /// How often a change of a version looks again when the definition or project was edited.
 const CONFIRM_ATTEMPTS: usize = 8;
@@ -119,7 +118,7 @@ impl Broker {
     ) -> Result<SecretVersion> {
         let registered = asked.found.live(&self.vaults)?;
         let route = registered.write_route(environment)?;
-        claim_shared(asked, registered, &route)?;
+        self.claim_shared(asked, registered, &route).await?;
         let version = name.version();
         let target = Facts {
             vault: Some(route.place.vault.clone()),
@@ -155,7 +154,7 @@ impl Broker {
             if registered.write_route(environment)?.place != route.place {
                 return Err(conflict());
             }
-            claim_shared(asked, registered, route)?;
+            self.claim_shared(asked, registered, route).await?;
             let unchanged = Batch::new()
                 .require::<Definition>(&definition_id(name), expect(Some(&definition)))
                 .require::<Project>(name.project().id().as_str(), expect(Some(&project)));

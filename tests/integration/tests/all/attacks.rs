@@ -2,6 +2,7 @@
 //! every time, in [`access`] those of grants and tokens, in [`races`] those that take two at once.
 
 mod access;
+mod places;
 mod races;
 mod vaults;
 

@@ -8,7 +8,7 @@ use prost::Message;
 use tonic::{Response, Status};
 
 /// Calls that one RPC decides differently, beside the RPCs themselves.
-pub(crate) const VARIANTS: [(&str, &str); 4] = [
+pub(crate) const VARIANTS: [(&str, &str); 8] = [
     ("AccessService/RevokeToken", "with cascade"),
     (
         "SecretDefinitionService/CheckSecretDefinition",
@@ -22,7 +22,42 @@ pub(crate) const VARIANTS: [(&str, &str); 4] = [
         "SecretDefinitionService/PutSecretDefinition",
         "with a payload",
     ),
+    (
+        "SecretDefinitionService/PutSecretDefinition",
+        "of another description",
+    ),
+    (
+        "SecretDefinitionService/PutSecretDefinition",
+        "of another location",
+    ),
+    (
+        "SecretDefinitionService/UndeleteSecretDefinition",
+        "of one that names a secret",
+    ),
+    ("SecretService/PutSecretValue", "with adopt"),
 ];
+
+/// A project like [`PROJECT`], with environments.
+pub(crate) const STAGED: &str = "projects/staged";
+
+/// Every role there is.
+pub(crate) const EVERYTHING: [v1::Role; 4] = [
+    v1::Role::Admin,
+    v1::Role::Auditor,
+    v1::Role::Operator,
+    v1::Role::Runner,
+];
+
+/// What a caller's grants are narrowed to.
+#[derive(Clone, Debug)]
+pub(crate) enum Narrowed {
+    /// To no part of the project.
+    No,
+    /// To the definition that is called about: this principal has all roles on it.
+    ToDefinition(String),
+    /// To an environment of [`STAGED`], where the calls are for `dev`.
+    ToEnvironment,
+}
 
 /// An answer of any type: how the message prints, and its bytes.
 pub(crate) type Answer = Response<(String, Vec<u8>)>;
@@ -43,6 +78,8 @@ pub(crate) struct Scene {
     pub(crate) number: u32,
     /// The values.
     pub(crate) value: String,
+    /// Which part of the project the caller is for.
+    pub(crate) narrowed: Narrowed,
 }
 
 impl Scene {
@@ -56,7 +93,7 @@ impl Scene {
             }
             ("ProjectService", rpc) => Box::pin(self.projects(rpc)).await,
             ("SecretDefinitionService", rpc) => Box::pin(self.definitions(rpc, variant)).await,
-            ("SecretService", rpc) => Box::pin(self.secrets(rpc)).await,
+            ("SecretService", rpc) => Box::pin(self.secrets(rpc, variant)).await,
             ("VaultService", "CheckVault") => {
                 let name = "vaults/managed".to_owned();
                 let request = v1::CheckVaultRequest { name };
@@ -69,7 +106,7 @@ impl Scene {
             ("VaultService", "ListVaultSecrets") => {
                 let request = v1::ListVaultSecretsRequest {
                     parent: "vaults/faulty".to_owned(),
-                    project: PROJECT.to_owned(),
+                    project: self.project(),
                     ..Default::default()
                 };
                 shown(self.caller.vaults().list_vault_secrets(request).await)
@@ -77,7 +114,7 @@ impl Scene {
             ("VaultService", "InspectVaultSecret") => {
                 let request = v1::InspectVaultSecretRequest {
                     name: "vaults/faulty".to_owned(),
-                    project: PROJECT.to_owned(),
+                    project: self.project(),
                     secret: "acme/typed".to_owned(),
                     ..Default::default()
                 };
@@ -87,8 +124,38 @@ impl Scene {
         }
     }
 
+    fn project(&self) -> String {
+        let project = match self.narrowed {
+            Narrowed::No | Narrowed::ToDefinition(_) => PROJECT,
+            Narrowed::ToEnvironment => STAGED,
+        };
+        project.to_owned()
+    }
+
+    fn environment(&self) -> String {
+        let environment = match self.narrowed {
+            Narrowed::No | Narrowed::ToDefinition(_) => "",
+            Narrowed::ToEnvironment => "dev",
+        };
+        environment.to_owned()
+    }
+
     fn name(&self) -> String {
-        format!("{PROJECT}/secrets/s{}", self.number)
+        format!("{}/secrets/s{}", self.project(), self.number)
+    }
+
+    /// What is put; in [`STAGED`], where each environment has a value of its own.
+    fn definition(&self) -> v1::SecretDefinition {
+        let own = v1::Location {
+            vault: "managed".to_owned(),
+            ..Default::default()
+        };
+        let environment = Some(self.environment()).filter(|id| !id.is_empty());
+        v1::SecretDefinition {
+            name: self.name(),
+            environments: environment.map(|id| (id, own)).into_iter().collect(),
+            ..Default::default()
+        }
     }
 
     /// Somebody without grants.
@@ -98,9 +165,35 @@ impl Scene {
 
     /// A definition with a value, and the name of that version.
     async fn stored(&self) -> String {
-        let put = self.keeper.put(&self.name(), &self.value).await;
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(self.definition()),
+            payload: Some(text_payload(&self.value)),
+            ..Default::default()
+        };
+        let put = self.keeper.put_definition(request).await;
         let version = put.expect("registered").version;
+        self.entrust().await;
         format!("{}/versions/{version}", self.name())
+    }
+
+    /// Gives the caller all roles on the definition, if that is what its grants are for.
+    async fn entrust(&self) {
+        if let Narrowed::ToDefinition(principal) = &self.narrowed {
+            for role in EVERYTHING {
+                self.keeper.grant(principal, role, &self.name()).await;
+            }
+        }
+    }
+
+    async fn delete_as_keeper(&self, purge: bool) {
+        let request = v1::DeleteSecretDefinitionRequest {
+            name: self.name(),
+            purge,
+            ..Default::default()
+        };
+        let mut keeper = self.keeper.definitions();
+        let deleted = keeper.delete_secret_definition(request).await;
+        deleted.expect("deleted");
     }
 
     async fn access(&self, rpc: &str, variant: &str) -> Result<Answer, Status> {
@@ -111,7 +204,7 @@ impl Scene {
                 let request = v1::CreateTokenRequest {
                     grants: vec![v1::TokenGrant {
                         role: runner.into(),
-                        resource: PROJECT.to_owned(),
+                        resource: self.project(),
                         environment: String::new(),
                     }],
                     ttl: Some(prost_types::Duration {
@@ -123,7 +216,10 @@ impl Scene {
                 shown(access.create_token(request).await)
             }
             "DeleteGrant" => {
-                let grant = self.keeper.grant(&self.somebody(), runner, PROJECT).await;
+                let grant = self
+                    .keeper
+                    .grant(&self.somebody(), runner, &self.project())
+                    .await;
                 let request = v1::DeleteGrantRequest { name: grant.name };
                 shown(access.delete_grant(request).await)
             }
@@ -139,14 +235,14 @@ impl Scene {
                 let grant = v1::Grant {
                     principal: self.somebody(),
                     role: runner.into(),
-                    resource: PROJECT.to_owned(),
+                    resource: self.project(),
                     ..Default::default()
                 };
                 let request = v1::PutGrantRequest { grant: Some(grant) };
                 shown(access.put_grant(request).await)
             }
             "RevokeToken" => {
-                let token = self.keeper.token(&[(runner, PROJECT)]).await;
+                let token = self.keeper.token(&[(runner, &self.project())]).await;
                 let name = token.info.expect("described").name;
                 let request = v1::RevokeTokenRequest {
                     name,
@@ -172,7 +268,7 @@ impl Scene {
                 shown(projects.delete_project(request).await)
             }
             "GetProject" => {
-                let name = PROJECT.to_owned();
+                let name = self.project();
                 let request = v1::GetProjectRequest { name };
                 shown(projects.get_project(request).await)
             }
@@ -202,6 +298,7 @@ impl Scene {
                 self.stored().await;
                 let request = v1::CheckSecretDefinitionRequest {
                     name,
+                    environment: self.environment(),
                     principal: match variant {
                         "" => String::new(),
                         _ => self.somebody(),
@@ -226,31 +323,70 @@ impl Scene {
             }
             ("ListSecretDefinitions", "") => {
                 let request = v1::ListSecretDefinitionsRequest {
-                    parent: PROJECT.to_owned(),
+                    parent: self.project(),
                     ..Default::default()
                 };
                 shown(definitions.list_secret_definitions(request).await)
             }
             ("PutSecretDefinition", "" | "with a payload") => {
+                if matches!(self.narrowed, Narrowed::ToDefinition(_)) {
+                    // It was entrusted with a definition of this name.
+                    self.stored().await;
+                    self.delete_as_keeper(true).await;
+                }
                 let request = v1::PutSecretDefinitionRequest {
-                    definition: Some(v1::SecretDefinition {
-                        name,
-                        ..Default::default()
-                    }),
+                    definition: Some(self.definition()),
                     payload: (!variant.is_empty()).then(|| text_payload(&self.value)),
+                    ..Default::default()
+                };
+                shown(definitions.put_secret_definition(request).await)
+            }
+            ("PutSecretDefinition", "of another description" | "of another location") => {
+                self.stored().await;
+                let mut definition = self.definition();
+                let path = match variant {
+                    "of another description" => {
+                        "another".clone_into(&mut definition.description);
+                        "description"
+                    }
+                    _ => {
+                        definition.location = Some(v1::Location {
+                            vault: "managed".to_owned(),
+                            ..Default::default()
+                        });
+                        "location"
+                    }
+                };
+                let request = v1::PutSecretDefinitionRequest {
+                    definition: Some(definition),
+                    update_mask: Some(prost_types::FieldMask {
+                        paths: vec![path.to_owned()],
+                    }),
                     ..Default::default()
                 };
                 shown(definitions.put_secret_definition(request).await)
             }
             ("UndeleteSecretDefinition", "") => {
                 self.stored().await;
-                let request = v1::DeleteSecretDefinitionRequest {
-                    name: name.clone(),
+                self.delete_as_keeper(false).await;
+                let request = v1::UndeleteSecretDefinitionRequest { name };
+                shown(definitions.undelete_secret_definition(request).await)
+            }
+            ("UndeleteSecretDefinition", "of one that names a secret") => {
+                let mut definition = self.definition();
+                definition.location = Some(v1::Location {
+                    vault: "faulty".to_owned(),
+                    secret: format!("acme/named-{}", self.number),
+                    ..Default::default()
+                });
+                let request = v1::PutSecretDefinitionRequest {
+                    definition: Some(definition),
                     ..Default::default()
                 };
-                let mut keeper = self.keeper.definitions();
-                let deleted = keeper.delete_secret_definition(request).await;
-                deleted.expect("deleted");
+                let put = self.keeper.put_definition(request).await;
+                put.expect("registered");
+                self.entrust().await;
+                self.delete_as_keeper(false).await;
                 let request = v1::UndeleteSecretDefinitionRequest { name };
                 shown(definitions.undelete_secret_definition(request).await)
             }
@@ -258,10 +394,10 @@ impl Scene {
         }
     }
 
-    async fn secrets(&self, rpc: &str) -> Result<Answer, Status> {
+    async fn secrets(&self, rpc: &str, variant: &str) -> Result<Answer, Status> {
         let mut secrets = self.caller.secrets();
         let version = self.stored().await;
-        let environment = String::new();
+        let environment = self.environment();
         match rpc {
             "DestroySecretVersion" => {
                 let request = v1::DestroySecretVersionRequest {
@@ -287,6 +423,7 @@ impl Scene {
             "GetSecret" => {
                 let request = v1::GetSecretRequest {
                     name: self.name(),
+                    environment,
                     ..Default::default()
                 };
                 shown(secrets.get_secret(request).await)
@@ -294,6 +431,7 @@ impl Scene {
             "ListSecretVersions" => {
                 let request = v1::ListSecretVersionsRequest {
                     parent: self.name(),
+                    environment,
                     ..Default::default()
                 };
                 shown(secrets.list_secret_versions(request).await)
@@ -301,7 +439,9 @@ impl Scene {
             "PutSecretValue" => {
                 let request = v1::PutSecretValueRequest {
                     name: self.name(),
+                    environment,
                     payload: Some(text_payload(&self.value)),
+                    adopt: !variant.is_empty(),
                     ..Default::default()
                 };
                 shown(secrets.put_secret_value(request).await)

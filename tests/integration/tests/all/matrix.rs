@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use claviger_api::rpc;
 use claviger_integration::{Client, FaultyBackend, Options, PROJECT, Server};
-use claviger_proto::v1::{RevokeTokenRequest, Role};
+use claviger_proto::v1::{CreateTokenRequest, RevokeTokenRequest, Role, TokenGrant};
 use tokio::runtime::Handle;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -17,9 +17,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::every_rpc::{Scene, VARIANTS};
-
-const EVERYTHING: [Role; 4] = [Role::Admin, Role::Auditor, Role::Operator, Role::Runner];
+use crate::every_rpc::{EVERYTHING, Narrowed, STAGED, Scene, VARIANTS};
 
 const LEGEND: &str = "\
 # Who may call what. Tokens come over TCP; a role's token has the role on `*`.
@@ -27,13 +25,20 @@ const LEGEND: &str = "\
 #   foreign      a token of another server, which has all roles there
 #   expired, revoked   tokens that had all roles
 #   elsewhere    all roles on another project
+#   definition   all roles on the definition that is called about; of one that is put, on another
+#                one of that name before
+#   environment, other-env   all roles on the project, but only in the environment that is called
+#                for, or only in another one
 #   hidden       answered as if it did not exist, although it does
 #   first-admin  the daemon's own uid on the socket, which nobody gave anything
 # Made by tests/all/matrix.rs: run it with CLAVIGER_UPDATE_GOLDEN=1 and review the difference.
 ";
 
-/// The server, a caller that may make objects, and every caller with the name of its column.
-async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
+/// A column: its name, its caller, and what the caller's grants are narrowed to.
+type Column = (&'static str, Client, Narrowed);
+
+/// The server, a caller that may make objects, and every column.
+async fn stage() -> (Server, Client, Vec<Column>) {
     let vault = FaultyBackend::shared();
     vault.type_in("acme/typed", "x");
     let server = Server::start(Options::with_faulty(&vault)).await;
@@ -54,11 +59,12 @@ async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
     let keeper = tcp.with_token(&admin.token(&everywhere).await.token);
     keeper.project(PROJECT, &[]).await;
     keeper.project("projects/elsewhere", &[]).await;
+    keeper.project(STAGED, &["dev", "prod"]).await;
     let mut callers = vec![
-        ("none", tcp.clone()),
-        ("foreign", tcp.with_token(&foreign)),
-        ("expired", tcp.with_token(&expired)),
-        ("revoked", tcp.with_token(&revoked.token)),
+        ("none", tcp.clone(), Narrowed::No),
+        ("foreign", tcp.with_token(&foreign), Narrowed::No),
+        ("expired", tcp.with_token(&expired), Narrowed::No),
+        ("revoked", tcp.with_token(&revoked.token), Narrowed::No),
     ];
     for (column, role) in [
         ("runner", Role::Runner),
@@ -67,12 +73,37 @@ async fn stage() -> (Server, Client, Vec<(&'static str, Client)>) {
         ("admin", Role::Admin),
     ] {
         let token = admin.token(&[(role, "*")]).await.token;
-        callers.push((column, tcp.with_token(&token)));
+        callers.push((column, tcp.with_token(&token), Narrowed::No));
     }
     let elsewhere = EVERYTHING.map(|role| (role, "projects/elsewhere"));
     let token = admin.token(&elsewhere).await.token;
-    callers.push(("elsewhere", tcp.with_token(&token)));
-    callers.push(("first-admin", admin));
+    callers.push(("elsewhere", tcp.with_token(&token), Narrowed::No));
+    // The other grants come with each definition.
+    let first = format!("{PROJECT}/secrets/first");
+    keeper.put(&first, "a value").await.expect("registered");
+    let made = admin.token(&EVERYTHING.map(|role| (role, &*first))).await;
+    let principal = made.info.expect("described").principal;
+    let narrowed = Narrowed::ToDefinition(principal);
+    callers.push(("definition", tcp.with_token(&made.token), narrowed));
+    for (column, environment) in [("environment", "dev"), ("other-env", "prod")] {
+        let grant = |role: Role| TokenGrant {
+            role: role.into(),
+            resource: STAGED.to_owned(),
+            environment: environment.to_owned(),
+        };
+        let request = CreateTokenRequest {
+            grants: EVERYTHING.map(grant).into(),
+            ttl: Some(prost_types::Duration {
+                seconds: 3600,
+                nanos: 0,
+            }),
+            ..Default::default()
+        };
+        let made = admin.access().create_token(request).await.expect("made");
+        let caller = tcp.with_token(&made.into_inner().token);
+        callers.push((column, caller, Narrowed::ToEnvironment));
+    }
+    callers.push(("first-admin", admin, Narrowed::No));
     (server, keeper, callers)
 }
 
@@ -88,18 +119,19 @@ fn rows() -> Vec<(&'static str, &'static str)> {
 /// The header and one line per row.
 async fn matrix() -> Vec<Vec<String>> {
     let (_server, keeper, callers) = stage().await;
-    let header = callers.iter().map(|(column, _)| (*column).to_owned());
+    let header = callers.iter().map(|(column, ..)| (*column).to_owned());
     let mut matrix = vec![[String::from("# RPC")].into_iter().chain(header).collect()];
     let mut number = 0;
     for (method, variant) in rows() {
         let mut calls = Vec::new();
-        for (column, caller) in &callers {
+        for (column, caller, narrowed) in &callers {
             number += 1;
             let scene = Scene {
                 caller: caller.clone(),
                 keeper: keeper.clone(),
                 number,
                 value: "a value".to_owned(),
+                narrowed: narrowed.clone(),
             };
             let call = async move { scene.call(method, variant).await };
             calls.push((column, Handle::current().spawn(call)));
@@ -130,7 +162,7 @@ async fn matrix() -> Vec<Vec<String>> {
 fn text(matrix: &[Vec<String>]) -> String {
     let mut text = LEGEND.to_owned();
     for line in matrix {
-        let mut row = format!("{:<68}", line[0]);
+        let mut row = format!("{:<78}", line[0]);
         for cell in &line[1..] {
             row.push_str(&format!("{cell:<16}"));
         }

@@ -14,7 +14,7 @@ use claviger_proto::v1::Role;
 use claviger_proto::v1::secret_definition::Kind;
 use tonic::{Code, Status};
 
-use crate::every_rpc::{Scene, VARIANTS};
+use crate::every_rpc::{Narrowed, Scene, VARIANTS};
 use crate::support::{
     defining, delete, fails, give, grants_of, secret, storing, take_back, undelete,
 };
@@ -84,6 +84,7 @@ impl Caller {
             keeper: keeper.clone(),
             number,
             value: "value".to_owned(),
+            narrowed: Narrowed::No,
         }
     }
 
@@ -138,7 +139,7 @@ fn changes() -> Vec<(&'static str, &'static str)> {
         .chain(VARIANTS)
         .filter(|(method, _)| is_change(method))
         .collect();
-    assert_eq!(changes.len(), 16, "{changes:?}");
+    assert_eq!(changes.len(), 20, "{changes:?}");
     changes
 }
 
@@ -155,7 +156,7 @@ async fn a_commit_that_waits_is_refused_once_its_permission_is_lost() {
     let gate = Gate::default();
     let options = Options {
         gate: gate.clone(),
-        ..Options::default()
+        ..Options::with_faulty(&FaultyBackend::shared())
     };
     let (server, keeper) = Server::prepared(options).await;
     let mut number = 0;
@@ -186,7 +187,7 @@ async fn a_change_whose_intent_waits_is_refused_once_its_permission_has_ended() 
         let options = Options {
             audit: AuditLog::Sink(sink.clone()),
             gate: gate.clone(),
-            ..Options::default()
+            ..Options::with_faulty(&FaultyBackend::shared())
         };
         let (server, keeper) = Server::prepared(options).await;
         let loss = [Loss::GrantExpired, Loss::TokenExpired][number as usize % 2];
@@ -277,7 +278,7 @@ async fn a_name_that_is_made_anew_destroys_nothing_that_was_brought_back_meanwhi
     let gate = Gate::default();
     let options = Options {
         gate: gate.clone(),
-        ..Options::default()
+        ..Options::with_faulty(&FaultyBackend::shared())
     };
     let retention = options.deleted_retention;
     let (server, keeper) = Server::prepared(options).await;

@@ -8,7 +8,7 @@ use claviger_integration::{Client, FaultyBackend, Options, PROJECT, Server};
 use claviger_proto::v1::{self, Role};
 use tonic::Status;
 
-use crate::every_rpc::{Answer, Scene};
+use crate::every_rpc::{Answer, Narrowed, Scene};
 use crate::search::Search;
 
 pub(crate) struct Room {
@@ -148,6 +148,7 @@ impl Room {
                 keeper: self.keeper.clone(),
                 number: self.calls,
                 value,
+                narrowed: Narrowed::No,
             };
             let answer = scene.call(method, variant).await;
             if let (Ok(answer), "AccessService/CreateToken") = (&answer, method) {

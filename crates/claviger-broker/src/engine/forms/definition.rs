@@ -10,12 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::engine::forms::names::{ClassForm, FormatForm, KindForm, NameForm};
 use crate::model::content::Content;
-use crate::model::definition::{Base, Definition, Pending, PlaceState};
+use crate::model::definition::{Base, Definition, DerivedFrom, Pending, PlaceState};
 use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
     const KIND: &'static str = "definitions/";
-    const FORM: u32 = 1;
+    const FORM: u32 = 2;
+    /// Without `derived_from`.
+    const FORM_OLDEST: u32 = 1;
 }
 
 /// The id of a definition's record.
@@ -33,9 +35,18 @@ struct DefinitionForm {
     update_time: SystemTime,
     delete_time: Option<SystemTime>,
     #[serde(default)]
+    derived_from: DerivedFromForm,
+    #[serde(default)]
     is_purging: bool,
     /// By `{vault}/{secret}`.
     places: BTreeMap<String, PlaceForm>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+enum DerivedFromForm {
+    #[default]
+    Name,
+    Uid,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -103,6 +114,7 @@ impl Serialize for Definition {
             create_time: self.create_time,
             update_time: self.update_time,
             delete_time: self.delete_time,
+            derived_from: self.derived_from.into(),
             is_purging: self.is_purging,
             places: places
                 .map(|(place, state)| (place.to_string(), PlaceForm::from(state)))
@@ -127,6 +139,7 @@ impl<'de> Deserialize<'de> for Definition {
             create_time: form.create_time,
             update_time: form.update_time,
             delete_time: form.delete_time,
+            derived_from: form.derived_from.into(),
             is_purging: form.is_purging,
             places: form
                 .places
@@ -134,6 +147,24 @@ impl<'de> Deserialize<'de> for Definition {
                 .map(place)
                 .collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<DerivedFrom> for DerivedFromForm {
+    fn from(derived_from: DerivedFrom) -> Self {
+        match derived_from {
+            DerivedFrom::Name => Self::Name,
+            DerivedFrom::Uid => Self::Uid,
+        }
+    }
+}
+
+impl From<DerivedFromForm> for DerivedFrom {
+    fn from(form: DerivedFromForm) -> Self {
+        match form {
+            DerivedFromForm::Name => Self::Name,
+            DerivedFromForm::Uid => Self::Uid,
+        }
     }
 }
 

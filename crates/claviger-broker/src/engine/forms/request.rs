@@ -14,7 +14,9 @@ use crate::model::warning::Warning;
 
 impl Record for Request {
     const KIND: &'static str = "requests/";
-    const FORM: u32 = 1;
+    const FORM: u32 = 2;
+    /// With a definition of its oldest form.
+    const FORM_OLDEST: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]

@@ -3,7 +3,8 @@
 use claviger_store::Record;
 
 use crate::engine::forms::{Made, PendingPointer};
-use crate::model::definition::Definition;
+use crate::model::answer::Subject;
+use crate::model::definition::{Definition, DerivedFrom};
 use crate::model::grants::Grants;
 use crate::model::project::Project;
 use crate::model::request::{Request, RequestState};
@@ -54,6 +55,24 @@ fn records_have_their_golden_forms() {
     ] {
         assert_eq!(request.state, state);
     }
+}
+
+#[test]
+fn definitions_of_the_oldest_form_keep_the_names_that_their_values_have() {
+    let definition = include_str!("../../../tests/golden/definition-form-1.json");
+    let definition = Definition::decode("golden", definition.trim_end().as_bytes());
+    let answer = include_str!("../../../tests/golden/request-definition-form-1.json");
+    let answer = Request::decode("golden", answer.trim_end().as_bytes());
+    let Subject::Definition(answered) = answer.expect("reads").answer.subject else {
+        panic!("the answer to a put of a definition");
+    };
+    for old in [definition.expect("reads"), *answered] {
+        assert_eq!(old.derived_from, DerivedFrom::Name);
+        let kept = Definition::decode("new", old.encode().expect("writes").expose());
+        assert_eq!(kept.expect("reads").derived_from, DerivedFrom::Name);
+    }
+    let new = golden!(Definition, "definition.json");
+    assert_eq!(new.derived_from, DerivedFrom::Uid);
 }
 
 #[test]

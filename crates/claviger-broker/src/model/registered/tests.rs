@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use claviger_core::DefinitionName;
 
-use super::derived_hash;
+use super::hash_of;
 
 const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_()-";
 
@@ -55,7 +55,7 @@ impl Random {
 fn add(derived: &mut HashMap<String, DefinitionName>, project: &str, id: &str) {
     let text = format!("projects/{project}/secrets/{id}");
     let name = DefinitionName::parse("name", &text).expect("a name");
-    let folded = format!("{project}/{id}-{}", derived_hash(&name)).to_ascii_lowercase();
+    let folded = format!("{project}/{id}-{}", hash_of(&name.to_string())).to_ascii_lowercase();
     let other = derived.entry(folded).or_insert_with(|| name.clone());
     assert_eq!(*other, name, "both have the same derived name");
 }
