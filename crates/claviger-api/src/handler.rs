@@ -12,7 +12,6 @@ use claviger_core::{Detail, Error, Reason, Result, Uid};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use crate::refusals::Refusals;
 use crate::status::{is_unauthenticated, status_of};
 use crate::{Peer, authenticate};
 
@@ -40,7 +39,6 @@ pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) about: Arc<About>,
     call_ids: Arc<CallIds>,
-    refusals: Arc<Refusals>,
 }
 
 /// Call ids have to differ and not to tell how many calls there were; a random number for each
@@ -73,7 +71,6 @@ impl Api {
             broker,
             about: Arc::new(about),
             call_ids: Arc::new(CallIds::new()),
-            refusals: Arc::new(Refusals::new()),
         }
     }
 
@@ -110,8 +107,9 @@ impl Api {
         match result {
             Ok(answer) => Ok(Response::new(answer)),
             Err(error) => {
-                if is_unauthenticated(error.reason()) {
-                    // Anyone can cause these without end: the audit log has a bounded number.
+                if is_unauthenticated(error.reason()) || error.reason() == Reason::AccessDenied {
+                    // Anyone can cause these without end. The audit log has a bounded number, and
+                    // says here which callers are denied.
                     tracing::debug!(%call_id, rpc = rpc.name, ?error, "call refused");
                 } else {
                     tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
@@ -142,13 +140,11 @@ impl Api {
                 purpose: None,
             }),
             Err(error) => {
-                if let Some(unnoted) = self.refusals.admit() {
-                    let (peer, reason) = (peer.as_str(), error.reason());
-                    let audit = self.broker.audit();
-                    audit
-                        .refuse_unauthenticated(id, rpc.name, peer, reason, unnoted)
-                        .await?;
-                }
+                let (peer, reason) = (peer.as_str(), error.reason());
+                let audit = self.broker.audit();
+                audit
+                    .refuse_unauthenticated(id, rpc.name, peer, reason)
+                    .await?;
                 Err(error)
             }
         }

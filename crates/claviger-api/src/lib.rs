@@ -11,7 +11,6 @@ mod convert;
 mod daemon_service;
 mod handler;
 mod project_service;
-mod refusals;
 pub mod rpc;
 mod secret_definition_service;
 mod secret_service;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use claviger_api::About;
 use claviger_api::serve::{Limits, Listeners, serve};
-use claviger_audit::{Audit, Sink};
+use claviger_audit::{Audit, FileOptions, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::Broker;
@@ -214,7 +214,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Sto
     drop(root_key);
     let audit = match audit {
         Some(sink) => Audit::with_sink(sink, Arc::clone(&clock)),
-        None => Audit::open(&config.audit_file, Arc::clone(&clock)),
+        None => Audit::open(&config.audit_file, FileOptions::default(), Arc::clone(&clock)),
     };
     let audit = audit.map_err(|e| Stop::opening("the audit log", &e))?;
 
