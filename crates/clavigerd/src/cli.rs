@@ -68,9 +68,9 @@ pub enum Command {
 pub enum AuditCommand {
     /// Check an audit log offline: that nothing in it was changed, removed or put in
     Verify {
-        /// The audit log
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// The audit log, with the closed files beside it; or a directory that holds its files
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
     },
 }
 

@@ -59,6 +59,10 @@ pub struct Config {
     pub(crate) log_filter: Targets,
     /// The audit log.
     pub(crate) audit_file: PathBuf,
+    /// How large a file of it gets, in bytes.
+    pub(crate) audit_segment_bytes: u64,
+    /// How much disk it takes ahead, in bytes.
+    pub(crate) audit_reserve_bytes: u64,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
     /// How Stripe is asked about a key.
@@ -121,6 +125,8 @@ impl Config {
                     log_format: file.log_format,
                     log_filter,
                     audit_file,
+                    audit_segment_bytes: file.audit_segment_bytes.into(),
+                    audit_reserve_bytes: file.audit_reserve_bytes.into(),
                     vaults: file.vaults,
                     stripe,
                 })

@@ -212,9 +212,14 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Sto
     let records = Records::open(store, &root_key, &upgrades).await;
     let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
     drop(root_key);
+    let options = FileOptions {
+        segment_bytes: config.audit_segment_bytes,
+        reserve_bytes: config.audit_reserve_bytes,
+        ..FileOptions::default()
+    };
     let audit = match audit {
         Some(sink) => Audit::with_sink(sink, Arc::clone(&clock)),
-        None => Audit::open(&config.audit_file, FileOptions::default(), Arc::clone(&clock)),
+        None => Audit::open(&config.audit_file, options, Arc::clone(&clock)),
     };
     let audit = audit.map_err(|e| Stop::opening("the audit log", &e))?;
 
