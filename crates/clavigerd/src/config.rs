@@ -63,6 +63,8 @@ pub struct Config {
     pub(crate) audit_segment_bytes: u64,
     /// How much disk it takes ahead, in bytes.
     pub(crate) audit_reserve_bytes: u64,
+    /// Whether it may go on although records are missing.
+    pub(crate) accepts_audit_gap: bool,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
     /// How Stripe is asked about a key.
@@ -127,6 +129,7 @@ impl Config {
                     audit_file,
                     audit_segment_bytes: file.audit_segment_bytes.into(),
                     audit_reserve_bytes: file.audit_reserve_bytes.into(),
+                    accepts_audit_gap: cli.accept_audit_gap,
                     vaults: file.vaults,
                     stripe,
                 })

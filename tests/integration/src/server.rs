@@ -60,6 +60,8 @@ pub struct Options {
     pub gate: Gate,
     /// How long a soft-deleted definition keeps its name.
     pub deleted_retention: Duration,
+    /// `--accept-audit-gap`.
+    pub accept_audit_gap: bool,
 }
 
 impl Default for Options {
@@ -70,6 +72,7 @@ impl Default for Options {
             vaults: Vec::new(),
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
+            accept_audit_gap: false,
         }
     }
 }
@@ -185,11 +188,31 @@ impl Server {
 
     /// As [`Self::restart`], with other options.
     pub async fn restart_with(&mut self, change: impl FnOnce(&mut Options)) {
-        let running = self.running.take().expect("runs");
-        let stopped = self.handle().spawn(running.stop());
-        stopped.await.expect("stops");
+        self.stop().await;
         change(&mut self.options);
         self.run().await;
+    }
+
+    async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let stopped = self.handle().spawn(running.stop());
+            stopped.await.expect("stops");
+        }
+    }
+
+    /// Stops, lets `deed` happen to the audit log, and starts. Returns why it is refused; it is
+    /// stopped then, until a [`restart_with`](Self::restart_with).
+    pub async fn refuses_after(&mut self, deed: impl FnOnce(&Path)) -> String {
+        self.stop().await;
+        deed(&self.audit_file());
+        let config = configure(self.home.path(), &self.options);
+        let parts = self.options.parts(Arc::clone(&self.clock));
+        let opening = async move {
+            let _alone = OPENING.lock().await;
+            Daemon::open(&config, parts).await.map(drop)
+        };
+        let opened = self.handle().spawn(opening).await.expect("no panic");
+        opened.expect_err("refused").to_string()
     }
 
     /// A caller on the Unix socket: `unix:<own uid>`.
@@ -246,9 +269,9 @@ impl Server {
     }
 
     async fn run(&mut self) {
-        let home = self.home.path().to_path_buf();
+        let config = configure(self.home.path(), &self.options);
         let parts = self.options.parts(Arc::clone(&self.clock));
-        let running = Running::start(home, self.options.deleted_retention, parts);
+        let running = Running::start(config, parts);
         let running = self.handle().spawn(running).await;
         self.running = Some(running.expect("starts"));
     }
@@ -298,9 +321,8 @@ impl Options {
 
 impl Running {
     /// On the server's runtime.
-    async fn start(home: PathBuf, deleted_retention: Duration, parts: Parts) -> Self {
+    async fn start(config: Config, parts: Parts) -> Self {
         let alone = OPENING.lock().await;
-        let config = configure(&home, deleted_retention);
         let daemon = Daemon::open(&config, parts).await.expect("opens");
         drop(alone);
         let unix = claviger_client::Client::connect_unix(daemon.socket()).await;
@@ -321,7 +343,7 @@ impl Running {
 }
 
 /// The configuration as an operator would write it; all that it names is below `home`.
-fn configure(home: &Path, deleted_retention: Duration) -> Config {
+fn configure(home: &Path, options: &Options) -> Config {
     let file = home.join("clavigerd.toml");
     // Port 9 is reserved for throwing away: nobody is there to ask about Stripe's keys.
     let text = format!(
@@ -330,12 +352,13 @@ fn configure(home: &Path, deleted_retention: Duration) -> Config {
         vaults.managed.timeout = "10s"
         stripe = {{ base_url = "http://127.0.0.1:9", hosts = ["127.0.0.1"] }}
         "#,
-        deleted_retention.as_secs()
+        options.deleted_retention.as_secs()
     );
     fs::write(&file, text).expect("written");
     let cli = Cli {
         config: Some(file),
         data_dir: Some(data_dir(home)),
+        accept_audit_gap: options.accept_audit_gap,
         listen: Some("127.0.0.1:0".to_owned()),
         ..Cli::default()
     };

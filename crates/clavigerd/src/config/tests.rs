@@ -366,6 +366,12 @@ fn the_audit_log_has_sizes_in_bounds() {
     let config = case.resolve("").unwrap();
     let sizes = (config.audit_segment_bytes, config.audit_reserve_bytes);
     assert_eq!(sizes, (256 << 20, 64 << 20));
+    assert!(!config.accepts_audit_gap);
+    assert!(
+        case.resolve("--accept-audit-gap")
+            .unwrap()
+            .accepts_audit_gap
+    );
 
     let text = "audit = { segment_bytes = 65536, reserve_bytes = 0 }";
     let config = case.with_file(text, "").unwrap();
