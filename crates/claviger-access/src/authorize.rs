@@ -118,7 +118,10 @@ impl Authorizer {
                     allowed = Some((*permission, grant.id.clone()));
                     end = earliest(end, grant.expire_time);
                 }
-                None => return Err(self.deny(call, *permission, &on).await),
+                None => {
+                    let has_grants = grants.iter().any(|grant| grant.is_standing(now));
+                    return Err(self.deny(call, *permission, &on, has_grants).await);
+                }
             }
             claims.push(claim);
         }
@@ -137,8 +140,15 @@ impl Authorizer {
         })
     }
 
-    async fn deny(&self, call: &Arc<Call>, permission: Permission, on: &On) -> Error {
+    async fn deny(
+        &self,
+        call: &Arc<Call>,
+        permission: Permission,
+        on: &On,
+        has_grants: bool,
+    ) -> Error {
         let mut decision = on.decision(call, permission, Phase::Decision, Outcome::Denied);
+        decision.has_grants = has_grants;
         decision.reason = Some(Reason::AccessDenied);
         match self.log.record(decision).await {
             Ok(()) => on.denial(call, permission),
@@ -187,6 +197,7 @@ impl On {
     ) -> Decision {
         Decision {
             call: Arc::clone(call),
+            has_grants: true,
             phase,
             outcome,
             reason: None,
@@ -241,9 +252,9 @@ struct Claim {
 impl Claim {
     fn find<'g>(&self, grants: &'g [Grant], call: &Call, now: SystemTime) -> Option<&'g Grant> {
         let Some(resolved) = self.resolved else {
-            return grants.iter().find(|grant| {
-                grant.role.allows(self.permission) && grant.expire_time.is_none_or(|end| now < end)
-            });
+            return grants
+                .iter()
+                .find(|grant| grant.role.allows(self.permission) && grant.is_standing(now));
         };
         let question = Question {
             permission: self.permission,

@@ -75,6 +75,9 @@ pub enum Outcome {
 pub struct Decision {
     /// The call.
     pub call: std::sync::Arc<Call>,
+    /// Whether the caller has any grant at all. Those without one are denied without end, and get
+    /// fewer records.
+    pub has_grants: bool,
     /// Which record of the call.
     pub phase: Phase,
     /// How it ended.

@@ -40,7 +40,7 @@ fn allows(grant: &Grant, question: &Question<'_>) -> bool {
             .purpose
             .as_ref()
             .is_none_or(|only| question.purpose == Some(only))
-        && grant.expire_time.is_none_or(|end| question.now < end)
+        && grant.is_standing(question.now)
 }
 
 fn holds_for(scope: &Scope, question: &Question<'_>) -> bool {

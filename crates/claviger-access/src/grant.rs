@@ -202,3 +202,10 @@ pub struct Grant {
     /// givers were noted.
     pub made_by: Option<Principal>,
 }
+
+impl Grant {
+    /// Whether it has not ended yet.
+    pub(crate) fn is_standing(&self, now: SystemTime) -> bool {
+        self.expire_time.is_none_or(|end| now < end)
+    }
+}

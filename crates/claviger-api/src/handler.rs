@@ -11,7 +11,6 @@ use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result, Uid};
 use tonic::{Request, Response, Status};
 
-use crate::refusals::Refusals;
 use crate::status::status_of;
 
 /// The daemon's words about itself.
@@ -31,7 +30,6 @@ pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
     pub(crate) about: Arc<About>,
     call_ids: Arc<CallIds>,
-    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Call ids have to differ and not to tell how many calls there were; a random number for each
@@ -64,7 +62,6 @@ impl Api {
             broker,
             about: Arc::new(about),
             call_ids: Arc::new(CallIds::new()),
-            refusals: Arc::new(Refusals::new()),
         }
     }
 

@@ -13,7 +13,6 @@ mod door;
 mod handler;
 mod health;
 mod project_service;
-mod refusals;
 pub mod rpc;
 mod secret_definition_service;
 mod secret_service;

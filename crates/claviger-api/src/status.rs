@@ -19,9 +19,11 @@ pub fn code_of(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::AccessDenied => Code::PermissionDenied,
-        R::AuditUnavailable | R::Overloaded | R::StoreUnavailable | R::VaultUnreachable => {
-            Code::Unavailable
-        }
+        R::AuditDiskNearlyFull
+        | R::AuditUnavailable
+        | R::Overloaded
+        | R::StoreUnavailable
+        | R::VaultUnreachable => Code::Unavailable,
         R::Cancelled => Code::Cancelled,
         R::Conflict
         | R::EtagMismatch

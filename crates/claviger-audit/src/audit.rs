@@ -5,20 +5,20 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
-use claviger_access::{Authorized, Decision, DecisionLog, Outcome};
+use claviger_access::{Authorized, Call, Decision, DecisionLog, Outcome};
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use tokio::sync::watch;
 
 use crate::Sink;
-use crate::chain::Chain;
+use crate::bundle::Fate;
+use crate::chain::{Chain, Mark};
 use crate::gather::Gather;
+use crate::open::{FileOptions, Opened};
 use crate::record::Entry;
-use crate::sink::FileSink;
-use crate::writer::{Shared, Writer};
+use crate::writer::{Health, Shared, Writer};
 
 /// Most bundles that wait for the thread. Calls in flight are bounded well below it, so that it is
 /// full only when a write hangs.
@@ -62,32 +62,18 @@ impl Audit {
     /// last line was never answered for: it is cut off, which is noted too.
     ///
     /// # Errors
-    /// `INTEGRITY_FAILURE` if the last record is not as it was written; `AUDIT_UNAVAILABLE` if the
-    /// file cannot be opened or written, is open to others, or belongs to a running daemon.
-    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let mut sink = FileSink::open(path).map_err(unavailable)?;
-        let tail = sink.tail().map_err(|error| {
+    /// `INTEGRITY_FAILURE` if the last record is not as it was written, or the log does not hold
+    /// the mark that it has reached; `AUDIT_UNAVAILABLE` if the file cannot be opened or written,
+    /// is open to others, or belongs to a running daemon.
+    pub fn open(path: &Path, options: FileOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let opened = crate::open::open(path, options).map_err(|error| {
             if error.kind() == io::ErrorKind::InvalidData {
                 Error::new(Reason::IntegrityFailure).caused_by(error)
             } else {
                 unavailable(error)
             }
         })?;
-        let chain = match tail.last_line {
-            Some(line) => Chain::ending_in(&line).map_err(|cause| {
-                Error::new(Reason::IntegrityFailure)
-                    .caused_by(format!("last line of the audit log: {cause}"))
-            })?,
-            None => Chain::empty(),
-        };
-        if tail.torn_bytes > 0 {
-            tracing::warn!(
-                bytes = tail.torn_bytes,
-                "cut a torn record off the audit log"
-            );
-            sink.cut(tail.torn_bytes).map_err(unavailable)?;
-        }
-        Self::start(Box::new(sink), chain, tail.torn_bytes, clock)
+        Self::start(opened, clock)
     }
 
     /// A new log that goes to `sink`.
@@ -95,21 +81,18 @@ impl Audit {
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if its first records cannot be written.
     pub fn with_sink(sink: Box<dyn Sink>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        Self::start(sink, Chain::empty(), 0, clock)
+        let opened = Opened {
+            sink,
+            chain: Chain::empty(),
+            cut_bytes: 0,
+            gap: None,
+        };
+        Self::start(opened, clock)
     }
 
-    fn start(
-        sink: Box<dyn Sink>,
-        chain: Chain,
-        cut_bytes: u64,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Self>> {
-        let shared = Arc::new(Shared {
-            health: watch::Sender::new(true),
-            turned_away: AtomicU64::new(0),
-        });
-        let writer = Writer::start(sink, chain, cut_bytes, clock, Arc::clone(&shared))
-            .map_err(unavailable)?;
+    fn start(opened: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        let shared = Arc::new(Shared::new());
+        let writer = Writer::start(opened, clock, Arc::clone(&shared)).map_err(unavailable)?;
         let (bundles, queue) = sync_channel(QUEUE_LEN_MAX);
         let thread = thread::Builder::new()
             .name("audit".to_owned())
@@ -162,8 +145,8 @@ impl Audit {
         result
     }
 
-    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`, `unnoted` says how
-    /// many of the kind came before it and were only counted.
+    /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`. Like the denials of
+    /// one caller, those that come too fast are only counted.
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
@@ -173,37 +156,71 @@ impl Audit {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
-        unnoted: u64,
     ) -> Result<()> {
         let entry = Entry::Refusal {
             call_id,
             rpc,
             peer,
             reason,
-            unnoted,
         };
         self.write(entry).await
     }
 
-    /// Whether the log could be written the last time it was tried.
-    pub fn is_healthy(&self) -> bool {
+    /// Notes a call whose client reset it before it was authenticated.
+    pub fn refuse_cut(&self, call_id: Uid, rpc: &'static str, peer: &'static str) {
+        if let Some(gather) = &self.gather {
+            gather.write_if_possible(Entry::Refusal {
+                call_id,
+                rpc,
+                peer,
+                reason: Reason::Cancelled,
+            });
+        }
+    }
+
+    /// Notes that the last call is answered; the log would survive a loss of power until here when
+    /// this returns.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if it cannot be written.
+    pub async fn stopped(&self) -> Result<()> {
+        self.write(Entry::Stopped).await
+    }
+
+    /// Whether the log can be written, and goes on to be.
+    pub fn health(&self) -> Health {
         *self.shared.health.borrow()
     }
 
-    /// Tells when the log stops or starts to be writable.
-    pub fn watch_health(&self) -> watch::Receiver<bool> {
+    /// Tells when [`health`](Self::health) changes.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.shared.health.subscribe()
     }
 
+    /// Tells how far the log would survive a loss of power.
+    pub fn watch_synced(&self) -> watch::Receiver<Mark> {
+        self.shared.synced.subscribe()
+    }
+
     async fn write(&self, entry: Entry) -> Result<()> {
-        let is_written = match &self.gather {
+        let denied = denied(&entry);
+        let fate = match &self.gather {
             Some(gather) => gather.write(entry).await,
-            None => false,
+            None => Fate::Lost,
         };
-        match is_written {
-            true => Ok(()),
-            false => Err(Error::new(Reason::AuditUnavailable)),
+        match (fate, denied) {
+            (Fate::Lost, _) => return Err(Error::new(Reason::AuditUnavailable)),
+            // Here, so that the process log has no more lines of denials than the audit log.
+            (Fate::Written, Some((call, reason))) => tracing::info!(
+                call_id = %call.id,
+                principal = %call.caller.principal,
+                rpc = call.rpc.name,
+                reason,
+                "call denied"
+            ),
+            (Fate::Counted, _) | (Fate::Written, None) => {}
         }
+        Ok(())
     }
 }
 
@@ -225,6 +242,17 @@ impl Drop for Audit {
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("audit thread panicked");
         }
+    }
+}
+
+/// The call that this denies, and why.
+fn denied(entry: &Entry) -> Option<(Arc<Call>, &'static str)> {
+    match entry {
+        Entry::Decision(decision) if decision.outcome == Outcome::Denied => {
+            let reason = decision.reason.map(Reason::as_str);
+            Some((Arc::clone(&decision.call), reason.unwrap_or_default()))
+        }
+        Entry::Decision(_) | Entry::Refusal { .. } | Entry::Stopped => None,
     }
 }
 

@@ -18,39 +18,51 @@ pub(crate) const FIRST_PREV: &str =
 /// Stands between the hashed bytes and their hash.
 const HASH_KEY: &[u8] = br#","hash":""#;
 
+/// A place in a log: what a whole log of so many records must hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mark {
+    /// The number of a record.
+    pub seq: u64,
+    /// Its hash.
+    pub head: String,
+}
+
 /// Where the next line goes.
 #[derive(Clone, Debug)]
-pub(crate) struct Chain {
-    seq: u64,
-    head: String,
-}
+pub(crate) struct Chain(Mark);
 
 impl Chain {
     /// The chain of an empty log.
     pub(crate) fn empty() -> Self {
-        Self {
+        Self::after(Mark {
             seq: 0,
             head: FIRST_PREV.to_owned(),
-        }
+        })
+    }
+
+    /// The chain that goes on behind a record.
+    pub(crate) fn after(mark: Mark) -> Self {
+        Self(mark)
     }
 
     /// The chain that ends in `line`, whose own hash must be right.
     pub(crate) fn ending_in(line: &[u8]) -> Result<Self, BrokenCause> {
         let link = Link::read(line)?;
-        Ok(Self {
+        Ok(Self::after(Mark {
             seq: link.seq,
             head: link.hash,
-        })
+        }))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.seq == 0
+    /// Its last record.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.0
     }
 
     /// Appends the next line to `buffer`.
     pub(crate) fn append(&mut self, line: &Line<'_>, buffer: &mut Vec<u8>) -> io::Result<()> {
         let start = buffer.len();
-        let linked = line.linked(self.seq + 1, &self.head);
+        let linked = line.linked(self.0.seq + 1, &self.0.head);
         serde_json::to_writer(&mut *buffer, &linked)?;
         // The closing brace comes after the hash.
         buffer.pop();
@@ -58,8 +70,8 @@ impl Chain {
         buffer.extend_from_slice(HASH_KEY);
         buffer.extend_from_slice(hash.as_bytes());
         buffer.extend_from_slice(b"\"}\n");
-        self.seq += 1;
-        self.head = hash;
+        self.0.seq += 1;
+        self.0.head = hash;
         Ok(())
     }
 }

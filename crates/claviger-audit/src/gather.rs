@@ -13,8 +13,9 @@ use std::thread;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
+use crate::bundle::{Answers, Bundle, Fate, Job};
 use crate::record::Entry;
-use crate::writer::{Answers, Bundle, Job, Shared};
+use crate::writer::{Health, Shared};
 
 /// More than there are threads that call, so that they rarely share one.
 const SHARDS: usize = 32;
@@ -36,8 +37,8 @@ impl Gather {
         }
     }
 
-    /// Whether the record is in the log, once that is known.
-    pub(crate) async fn write(&self, entry: Entry) -> bool {
+    /// What became of the record, once that is known.
+    pub(crate) async fn write(&self, entry: Entry) -> Fate {
         let (job, answer) = Job::awaited(entry);
         let shard = self.own_shard();
         let is_leader = {
@@ -54,12 +55,19 @@ impl Gather {
             // Dropping the answers gives each to its call.
             drop(departure.leave().await);
         }
-        answer.await.unwrap_or(false)
+        answer.await.unwrap_or(Fate::Lost)
     }
 
     /// Hands a record over for which nobody waits.
     pub(crate) fn write_detached(&self, entry: Entry) {
         self.send(Bundle::new(vec![Job::detached(entry)], None));
+    }
+
+    /// The same for a record that strangers cause without end: should the queue be full of them, the
+    /// log is not to fail for others.
+    pub(crate) fn write_if_possible(&self, entry: Entry) {
+        let bundle = Bundle::new(vec![Job::detached(entry)], None);
+        self.bundles.try_send(bundle).ok();
     }
 
     fn send(&self, bundle: Bundle) {
@@ -69,7 +77,7 @@ impl Gather {
         let count = bundle.len();
         if self.bundles.try_send(bundle).is_err() {
             // In this order: the thread that sees the count makes the log healthy again.
-            self.shared.health.send_replace(false);
+            self.shared.health.send_replace(Health::Failed);
             self.shared.turned_away.fetch_add(count, Ordering::SeqCst);
         }
     }

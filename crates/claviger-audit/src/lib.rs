@@ -4,20 +4,32 @@
 //! when the record is in the log. A call that cannot be written down is
 //! not served.
 //!
-//! Holds names, never a value or a hash of one. Does not sign, rotate or ship the log: anyone who
-//! may write the file may also cut its tail or write the chain anew (see [`verify`]).
+//! Denials that come too fast are counted instead (`denials.rs`). A file that is full is closed and
+//! renamed, and the chain goes on in the next one (`segments.rs`).
+//!
+//! Holds names, never a value or a hash of one. Does not sign or ship the log, nor remove old files
+//! of it: anyone who may write a file may also write the chain anew (see [`verify`]).
 #![forbid(unsafe_code)]
 
 mod audit;
 mod broken;
+mod bundle;
 mod chain;
+mod denials;
 mod gather;
+mod open;
 mod record;
+mod segments;
 mod sink;
+mod tape;
 mod verify;
 mod writer;
 
 pub use audit::{Audit, Facts};
 pub use broken::{Broken, BrokenCause};
-pub use sink::Sink;
-pub use verify::{Verified, verify};
+pub use chain::Mark;
+pub use open::FileOptions;
+pub use segments::log_files;
+pub use sink::{Found, Sink};
+pub use verify::{Verified, verify, verify_files};
+pub use writer::Health;

@@ -6,6 +6,9 @@ use claviger_access::{Decision, Outcome, Phase};
 use claviger_core::{Reason, Uid};
 use serde::{Serialize, Serializer};
 
+use crate::chain::Mark;
+use crate::denials::{Unnoted, Who};
+
 /// A record that a call asks for.
 #[derive(Debug)]
 pub(crate) enum Entry {
@@ -17,15 +20,19 @@ pub(crate) enum Entry {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
-        /// How many before it were only counted.
-        unnoted: u64,
     },
+    /// The daemon has answered its last call.
+    Stopped,
 }
 
 impl Entry {
     /// Whether a side effect waits until the record has reached the disk.
     pub(crate) fn is_intent(&self) -> bool {
-        matches!(self, Self::Decision(decision) if decision.phase == Phase::Intent)
+        match self {
+            Self::Decision(decision) => decision.phase == Phase::Intent,
+            Self::Refusal { .. } => false,
+            Self::Stopped => true,
+        }
     }
 
     pub(crate) fn line(&self) -> Line<'_> {
@@ -36,7 +43,6 @@ impl Entry {
                 rpc,
                 peer,
                 reason,
-                unnoted,
             } => Line {
                 call: Some(*call_id),
                 phase: Some(phase_name(Phase::Decision)),
@@ -44,9 +50,9 @@ impl Entry {
                 reason: Some(reason.as_str()),
                 rpc: Some(rpc),
                 peer: Some(peer),
-                unnoted: (*unnoted > 0).then_some(*unnoted),
                 ..Line::default()
             },
+            Self::Stopped => Line::event("stopped"),
         }
     }
 }
@@ -65,6 +71,10 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed_head: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<Uid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
@@ -78,6 +88,10 @@ pub(crate) struct Line<'a> {
     peer: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unnoted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnoted_first: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unnoted_last: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rpc: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +147,49 @@ impl<'a> Line<'a> {
         Self {
             lost: Some(lost),
             ..Self::event("recovered")
+        }
+    }
+
+    /// The file before was renamed by somebody else; this one goes on where it ended.
+    pub(crate) fn moved() -> Self {
+        Self::event("moved")
+    }
+
+    /// The log did not hold the mark that it was known to have reached; the operator let the
+    /// daemon start all the same.
+    pub(crate) fn gap(sealed: &'a Mark) -> Self {
+        Self {
+            sealed_seq: Some(sealed.seq),
+            sealed_head: Some(&sealed.head),
+            ..Self::event("gap")
+        }
+    }
+
+    /// Denials that were only counted, after which nothing else came of `who`.
+    pub(crate) fn unnoted(who: &'a Who, unnoted: &'a Unnoted) -> Self {
+        let (principal, peer) = match who {
+            Who::Principal(principal) => (Some(Shown(principal)), None),
+            Who::Unknown { peer } => (None, Some(*peer)),
+            Who::Rest => (None, None),
+        };
+        let line = Self {
+            principal,
+            peer,
+            ..Self::event("unnoted")
+        };
+        line.after(Some(unnoted))
+    }
+
+    /// The same line with what was only counted before it.
+    pub(crate) fn after(self, unnoted: Option<&'a Unnoted>) -> Self {
+        let Some(unnoted) = unnoted else {
+            return self;
+        };
+        Self {
+            unnoted: Some(unnoted.count),
+            unnoted_first: unnoted.first.as_ref().map(|first| Shown(first)),
+            unnoted_last: unnoted.last.as_ref().map(|last| Shown(last)),
+            ..self
         }
     }
 

@@ -4,6 +4,7 @@
 //! batch is as large as the records that came in during the write before it, so no timer is needed
 //! to build one.
 
+use std::collections::HashMap;
 use std::io;
 use std::iter;
 use std::sync::Arc;
@@ -12,97 +13,49 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use claviger_core::{Clock, clamp_time};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::chain::Chain;
+use crate::bundle::Bundle;
+use crate::chain::{Chain, Mark};
+use crate::denials::{Denials, Unnoted, Who};
+use crate::open::Opened;
 use crate::record::{Entry, Line};
 use crate::sink::Sink;
 
 /// Most bundles in one write; bounds the buffer.
 const BATCH_LEN_MAX: usize = 1024;
 
-/// Longest time between a write and its sync, and between two tries of a log that failed.
+/// Longest time between a write and its sync, between two looks at the file, and between two tries
+/// of a log that failed.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+
+/// Whether the log can be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// No: nothing is served.
+    Failed,
+    /// Yes, but not for long: its disk is nearly full.
+    Short,
+    /// Yes.
+    Well,
+}
 
 /// The state that the thread and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Whether the log can be written.
-    pub(crate) health: watch::Sender<bool>,
+    pub(crate) health: watch::Sender<Health>,
+    /// The last record that would survive a loss of power.
+    pub(crate) synced: watch::Sender<Mark>,
     /// Records that found the queue full. They count as lost.
     pub(crate) turned_away: AtomicU64,
 }
 
-/// A record to write.
-#[derive(Debug)]
-pub(crate) struct Job {
-    entry: Entry,
-    reply: Option<oneshot::Sender<bool>>,
-}
-
-impl Job {
-    /// A record whose caller hears whether it is in the log.
-    pub(crate) fn awaited(entry: Entry) -> (Self, oneshot::Receiver<bool>) {
-        let (reply, answer) = oneshot::channel();
-        let reply = Some(reply);
-        (Self { entry, reply }, answer)
-    }
-
-    /// A record for which nobody waits.
-    pub(crate) fn detached(entry: Entry) -> Self {
-        Self { entry, reply: None }
-    }
-}
-
-/// Records that came together.
-#[derive(Debug)]
-pub(crate) struct Bundle {
-    jobs: Vec<Job>,
-    /// Takes the answers back to where they are given out.
-    done: Option<oneshot::Sender<Answers>>,
-}
-
-impl Bundle {
-    pub(crate) fn new(jobs: Vec<Job>, done: Option<oneshot::Sender<Answers>>) -> Self {
-        Self { jobs, done }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.jobs.len() as u64
-    }
-
-    fn has_intent(&self) -> bool {
-        self.jobs.iter().any(|job| job.entry.is_intent())
-    }
-
-    fn answer(self, is_written: bool) {
-        let answers = Answers {
-            jobs: self.jobs,
-            is_written,
-        };
-        if let Some(done) = self.done {
-            // If nobody takes them back they are given out here, by being dropped.
-            drop(done.send(answers));
-        }
-    }
-}
-
-/// The fate of a bundle. Dropping it tells every call of the bundle.
-#[derive(Debug)]
-pub(crate) struct Answers {
-    jobs: Vec<Job>,
-    is_written: bool,
-}
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        for reply in self.jobs.drain(..).filter_map(|job| job.reply) {
-            // A caller that went away does not need its answer.
-            reply.send(self.is_written).ok();
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            health: watch::Sender::new(Health::Well),
+            synced: watch::Sender::new(Chain::empty().mark().clone()),
+            turned_away: AtomicU64::new(0),
         }
     }
 }
@@ -111,6 +64,7 @@ impl Drop for Answers {
 pub(crate) struct Writer {
     sink: Box<dyn Sink>,
     chain: Chain,
+    denials: Denials,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     buffer: Vec<u8>,
@@ -121,28 +75,38 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Continues `chain` with the records of a start, synced.
+    /// Goes on where the log ended with the records of a start, synced.
     pub(crate) fn start(
-        sink: Box<dyn Sink>,
-        chain: Chain,
-        cut_bytes: u64,
+        opened: Opened,
         clock: Arc<dyn Clock>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
-        let opened = chain.is_empty().then(Line::opened);
-        let cut = (cut_bytes > 0).then(|| Line::cut(cut_bytes));
+        let Opened {
+            sink,
+            chain,
+            cut_bytes,
+            gap,
+        } = opened;
+        let is_new = chain.mark().seq == 0;
         let mut writer = Self {
             sink,
             chain,
+            denials: Denials::new(clock.now()),
             clock,
             shared,
             buffer: Vec::new(),
             lost: 0,
             unsynced_since: None,
         };
-        let lines = opened.into_iter().chain(cut);
-        writer.append(lines.chain(iter::once(Line::started())))?;
+        let lines = [
+            gap.as_ref().map(Line::gap),
+            is_new.then(Line::opened),
+            (cut_bytes > 0).then(|| Line::cut(cut_bytes)),
+            Some(Line::started()),
+        ];
+        writer.append(lines.into_iter().flatten())?;
         writer.sync()?;
+        writer.check()?;
         Ok(writer)
     }
 
@@ -156,17 +120,21 @@ impl Writer {
                     batch.extend(queue.try_iter().take(BATCH_LEN_MAX - 1));
                     self.write(&mut batch);
                 }
-                Err(RecvTimeoutError::Timeout) => self.idle(),
-                Err(RecvTimeoutError::Disconnected) => return self.idle(),
+                Err(RecvTimeoutError::Timeout) => {
+                    let due = self.denials.turn(self.clock.now());
+                    self.idle(&due);
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let due = self.denials.end();
+                    return self.idle(&due);
+                }
             }
         }
     }
 
     /// Writes a batch and answers it. Only a bundle with an intent waits for the disk.
     fn write(&mut self, batch: &mut Vec<Bundle>) {
-        let jobs = batch.iter().flat_map(|bundle| &bundle.jobs);
-        let lines = jobs.map(|job| job.entry.line());
-        if let Err(error) = self.heal().and_then(|()| self.append(lines)) {
+        if let Err(error) = self.heal().and_then(|()| self.append_jobs(batch)) {
             self.lost += batch.iter().map(Bundle::len).sum::<u64>();
             self.fail(&error);
             batch.drain(..).for_each(|bundle| bundle.answer(false));
@@ -175,18 +143,53 @@ impl Writer {
         let (intents, others): (Vec<_>, Vec<_>) = batch.drain(..).partition(Bundle::has_intent);
         others.into_iter().for_each(|bundle| bundle.answer(true));
         if !intents.is_empty() || self.patience().is_zero() {
-            let synced = self.sync().inspect_err(|error| self.fail(error)).is_ok();
-            intents.into_iter().for_each(|bundle| bundle.answer(synced));
+            let synced = self.sync();
+            let is_synced = synced.is_ok();
+            intents
+                .into_iter()
+                .for_each(|bundle| bundle.answer(is_synced));
+            if let Err(error) = synced.and_then(|()| self.check()) {
+                self.fail(&error);
+            }
         }
     }
 
-    /// Heals or syncs, if either is due, when no record comes.
-    fn idle(&mut self) {
-        let done = self.heal().and_then(|()| match self.unsynced_since {
+    /// Adds the records that are admitted, with what was only counted before them, and what was
+    /// counted of others until the last window ended.
+    fn append_jobs(&mut self, batch: &mut [Bundle]) -> io::Result<()> {
+        let mut due = self.denials.turn(self.clock.now());
+        let mut before = Vec::new();
+        for job in batch.iter_mut().flat_map(Bundle::jobs_mut) {
+            if matches!(job.entry, Entry::Stopped) {
+                due.extend(self.denials.end());
+            }
+            job.is_admitted = self.denials.admit(&job.entry);
+            if job.is_admitted {
+                before.push(self.denials.before(&job.entry, &mut due));
+            }
+        }
+        let jobs = batch.iter().flat_map(Bundle::jobs);
+        let admitted = jobs.filter(|job| job.is_admitted).zip(&before);
+        let lines = admitted.map(|(job, before)| job.entry.line().after(before.as_ref()));
+        let result = self.append(lines.chain(summaries(&due)));
+        if result.is_err() {
+            let counted = before.iter().flatten().chain(due.values());
+            self.lost += counted.map(|unnoted| unnoted.count).sum::<u64>();
+        }
+        result
+    }
+
+    /// Does what is due when no record comes.
+    fn idle(&mut self, due: &HashMap<Who, Unnoted>) {
+        let noted = self.heal().and_then(|()| self.append(summaries(due)));
+        if noted.is_err() {
+            self.lost += due.values().map(|unnoted| unnoted.count).sum::<u64>();
+        }
+        let done = noted.and_then(|()| match self.unsynced_since {
             Some(_) => self.sync(),
             None => Ok(()),
         });
-        if let Err(error) = done {
+        if let Err(error) = done.and_then(|()| self.check()) {
             self.fail(&error);
         }
     }
@@ -194,7 +197,7 @@ impl Writer {
     /// Tries a log that failed, and notes in it how many records are missing.
     fn heal(&mut self) -> io::Result<()> {
         self.lost += self.shared.turned_away.swap(0, Ordering::SeqCst);
-        if self.lost == 0 && *self.shared.health.borrow() {
+        if self.lost == 0 && *self.shared.health.borrow() != Health::Failed {
             return Ok(());
         }
         // First, so that a disk that only fails to sync does not collect such records.
@@ -203,14 +206,40 @@ impl Writer {
         tracing::warn!(lost = self.lost, "audit log can be written again");
         self.lost = 0;
         self.sync()?;
-        self.shared.health.send_replace(true);
+        self.shared.health.send_replace(self.denials.health());
         Ok(())
     }
 
     fn fail(&self, error: &io::Error) {
-        if self.shared.health.send_replace(false) {
+        if self.shared.health.send_replace(Health::Failed) != Health::Failed {
             tracing::error!(%error, "audit log cannot be written: nothing is served");
         }
+    }
+
+    /// Looks at what is under the log.
+    fn check(&mut self) -> io::Result<()> {
+        let found = self.sink.check()?;
+        if found.has_moved {
+            self.append(iter::once(Line::moved()))?;
+            self.sync()?;
+        }
+        if found.is_short != self.denials.is_short {
+            self.denials.is_short = found.is_short;
+            match found.is_short {
+                true => tracing::warn!(
+                    "the disk of the audit log is nearly full: free space on it, nothing is \
+                    served once it is full"
+                ),
+                false => tracing::info!("the disk of the audit log has room again"),
+            }
+            let health = self.denials.health();
+            self.shared.health.send_if_modified(|shown| {
+                let is_other = *shown != Health::Failed && *shown != health;
+                *shown = if is_other { health } else { *shown };
+                is_other
+            });
+        }
+        Ok(())
     }
 
     /// Adds all of `lines` or, on failure, none.
@@ -222,6 +251,9 @@ impl Writer {
         for line in lines {
             chain.append(&line.at(&time), &mut self.buffer)?;
         }
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         self.sink.append(&self.buffer)?;
         self.chain = chain;
         self.unsynced_since.get_or_insert(now);
@@ -231,6 +263,7 @@ impl Writer {
     fn sync(&mut self) -> io::Result<()> {
         self.sink.sync()?;
         self.unsynced_since = None;
+        self.shared.synced.send_replace(self.chain.mark().clone());
         Ok(())
     }
 
@@ -242,6 +275,11 @@ impl Writer {
             IDLE_MAX.saturating_sub(waited)
         })
     }
+}
+
+/// The records of callers of which nothing came that could say how much was only counted.
+fn summaries(due: &HashMap<Who, Unnoted>) -> impl Iterator<Item = Line<'_>> {
+    due.iter().map(|(who, unnoted)| Line::unnoted(who, unnoted))
 }
 
 /// `2026-11-22T04:00:00.123456Z`.
@@ -256,6 +294,7 @@ mod tests {
     use claviger_core::{ManualClock, Reason, Uid};
 
     use super::*;
+    use crate::bundle::Job;
     use crate::verify;
 
     /// The calls of a sink, and whether it obeys.
@@ -292,12 +331,13 @@ mod tests {
     fn writer() -> (Writer, Arc<Mutex<Disk>>, Arc<ManualClock>) {
         let disk = Arc::new(Mutex::new(Disk::default()));
         let clock = Arc::new(ManualClock::at(Duration::from_secs(1_800_000_000)));
-        let shared = Arc::new(Shared {
-            health: watch::Sender::new(true),
-            turned_away: AtomicU64::new(0),
-        });
-        let sink = Box::new(Arc::clone(&disk));
-        let writer = Writer::start(sink, Chain::empty(), 0, clock.clone(), shared);
+        let opened = Opened {
+            sink: Box::new(Arc::clone(&disk)),
+            chain: Chain::empty(),
+            cut_bytes: 0,
+            gap: None,
+        };
+        let writer = Writer::start(opened, clock.clone(), Arc::new(Shared::new()));
         (writer.expect("writes"), disk, clock)
     }
 
@@ -307,7 +347,6 @@ mod tests {
             rpc: "claviger.v1.SecretService/GetSecret",
             peer: "tcp",
             reason: Reason::TokenInvalid,
-            unnoted: 0,
         });
         Bundle::new(vec![job], None)
     }
@@ -340,11 +379,11 @@ mod tests {
         let (mut writer, disk, _) = writer();
         disk.lock().expect("lock").fails_to_append = true;
         writer.write(&mut vec![record(), record()]);
-        writer.idle();
-        assert!(!*writer.shared.health.borrow());
+        writer.idle(&HashMap::new());
+        assert_eq!(*writer.shared.health.borrow(), Health::Failed);
         disk.lock().expect("lock").fails_to_append = false;
-        writer.idle();
-        assert!(*writer.shared.health.borrow());
+        writer.idle(&HashMap::new());
+        assert_eq!(*writer.shared.health.borrow(), Health::Well);
         assert_eq!(recovered(&disk), [2]);
     }
 
@@ -362,12 +401,12 @@ mod tests {
         writer.write(&mut vec![record()]);
         disk.lock().expect("lock").fails_to_sync = true;
         for _ in 0..3 {
-            writer.idle();
+            writer.idle(&HashMap::new());
         }
-        assert!(!*writer.shared.health.borrow());
+        assert_eq!(*writer.shared.health.borrow(), Health::Failed);
         assert!(recovered(&disk).is_empty());
         disk.lock().expect("lock").fails_to_sync = false;
-        writer.idle();
+        writer.idle(&HashMap::new());
         assert_eq!(recovered(&disk), [0]);
     }
 
@@ -382,8 +421,8 @@ mod tests {
         writer.write(&mut vec![record()]);
         assert_eq!(syncs(), 2);
         writer.write(&mut vec![record()]);
-        writer.idle();
-        writer.idle();
+        writer.idle(&HashMap::new());
+        writer.idle(&HashMap::new());
         assert_eq!(syncs(), 3);
     }
 

@@ -114,11 +114,12 @@ impl<'a> SecretName<'a> {
     pub(crate) fn leads_to(self, arn: Option<&str>, region: &str, account: Option<&str>) -> bool {
         let found = arn.and_then(|arn| SecretName::parse(arn).ok());
         found.is_some_and(|found| {
-            let is_elsewhere = found.place.is_none() || !self.is_of(arn);
-            !is_elsewhere
-                && self
-                    .site(region, account)
-                    .may_be(&found.site(region, account))
+            let is_same = match self.place {
+                Some(_) => found.text == self.text,
+                None => found.place.is_some(),
+            };
+            let [here, there] = [self, found].map(|name| name.site(region, account));
+            is_same && here.may_be(&there)
         })
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger_access::{Call, Permission};
+use claviger_audit::Health;
 use claviger_backend::Vault;
-use claviger_core::{Reason, Resource, Result, Uid, VaultName};
+use claviger_core::{Error, Reason, Resource, Result, Uid, VaultName};
 
 use crate::broker::Broker;
 
@@ -36,6 +37,9 @@ impl Broker {
         // call that goes on without its record.
         let audit = match self.decided(asked, Ok(())).await {
             Err(error) if error.reason() != Reason::AuditUnavailable => return Err(error),
+            Ok(()) if self.audit.health() == Health::Short => {
+                Err(Error::new(Reason::AuditDiskNearlyFull))
+            }
             recorded => recorded,
         };
         let store = self.catalog.health().await;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use claviger_audit::Health;
 use claviger_core::{DefinitionName, Result, Uid, VaultName};
 
 use crate::broker::Broker;
@@ -27,9 +28,9 @@ impl Broker {
         self.ask_whether_well(Uid::random(), vault).await
     }
 
-    /// Whether calls can be served at all: for the health service, which knows no caller.
+    /// Whether calls can be served, and go on to be: for the health service, which knows no caller.
     pub async fn is_serving(&self) -> bool {
-        self.audit.is_healthy() && self.catalog.health().await.is_ok()
+        self.audit.health() == Health::Well && self.catalog.health().await.is_ok()
     }
 
     /// Settles what a crash left behind; returns how many writes could not be settled because their

@@ -61,6 +61,9 @@ reasons! {
     /// No grant allows it; a missing resource looks the same to callers that may not know.
     AccessDenied "ACCESS_DENIED"
         "{principal} lacks permission {permission} on {resource} (or it does not exist); a grant for one environment counts only if that is named; else ask an admin for a grant";
+    /// The audit log can still be written, but not for long.
+    AuditDiskNearlyFull "AUDIT_DISK_NEARLY_FULL"
+        "the disk of the audit log is nearly full, and nothing is served once it is full; free disk space";
     /// The audit log cannot be written, so nothing is served.
     AuditUnavailable "AUDIT_UNAVAILABLE"
         "the audit log cannot be written, so nothing is served; free disk space or repair the log, then try again";

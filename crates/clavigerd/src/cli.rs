@@ -37,6 +37,10 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// Start although records are missing from the audit log: it goes on in a new file that says so
+    #[arg(long)]
+    pub accept_audit_gap: bool,
+
     /// Unix socket to listen on
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
@@ -68,9 +72,9 @@ pub enum Command {
 pub enum AuditCommand {
     /// Check an audit log offline: that nothing in it was changed, removed or put in
     Verify {
-        /// The audit log
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
+        /// The audit log, with the closed files beside it; or a directory that holds its files
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
     },
 }
 
@@ -91,6 +95,7 @@ mod tests {
             "clavigerd --config f --check-config",
             "clavigerd --dev --ephemeral --config f --listen 127.0.0.1:0 --socket s",
             "clavigerd --data-dir d",
+            "clavigerd --config f --accept-audit-gap",
             "clavigerd status",
             "clavigerd status --socket s",
             "clavigerd audit verify f",

@@ -65,6 +65,12 @@ pub struct Config {
     pub(crate) log_filter: Targets,
     /// The audit log.
     pub(crate) audit_file: PathBuf,
+    /// How large a file of it gets, in bytes.
+    pub(crate) audit_segment_bytes: u64,
+    /// How much disk it takes ahead, in bytes.
+    pub(crate) audit_reserve_bytes: u64,
+    /// Whether it may go on although records are missing.
+    pub(crate) accepts_audit_gap: bool,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
     /// How Stripe is asked about a key.
@@ -128,6 +134,9 @@ impl Config {
                     log_format: file.log_format,
                     log_filter,
                     audit_file,
+                    audit_segment_bytes: file.audit_segment_bytes.into(),
+                    audit_reserve_bytes: file.audit_reserve_bytes.into(),
+                    accepts_audit_gap: cli.accept_audit_gap,
                     vaults: file.vaults,
                     stripe,
                 })

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use claviger_api::serve::{Limits, Listeners, serve};
 use claviger_api::{About, Bodies};
-use claviger_audit::{Audit, Sink};
+use claviger_audit::{Audit, FileOptions, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::Broker;
@@ -21,6 +21,7 @@ use rustix::process::Resource;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit_seal;
 use crate::config::Config;
 use crate::listen::{SocketFile, Sockets};
 use crate::modes::{self, make_private_dir, own_uid};
@@ -71,6 +72,7 @@ pub type PutBefore = dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send;
 /// A daemon that is open and listens, but does not answer yet.
 pub struct Daemon {
     broker: Arc<Broker>,
+    records: Arc<Records>,
     about: About,
     limits: Limits,
     sockets: Sockets,
@@ -85,10 +87,11 @@ impl Daemon {
     /// # Errors
     /// If a part does not open or an address cannot be listened on.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, Stop> {
-        let (broker, about) = open(config, parts).await?;
+        let (broker, records, about) = open(config, parts).await?;
         let sockets = Sockets::bind(config).await?;
         Ok(Self {
             broker,
+            records,
             about,
             limits: config.limits,
             sockets,
@@ -137,6 +140,8 @@ impl Daemon {
         let admin_services = claviger_api::admin_services(&self.broker, bodies).await;
         let (admin_door, vault_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &vault_health, stop.clone());
+        let sealing = audit_seal::keep(Arc::clone(&self.records), self.broker.audit());
+        upkeep.spawn(sealing);
         let Sockets {
             listeners,
             admin,
@@ -160,15 +165,16 @@ impl Daemon {
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
         tokio::try_join!(serving, serving_admin)
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
-        drain(&self.broker, upkeep, &file).await;
+        drain(&self.broker, &self.records, upkeep, &file).await;
         Ok(())
     }
 }
 
 /// Once no calls are served: changes that they began come to their end.
-async fn drain(broker: &Broker, upkeep: Upkeep, socket: &SocketFile) {
+async fn drain(broker: &Broker, records: &Records, upkeep: Upkeep, socket: &SocketFile) {
     broker.drain().await;
     upkeep.stop().await;
+    audit_seal::finish(records, broker.audit()).await;
     socket.remove();
     tracing::info!("drained");
 }
@@ -196,7 +202,7 @@ fn afforded(limits: Limits) -> io::Result<Limits> {
     })
 }
 
-async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Stop> {
+async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Arc<Records>, About), Stop> {
     make_private_dir(&config.data_dir)?;
     modes::check(config)?;
     let store_file = config.data_dir.join("store.db");
@@ -225,9 +231,16 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Sto
     let records = Records::open(store, &root_key, &upgrades).await;
     let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
     drop(root_key);
+    let sealed = audit_seal::read(&records).await;
+    let options = FileOptions {
+        segment_bytes: config.audit_segment_bytes,
+        reserve_bytes: config.audit_reserve_bytes,
+        sealed: sealed.map_err(|e| Stop::opening("the store", &e))?,
+        accepts_gap: config.accepts_audit_gap,
+    };
     let audit = match audit {
         Some(sink) => Audit::with_sink(sink, Arc::clone(&clock)),
-        None => Audit::open(&config.audit_file, Arc::clone(&clock)),
+        None => Audit::open(&config.audit_file, options, Arc::clone(&clock)),
     };
     let audit = audit.map_err(|e| Stop::opening("the audit log", &e))?;
 
@@ -238,7 +251,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Sto
     };
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,
-        records,
+        records: Arc::clone(&records),
         audit,
         stripe: LiveClient::new(
             config.stripe.base_url.clone(),
@@ -264,7 +277,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, About), Sto
             .await
             .map_err(|e| Stop::opening("projects/dev", &e))?;
     }
-    Ok((broker, about))
+    Ok((broker, records, about))
 }
 
 /// Asks no vault anything: the daemon starts whether they answer or not.

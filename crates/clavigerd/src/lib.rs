@@ -4,6 +4,7 @@
 //! [`Daemon::serve`] serves until it is told to stop and then drains.
 #![forbid(unsafe_code)]
 
+mod audit_seal;
 mod cli;
 mod config;
 mod daemon;

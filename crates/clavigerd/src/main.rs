@@ -46,8 +46,8 @@ fn main() -> ExitCode {
     let environment = Environment::from_process();
     let result = match &cli.command {
         Some(Command::Audit {
-            command: AuditCommand::Verify { file },
-        }) => query::verify_audit(file),
+            command: AuditCommand::Verify { path },
+        }) => query::verify_audit(path),
         Some(Command::Status { socket }) => query::status(socket.as_deref(), &environment),
         None => serve(&cli, &environment),
     };

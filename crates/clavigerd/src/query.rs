@@ -1,8 +1,7 @@
 //! The subcommands that ask instead of serve: `status` and `audit verify`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,18 +14,22 @@ const EXIT_UNWELL: u8 = 1;
 
 /// Checks an audit log offline.
 pub(crate) fn verify_audit(path: &Path) -> Result<ExitCode, Stop> {
-    let file =
-        File::open(path).map_err(|error| Stop::refused(format!("{}: {error}", path.display())))?;
-    match claviger_audit::verify(BufReader::new(file)) {
+    let files = claviger_audit::log_files(path)
+        .map_err(|error| Stop::refused(format!("{}: {error}", path.display())))?;
+    match claviger_audit::verify_files(&files) {
         Ok(verified) => {
+            let from = match verified.first_seq {
+                1 => String::new(),
+                first => format!(" from record {first} on (those before it are not here)"),
+            };
             print(&format!(
-                "{} records, unbroken; head {}\n",
+                "{} records{from}, unbroken; head {}\n",
                 verified.records, verified.head
             ))?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(broken) => {
-            print(&format!("{}: {broken}\n", path.display()))?;
+        Err((file, broken)) => {
+            print(&format!("{}: {broken}\n", file.display()))?;
             Ok(ExitCode::from(EXIT_UNWELL))
         }
     }

@@ -47,7 +47,8 @@ impl Upkeep {
         upkeep
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// One more; it is cut short at the end.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks
             .spawn(self.stop.clone().run_until_cancelled_owned(task));
     }

@@ -63,6 +63,8 @@ pub struct Options {
     pub deleted_retention: Duration,
     /// More lines of the configuration.
     pub config: &'static str,
+    /// `--accept-audit-gap`.
+    pub accept_audit_gap: bool,
 }
 
 impl Default for Options {
@@ -74,6 +76,7 @@ impl Default for Options {
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
             config: "",
+            accept_audit_gap: false,
         }
     }
 }
@@ -189,11 +192,31 @@ impl Server {
 
     /// As [`Self::restart`], with other options.
     pub async fn restart_with(&mut self, change: impl FnOnce(&mut Options)) {
-        let running = self.running.take().expect("runs");
-        let stopped = self.handle().spawn(running.stop());
-        stopped.await.expect("stops");
+        self.stop().await;
         change(&mut self.options);
         self.run().await;
+    }
+
+    async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let stopped = self.handle().spawn(running.stop());
+            stopped.await.expect("stops");
+        }
+    }
+
+    /// Stops, lets `deed` happen to the audit log, and starts. Returns why it is refused; it is
+    /// stopped then, until a [`restart_with`](Self::restart_with).
+    pub async fn refuses_after(&mut self, deed: impl FnOnce(&Path)) -> String {
+        self.stop().await;
+        deed(&self.audit_file());
+        let config = configure(self.home.path(), &self.options);
+        let parts = self.options.parts(Arc::clone(&self.clock));
+        let opening = async move {
+            let _alone = OPENING.lock().await;
+            Daemon::open(&config, parts).await.map(drop)
+        };
+        let opened = self.handle().spawn(opening).await.expect("no panic");
+        opened.expect_err("refused").to_string()
     }
 
     /// A caller on the Unix socket: `unix:<own uid>`.
@@ -353,6 +376,7 @@ fn configure(home: &Path, options: &Options) -> Config {
     let cli = Cli {
         config: Some(file),
         data_dir: Some(data_dir(home)),
+        accept_audit_gap: options.accept_audit_gap,
         listen: Some("127.0.0.1:0".to_owned()),
         ..Cli::default()
     };

@@ -9,8 +9,7 @@ use crate::handler::Api;
 use crate::status::status_of;
 use crate::{Peer, authenticate};
 
-/// Becomes a call or is refused. Dropping it (the client reset it) counts it with the refusals that
-/// have no record of their own.
+/// Becomes a call or is refused. Dropping it (the client reset it) leaves a refusal too.
 pub(super) struct Attempt<'a> {
     api: &'a Api,
     id: Uid,
@@ -50,14 +49,11 @@ impl<'a> Attempt<'a> {
         self.is_open = false;
         // Anyone can cause these without end: the process's log has them for who asks for it.
         tracing::debug!(call_id = %self.id, rpc = self.rpc.name, ?error, "call refused");
-        if let Some(unnoted) = self.api.refusals.admit() {
-            let peer = self.peer.as_str();
-            let audit = self.api.broker.audit();
-            let noted =
-                audit.refuse_unauthenticated(self.id, self.rpc.name, peer, error.reason(), unnoted);
-            if let Err(unavailable) = noted.await {
-                error = unavailable;
-            }
+        let peer = self.peer.as_str();
+        let audit = self.api.broker.audit();
+        let noted = audit.refuse_unauthenticated(self.id, self.rpc.name, peer, error.reason());
+        if let Err(unavailable) = noted.await {
+            error = unavailable;
         }
         status_of(&error, self.id)
     }
@@ -66,7 +62,8 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.api.refusals.count();
+            let audit = self.api.broker.audit();
+            audit.refuse_cut(self.id, self.rpc.name, self.peer.as_str());
         }
     }
 }

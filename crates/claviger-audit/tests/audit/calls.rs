@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::support::{DEFINITION, authorize, clock, lines, memory_audit};
-use claviger_audit::{Audit, Facts, verify};
+use claviger_audit::{Audit, Facts, FileOptions, Health, verify};
 use claviger_core::{Error, Id, Reason, Uid};
 use tempfile::TempDir;
 
@@ -28,14 +28,14 @@ fn log_file() -> (TempDir, PathBuf) {
 
 async fn refuse(audit: &Audit) {
     audit
-        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid, 0)
+        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid)
         .await
         .expect("written");
 }
 
 /// Adds `count` records to the log at `path` in one run of the daemon.
 async fn run(path: &Path, count: usize) {
-    let audit = Audit::open(path, clock()).expect("opens");
+    let audit = Audit::open(path, FileOptions::default(), clock()).expect("opens");
     for _ in 0..count {
         refuse(&audit).await;
     }
@@ -168,16 +168,16 @@ async fn nothing_is_served_while_the_log_is_full_and_the_next_record_recovers() 
         .await
         .expect_err("fails closed");
     assert_eq!(error.reason(), Reason::AuditUnavailable);
-    assert!(!audit.is_healthy());
-    assert!(!*health.borrow_and_update());
+    assert_eq!(audit.health(), Health::Failed);
+    assert_eq!(*health.borrow_and_update(), Health::Failed);
 
     sink.disk().is_full = false;
     audit
         .conclude(other, Ok("value"), facts)
         .await
         .expect("written again");
-    assert!(audit.is_healthy());
-    assert!(*health.borrow_and_update());
+    assert_eq!(audit.health(), Health::Well);
+    assert_eq!(*health.borrow_and_update(), Health::Well);
     let lines = sink.lines();
     let events: Vec<_> = lines.iter().map(|line| line["event"].as_str()).collect();
     assert_eq!(
@@ -194,7 +194,11 @@ async fn many_calls_at_once_make_one_chain() {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..500 {
         let audit = audit.clone();
-        calls.spawn(async move { refuse(&audit).await });
+        calls.spawn(async move {
+            let authorized = authorize(&audit, 0).await.expect("allowed");
+            let written = audit.conclude(authorized, Ok(()), facts).await;
+            written.expect("written");
+        });
     }
     calls.join_all().await;
     let verified = verify(sink.text().as_bytes()).expect("the chain holds");
@@ -264,7 +268,7 @@ async fn a_log_whose_end_was_changed_is_not_continued_and_not_touched() {
         &format!("{whole}\n"),
     ] {
         fs::write(&path, text).expect("writable");
-        let error = Audit::open(&path, clock()).expect_err(text);
+        let error = Audit::open(&path, FileOptions::default(), clock()).expect_err(text);
         assert_eq!(error.reason(), Reason::IntegrityFailure, "{text}");
         assert_eq!(fs::read_to_string(&path).expect("readable"), text);
     }
@@ -274,11 +278,11 @@ async fn a_log_whose_end_was_changed_is_not_continued_and_not_touched() {
 async fn links_open_files_other_kinds_and_a_second_daemon_are_refused() {
     let (directory, path) = log_file();
     let refused = |path: &PathBuf| {
-        let error = Audit::open(path, clock()).expect_err("refused");
+        let error = Audit::open(path, FileOptions::default(), clock()).expect_err("refused");
         assert_eq!(error.reason(), Reason::AuditUnavailable);
         format!("{error:?}")
     };
-    let running = Audit::open(&path, clock()).expect("opens");
+    let running = Audit::open(&path, FileOptions::default(), clock()).expect("opens");
     assert!(refused(&path).contains("in use"));
     drop(running);
 
@@ -301,6 +305,6 @@ async fn a_line_that_the_daemon_did_not_write_is_not_continued() {
         .expect("opens");
     file.write_all(b"{\"seq\":4,\"event\":\"forged\"}\n")
         .expect("writable");
-    let error = Audit::open(&path, clock()).expect_err("not a record");
+    let error = Audit::open(&path, FileOptions::default(), clock()).expect_err("not a record");
     assert_eq!(error.reason(), Reason::IntegrityFailure);
 }

@@ -3,6 +3,14 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod denials;
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tampering;
 #[cfg(test)]
 mod verify;

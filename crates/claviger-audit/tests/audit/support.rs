@@ -80,6 +80,10 @@ pub(crate) fn lines(text: &str) -> Vec<serde_json::Value> {
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
+    manual_clock()
+}
+
+pub(crate) fn manual_clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Duration::from_secs(1_795_320_000)))
 }
 
@@ -89,7 +93,7 @@ pub(crate) fn memory_audit() -> (Arc<Audit>, MemorySink) {
     (audit, sink)
 }
 
-/// One definition, and one principal that may read it.
+/// One definition; user 0 may read it, user 2 has a grant that does not help, the others have none.
 struct OneGrant;
 
 impl Directory for OneGrant {
@@ -98,17 +102,19 @@ impl Directory for OneGrant {
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
         let grant = Grant {
             id: Id::from_static("grant-1"),
-            role: Role::Runner,
+            role: match principal {
+                Principal::Unix(0) => Role::Runner,
+                _ => Role::Auditor,
+            },
             scope: Scope::Daemon,
             environment: None,
             expire_time: None,
             purpose: None,
             made_by: None,
         };
-        Ok(Arc::new(if *principal == Principal::Unix(0) {
-            vec![grant]
-        } else {
-            Vec::new()
+        Ok(Arc::new(match principal {
+            Principal::Unix(0 | 2) => vec![grant],
+            _ => Vec::new(),
         }))
     }
 
@@ -127,6 +133,15 @@ impl Directory for OneGrant {
 
 /// Asks for `secrets.get` on the definition as a Unix user; user 0 may.
 pub(crate) async fn authorize(audit: &Arc<Audit>, uid: u32) -> Result<Authorized> {
+    authorize_on(audit, uid, DEFINITION).await
+}
+
+/// The same on another definition.
+pub(crate) async fn authorize_on(
+    audit: &Arc<Audit>,
+    uid: u32,
+    definition: &str,
+) -> Result<Authorized> {
     let call = Arc::new(Call {
         id: Uid::random(),
         caller: Caller {
@@ -137,7 +152,7 @@ pub(crate) async fn authorize(audit: &Arc<Audit>, uid: u32) -> Result<Authorized
         run_id: Label::parse("run_id", "run-7").expect("valid"),
         purpose: Label::parse("purpose", "nightly/sync").expect("valid"),
     });
-    let name = DefinitionName::parse("name", DEFINITION).expect("valid");
+    let name = DefinitionName::parse("name", definition).expect("valid");
     Authorizer::new(audit.clone(), clock())
         .authorize(
             &OneGrant,

@@ -18,7 +18,7 @@ fn log() -> String {
         }
         for peer in ["tcp", "unix", "tcp"] {
             audit
-                .refuse_unauthenticated(Uid::random(), "service/Rpc", peer, Reason::TokenInvalid, 0)
+                .refuse_unauthenticated(Uid::random(), "service/Rpc", peer, Reason::TokenInvalid)
                 .await
                 .expect("written");
         }
@@ -90,7 +90,7 @@ fn any_changed_added_or_removed_byte_is_found() {
 fn every_dropped_doubled_and_swapped_line_is_found_where_it_is() {
     let text = log();
     let lines = split(&text);
-    for at in 0..lines.len() - 1 {
+    for at in 1..lines.len() - 1 {
         let number = at as u64 + 1;
         let mut dropped = lines.clone();
         dropped.remove(at);
@@ -103,6 +103,17 @@ fn every_dropped_doubled_and_swapped_line_is_found_where_it_is() {
             assert_eq!(broken.line, line);
             assert!(matches!(broken.cause, BrokenCause::OutOfOrder { .. }));
         }
+    }
+}
+
+#[test]
+fn a_later_part_holds_together_and_says_where_it_begins() {
+    let text = log();
+    let lines = split(&text);
+    for from in 0..lines.len() {
+        let part = verify(lines[from..].concat().as_bytes()).expect("whole");
+        assert_eq!(part.first_seq, from as u64 + 1);
+        assert_eq!(part.records, (lines.len() - from) as u64);
     }
 }
 

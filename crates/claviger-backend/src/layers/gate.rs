@@ -223,7 +223,7 @@ mod tests {
             calls_per_second: Some(300),
             ..Limits::timeout(Duration::from_secs(10))
         };
-        let gate = Gate::new(Arc::new(Silent), &limits);
+        let gate = Gate::new(Arc::new(Silent::default()), &limits);
         let start = Instant::now();
         let far = start + Duration::from_secs(5);
         for _ in 0..300 {

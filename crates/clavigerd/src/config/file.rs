@@ -18,6 +18,8 @@ use super::limits::read_limits;
 use super::vaults::{VaultConfig, read_vaults};
 use crate::logging::{LogFormat, parse_filter};
 
+const KIB: u32 = 1024;
+const MIB: u32 = 1024 * KIB;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * DAY.as_secs());
 const RETENTION_MAX: Duration = Duration::from_secs(3650 * DAY.as_secs());
@@ -41,6 +43,8 @@ pub(super) struct ConfigFile {
     pub(super) log_format: LogFormat,
     pub(super) log_filter: Option<Targets>,
     pub(super) audit_file: Option<Given<PathBuf>>,
+    pub(super) audit_segment_bytes: u32,
+    pub(super) audit_reserve_bytes: u32,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
     /// None if something is wrong with it.
     pub(super) stripe: Option<LiveSettings>,
@@ -65,6 +69,13 @@ impl ConfigFile {
             let format = log.parsed("format", parse_format);
             (format, log.parsed("filter", parse_filter))
         });
+        let (audit_file, segment_bytes, reserve_bytes) = root.table("audit", |audit| {
+            (
+                given_path(audit, "file"),
+                audit.number("segment_bytes", 64 * KIB..=2048 * MIB),
+                audit.number("reserve_bytes", 0..=2048 * MIB),
+            )
+        });
         Self {
             data_dir,
             deleted_retention,
@@ -75,7 +86,9 @@ impl ConfigFile {
             root_key_file,
             log_format: log_format.unwrap_or_default(),
             log_filter,
-            audit_file: root.table("audit", |audit| given_path(audit, "file")),
+            audit_file,
+            audit_segment_bytes: segment_bytes.unwrap_or(256 * MIB),
+            audit_reserve_bytes: reserve_bytes.unwrap_or(64 * MIB),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
             stripe: root.table("stripe", LiveSettings::read),
         }

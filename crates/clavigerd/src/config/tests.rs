@@ -388,6 +388,34 @@ fn paths_that_cannot_work_are_refused() {
 }
 
 #[test]
+fn the_audit_log_has_sizes_in_bounds() {
+    let case = Case::new();
+    let config = case.resolve("").unwrap();
+    let sizes = (config.audit_segment_bytes, config.audit_reserve_bytes);
+    assert_eq!(sizes, (256 << 20, 64 << 20));
+    assert!(!config.accepts_audit_gap);
+    assert!(
+        case.resolve("--accept-audit-gap")
+            .unwrap()
+            .accepts_audit_gap
+    );
+
+    let text = "audit = { segment_bytes = 65536, reserve_bytes = 0 }";
+    let config = case.with_file(text, "").unwrap();
+    let sizes = (config.audit_segment_bytes, config.audit_reserve_bytes);
+    assert_eq!(sizes, (65536, 0));
+    for (key, value, bounds) in [
+        ("segment_bytes", "65535", "from 65536 to 2147483648"),
+        ("segment_bytes", "2147483649", "from 65536 to 2147483648"),
+        ("reserve_bytes", "-1", "from 0 to 2147483648"),
+    ] {
+        let problems = problems(&format!("audit.{key} = {value}\n"));
+        let expected = format!("audit.{key}: is not a whole number {bounds}");
+        assert!(problems.contains(&expected), "{problems}");
+    }
+}
+
+#[test]
 fn only_loopback_is_listened_on() {
     let case = Case::new();
     for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {

@@ -1,6 +1,7 @@
 //! A log or a store that somebody changed is noticed, and gives nothing away.
 
 use std::fs;
+use std::path::Path;
 
 use claviger_e2e::{Client, Home, reason};
 use rusqlite::{Connection, params};
@@ -136,6 +137,43 @@ async fn changed_audit_log_is_found_with_its_line() {
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("copy.jsonl: line 3: "), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_log_of_several_files_is_checked_as_one() {
+    let home = home_with_two_secrets().await;
+    let log = fs::read_to_string(home.audit_log()).expect("an audit log");
+    let lines: Vec<_> = log.split_inclusive('\n').collect();
+    let dir = home.path().join("copies");
+    fs::create_dir(&dir).expect("made");
+    let parts = [(0..2, "log.1"), (2..4, "log.3"), (4..lines.len(), "log")];
+    for (range, name) in parts {
+        fs::write(dir.join(name), lines[range].concat()).expect("written");
+    }
+    let verify = |path: &Path| {
+        let output = home.run(&["audit", "verify", &path.display().to_string()]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let whole = format!("{} records, unbroken; head ", lines.len());
+    for path in [dir.clone(), dir.join("log")] {
+        let (code, said) = verify(&path);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.starts_with(&whole), "{said}");
+    }
+    fs::remove_file(dir.join("log.1")).expect("removed");
+    let (code, said) = verify(&dir);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(" records from record 3 on "), "{said}");
+    fs::rename(dir.join("log.3"), dir.join("log.1")).expect("renamed");
+    fs::write(dir.join("log.1"), lines[..2].concat()).expect("written");
+    let (code, said) = verify(&dir);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("copies/log: line 1: record 3 "), "{said}");
+    for file in ["log.1", "log"] {
+        fs::remove_file(dir.join(file)).expect("removed");
+    }
+    assert_eq!(verify(&dir).0, Some(64));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use claviger_integration::{Fault, FaultyBackend, Options, PROJECT, Server, Verb, text_payload};
 use claviger_proto::v1;
 
-use crate::support::{defining, secret, storing};
+use crate::support::{defining, denied, secret, storing};
 
 #[tokio::test]
 async fn what_a_backend_logs_tells_its_call() {
@@ -55,6 +55,18 @@ async fn what_a_backend_logs_tells_its_call() {
     vault.set(Verb::Write, Fault::LoseAnswer);
     client.put_value(storing(&name, "lost")).await.unwrap_err();
     logged(&server, Verb::Write);
+
+    // Denials are as few as in the audit log.
+    let token = client.token(&[(v1::Role::Auditor, PROJECT)]).await;
+    let auditor = server.tcp().await.with_token(&token.token);
+    for _ in 0..30 {
+        denied(auditor.get(&name).await);
+    }
+    let text = fs::read_to_string(log.path()).unwrap();
+    let denials = text.lines().filter(|line| line.contains("ACCESS_DENIED"));
+    let denials: Vec<_> = denials.filter(|line| line.contains("token:")).collect();
+    assert_eq!(denials.len(), 10, "{denials:#?}");
+    assert!(denials.iter().all(|line| line.contains("call denied")));
 
     // At a start nobody calls: what settles it is told apart all the same.
     server.restart().await;

@@ -11,6 +11,7 @@
 mod access;
 mod attacks;
 mod audit;
+mod audit_file;
 mod bad_input;
 mod bad_names;
 mod cascade;

@@ -14,6 +14,7 @@
     reason = "helpers of tests, outside the test functions themselves"
 )]
 
+#[expect(dead_code, reason = "not all kinds of callers leave something to search")]
 #[path = "../all/every_rpc.rs"]
 mod every_rpc;
 mod failures;

@@ -21,6 +21,8 @@ fn the_example_is_right_as_it_is_and_with_every_default_written_out() {
     assert_eq!(shipped.deleted_retention, whole.deleted_retention);
     assert_eq!(shipped.log_filter, whole.log_filter);
     assert_eq!(shipped.audit_file, whole.audit_file);
+    assert_eq!(shipped.audit_segment_bytes, whole.audit_segment_bytes);
+    assert_eq!(shipped.audit_reserve_bytes, whole.audit_reserve_bytes);
     let managed = Id::from_static("managed");
     assert_eq!(
         shipped.vaults[&managed].limits,

@@ -1,0 +1,198 @@
+//! Which denials get a record of their own.
+//!
+//! They cost their caller nothing and come without end: each with a record would let a caller that
+//! may do nothing fill the disk, and with it stop the daemon. The first of a second are recorded
+//! one by one, the others counted; the next record of the same caller says how many there were, or
+//! one of their own if nothing else comes of it. Bounded: in a second, by the number of callers.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use claviger_access::{Outcome, Phase, Principal};
+use claviger_core::Resource;
+
+use crate::record::Entry;
+use crate::writer::Health;
+
+/// How long a count goes on.
+pub(crate) const WINDOW: Duration = Duration::from_secs(1);
+
+/// Denials of one caller that are recorded one by one in a window.
+const NOTED_MAX: u32 = 10;
+
+/// The same for a caller without any grant.
+const GRANTLESS_NOTED_MAX: u32 = 1;
+
+/// The same for all callers without a grant together: a user may have thousands of uids.
+const ALL_GRANTLESS_NOTED_MAX: u32 = 10;
+
+/// Callers that are told apart in a window; what comes of others is counted together.
+const CALLERS_MAX: usize = 1024;
+
+/// Whose denials are counted together.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Who {
+    /// Those of an authenticated caller.
+    Principal(Principal),
+    /// Those of all that were not authenticated and came this way, `unix` or `tcp`.
+    Unknown {
+        /// The way.
+        peer: &'static str,
+    },
+    /// Those of all callers that are too many to tell apart.
+    Rest,
+}
+
+impl Who {
+    fn of(entry: &Entry) -> Option<Self> {
+        match entry {
+            Entry::Decision(decision) => {
+                Some(Self::Principal(decision.call.caller.principal.clone()))
+            }
+            Entry::Refusal { peer, .. } => Some(Self::Unknown { peer }),
+            Entry::Stopped => None,
+        }
+    }
+}
+
+/// Denials without a record of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Unnoted {
+    pub(crate) count: u64,
+    /// What the first of them was about.
+    pub(crate) first: Option<Resource>,
+    /// What the last of them was about.
+    pub(crate) last: Option<Resource>,
+}
+
+impl Unnoted {
+    fn add(&mut self, entry: &Entry) {
+        self.count += 1;
+        if let Entry::Decision(decision) = entry {
+            let resource = &decision.resource;
+            self.first.get_or_insert_with(|| resource.clone());
+            self.last = Some(resource.clone());
+        }
+    }
+}
+
+/// What came of a caller in a window.
+#[derive(Debug, Default)]
+struct Count {
+    noted: u32,
+    unnoted: Unnoted,
+}
+
+/// Decides which denials get a record. The thread that writes the records owns it.
+#[derive(Debug)]
+pub(crate) struct Denials {
+    start: SystemTime,
+    counts: HashMap<Who, Count>,
+    grantless_noted: u32,
+    /// Whether disk is short: then nothing that a caller without a grant does is written.
+    pub(crate) is_short: bool,
+}
+
+impl Denials {
+    pub(crate) fn new(now: SystemTime) -> Self {
+        Self {
+            start: now,
+            counts: HashMap::new(),
+            grantless_noted: 0,
+            is_short: false,
+        }
+    }
+
+    /// The health of a log that can be written.
+    pub(crate) fn health(&self) -> Health {
+        match self.is_short {
+            true => Health::Short,
+            false => Health::Well,
+        }
+    }
+
+    /// Whether this gets a record. Only denials may not: also those of a caller that was allowed at
+    /// first or left. What follows an intent always does.
+    pub(crate) fn admit(&mut self, entry: &Entry) -> bool {
+        let (has_grants, noted_max) = match entry {
+            Entry::Decision(decision) => {
+                let is_denial = matches!(decision.outcome, Outcome::Cancelled | Outcome::Denied);
+                if !is_denial || decision.phase != Phase::Decision {
+                    return true;
+                }
+                match decision.has_grants {
+                    true => (true, NOTED_MAX),
+                    false => (false, GRANTLESS_NOTED_MAX),
+                }
+            }
+            Entry::Refusal { .. } => (false, NOTED_MAX),
+            Entry::Stopped => return true,
+        };
+        let who = Who::of(entry).filter(|who| self.has_place(who, has_grants));
+        let count = self.counts.entry(who.clone().unwrap_or(Who::Rest));
+        let count = count.or_default();
+        let is_noted = who.is_some() && count.noted < noted_max;
+        if is_noted {
+            count.noted += 1;
+            self.grantless_noted +=
+                u32::from(matches!(who, Some(Who::Principal(_))) && !has_grants);
+        } else {
+            count.unnoted.add(entry);
+        }
+        is_noted
+    }
+
+    /// Whether the denials of this caller are counted apart from those of the rest.
+    fn has_place(&self, who: &Who, has_grants: bool) -> bool {
+        match who {
+            _ if has_grants => self.counts.contains_key(who) || self.counts.len() < CALLERS_MAX,
+            _ if self.is_short => false,
+            Who::Principal(_) => {
+                self.counts.contains_key(who) || self.grantless_noted < ALL_GRANTLESS_NOTED_MAX
+            }
+            Who::Unknown { .. } | Who::Rest => true,
+        }
+    }
+
+    /// What was only counted before this record of the same caller: in `due` or in this window.
+    pub(crate) fn before(
+        &mut self,
+        entry: &Entry,
+        due: &mut HashMap<Who, Unnoted>,
+    ) -> Option<Unnoted> {
+        if due.is_empty() && self.counts.is_empty() {
+            return None;
+        }
+        let who = Who::of(entry)?;
+        let counted = || Some(std::mem::take(&mut self.counts.get_mut(&who)?.unnoted));
+        let unnoted = due.remove(&who).or_else(counted)?;
+        (unnoted.count > 0).then_some(unnoted)
+    }
+
+    /// Begins a new window if this one is over. Returns what was only counted in it.
+    pub(crate) fn turn(&mut self, now: SystemTime) -> HashMap<Who, Unnoted> {
+        // A clock that was set back says nothing about how much time went by.
+        let waited = now.duration_since(self.start).unwrap_or(WINDOW);
+        if waited < WINDOW {
+            return HashMap::new();
+        }
+        self.start = now;
+        let rest = self.counts.remove(&Who::Rest);
+        let mut due = self.end();
+        match rest {
+            // Every line of it would be one less for those who may do something.
+            Some(rest) if self.is_short => drop(self.counts.insert(Who::Rest, rest)),
+            Some(rest) if rest.unnoted.count > 0 => drop(due.insert(Who::Rest, rest.unnoted)),
+            Some(_) | None => {}
+        }
+        due
+    }
+
+    /// Ends the window. Returns what was only counted in it.
+    pub(crate) fn end(&mut self) -> HashMap<Who, Unnoted> {
+        self.grantless_noted = 0;
+        let counts = std::mem::take(&mut self.counts).into_iter();
+        let unnoted = counts.map(|(who, count)| (who, count.unnoted));
+        unnoted.filter(|(_, unnoted)| unnoted.count > 0).collect()
+    }
+}
