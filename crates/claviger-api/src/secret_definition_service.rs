@@ -32,7 +32,7 @@ impl SecretDefinitionService for Api {
                 let put = PutDefinition {
                     name: DefinitionName::parse("definition.name", &definition.name)?,
                     content: convert::content(&definition)?,
-                    etag: convert::optional(&definition.etag),
+                    etag: convert::optional("definition.etag", &definition.etag)?,
                     mask: request
                         .update_mask
                         .map(|mask| mask.paths)
@@ -112,7 +112,7 @@ impl SecretDefinitionService for Api {
             request,
             async |broker, call, request| {
                 let name = DefinitionName::parse("name", &request.name)?;
-                let etag = convert::optional(&request.etag);
+                let etag = convert::optional("etag", &request.etag)?;
                 let call = Arc::new(call);
                 let definition = broker
                     .delete_definition(&call, &name, etag, request.purge)
@@ -147,7 +147,7 @@ impl SecretDefinitionService for Api {
             &rpc::CHECK_SECRET_DEFINITION,
             request,
             async |broker, call, request| {
-                let principal = convert::optional(&request.principal);
+                let principal = convert::optional("principal", &request.principal)?;
                 let check = CheckDefinition {
                     name: DefinitionName::parse("name", &request.name)?,
                     environment: convert::optional_id("environment", &request.environment)?,

@@ -8,7 +8,6 @@ use claviger_core::{Detail, Error, Format, Reason, Result, SecretBytes, Uid};
 use crate::model::document::{Document, Part};
 use crate::model::location::{Location, Place};
 use crate::model::project::Project;
-use crate::model::texts::check_no_key;
 
 /// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
 const COORDINATE_BYTES_MAX: usize = 2048;
@@ -107,7 +106,6 @@ pub(crate) fn check_texts(location: &Location, field: &'static str) -> Result<()
             return Err(Error::new(Reason::FieldInvalid)
                 .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
         }
-        check_no_key(text, field)?;
     }
     Ok(())
 }

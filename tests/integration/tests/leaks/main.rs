@@ -17,6 +17,7 @@
 #[path = "../all/every_rpc.rs"]
 mod every_rpc;
 mod failures;
+mod pasted;
 mod room;
 mod search;
 mod stripe;
@@ -79,6 +80,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
     Box::pin(failures::of_puts(&mut room)).await;
     Box::pin(failures::of_new_values(&mut room)).await;
     Box::pin(failures::of_vaults(&mut room)).await;
+    Box::pin(pasted::into_every_text(&mut room)).await;
     Box::pin(failures::of_credentials(&mut room)).await;
 
     room.collect_files("running");
