@@ -142,6 +142,7 @@ impl AccessService for Api {
                     "is not a token name; write tokens/{id}",
                 )?;
                 let is_cascading = request.cascade;
+                let call = call.with(&[("cascade", is_cascading)]);
                 let revoke = RevokeToken { id, is_cascading };
                 let revocation = broker.revoke_token(&Arc::new(call), revoke).await?;
                 Ok(v1::RevokeTokenResponse {

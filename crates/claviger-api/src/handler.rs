@@ -140,6 +140,7 @@ impl Api {
                 rpc,
                 run_id: None,
                 purpose: None,
+                options: Vec::new(),
             }),
             Err(error) => {
                 if let Some(unnoted) = self.refusals.admit() {

@@ -24,6 +24,7 @@ impl ProjectService for Api {
                 etag: convert::optional("project.etag", &project.etag)?,
                 is_dry_run: request.validate_only,
             };
+            let call = call.with(&[("validate_only", put.is_dry_run)]);
             let project = broker.put_project(&Arc::new(call), put).await?;
             Ok(v1::PutProjectResponse {
                 project: Some(convert::project(project)),

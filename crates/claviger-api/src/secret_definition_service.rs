@@ -43,6 +43,11 @@ impl SecretDefinitionService for Api {
                     is_value_unchecked: request.skip_value_check,
                     request_id: RequestId::parse(&request.request_id)?,
                 };
+                let call = call.with(&[
+                    ("validate_only", put.is_dry_run),
+                    ("adopt", put.is_adopting),
+                    ("skip_value_check", put.is_value_unchecked),
+                ]);
                 let outcome = broker.put_definition(&Arc::new(call), put).await?;
                 Ok(v1::PutSecretDefinitionResponse {
                     definition: Some(wire(&broker, outcome.definition)),
@@ -113,7 +118,7 @@ impl SecretDefinitionService for Api {
             async |broker, call, request| {
                 let name = DefinitionName::parse("name", &request.name)?;
                 let etag = convert::optional("etag", &request.etag)?;
-                let call = Arc::new(call);
+                let call = Arc::new(call.with(&[("purge", request.purge)]));
                 let definition = broker
                     .delete_definition(&call, &name, etag, request.purge)
                     .await?;
@@ -156,6 +161,7 @@ impl SecretDefinitionService for Api {
                         .transpose()?,
                     is_live: request.live,
                 };
+                let call = call.with(&[("live", check.is_live)]);
                 let report = broker.check_definition(&Arc::new(call), check).await?;
                 Ok(checked(report))
             },

@@ -36,14 +36,15 @@ impl Gather {
         }
     }
 
-    /// Whether the record is in the log, once that is known.
-    pub(crate) async fn write(&self, entry: Entry) -> bool {
-        let (job, answer) = Job::awaited(entry);
+    /// Whether the records are in the log, one after the other, once that is known.
+    pub(crate) async fn write(&self, entries: Vec<Entry>) -> bool {
+        let (new, answers): (Vec<_>, Vec<_>) = entries.into_iter().map(Job::awaited).unzip();
         let shard = self.own_shard();
         let is_leader = {
             let mut jobs = lock(shard);
-            jobs.push(job);
-            jobs.len() == 1
+            let is_first = jobs.is_empty();
+            jobs.extend(new);
+            is_first
         };
         if is_leader {
             let departure = Departure {
@@ -54,7 +55,11 @@ impl Gather {
             // Dropping the answers gives each to its call.
             drop(departure.leave().await);
         }
-        answer.await.unwrap_or(false)
+        let mut is_written = true;
+        for answer in answers {
+            is_written &= answer.await.unwrap_or(false);
+        }
+        is_written
     }
 
     /// Hands a record over for which nobody waits.

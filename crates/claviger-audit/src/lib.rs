@@ -15,9 +15,13 @@ mod gather;
 mod record;
 mod sink;
 mod verify;
+mod words;
 mod writer;
 
-pub use audit::{Audit, Facts};
+pub use audit::Audit;
+// Beside the calls that take them.
+pub use claviger_access::Facts;
+
 pub use broken::{Broken, BrokenCause};
 pub use sink::Sink;
 pub use verify::{Verified, verify};

@@ -136,6 +136,7 @@ pub(crate) async fn authorize(audit: &Arc<Audit>, uid: u32) -> Result<Authorized
         rpc: &RPC,
         run_id: Label::parse("run_id", "run-7").expect("valid"),
         purpose: Label::parse("purpose", "nightly/sync").expect("valid"),
+        options: vec!["adopt"],
     });
     let name = DefinitionName::parse("name", DEFINITION).expect("valid");
     Authorizer::new(audit.clone(), clock())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use claviger_audit::Facts;
 use claviger_backend::{Address, Vault, Vaults};
 use claviger_core::{Detail, Error, Format, Reason, Result, SecretBytes, Uid};
 
@@ -83,6 +84,16 @@ impl Route {
         }
     }
 
+    /// Where it leads, for the audit log.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            vault: Some(self.place.vault.clone()),
+            secret: Some(self.address.secret.clone()),
+            property: self.property.clone(),
+            ..Facts::default()
+        }
+    }
+
     /// What a reader gets of the document that this way leads to.
     ///
     /// # Errors
@@ -105,6 +116,10 @@ pub(crate) fn check_texts(location: &Location, field: &'static str) -> Result<()
         if text.len() > COORDINATE_BYTES_MAX {
             return Err(Error::new(Reason::FieldInvalid)
                 .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
+        }
+        if text.contains(char::is_control) {
+            return Err(Error::new(Reason::FieldInvalid)
+                .violation(field, "has a control character; leave that out"));
         }
     }
     Ok(())

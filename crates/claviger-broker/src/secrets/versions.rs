@@ -122,9 +122,8 @@ impl Broker {
         claim_shared(asked, registered, &route)?;
         let version = name.version();
         let target = Facts {
-            vault: Some(route.place.vault.clone()),
             version: Some(version.clone()),
-            ..Facts::default()
+            ..route.facts()
         };
         self.audit.intent(&asked.proof, target).await?;
         self.confirm(asked, environment, &route).await?;

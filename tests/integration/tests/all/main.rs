@@ -11,6 +11,8 @@
 mod access;
 mod attacks;
 mod audit;
+mod audit_facts;
+mod audit_golden;
 mod bad_input;
 mod bad_names;
 mod cascade;
@@ -24,6 +26,7 @@ mod judging;
 mod logging;
 mod matrix;
 mod names;
+mod raw_rpc;
 mod refusals;
 mod revocation;
 mod rotation;

@@ -18,6 +18,8 @@
 mod every_rpc;
 mod failures;
 mod pasted;
+#[path = "../all/raw_rpc.rs"]
+mod raw_rpc;
 mod room;
 mod search;
 mod stripe;
