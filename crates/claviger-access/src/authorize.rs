@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result, Uid};
 
 use crate::{
-    Call, Decision, DecisionLog, Grant, Outcome, Permission, Phase, Principal, Question, evaluate,
+    Call, Decision, DecisionLog, Facts, Grant, Outcome, Permission, Phase, Principal, Question,
+    evaluate,
 };
 
 /// What a name stands for right now.
@@ -210,9 +211,7 @@ impl On {
             },
             environment: self.environment.clone(),
             grant: None,
-            vault: None,
-            version: None,
-            subject: None,
+            facts: Facts::default(),
         }
     }
 

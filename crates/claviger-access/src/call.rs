@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use claviger_core::{Error, Id, Reason, Resource, Uid};
 
-use crate::{Label, Permission, Principal};
+use crate::{Facts, Label, Permission, Principal};
 
 /// An authenticated caller.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,6 +44,20 @@ pub struct Call {
     pub run_id: Option<Label>,
     /// The purpose that the caller states.
     pub purpose: Option<Label>,
+    /// The switches of the request that are on, as the proto names them.
+    pub options: Vec<&'static str>,
+}
+
+impl Call {
+    /// The same call with these switches, each on or off.
+    #[must_use]
+    pub fn with(self, switches: &[(&'static str, bool)]) -> Self {
+        let on = switches.iter().filter(|(_, is_on)| *is_on);
+        Self {
+            options: on.map(|(name, _)| *name).collect(),
+            ..self
+        }
+    }
 }
 
 /// Which record of a call it is.
@@ -94,12 +108,8 @@ pub struct Decision {
     pub environment: Option<Id>,
     /// The grant that allowed it.
     pub grant: Option<Id>,
-    /// The vault that answered.
-    pub vault: Option<Id>,
-    /// The version that was read or written.
-    pub version: Option<Id>,
-    /// The grant or token that was made or ended.
-    pub subject: Option<Id>,
+    /// What it was about, and what it changes.
+    pub facts: Facts,
 }
 
 /// Where decisions are written down.

@@ -9,11 +9,13 @@
 mod authorize;
 mod call;
 mod evaluate;
+mod facts;
 mod grant;
 mod principal;
 
 pub use authorize::{Authorized, Authorizer, Directory, Resolved};
 pub use call::{Call, Caller, Decision, DecisionLog, Outcome, Phase, Rpc};
 pub use evaluate::{Question, evaluate};
+pub use facts::{Edit, Facts, Told, Word};
 pub use grant::{Grant, Permission, Role, Scope};
 pub use principal::{Label, Principal};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use claviger_core::{Error, Id, Public, Reason};
+use claviger_core::{Error, Id, Public, Reason, refuse_pasted};
 
 /// Longest label, in bytes.
 const LABEL_LEN_MAX: usize = 128;
@@ -53,11 +53,21 @@ impl Public for Principal {}
 pub struct Label(String);
 
 impl Label {
-    /// Parses a label; the empty text is none.
+    /// Parses a label, in which no credential was pasted; the empty text is none.
     ///
     /// # Errors
     /// `FIELD_INVALID` with a violation on `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Option<Self>, Error> {
+        refuse_pasted(Reason::FieldInvalid, field, text)?;
+        Self::kept(field, text)
+    }
+
+    /// As [`Self::parse`], of one that is kept already: it stays readable, whatever is refused by
+    /// now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn kept(field: &'static str, text: &str) -> Result<Option<Self>, Error> {
         let text = text.trim_ascii();
         if text.is_empty() {
             return Ok(None);

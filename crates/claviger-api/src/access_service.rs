@@ -50,7 +50,7 @@ impl AccessService for Api {
         request: Request<v1::ListGrantsRequest>,
     ) -> Result<Response<v1::ListGrantsResponse>, Status> {
         self.handle(&rpc::LIST_GRANTS, request, async |broker, call, request| {
-            let principal = convert::optional(&request.principal)
+            let principal = convert::optional("principal", &request.principal)?
                 .map(|principal| Principal::parse("principal", &principal))
                 .transpose()?;
             let page = PageRequest::parse(request.page_size, &request.page_token)?;
@@ -100,7 +100,7 @@ impl AccessService for Api {
                         .ttl
                         .and_then(|ttl| Duration::try_from(ttl).ok())
                         .unwrap_or_default(),
-                    description: request.description,
+                    description: convert::free_text("description", &request.description)?,
                 };
                 let (token, view) = broker.create_token(&Arc::new(call), new).await?;
                 let token = String::from_utf8(token.into_exposed());
@@ -142,6 +142,7 @@ impl AccessService for Api {
                     "is not a token name; write tokens/{id}",
                 )?;
                 let is_cascading = request.cascade;
+                let call = call.with(&[("cascade", is_cascading)]);
                 let revoke = RevokeToken { id, is_cascading };
                 let revocation = broker.revoke_token(&Arc::new(call), revoke).await?;
                 Ok(v1::RevokeTokenResponse {

@@ -10,7 +10,7 @@ use claviger_broker::{
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
-    clamp_time, time_range,
+    clamp_time, refuse_pasted, time_range,
 };
 use claviger_proto::v1;
 use prost_types::Timestamp;
@@ -25,15 +25,28 @@ pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
 }
 
 /// The text without surrounding white space; empty is none.
-pub(crate) fn optional(text: &str) -> Option<String> {
+///
+/// # Errors
+/// `FIELD_INVALID` if a credential was pasted there.
+pub(crate) fn optional(field: &'static str, text: &str) -> Result<Option<String>> {
     let text = text.trim_ascii();
-    (!text.is_empty()).then(|| text.to_owned())
+    refuse_pasted(Reason::FieldInvalid, field, text)?;
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 pub(crate) fn optional_id(field: &'static str, text: &str) -> Result<Option<Id>> {
-    optional(text)
-        .map(|text| Id::parse(field, &text))
-        .transpose()
+    let text = text.trim_ascii();
+    let is_given = !text.is_empty();
+    is_given.then(|| Id::parse(field, text)).transpose()
+}
+
+/// Text for people, as it is.
+///
+/// # Errors
+/// `FIELD_INVALID` if a credential was pasted there.
+pub(crate) fn free_text(field: &'static str, text: &str) -> Result<String> {
+    refuse_pasted(Reason::FieldInvalid, field, text)?;
+    Ok(text.to_owned())
 }
 
 pub(crate) fn missing(field: &'static str) -> Error {
@@ -68,7 +81,7 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
         }
     }
     Ok(ProjectContent {
-        description: project.description.clone(),
+        description: free_text("project.description", &project.description)?,
         default_vault: optional_id("project.default_vault", &project.default_vault)?,
         environments,
     })
@@ -116,7 +129,7 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
         }
     }
     Ok(Content {
-        description: definition.description.clone(),
+        description: free_text("definition.description", &definition.description)?,
         kind: kind("definition.kind", definition.kind)?.unwrap_or_default(),
         format: match WireFormat::try_from(definition.format) {
             Ok(WireFormat::Unspecified | WireFormat::Text) => Format::Text,
@@ -142,7 +155,8 @@ fn labels(wire: &HashMap<String, String>) -> Result<BTreeMap<Id, String>> {
     let mut labels = BTreeMap::new();
     for (key, value) in wire {
         let key = Id::parse("definition.labels", key)?;
-        if labels.insert(key, value.clone()).is_some() {
+        let value = free_text("definition.labels", value)?;
+        if labels.insert(key, value).is_some() {
             return Err(twice("definition.labels", "names a label twice"));
         }
     }
@@ -163,8 +177,8 @@ fn stripe_settings(wire: &v1::StripeSettings) -> Result<StripeSettings> {
             .iter()
             .map(class)
             .collect::<Result<_>>()?,
-        account: optional(&wire.account),
-        context: optional(&wire.context),
+        account: optional("definition.stripe.account", &wire.account)?,
+        context: optional("definition.stripe.context", &wire.context)?,
     })
 }
 
@@ -197,9 +211,9 @@ fn location(field: &'static str, wire: &v1::Location) -> Result<Location> {
             "" => None,
             vault => Some(vault.parse().map_err(|error: Error| error.at(field))?),
         },
-        secret: optional(&wire.secret),
-        property: optional(&wire.property),
-        version: optional(&wire.version),
+        secret: optional(field, &wire.secret)?,
+        property: optional(field, &wire.property)?,
+        version: optional(field, &wire.version)?,
     })
 }
 

@@ -21,9 +21,10 @@ impl ProjectService for Api {
             let put = PutProject {
                 name: ProjectName::parse("project.name", &project.name)?,
                 content: convert::project_content(&project)?,
-                etag: convert::optional(&project.etag),
+                etag: convert::optional("project.etag", &project.etag)?,
                 is_dry_run: request.validate_only,
             };
+            let call = call.with(&[("validate_only", put.is_dry_run)]);
             let project = broker.put_project(&Arc::new(call), put).await?;
             Ok(v1::PutProjectResponse {
                 project: Some(convert::project(project)),
@@ -74,7 +75,7 @@ impl ProjectService for Api {
             request,
             async |broker, call, request| {
                 let name = ProjectName::parse("name", &request.name)?;
-                let etag = convert::optional(&request.etag);
+                let etag = convert::optional("etag", &request.etag)?;
                 broker.delete_project(&Arc::new(call), &name, etag).await
             },
         )

@@ -32,7 +32,7 @@ impl SecretDefinitionService for Api {
                 let put = PutDefinition {
                     name: DefinitionName::parse("definition.name", &definition.name)?,
                     content: convert::content(&definition)?,
-                    etag: convert::optional(&definition.etag),
+                    etag: convert::optional("definition.etag", &definition.etag)?,
                     mask: request
                         .update_mask
                         .map(|mask| mask.paths)
@@ -43,6 +43,11 @@ impl SecretDefinitionService for Api {
                     is_value_unchecked: request.skip_value_check,
                     request_id: RequestId::parse(&request.request_id)?,
                 };
+                let call = call.with(&[
+                    ("validate_only", put.is_dry_run),
+                    ("adopt", put.is_adopting),
+                    ("skip_value_check", put.is_value_unchecked),
+                ]);
                 let outcome = broker.put_definition(&Arc::new(call), put).await?;
                 Ok(v1::PutSecretDefinitionResponse {
                     definition: Some(wire(&broker, outcome.definition)),
@@ -112,8 +117,8 @@ impl SecretDefinitionService for Api {
             request,
             async |broker, call, request| {
                 let name = DefinitionName::parse("name", &request.name)?;
-                let etag = convert::optional(&request.etag);
-                let call = Arc::new(call);
+                let etag = convert::optional("etag", &request.etag)?;
+                let call = Arc::new(call.with(&[("purge", request.purge)]));
                 let definition = broker
                     .delete_definition(&call, &name, etag, request.purge)
                     .await?;
@@ -147,7 +152,7 @@ impl SecretDefinitionService for Api {
             &rpc::CHECK_SECRET_DEFINITION,
             request,
             async |broker, call, request| {
-                let principal = convert::optional(&request.principal);
+                let principal = convert::optional("principal", &request.principal)?;
                 let check = CheckDefinition {
                     name: DefinitionName::parse("name", &request.name)?,
                     environment: convert::optional_id("environment", &request.environment)?,
@@ -156,6 +161,7 @@ impl SecretDefinitionService for Api {
                         .transpose()?,
                     is_live: request.live,
                 };
+                let call = call.with(&[("live", check.is_live)]);
                 let report = broker.check_definition(&Arc::new(call), check).await?;
                 Ok(checked(report))
             },

@@ -55,6 +55,7 @@ impl SecretService for Api {
                     request_id: RequestId::parse(&request.request_id)?,
                     is_adopting: request.adopt,
                 };
+                let call = call.with(&[("adopt", put.is_adopting)]);
                 let outcome = broker.put_value(&Arc::new(call), put).await?;
                 Ok(v1::PutSecretValueResponse {
                     version: outcome.version.to_string(),

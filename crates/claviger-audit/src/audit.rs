@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
-use claviger_access::{Authorized, Call, Decision, DecisionLog, Outcome};
-use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
+use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Outcome};
+use claviger_core::{Clock, Error, Reason, Result, Uid};
 use tokio::sync::watch;
 
 use crate::Sink;
@@ -17,36 +17,12 @@ use crate::bundle::Fate;
 use crate::chain::{Chain, Mark};
 use crate::gather::Gather;
 use crate::open::{FileOptions, Opened};
-use crate::record::Entry;
+use crate::record::{Entry, parts};
 use crate::writer::{Health, Shared, Writer};
 
 /// Most bundles that wait for the thread. Calls in flight are bounded well below it, so that it is
 /// full only when a write hangs.
 const QUEUE_LEN_MAX: usize = 16 * 1024;
-
-/// The part of a call's record that is not known yet when the call is authorised.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// The vault that answered.
-    pub vault: Option<Id>,
-    /// The version that was read or written.
-    pub version: Option<Id>,
-    /// The grant or token that was made or ended.
-    pub subject: Option<Id>,
-}
-
-impl Facts {
-    fn fill(self, decision: &mut Decision) {
-        let Self {
-            vault,
-            version,
-            subject,
-        } = self;
-        decision.vault = vault;
-        decision.version = version;
-        decision.subject = subject;
-    }
-}
 
 /// The audit log. Dropping the last handle writes and syncs the records queued.
 #[derive(Debug)]
@@ -111,9 +87,23 @@ impl Audit {
     /// # Errors
     /// `AUDIT_UNAVAILABLE`: the side effect must not happen.
     pub async fn intent(&self, authorized: &Authorized, facts: Facts) -> Result<()> {
-        let mut decision = authorized.begin();
-        facts.fill(&mut decision);
-        self.write(Entry::Decision(decision)).await
+        self.intents(authorized, vec![facts]).await
+    }
+
+    /// As [`Self::intent`], of side effects on several things: each has a record of its own, and
+    /// one that changes much has several.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn intents(&self, authorized: &Authorized, facts: Vec<Facts>) -> Result<()> {
+        let entry = |facts| {
+            Entry::Decision(Decision {
+                facts,
+                ..authorized.begin()
+            })
+        };
+        let parts = facts.into_iter().flat_map(parts);
+        self.write(parts.map(entry).collect()).await
     }
 
     /// Writes the last record of a call and hands its result on: one record for each call, however
@@ -134,14 +124,14 @@ impl Audit {
         };
         let mut decision = authorized.end(outcome);
         match &result {
-            Ok(value) => facts(value).fill(&mut decision),
+            Ok(value) => decision.facts = facts(value),
             Err(error) => decision.reason = Some(error.reason()),
         }
         if outcome == Outcome::Denied {
             // The grant that allowed it at first did not decide in the end.
             decision.grant = None;
         }
-        self.write(Entry::Decision(decision)).await?;
+        self.write(vec![Entry::Decision(decision)]).await?;
         result
     }
 
@@ -163,7 +153,7 @@ impl Audit {
             peer,
             reason,
         };
-        self.write(entry).await
+        self.write(vec![entry]).await
     }
 
     /// Notes a call whose client reset it before it was authenticated.
@@ -184,7 +174,7 @@ impl Audit {
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
     pub async fn stopped(&self) -> Result<()> {
-        self.write(Entry::Stopped).await
+        self.write(vec![Entry::Stopped]).await
     }
 
     /// Whether the log can be written, and goes on to be.
@@ -202,10 +192,10 @@ impl Audit {
         self.shared.synced.subscribe()
     }
 
-    async fn write(&self, entry: Entry) -> Result<()> {
-        let denied = denied(&entry);
+    async fn write(&self, entries: Vec<Entry>) -> Result<()> {
+        let denied = entries.first().and_then(denied);
         let fate = match &self.gather {
-            Some(gather) => gather.write(entry).await,
+            Some(gather) => gather.write(entries).await,
             None => Fate::Lost,
         };
         match (fate, denied) {
@@ -226,7 +216,7 @@ impl Audit {
 
 impl DecisionLog for Audit {
     fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
-        Box::pin(self.write(Entry::Decision(decision)))
+        Box::pin(self.write(vec![Entry::Decision(decision)]))
     }
 
     fn record_detached(&self, decision: Decision) {

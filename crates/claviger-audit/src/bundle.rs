@@ -4,13 +4,13 @@ use tokio::sync::oneshot;
 
 use crate::record::Entry;
 
-/// What became of a record.
-#[derive(Clone, Copy, Debug)]
+/// What became of a record; of several together, the worst.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Fate {
-    /// It is one of many denials, and only counted.
-    Counted,
     /// It is not in the log.
     Lost,
+    /// It is one of many denials, and only counted.
+    Counted,
     /// It is in the log.
     Written,
 }

@@ -37,14 +37,15 @@ impl Gather {
         }
     }
 
-    /// What became of the record, once that is known.
-    pub(crate) async fn write(&self, entry: Entry) -> Fate {
-        let (job, answer) = Job::awaited(entry);
+    /// What became of the records, which are one after the other, once that is known.
+    pub(crate) async fn write(&self, entries: Vec<Entry>) -> Fate {
+        let (new, answers): (Vec<_>, Vec<_>) = entries.into_iter().map(Job::awaited).unzip();
         let shard = self.own_shard();
         let is_leader = {
             let mut jobs = lock(shard);
-            jobs.push(job);
-            jobs.len() == 1
+            let is_first = jobs.is_empty();
+            jobs.extend(new);
+            is_first
         };
         if is_leader {
             let departure = Departure {
@@ -55,7 +56,11 @@ impl Gather {
             // Dropping the answers gives each to its call.
             drop(departure.leave().await);
         }
-        answer.await.unwrap_or(Fate::Lost)
+        let mut fate = Fate::Written;
+        for answer in answers {
+            fate = fate.min(answer.await.unwrap_or(Fate::Lost));
+        }
+        fate
     }
 
     /// Hands a record over for which nobody waits.

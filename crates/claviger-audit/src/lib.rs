@@ -23,9 +23,13 @@ mod segments;
 mod sink;
 mod tape;
 mod verify;
+mod words;
 mod writer;
 
-pub use audit::{Audit, Facts};
+pub use audit::Audit;
+// Beside the calls that take them.
+pub use claviger_access::Facts;
+
 pub use broken::{Broken, BrokenCause};
 pub use chain::Mark;
 pub use open::FileOptions;

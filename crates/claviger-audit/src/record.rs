@@ -2,12 +2,17 @@
 
 use std::fmt::Display;
 
-use claviger_access::{Decision, Outcome, Phase};
+use claviger_access::{Decision, Edit, Facts, Outcome, Phase};
 use claviger_core::{Reason, Uid};
 use serde::{Serialize, Serializer};
 
 use crate::chain::Mark;
 use crate::denials::{Unnoted, Who};
+use crate::words::{self, Plain, Side};
+
+/// Most bytes of secret, property and edits in one line: a single edit may take all but the last
+/// few hundred. With all that is bounded elsewhere a line stays under what is verified.
+const FACTS_BYTES_MAX: usize = 10 * 1024;
 
 /// A record that a call asks for.
 #[derive(Debug)]
@@ -107,13 +112,25 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     vault: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<Plain<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    property: Option<Plain<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    options: &'a [&'static str],
+    #[serde(skip_serializing_if = "Side::is_empty")]
+    was: Side<'a>,
+    #[serde(skip_serializing_if = "Side::is_empty")]
+    now: Side<'a>,
     prev: &'a str,
 }
 
@@ -216,6 +233,11 @@ impl<'a> Line<'a> {
 
     fn decision(decision: &'a Decision) -> Self {
         let call = &decision.call;
+        let facts = &decision.facts;
+        let (resource, resource_uid) = match &facts.about {
+            Some((resource, uid)) => (resource, *uid),
+            None => (&decision.resource, decision.resource_uid),
+        };
         Self {
             call: Some(call.id),
             phase: Some(phase_name(decision.phase)),
@@ -224,18 +246,59 @@ impl<'a> Line<'a> {
             principal: Some(Shown(&call.caller.principal)),
             rpc: Some(call.rpc.name),
             permission: Some(decision.permission.as_str()),
-            resource: Some(Shown(&decision.resource)),
-            resource_uid: decision.resource_uid,
+            resource: Some(Shown(resource)),
+            resource_uid,
             environment: decision.environment.as_ref().map(|id| id.as_str()),
             grant: decision.grant.as_ref().map(|id| id.as_str()),
-            vault: decision.vault.as_ref().map(|id| id.as_str()),
-            version: decision.version.as_ref().map(|id| id.as_str()),
-            subject: decision.subject.as_ref().map(|id| id.as_str()),
+            vault: facts.vault.as_ref().map(|id| id.as_str()),
+            secret: facts.secret.as_deref().map(Plain),
+            property: facts.property.as_deref().map(Plain),
+            version: facts.version.as_ref().map(|id| id.as_str()),
+            subject: facts.subject.as_ref().map(|id| id.as_str()),
+            holder: facts.holder.as_ref().map(|holder| Shown(holder)),
             run_id: call.run_id.as_ref().map(|label| label.as_str()),
             purpose: call.purpose.as_ref().map(|label| label.as_str()),
+            options: &call.options,
+            was: Side::was(&facts.edits),
+            now: Side::now(&facts.edits),
             ..Self::default()
         }
     }
+}
+
+/// The same facts in as many pieces as lines need that are bounded. What they are about is in each.
+pub(crate) fn parts(mut facts: Facts) -> Vec<Facts> {
+    let edits = std::mem::take(&mut facts.edits);
+    let (about, subject) = (facts.about.clone(), facts.subject.clone());
+    let holder = facts.holder.clone();
+    let texts = [&facts.secret, &facts.property].into_iter().flatten();
+    let mut bytes: usize = texts.map(|text| Plain(text).bytes_max()).sum();
+    let mut done = Vec::new();
+    let mut part = facts;
+    for edit in edits {
+        let more = bytes_max(&edit);
+        if bytes > 0 && bytes + more > FACTS_BYTES_MAX {
+            let next = Facts {
+                about: about.clone(),
+                subject: subject.clone(),
+                holder: holder.clone(),
+                ..Facts::default()
+            };
+            done.push(std::mem::replace(&mut part, next));
+            bytes = 0;
+        }
+        bytes += more;
+        part.edits.push(edit);
+    }
+    done.push(part);
+    done
+}
+
+fn bytes_max(edit: &Edit) -> usize {
+    let sides = [&edit.was, &edit.now].into_iter().flatten();
+    sides
+        .map(|word| edit.field.len() + words::bytes_max(word))
+        .sum()
 }
 
 /// A name, written as it is displayed.

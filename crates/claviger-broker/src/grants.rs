@@ -78,8 +78,18 @@ impl Broker {
             let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
             token.ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
         }
-        self.audit.intent(proof, Facts::default()).await?;
         let maker = &proof.call().caller.principal;
+        // Its id is told once it has one.
+        let (_, grant) = Grants::none(principal.clone()).with(&new, scope.clone(), None)?;
+        let giving = GrantView {
+            principal: principal.clone(),
+            grant,
+        };
+        let giving = Facts {
+            subject: None,
+            ..giving.giving()
+        };
+        self.audit.intent(proof, giving).await?;
         let change = |stored: Option<&Stored<Grants>>| {
             let none = || Grants::none(principal.clone());
             let existing = stored.map_or_else(none, |stored| (*stored.record).clone());
@@ -117,7 +127,11 @@ impl Broker {
             Some(principal) => self.list_grants_of(&asked, principal).await,
             None => self.list_all_grants(&asked, request).await,
         };
-        self.decided(asked, result).await
+        let facts = |_: &_| Facts {
+            holder: principal.cloned(),
+            ..Facts::default()
+        };
+        self.concluded(asked, result, facts).await
     }
 
     async fn list_grants_of(
@@ -191,8 +205,10 @@ impl Broker {
                 .map_err(|_| absent())?;
             Ok((grants, grant))
         };
-        claimed(self.catalog.get::<Grants>(proof, key).await?.as_ref())?;
-        self.audit.intent(proof, facts_about(id)).await?;
+        let (grants, grant) = claimed(self.catalog.get::<Grants>(proof, key).await?.as_ref())?;
+        let principal = grants.principal.clone();
+        let taking = GrantView { principal, grant }.taking();
+        self.audit.intent(proof, taking).await?;
         let change = |stored: Option<&Stored<Grants>>| {
             let (grants, grant) = claimed(stored)?;
             Ok(Update::Put {

@@ -17,4 +17,5 @@ pub(crate) mod request;
 pub(crate) mod route;
 pub(crate) mod texts;
 pub(crate) mod token;
+pub(crate) mod told;
 pub(crate) mod warning;

@@ -55,34 +55,40 @@ impl Broker {
     ) -> Result<Project> {
         let now = self.catalog.now();
         let existing = asked.found.existing();
-        let project = match existing {
-            None => Project {
-                name: put.name,
-                uid: Uid::random(),
-                content: put.content,
-                generation: 1,
-                create_time: now,
-                update_time: now,
-            },
+        let (project, facts) = match existing {
+            None => {
+                let project = Project {
+                    name: put.name,
+                    uid: Uid::random(),
+                    content: put.content,
+                    generation: 1,
+                    create_time: now,
+                    update_time: now,
+                };
+                let making = project.making();
+                (project, making)
+            }
             Some(stored) if stored.record.content == put.content => {
                 return Ok((*stored.record).clone());
             }
             Some(stored) => {
                 let existing = &stored.record;
                 existing.check_etag(put.etag.as_deref(), "project.etag")?;
-                Project {
+                let project = Project {
                     content: put.content,
                     generation: existing.generation + 1,
                     update_time: now,
                     ..(**existing).clone()
-                }
+                };
+                let changing = existing.changing(&project);
+                (project, changing)
             }
         };
         project.content.validate(&self.vaults)?;
         if put.is_dry_run {
             return Ok(project);
         }
-        self.audit.intent(&asked.proof, Facts::default()).await?;
+        self.audit.intent(&asked.proof, facts).await?;
         let id = project.name.id().as_str();
         let batch = Batch::new().put(id, &project, expect(existing));
         match self.catalog.commit(&asked.proof, &batch).await? {
@@ -188,7 +194,8 @@ impl Broker {
         if !first.is_empty() {
             return Err(Error::new(Reason::ProjectNotEmpty).with(Detail::Resource, name));
         }
-        self.audit.intent(&asked.proof, Facts::default()).await?;
+        let ending = stored.record.ending();
+        self.audit.intent(&asked.proof, ending).await?;
         let expect = Expect::Revision(stored.revision);
         let batch = Batch::new().delete::<Project>(name.id().as_str(), expect);
         match self.catalog.commit(&asked.proof, &batch).await? {

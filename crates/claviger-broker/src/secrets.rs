@@ -64,17 +64,17 @@ impl Broker {
             .ask_definition(call, permissions, &get.name, environment)
             .await?;
         let result = self.read(&asked, get).await;
-        let facts = |served: &Served| Facts {
-            vault: Some(served.vault.clone()),
+        let facts = |(served, facts): &(Served, Facts)| Facts {
             version: Some(served.version.clone()),
-            ..Facts::default()
+            ..facts.clone()
         };
-        self.concluded(asked, result, facts).await
+        let (served, _) = self.concluded(asked, result, facts).await?;
+        Ok(served)
     }
 
     /// From the proof to the value: what is registered, where it leads, the document there, the part
     /// that is meant, and whether the caller may still have it.
-    async fn read(&self, asked: &Asked<OnDefinition>, get: &GetSecret) -> Result<Served> {
+    async fn read(&self, asked: &Asked<OnDefinition>, get: &GetSecret) -> Result<(Served, Facts)> {
         let registered = asked.found.live(&self.vaults)?;
         let environment = get.environment.as_ref();
         let route = registered.route(environment, get.version.as_ref())?;
@@ -90,14 +90,16 @@ impl Broker {
 
         // Revoked or deleted while the vault was asked.
         asked.proof.still_valid(&*self.catalog).await?;
-        Ok(Served {
+        let facts = route.facts();
+        let served = Served {
             version: document.version,
             value,
             format: content.format,
             kind: content.kind,
             stripe: verdict.map(|verdict| (verdict, content.stripe.clone())),
             vault: route.place.vault,
-        })
+        };
+        Ok((served, facts))
     }
 }
 

@@ -72,7 +72,9 @@ impl Broker {
             scopes: grants.grants.iter().map(|g| g.scope.clone()).collect(),
             made_by: Some(maker.clone()),
         };
-        self.audit.intent(proof, facts_about(&id)).await?;
+        let making = [record.making(&id)].into_iter();
+        let intents = making.chain(grants.views().map(|view| view.giving()));
+        self.audit.intents(proof, intents.collect()).await?;
         let batch = Batch::new().put(id.as_str(), &record, Expect::Absent).put(
             &Grants::key(&principal),
             &grants,

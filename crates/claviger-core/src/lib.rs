@@ -7,10 +7,12 @@ mod clock;
 mod error;
 mod kind;
 mod names;
+mod pasted;
 mod secret_bytes;
 
 pub use clock::{Clock, ManualClock, SystemClock, clamp_time, time_range};
 pub use error::{Coordinate, Detail, Error, FieldViolation, Public, Reason, Result};
 pub use kind::{Format, Kind};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
+pub use pasted::{STRIPE_STARTS, TOKEN_START, refuse_pasted};
 pub use secret_bytes::SecretBytes;

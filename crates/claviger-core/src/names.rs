@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Public, Reason};
+use crate::{Error, Public, Reason, refuse_pasted};
 
 /// Longest id, in bytes.
 const ID_LEN_MAX: usize = 128;
@@ -19,12 +19,18 @@ const ID_LEN_MAX: usize = 128;
 pub struct Id(Arc<str>);
 
 impl Id {
-    /// Trims ASCII white space and checks the rule.
+    /// Trims ASCII white space and checks the rule, and that no credential was pasted.
     ///
     /// # Errors
     /// `NAME_INVALID` with a violation on `field`. The text is not echoed: it may be a secret typed
     /// into the wrong field.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
+        let id = Self::ruled(field, text)?;
+        refuse_pasted(Reason::NameInvalid, field, id.as_str())?;
+        Ok(id)
+    }
+
+    fn ruled(field: &'static str, text: &str) -> Result<Self, Error> {
         let text = trim(text);
         if text.is_empty() {
             return Err(invalid(
@@ -79,7 +85,8 @@ impl Public for Id {}
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse("id", &text).map_err(|_| serde::de::Error::custom("not an id"))
+        // One that is kept already stays readable, whatever is refused by now.
+        Self::ruled("id", &text).map_err(|_| serde::de::Error::custom("not an id"))
     }
 }
 

@@ -69,12 +69,6 @@ pub fn admit(
     (SecretBytes::new(trimmed.to_vec()), Some(verdict))
 }
 
-/// Whether a text that is not a value, such as a name or a description, has a whole key in it,
-/// because somebody took the fields of a form for each other.
-pub fn holds_key(text: &str) -> bool {
-    shape::holds_key(text.as_bytes())
-}
-
 /// The kind that a value looks like, alone or among other text. `None` if nothing about it is
 /// Stripe's.
 pub fn kind_of(value: &[u8]) -> Option<Kind> {

@@ -1,5 +1,7 @@
 //! Takes a pasted value apart: the text around the key, the class of the key, its end.
 
+use claviger_core::STRIPE_STARTS;
+
 use crate::{Class, Finding, LastFour, Mode};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -30,18 +32,6 @@ const PREFIXES: &[(&str, Class)] = &[
 
 /// Keys that Stripe's command line makes for a sandbox nobody has claimed.
 const CLI_SANDBOX: &str = "rkcs_";
-
-/// Where a key begins inside other text.
-const MARKS_INSIDE: &[&str] = &[
-    concat!("pk_", "live_"),
-    "pk_test_",
-    concat!("rk_", "live_"),
-    "rk_test_",
-    concat!("sk_", "live_"),
-    "sk_test_",
-    "sk_org_",
-    "whsec_",
-];
 
 /// Shorter than this nothing of a value is shown.
 const SHOWN_FROM: usize = 12;
@@ -108,27 +98,9 @@ pub(crate) fn likely_class(value: &[u8]) -> Option<Class> {
     if class != Class::Unknown && is_likely {
         return Some(class);
     }
-    let mut marks = MARKS_INSIDE.iter().map(|mark| mark.as_bytes());
+    let mut marks = STRIPE_STARTS.iter().map(|mark| mark.as_bytes());
     let mark = marks.find(|mark| contains(core, mark))?;
     Some(classify(mark).0)
-}
-
-/// Whether a text that is not a value, such as a name, has a whole key in it.
-pub(crate) fn holds_key(text: &[u8]) -> bool {
-    MARKS_INSIDE.iter().any(|mark| {
-        let mark = mark.as_bytes();
-        let starts = text.windows(mark.len()).enumerate();
-        let mut found = starts.filter(|(_, window)| *window == mark);
-        found.any(|(start, _)| {
-            let rest = text.get(start + mark.len()..).unwrap_or_default();
-            let rest = rest.strip_prefix(b"live_").unwrap_or(rest);
-            let rest = rest.strip_prefix(b"test_").unwrap_or(rest);
-            let body = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric());
-            let body: Vec<&u8> = body.collect();
-            // Words have no digits in them.
-            body.len() >= *BODY_USUAL.start() && body.iter().any(|byte| byte.is_ascii_digit())
-        })
-    })
 }
 
 /// The value without the text that was copied along with it, and the findings about that, each
@@ -231,7 +203,7 @@ fn fault_inside(core: &[u8], class: Class) -> Option<Finding> {
         return Some(Finding::NotAscii);
     }
     let is_embedded = match class {
-        Class::Unknown => MARKS_INSIDE
+        Class::Unknown => STRIPE_STARTS
             .iter()
             .any(|mark| contains(core, mark.as_bytes())),
         Class::Ephemeral

@@ -41,6 +41,7 @@ impl<'a> Attempt<'a> {
             rpc: self.rpc,
             run_id: None,
             purpose: None,
+            options: Vec::new(),
         }
     }
 

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::support::{DEFINITION, authorize, clock, lines, memory_audit};
+use claviger_access::{Edit, Principal, Told, Word};
 use claviger_audit::{Audit, Facts, FileOptions, Health, verify};
-use claviger_core::{Error, Id, Reason, Uid};
+use claviger_core::{Error, Id, Reason, Resource, Uid};
 use tempfile::TempDir;
 
 const RPC: &str = "claviger.v1.SecretService/GetSecret";
@@ -15,7 +17,11 @@ const RPC: &str = "claviger.v1.SecretService/GetSecret";
 fn facts<T>(_: &T) -> Facts {
     Facts {
         vault: Some(Id::from_static("managed")),
+        secret: Some("dev/stripe".to_owned()),
+        property: Some("api\nKey".to_owned()),
         version: Some(Id::from_static("v-1")),
+        subject: Some(Id::from_static("grant-2")),
+        holder: Some(Principal::Unix(7)),
         ..Facts::default()
     }
 }
@@ -41,6 +47,102 @@ async fn run(path: &Path, count: usize) {
     }
 }
 
+/// The longest text that a coordinate has, in the characters that take most room.
+fn longest(character: char) -> Word {
+    Word::Text(String::from(character).repeat(2048 / character.len_utf8()))
+}
+
+#[tokio::test]
+async fn a_change_of_any_size_is_told_in_lines_of_a_bounded_size() {
+    let (audit, sink) = memory_audit();
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let field = |number: usize| format!("environments.{number:0128}.secret");
+    let edit = |(number, character)| Edit {
+        field: field(number),
+        was: Some(longest(character)),
+        now: Some(longest('"')),
+    };
+    let edits: Vec<Edit> = (0..)
+        .zip("\"\\\n\u{7f}é☃x".chars().cycle().take(150))
+        .map(edit)
+        .collect();
+    let about = Resource::parse("name", "projects/other").expect("a project");
+    let change = Facts {
+        about: Some((about, None)),
+        secret: Some("\"".repeat(2048)),
+        property: Some("\n".repeat(2048)),
+        edits: edits.clone(),
+        ..facts(&())
+    };
+    let small = facts(&());
+    let syncs = || {
+        sink.disk()
+            .steps
+            .iter()
+            .filter(|step| **step == "sync")
+            .count()
+    };
+    let before = syncs();
+    let written = audit.intents(&authorized, vec![change, small]).await;
+    written.expect("written");
+    assert_eq!(syncs() - before, 1, "one for all");
+    drop((authorized, audit));
+    let text = sink.text();
+    verify(text.as_bytes()).expect("no line is too long");
+    let mut lines = sink.calls();
+    lines.retain(|line| line["phase"] == "INTENT");
+    let small = lines.pop().expect("the last");
+    assert_eq!(
+        (&small["resource"], &small["now"]),
+        (&DEFINITION.into(), &serde_json::Value::Null)
+    );
+    let mut told = 0;
+    for line in &lines {
+        assert_eq!(
+            (&line["resource"], &line["subject"]),
+            (&"projects/other".into(), &"grant-2".into())
+        );
+        for side in ["was", "now"] {
+            told += line[side].as_object().map_or(0, serde_json::Map::len);
+        }
+    }
+    assert_eq!(told, 2 * edits.len());
+}
+
+#[tokio::test]
+async fn a_change_tells_what_differs_and_of_text_for_people_only_that_it_does() {
+    let text = |text: &str| Word::Text(text.to_owned());
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+    let was = Told::from([
+        ("same".to_owned(), text("a")),
+        ("gone".to_owned(), text("b")),
+        ("other".to_owned(), text("c")),
+        ("description".to_owned(), Word::Private("canary".to_owned())),
+    ]);
+    let now = Told::from([
+        ("same".to_owned(), text("a")),
+        ("other".to_owned(), text("d")),
+        (
+            "description".to_owned(),
+            Word::Private("canary 2".to_owned()),
+        ),
+        ("end".to_owned(), Word::Time(far)),
+    ]);
+    let (audit, sink) = memory_audit();
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let change = Facts {
+        edits: Edit::between(&was, &now),
+        ..Facts::default()
+    };
+    audit.intent(&authorized, change).await.expect("written");
+    drop((authorized, audit));
+    let line = &sink.calls()[0];
+    let was = serde_json::json!({"description": "(text)", "gone": "b", "other": "c"});
+    let now =
+        serde_json::json!({"description": "(text)", "end": "9999-12-31T23:59:59Z", "other": "d"});
+    assert_eq!((&line["was"], &line["now"]), (&was, &now));
+}
+
 #[tokio::test]
 async fn a_concluded_call_leaves_exactly_one_record_with_all_that_is_known() {
     let (audit, sink) = memory_audit();
@@ -64,13 +166,18 @@ async fn a_concluded_call_leaves_exactly_one_record_with_all_that_is_known() {
         ("environment", "prod"),
         ("grant", "grant-1"),
         ("vault", "managed"),
+        ("secret", "dev/stripe"),
+        ("property", "api\u{fffd}Key"),
         ("version", "v-1"),
+        ("subject", "grant-2"),
+        ("holder", "unix:7"),
         ("run_id", "run-7"),
         ("purpose", "nightly/sync"),
     ] {
         assert_eq!(line[key], value, "{key}");
     }
     assert!(line["resource_uid"].is_string());
+    assert_eq!(line["options"], serde_json::json!(["adopt"]));
     assert!(line.get("reason").is_none() && line.get("event").is_none());
     let verified = verify(sink.text().as_bytes()).expect("the chain holds");
     assert_eq!(verified.records, 3);

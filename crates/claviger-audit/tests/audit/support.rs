@@ -151,6 +151,7 @@ pub(crate) async fn authorize_on(
         rpc: &RPC,
         run_id: Label::parse("run_id", "run-7").expect("valid"),
         purpose: Label::parse("purpose", "nightly/sync").expect("valid"),
+        options: vec!["adopt"],
     });
     let name = DefinitionName::parse("name", definition).expect("valid");
     Authorizer::new(audit.clone(), clock())

@@ -105,7 +105,15 @@ impl Broker {
             .ask_definition(call, permissions, &check.name, environment)
             .await?;
         let result = self.check_definition_asked(&asked, check).await;
-        self.decided(asked, result).await
+        let facts = |report: &CheckReport| Facts {
+            vault: Some(report.vault.clone()),
+            secret: Some(report.secret.clone()),
+            property: report.property.clone(),
+            version: report.existence.as_ref().ok().cloned(),
+            holder: Some(report.principal.clone()),
+            ..Facts::default()
+        };
+        self.concluded(asked, result, facts).await
     }
 
     async fn check_definition_asked(
@@ -207,11 +215,7 @@ impl Broker {
         let Some(key) = key else {
             return Ok(Outcome::NotAsked.into());
         };
-        let facts = Facts {
-            vault: Some(route.place.vault.clone()),
-            ..Facts::default()
-        };
-        self.audit.intent(proof, facts).await?;
+        self.audit.intent(proof, route.facts()).await?;
         let (client, settings) = (Arc::clone(&self.stripe), content.stripe.clone());
         let ask = async move { Ok(client.check(&key, &settings, demanded).await) };
         self.outside.call(proof.call().id, ask).await

@@ -74,8 +74,14 @@ impl Broker {
             Ok(())
         };
         // Refused before anything is said to be about to happen, and asked again by the commit.
-        delete(&mut (*self.catalog.again(asked).await?.record).clone())?;
-        self.audit.intent(proof, Facts::default()).await?;
+        let before = self.catalog.again(asked).await?.record;
+        let mut after = (*before).clone();
+        delete(&mut after)?;
+        let facts = match is_purging {
+            true => before.ending(),
+            false => before.changing(&after),
+        };
+        self.audit.intent(proof, facts).await?;
         let definition = self.change_deletion(proof, found, delete).await?;
         if is_purging {
             self.writes.purge(proof, &definition).await?;
@@ -110,7 +116,12 @@ impl Broker {
                     .proof
                     .claim_on_project(Permission::DefinitionsPut, None)?;
             }
-            broker.audit.intent(&asked.proof, Facts::default()).await?;
+            let after = Definition {
+                delete_time: None,
+                ..definition.clone()
+            };
+            let changing = definition.changing(&after);
+            broker.audit.intent(&asked.proof, changing).await?;
             let undelete = |definition: &mut Definition| {
                 if definition.is_purging || broker.catalog.is_gone(definition) {
                     return Err(not_found(&definition.name));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use claviger_access::{Call, Permission};
-use claviger_core::{Id, Kind, ProjectName, Result};
+use claviger_core::{Id, Kind, ProjectName, Reason, Result, refuse_pasted};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProject};
@@ -59,11 +59,12 @@ impl LabelFilter {
     /// Parses `key` or `key=value`; the empty text is none.
     ///
     /// # Errors
-    /// `NAME_INVALID` with a violation on `field`.
+    /// `NAME_INVALID`, `FIELD_INVALID` for a credential, with a violation on `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Option<Self>> {
         if text.is_empty() {
             return Ok(None);
         }
+        refuse_pasted(Reason::FieldInvalid, field, text)?;
         let (key, value) = match text.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (text, None),

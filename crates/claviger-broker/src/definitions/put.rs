@@ -204,7 +204,11 @@ impl Broker {
             return answer.try_into();
         }
 
-        self.audit.intent(&asked.proof, Facts::default()).await?;
+        let place = value.as_ref().map(|(route, _)| route.facts());
+        let making = definition.making(place.unwrap_or_default());
+        let ending = gone.iter().map(|gone| gone.record.ending());
+        let intents = ending.chain([making]).collect();
+        self.audit.intents(&asked.proof, intents).await?;
         if let Some(gone) = gone {
             self.erase(&asked.proof, &gone.record).await?;
         }
@@ -298,7 +302,8 @@ impl Broker {
         if put.is_dry_run {
             return Ok(outcome);
         }
-        self.audit.intent(&asked.proof, Facts::default()).await?;
+        let changing = existing.changing(&outcome.definition);
+        self.audit.intent(&asked.proof, changing).await?;
         self.commit_change(asked, outcome, request).await
     }
 

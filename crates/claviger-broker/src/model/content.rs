@@ -7,7 +7,7 @@ use claviger_core::{Error, Format, Id, Kind, Reason, Result, SecretBytes};
 use claviger_stripe::{Mode, Settings, Verdict};
 
 use crate::model::location::Location;
-use crate::model::texts::{check_description, check_environment_count, check_no_key};
+use crate::model::texts::{check_description, check_environment_count};
 
 /// Most labels of a definition.
 const LABELS_MAX: usize = 50;
@@ -55,10 +55,6 @@ impl Content {
         };
         if self.labels.len() > LABELS_MAX {
             return invalid("has more than 50 labels; leave some out");
-        }
-        for (key, value) in &self.labels {
-            check_no_key(key.as_str(), "definition.labels")?;
-            check_no_key(value, "definition.labels")?;
         }
         let is_long = |value: &String| value.chars().count() > LABEL_CHARS_MAX;
         if self.labels.values().any(is_long) {
@@ -111,7 +107,6 @@ impl Content {
     /// `FIELD_INVALID` with the field and the remedy.
     pub(crate) fn validate(&self) -> Result<()> {
         check_description(&self.description, "definition.description")?;
-        check_no_key(&self.description, "definition.description")?;
         self.check_labels()?;
         self.stripe.validate(self.kind)?;
         if self.kind.is_stripe() && self.format == Format::Binary {

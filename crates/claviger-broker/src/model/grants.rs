@@ -44,6 +44,14 @@ pub struct GrantView {
 }
 
 impl Grants {
+    /// Each with its holder.
+    pub(crate) fn views(&self) -> impl Iterator<Item = GrantView> {
+        self.grants.iter().map(|grant| GrantView {
+            principal: self.principal.clone(),
+            grant: grant.clone(),
+        })
+    }
+
     /// Of a principal that has none.
     pub(crate) fn none(principal: Principal) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Pages of listings.
 
-use claviger_core::{Error, Reason, Result};
+use claviger_core::{Error, Reason, Result, refuse_pasted};
 
 /// Items on a page when the caller does not say.
 const SIZE_DEFAULT: usize = 100;
@@ -25,6 +25,7 @@ impl PageRequest {
         let is_token_byte = |byte: u8| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'(' | b')' | b'-' | b'/')
         };
+        refuse_pasted(Reason::FieldInvalid, "page_token", token)?;
         Self::of(
             size,
             token,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use claviger_audit::Facts;
 use claviger_backend::{Address, Vault, Vaults};
 use claviger_core::{Detail, Error, Format, Reason, Result, SecretBytes, Uid};
 
 use crate::model::document::{Document, Part};
 use crate::model::location::{Location, Place};
 use crate::model::project::Project;
-use crate::model::texts::check_no_key;
 
 /// Longest coordinate, in bytes: the longest identifier that one of the vaults takes.
 const COORDINATE_BYTES_MAX: usize = 2048;
@@ -84,6 +84,16 @@ impl Route {
         }
     }
 
+    /// Where it leads, for the audit log.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            vault: Some(self.place.vault.clone()),
+            secret: Some(self.address.secret.clone()),
+            property: self.property.clone(),
+            ..Facts::default()
+        }
+    }
+
     /// What a reader gets of the document that this way leads to.
     ///
     /// # Errors
@@ -107,7 +117,10 @@ pub(crate) fn check_texts(location: &Location, field: &'static str) -> Result<()
             return Err(Error::new(Reason::FieldInvalid)
                 .violation(field, "has a coordinate longer than 2048 bytes; shorten it"));
         }
-        check_no_key(text, field)?;
+        if text.contains(char::is_control) {
+            return Err(Error::new(Reason::FieldInvalid)
+                .violation(field, "has a control character; leave that out"));
+        }
     }
     Ok(())
 }

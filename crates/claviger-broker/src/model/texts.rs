@@ -25,15 +25,3 @@ pub(crate) fn check_environment_count(count: usize, field: &'static str) -> Resu
     }
     Ok(())
 }
-
-/// Refuses a key that was pasted where its name belongs, without repeating it.
-pub(crate) fn check_no_key(text: &str, field: &'static str) -> Result<()> {
-    if !claviger_stripe::holds_key(text) {
-        return Ok(());
-    }
-    Err(Error::new(Reason::FieldInvalid).violation(
-        field,
-        "has a Stripe key in it, which belongs into payload.text and nowhere else; if it is a real \
-         one, roll it: Developers → API keys",
-    ))
-}

@@ -6,14 +6,12 @@
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{Principal, Scope};
-use claviger_core::{Error, Id, Reason, Result, SecretBytes};
+use claviger_core::{Error, Id, Reason, Result, SecretBytes, TOKEN_START};
 use claviger_seal::{hex, random_bytes};
 
 use crate::model::grants::NewGrant;
 use crate::model::texts::check_description;
 
-/// Starts every token.
-const PREFIX: &str = "clv_";
 /// Digits that carry 256 random bits.
 const RANDOM_DIGITS: usize = 43;
 /// Digits of the checksum.
@@ -108,12 +106,12 @@ pub(crate) fn id_of(hash: &[u8; 32]) -> Result<Id> {
 
 /// A fresh token.
 pub(crate) fn generate() -> SecretBytes {
-    let mut token = PREFIX.as_bytes().to_vec();
-    while token.len() < PREFIX.len() + RANDOM_DIGITS {
+    let mut token = TOKEN_START.as_bytes().to_vec();
+    while token.len() < TOKEN_START.len() + RANDOM_DIGITS {
         // 248 is the largest multiple of 62 in a byte: above it digits would not be equally likely.
         let bytes = SecretBytes::new(random_bytes::<RANDOM_DIGITS>().to_vec());
         let digits = bytes.expose().iter().filter(|byte| **byte < 248);
-        let missing = PREFIX.len() + RANDOM_DIGITS - token.len();
+        let missing = TOKEN_START.len() + RANDOM_DIGITS - token.len();
         token.extend(
             digits
                 .filter_map(|byte| BASE_62.get(usize::from(byte % 62)))
@@ -127,10 +125,10 @@ pub(crate) fn generate() -> SecretBytes {
 
 /// Whether it has the form of a token and was copied whole.
 pub(crate) fn is_well_formed(token: &[u8]) -> bool {
-    token.len() == PREFIX.len() + RANDOM_DIGITS + CHECK_DIGITS
-        && token.starts_with(PREFIX.as_bytes())
+    token.len() == TOKEN_START.len() + RANDOM_DIGITS + CHECK_DIGITS
+        && token.starts_with(TOKEN_START.as_bytes())
         && token
-            .split_at_checked(PREFIX.len() + RANDOM_DIGITS)
+            .split_at_checked(TOKEN_START.len() + RANDOM_DIGITS)
             .is_some_and(|(body, check)| checksum(body) == check)
 }
 

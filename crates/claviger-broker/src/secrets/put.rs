@@ -120,11 +120,7 @@ impl Broker {
         }
 
         let vault = route.place.vault.clone();
-        let target = Facts {
-            vault: Some(vault.clone()),
-            ..Facts::default()
-        };
-        self.audit.intent(proof, target).await?;
+        self.audit.intent(proof, route.facts()).await?;
         let if_version = put.if_version.as_ref();
         let fence = self
             .writes

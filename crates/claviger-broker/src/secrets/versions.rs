@@ -121,9 +121,8 @@ impl Broker {
         self.claim_shared(asked, registered, &route).await?;
         let version = name.version();
         let target = Facts {
-            vault: Some(route.place.vault.clone()),
             version: Some(version.clone()),
-            ..Facts::default()
+            ..route.facts()
         };
         self.audit.intent(&asked.proof, target).await?;
         self.confirm(asked, environment, &route).await?;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission, Principal};
+use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Result};
 use claviger_store::{Batch, Expect, Stored};
 
@@ -71,7 +72,8 @@ impl Broker {
         if is_cascading {
             self.check_tree(proof, &id).await?;
         }
-        self.audit.intent(proof, facts_about(&id)).await?;
+        let revoking = self.revoking(proof, &id).await?;
+        self.audit.intents(proof, revoking).await?;
         let token = self.end_token(proof, &id).await?;
         let remaining = match is_cascading {
             true => self.end_tree(proof, &id).await?,
@@ -203,22 +205,36 @@ impl Broker {
     async fn end_tokens(&self, proof: &Authorized, ids: &[Id]) -> Result<()> {
         let mut batch = Batch::new();
         let mut ending = Vec::new();
+        let mut revoking = Vec::new();
         for id in ids {
             let stored = self.catalog.get::<Token>(proof, id.as_str()).await?;
             let alive = stored.filter(|stored| self.is_alive(&stored.record));
             let Some(stored) = alive else { continue };
-            self.audit.intent(proof, facts_about(id)).await?;
+            revoking.extend(self.revoking(proof, id).await?);
             let (record, also) = revoked(id, &stored.record, batch);
             batch = also.put(id.as_str(), &record, Expect::Revision(stored.revision));
             ending.push(id);
         }
-        if ending.is_empty() || self.catalog.commit(proof, &batch).await?.is_some() {
+        if ending.is_empty() {
+            return Ok(());
+        }
+        self.audit.intents(proof, revoking).await?;
+        if self.catalog.commit(proof, &batch).await?.is_some() {
             return Ok(());
         }
         for id in ending {
             self.end_token(proof, id).await?;
         }
         Ok(())
+    }
+
+    /// The intents that end a token and its grants.
+    async fn revoking(&self, proof: &Authorized, id: &Id) -> Result<Vec<Facts>> {
+        let key = Grants::key(&Principal::Token(id.clone()));
+        let stored = self.catalog.get::<Grants>(proof, &key).await?;
+        let views = stored.iter().flat_map(|stored| stored.record.views());
+        let taking = views.map(|view| view.taking());
+        Ok([Token::revoking(id)].into_iter().chain(taking).collect())
     }
 
     fn is_alive(&self, token: &Token) -> bool {
@@ -233,9 +249,11 @@ impl Broker {
         maker: &Id,
         ids: &[Id],
     ) -> Result<()> {
-        for id in ids {
-            self.audit.intent(proof, facts_about(id)).await?;
-        }
+        let stored = self.catalog.get::<Grants>(proof, key).await?;
+        let views = stored.iter().flat_map(|stored| stored.record.views());
+        let ending = views.filter(|view| ids.contains(&view.grant.id));
+        let taking = ending.map(|view| view.taking()).collect();
+        self.audit.intents(proof, taking).await?;
         let maker = Principal::Token(maker.clone());
         let change = |stored: Option<&Stored<Grants>>| {
             let Some(stored) = stored else {

@@ -97,6 +97,8 @@ impl Broker {
         let vault = inspect.vault.id().clone();
         let facts = |report: &InspectReport| Facts {
             vault: Some(vault),
+            secret: Some(inspect.secret.clone()),
+            property: inspect.property.clone(),
             version: Some(report.version.clone()),
             ..Facts::default()
         };

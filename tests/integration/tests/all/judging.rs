@@ -127,26 +127,31 @@ async fn a_key_in_a_field_that_is_no_payload_is_refused_and_not_repeated() {
         change(put.definition.as_mut().unwrap(), key.clone());
         put
     };
-    for (put, field) in [
+    for (put, field, reason) in [
         (
             put(|it, key| it.description = key),
             "definition.description",
+            "FIELD_INVALID",
         ),
         (
             put(|it, key| it.labels = [("key".to_owned(), key)].into()),
             "definition.labels",
+            "FIELD_INVALID",
         ),
         (
             put(|it, key| it.labels = [(key, String::new())].into()),
             "definition.labels",
+            "NAME_INVALID",
         ),
         (
             put(|it, key| it.location.as_mut().unwrap().secret = key),
             "definition.location",
+            "FIELD_INVALID",
         ),
         (
             put(|it, key| it.location.as_mut().unwrap().property = key),
             "definition.location",
+            "FIELD_INVALID",
         ),
         (
             put(|it, key| {
@@ -156,10 +161,11 @@ async fn a_key_in_a_field_that_is_no_payload_is_refused_and_not_repeated() {
                 });
             }),
             "definition.stripe.context",
+            "FIELD_INVALID",
         ),
     ] {
         let refused = client.put_definition(put).await;
-        let status = fails(refused, Code::InvalidArgument, "FIELD_INVALID");
+        let status = fails(refused, Code::InvalidArgument, reason);
         assert_eq!(violation(&status).unwrap().0, field);
         assert!(!format!("{status:?}").contains("01234567"), "{status:?}");
     }

@@ -11,7 +11,9 @@
 mod access;
 mod attacks;
 mod audit;
+mod audit_facts;
 mod audit_file;
+mod audit_golden;
 mod bad_input;
 mod bad_names;
 mod cascade;
@@ -27,6 +29,7 @@ mod judging;
 mod logging;
 mod matrix;
 mod names;
+mod raw_rpc;
 mod refusals;
 mod revocation;
 mod rotation;

@@ -14,10 +14,16 @@
     reason = "helpers of tests, outside the test functions themselves"
 )]
 
-#[expect(dead_code, reason = "not all kinds of callers leave something to search")]
+#[expect(
+    dead_code,
+    reason = "not all kinds of callers leave something to search"
+)]
 #[path = "../all/every_rpc.rs"]
 mod every_rpc;
 mod failures;
+mod pasted;
+#[path = "../all/raw_rpc.rs"]
+mod raw_rpc;
 mod room;
 mod search;
 mod stripe;
@@ -80,6 +86,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
     Box::pin(failures::of_puts(&mut room)).await;
     Box::pin(failures::of_new_values(&mut room)).await;
     Box::pin(failures::of_vaults(&mut room)).await;
+    Box::pin(pasted::into_every_text(&mut room)).await;
     Box::pin(failures::of_credentials(&mut room)).await;
 
     room.collect_files("running");

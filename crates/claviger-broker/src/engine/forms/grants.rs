@@ -104,7 +104,7 @@ impl TryFrom<GrantForm> for Grant {
             scope: form.scope.into(),
             environment: form.environment,
             expire_time: form.expire_time,
-            purpose: Label::parse("purpose", &purpose)?,
+            purpose: Label::kept("purpose", &purpose)?,
             made_by: form.made_by.as_deref().map(principal).transpose()?,
         })
     }
