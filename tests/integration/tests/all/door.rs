@@ -1,5 +1,7 @@
 //! What strangers can make the daemon keep: bytes of requests, streams and connections.
 
+use std::time::Duration;
+
 use claviger_api::rpc;
 use claviger_integration::{Client, Options, Server};
 use claviger_proto::v1::Role;
@@ -303,6 +305,7 @@ async fn a_call_that_is_cut_before_its_caller_is_known_is_counted() {
             .sum::<u64>()
     };
     // The next that is noted says how many were not.
+    server.clock.advance(Duration::from_secs(2));
     while refused() < rpc::TABLE.len() as u64 + 1 {
         let begun = raw.begin(GET_SECRET, &[]).await.expect("open");
         refusal(begun).await;
