@@ -113,7 +113,7 @@ impl Raw {
             let value = value.parse().expect("a header");
             request.headers_mut().insert(*name, value);
         }
-        self.requests.clone().ready().await?;
+        poll_fn(|cx| self.requests.poll_ready(cx)).await?;
         let (answer, body) = self.requests.send_request(request, false)?;
         Ok(Begun { answer, body })
     }
