@@ -200,8 +200,8 @@ impl FileSink {
             && let Some(what) = self.damage()?
         {
             self.fault = Some(format!(
-                "the audit log {} {what}; find out what did it and keep what is left, then restart \
-                the daemon, which says what is missing",
+                "the audit log {} {what}; find out what did it, keep what is left and check it \
+                (clavigerd audit verify), then restart the daemon",
                 self.path.display()
             ));
         }

@@ -43,8 +43,7 @@ async fn run(path: &Path, options: FileOptions, count: usize) -> Mark {
         change(&audit).await.expect("written");
     }
     audit.stopped().await.expect("written");
-    let mark = audit.watch_synced().borrow().clone();
-    mark
+    audit.watch_synced().borrow().clone()
 }
 
 /// A log of several files.

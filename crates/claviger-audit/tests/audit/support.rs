@@ -102,9 +102,10 @@ impl Directory for OneGrant {
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
         let grant = Grant {
             id: Id::from_static("grant-1"),
-            role: match principal {
-                Principal::Unix(0) => Role::Runner,
-                _ => Role::Auditor,
+            role: if *principal == Principal::Unix(0) {
+                Role::Runner
+            } else {
+                Role::Auditor
             },
             scope: Scope::Daemon,
             environment: None,
@@ -112,10 +113,8 @@ impl Directory for OneGrant {
             purpose: None,
             made_by: None,
         };
-        Ok(Arc::new(match principal {
-            Principal::Unix(0 | 2) => vec![grant],
-            _ => Vec::new(),
-        }))
+        let is_holder = [0, 2].map(Principal::Unix).contains(principal);
+        Ok(Arc::new(if is_holder { vec![grant] } else { Vec::new() }))
     }
 
     fn changes(&self) -> u64 {
