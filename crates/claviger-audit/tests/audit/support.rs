@@ -89,13 +89,19 @@ pub(crate) fn memory_audit() -> (Arc<Audit>, MemorySink) {
     (audit, sink)
 }
 
-/// One definition, and one principal that may read it.
+/// One definition, and one principal that may read it; about another one it never finds out.
 struct OneGrant;
+
+/// The uid of that other one.
+pub(crate) const UNHEARD: u32 = 99;
 
 impl Directory for OneGrant {
     type Found = ();
 
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
+        if *principal == Principal::Unix(UNHEARD) {
+            std::future::pending::<()>().await;
+        }
         let grant = Grant {
             id: Id::from_static("grant-1"),
             role: Role::Runner,
