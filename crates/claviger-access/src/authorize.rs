@@ -66,15 +66,11 @@ impl Authorizer {
         resource: Resource,
         environment: Option<Id>,
     ) -> Result<(Authorized, D::Found)> {
-        let changes = directory.changes();
-        let (resolved, found) = directory.resolve(&resource).await?;
-        let on = On {
-            resource,
-            environment,
-            resolved: Some(resolved),
-            changes,
-        };
-        let authorized = self.decide(directory, call, permissions, on).await?;
+        let mut asking = self.asking(directory, call, permissions, resource, environment);
+        let resolving = directory.resolve(asking.resource()).await;
+        let (resolved, found) = asking.heard(resolving)?;
+        asking.resolve(resolved);
+        let authorized = self.decide(directory, permissions, asking).await?;
         Ok((authorized, found))
     }
 
@@ -90,23 +86,43 @@ impl Authorizer {
         call: &Arc<Call>,
         permission: Permission,
     ) -> Result<Authorized> {
+        let permissions = &[permission];
+        let asking = self.asking(directory, call, permissions, Resource::Daemon, None);
+        self.decide(directory, permissions, asking).await
+    }
+
+    fn asking<'a>(
+        &'a self,
+        directory: &impl Directory,
+        call: &'a Arc<Call>,
+        permissions: &[Permission],
+        resource: Resource,
+        environment: Option<Id>,
+    ) -> Asking<'a> {
         let on = On {
-            resource: Resource::Daemon,
-            environment: None,
+            resource,
+            environment,
             resolved: None,
             changes: directory.changes(),
         };
-        self.decide(directory, call, &[permission], on).await
+        Asking {
+            log: &*self.log,
+            call,
+            permission: permissions.first().copied(),
+            on: Some(on),
+        }
     }
 
     async fn decide(
         &self,
         directory: &impl Directory,
-        call: &Arc<Call>,
         permissions: &[Permission],
-        on: On,
+        mut asking: Asking<'_>,
     ) -> Result<Authorized> {
-        let grants = directory.grants(&call.caller.principal).await?;
+        let call = asking.call;
+        let looking = directory.grants(&call.caller.principal).await;
+        let grants = asking.heard(looking)?;
+        let on = asking.answered()?;
         let now = self.clock.now();
         let mut allowed = None;
         let mut claims = Vec::with_capacity(permissions.len());
@@ -154,6 +170,50 @@ impl Authorizer {
         match self.log.record(decision).await {
             Ok(()) => on.denial(call, permission),
             Err(error) => error,
+        }
+    }
+}
+
+/// A question that has no answer yet. One that is dropped instead (the client's deadline, or a
+/// reset) leaves a `CANCELLED` record without waiting, as a proof does.
+struct Asking<'a> {
+    log: &'a dyn DecisionLog,
+    call: &'a Arc<Call>,
+    permission: Option<Permission>,
+    /// Empty once there is an answer.
+    on: Option<On>,
+}
+
+impl Asking<'_> {
+    fn resource(&self) -> &Resource {
+        self.on
+            .as_ref()
+            .map_or(&Resource::Daemon, |on| &on.resource)
+    }
+
+    fn resolve(&mut self, resolved: Resolved) {
+        if let Some(on) = &mut self.on {
+            on.resolved = Some(resolved);
+        }
+    }
+
+    /// A failure is an answer too.
+    fn heard<T>(&mut self, found: Result<T>) -> Result<T> {
+        found.inspect_err(|_| self.on = None)
+    }
+
+    fn answered(mut self) -> Result<On> {
+        self.on.take().ok_or_else(|| Error::new(Reason::Internal))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let (Some(on), Some(permission)) = (&self.on, self.permission) {
+            let mut decision =
+                on.decision(self.call, permission, Phase::Decision, Outcome::Cancelled);
+            decision.reason = Some(Reason::Cancelled);
+            self.log.record_detached(decision);
         }
     }
 }

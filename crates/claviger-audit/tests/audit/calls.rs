@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::support::{DEFINITION, authorize, clock, lines, memory_audit};
+use crate::support::{DEFINITION, UNHEARD, authorize, clock, lines, memory_audit};
 use claviger_access::{Edit, Principal, Told, Word};
 use claviger_audit::{Audit, Facts, FileOptions, Health, verify};
 use claviger_core::{Error, Id, Reason, Resource, Uid};
@@ -45,6 +45,29 @@ async fn run(path: &Path, count: usize) {
     for _ in 0..count {
         refuse(&audit).await;
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_before_anything_was_decided_leaves_a_record_too() {
+    let (audit, sink) = memory_audit();
+    // A deadline that has passed when the call comes: it is looked at once.
+    let deadline = Duration::ZERO;
+    let cut = tokio::time::timeout(deadline, authorize(&audit, UNHEARD)).await;
+    cut.expect_err("nothing is found out");
+    drop(audit);
+    let [line] = &sink.calls()[..] else {
+        panic!("one record")
+    };
+    for (key, value) in [
+        ("phase", "DECISION"),
+        ("outcome", "CANCELLED"),
+        ("reason", "CANCELLED"),
+        ("principal", "unix:99"),
+        ("resource", DEFINITION),
+    ] {
+        assert_eq!(line[key], value, "{key}");
+    }
+    assert!(line.get("grant").is_none());
 }
 
 /// The longest text that a coordinate has, in the characters that take most room.

@@ -93,13 +93,20 @@ pub(crate) fn memory_audit() -> (Arc<Audit>, MemorySink) {
     (audit, sink)
 }
 
-/// One definition; user 0 may read it, user 2 has a grant that does not help, the others have none.
+/// One definition; user 0 may read it, user 2 has a grant that does not help, the others have none,
+/// and about one of them it never finds out.
 struct OneGrant;
+
+/// The uid of that other one.
+pub(crate) const UNHEARD: u32 = 99;
 
 impl Directory for OneGrant {
     type Found = ();
 
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
+        if *principal == Principal::Unix(UNHEARD) {
+            std::future::pending::<()>().await;
+        }
         let grant = Grant {
             id: Id::from_static("grant-1"),
             role: if *principal == Principal::Unix(0) {
