@@ -62,6 +62,7 @@ impl Aws {
             .await;
         match created.map_err(|error| self.failure(&error)) {
             Ok(created) => {
+                check_same(name, created.arn(), created.name())?;
                 stored_version(created.version_id(), Reason::WriteOutcomeUnknown).map(Written::new)
             }
             Err(failure) => Err(self.write_error(name, failure).await),
@@ -98,6 +99,7 @@ impl Aws {
             .await;
         match put.map_err(|error| self.failure(&error)) {
             Ok(put) => {
+                check_same(name, put.arn(), put.name())?;
                 let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
                 let replaced = self.replaced(name, &version).await;
                 Ok(Written::new(version).replacing(replaced))
@@ -115,5 +117,16 @@ impl Aws {
             return None;
         }
         Id::parse("version", labelled(&secret, PREVIOUS)?).ok()
+    }
+}
+
+/// An answer for another secret says nothing of this one.
+fn check_same(name: SecretName<'_>, arn: Option<&str>, found: Option<&str>) -> Result<()> {
+    match name.answered(arn, found) == Some(name.as_str()) {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Reason::WriteOutcomeUnknown)
+                .caused_by("AWS answered for another secret"))
+        }
     }
 }

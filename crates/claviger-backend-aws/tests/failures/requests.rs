@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_backend::testkit::address;
+use claviger_backend::testkit::{address, put};
 use claviger_backend::{Allow, Backend, Limits, Vault};
 use claviger_backend_aws::Aws;
 use claviger_core::{Id, Reason};
@@ -187,4 +187,21 @@ async fn another_secret_than_the_one_meant_is_not_written() {
     assert_eq!(error.reason(), Reason::LocationInvalid);
     let operations: Vec<String> = stub.asked().into_iter().map(|(name, _)| name).collect();
     assert_eq!(operations, ["DescribeSecret"], "neither marked nor written");
+}
+
+#[tokio::test]
+async fn answer_for_another_secret_leaves_a_write_open() {
+    for (name, is_open) in [("acme/other", true), (NAME, false)] {
+        let described = format!(r#"{{"ARN":"{ARN}","Name":"{NAME}"}}"#);
+        let written = format!(r#"{{"ARN":"{ARN}","Name":"{name}","VersionId":"{VERSION}"}}"#);
+        let stub = Stub::start(vec![
+            ("DescribeSecret", vec![Reply::json(200, &described)]),
+            ("TagResource", vec![Reply::json(200, "")]),
+            ("PutSecretValue", vec![Reply::json(200, &written)]),
+        ]);
+        let written = put(&aws(&stub, LONG).await, &address(NAME), VALUE, true).await;
+        let reason = written.err().map(|error| error.reason());
+        let expected = is_open.then_some(Reason::WriteOutcomeUnknown);
+        assert_eq!(reason, expected, "{name}");
+    }
 }
