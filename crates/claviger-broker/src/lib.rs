@@ -20,6 +20,8 @@ mod model;
 mod projects;
 mod secrets;
 mod status;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod tokens;
 mod upkeep;
 mod vaults;

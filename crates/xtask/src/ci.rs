@@ -84,12 +84,16 @@ pub(crate) const STEPS: &[Step] = &[
         new_backend::check,
     ),
     Step::new("test", "unit and integration tests", test).with_arguments(),
+    Step::new("fuzz", "decoders stand what breaks decoders", fuzz).with_arguments(),
     Step::new("build", "the daemon in release mode", build),
     Step::new("e2e", "tests of the built daemon", e2e).with_arguments(),
 ];
 
 /// The package with the tests of the built daemon: no part of `test`, because it needs the tools.
 const E2E: &str = "claviger-e2e";
+
+/// The package that feeds decoders: a step of its own, because it takes as long as it is told.
+const FUZZ: &str = "claviger-fuzz";
 
 /// Runs every step; the last line of the output is the sum of all test results.
 ///
@@ -181,8 +185,10 @@ fn doc(cx: &mut Context) -> Result {
 
 fn test(cx: &mut Context) -> Result {
     let mut command = cx.cargo(&["test", "--workspace", "--no-fail-fast"]);
-    if cx.has_package(E2E) {
-        command.args(["--exclude", E2E]);
+    for package in [E2E, FUZZ] {
+        if cx.has_package(package) {
+            command.args(["--exclude", package]);
+        }
     }
     command
         .env(
@@ -192,6 +198,15 @@ fn test(cx: &mut Context) -> Result {
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .arg("--")
         .args(&cx.extra);
+    run_tests(cx, &mut command)
+}
+
+/// Ten seconds for each decoder, times the volume.
+fn fuzz(cx: &mut Context) -> Result {
+    let mut command = cx.cargo(&["test", "-p", FUZZ, "--no-fail-fast", "--"]);
+    command
+        .args(&cx.extra)
+        .env("CLAVIGER_TEST_VOLUME", volume());
     run_tests(cx, &mut command)
 }
 

@@ -1,0 +1,61 @@
+//! For the package of fuzz tests: the decoders that no public type leads to.
+
+use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
+use claviger_store::Record;
+
+use crate::engine::forms::{Made, PendingPointer};
+use crate::model::definition::Definition;
+use crate::model::document::{Document, Part, merge};
+use crate::model::grants::Grants;
+use crate::model::project::Project;
+use crate::model::request::Request;
+use crate::model::token::Token;
+
+/// Each kind of record, with what reads it and writes it again.
+pub const RECORDS: [(&str, fn(&[u8]) -> Result<SecretBytes>); 7] = [
+    (Definition::KIND, again::<Definition>),
+    (Grants::KIND, again::<Grants>),
+    (Made::KIND, again::<Made>),
+    (PendingPointer::KIND, again::<PendingPointer>),
+    (Project::KIND, again::<Project>),
+    (Request::KIND, again::<Request>),
+    (Token::KIND, again::<Token>),
+];
+
+fn again<R: Record>(stored: &[u8]) -> Result<SecretBytes> {
+    R::decode("fuzzed", stored)?.encode()
+}
+
+/// What a reader gets of a document, and what is left of it when this property is set.
+///
+/// # Errors
+/// As a read and a write.
+pub fn document(value: &[u8], property: &str, new: &str) -> Result<[SecretBytes; 2]> {
+    let document = |value| Document {
+        version: Id::from_static("1"),
+        value,
+    };
+    let new = SecretBytes::new(new.as_bytes().to_vec());
+    let value = SecretBytes::new(value.to_vec());
+    let merged = merge(Some(&value), property, &new);
+    let read = |document: Document| document.present(Part::Property(Some(property)), Format::Text);
+    let old = document(value);
+    old.keys();
+    match (read(old), merged) {
+        (Err(error), _) if error.reason() != Reason::PropertyNotFound => Err(error),
+        (old, merged) => Ok([
+            old.unwrap_or(SecretBytes::new(Vec::new())),
+            read(document(merged?))?,
+        ]),
+    }
+}
+
+/// Whether a value is a document at all, in whatever part of it.
+///
+/// # Errors
+/// As a read.
+pub fn only_property(value: &[u8]) -> Result<SecretBytes, Error> {
+    let value = SecretBytes::new(value.to_vec());
+    let version = Id::from_static("1");
+    Document { version, value }.present(Part::Property(None), Format::Text)
+}
