@@ -20,6 +20,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
 use tokio::time::{Instant, timeout, timeout_at};
+use tonic::body::Body as TonicBody;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
@@ -28,12 +29,12 @@ use crate::door::message::{Reading, Streamed};
 use crate::door::outgoing::Stay;
 use crate::door::timeout::client_timeout;
 use crate::handler::Api;
-use crate::serve::Limits;
+use crate::limits::Limits;
 use crate::status::status_of;
 use crate::{Peer, rpc};
 
 pub use bodies::Bodies;
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Busy, Outgoing};
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -43,9 +44,6 @@ pub(crate) const SMALL_BYTES_MAX: usize = 4 * 1024;
 
 /// What a stream of reflection counts for while it lasts: its answers are about as long.
 const REFLECTION_BYTES: usize = 64 * 1024;
-
-/// The body that tonic's services take and give.
-type TonicBody = tonic::body::Body;
 
 /// The services of a listener, behind their door.
 #[derive(Clone, Debug)]

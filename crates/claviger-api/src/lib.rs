@@ -12,6 +12,7 @@ mod daemon_service;
 mod door;
 mod handler;
 mod health;
+mod limits;
 mod project_service;
 pub mod rpc;
 mod secret_definition_service;

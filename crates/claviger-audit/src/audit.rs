@@ -14,8 +14,9 @@ use tokio::sync::watch;
 
 use crate::Sink;
 use crate::bundle::Fate;
-use crate::chain::{Chain, Mark};
+use crate::chain::Chain;
 use crate::gather::Gather;
+use crate::mark::Mark;
 use crate::open::{FileOptions, Opened};
 use crate::record::{Entry, parts};
 use crate::writer::{Health, Shared, Writer};

@@ -9,6 +9,7 @@ use claviger_seal::{hex, sha256};
 use serde::Deserialize;
 
 use crate::broken::BrokenCause;
+use crate::mark::Mark;
 use crate::record::Line;
 
 /// The `prev` of the first record.
@@ -17,15 +18,6 @@ pub(crate) const FIRST_PREV: &str =
 
 /// Stands between the hashed bytes and their hash.
 const HASH_KEY: &[u8] = br#","hash":""#;
-
-/// A place in a log: what a whole log of so many records must hold.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Mark {
-    /// The number of a record.
-    pub seq: u64,
-    /// Its hash.
-    pub head: String,
-}
 
 /// Where the next line goes.
 #[derive(Clone, Debug)]

@@ -8,11 +8,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use claviger_access::{Outcome, Phase, Principal};
-use claviger_core::Resource;
+use claviger_access::{Outcome, Phase};
 
 use crate::record::Entry;
-use crate::writer::Health;
+use crate::unnoted::{Unnoted, Who};
 
 /// How long a count goes on.
 pub(crate) const WINDOW: Duration = Duration::from_secs(1);
@@ -29,20 +28,6 @@ const ALL_GRANTLESS_NOTED_MAX: u32 = 10;
 /// Callers that are told apart in a window; what comes of others is counted together.
 const CALLERS_MAX: usize = 1024;
 
-/// Whose denials are counted together.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Who {
-    /// Those of an authenticated caller.
-    Principal(Principal),
-    /// Those of all that were not authenticated and came this way, `unix` or `tcp`.
-    Unknown {
-        /// The way.
-        peer: &'static str,
-    },
-    /// Those of all callers that are too many to tell apart.
-    Rest,
-}
-
 impl Who {
     fn of(entry: &Entry) -> Option<Self> {
         match entry {
@@ -53,16 +38,6 @@ impl Who {
             Entry::Stopped => None,
         }
     }
-}
-
-/// Denials without a record of their own.
-#[derive(Debug, Default)]
-pub(crate) struct Unnoted {
-    pub(crate) count: u64,
-    /// What the first of them was about.
-    pub(crate) first: Option<Resource>,
-    /// What the last of them was about.
-    pub(crate) last: Option<Resource>,
 }
 
 impl Unnoted {
@@ -100,14 +75,6 @@ impl Denials {
             counts: HashMap::new(),
             grantless_noted: 0,
             is_short: false,
-        }
-    }
-
-    /// The health of a log that can be written.
-    pub(crate) fn health(&self) -> Health {
-        match self.is_short {
-            true => Health::Short,
-            false => Health::Well,
         }
     }
 

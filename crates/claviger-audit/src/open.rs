@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::Sink;
 use crate::broken::BrokenCause;
-use crate::chain::{Chain, Mark};
+use crate::chain::Chain;
+use crate::mark::Mark;
 use crate::segments;
 use crate::sink::{FileSink, tail};
 

@@ -6,8 +6,8 @@ use claviger_access::{Decision, Edit, Facts, Outcome, Phase};
 use claviger_core::{Reason, Uid};
 use serde::{Serialize, Serializer};
 
-use crate::chain::Mark;
-use crate::denials::{Unnoted, Who};
+use crate::mark::Mark;
+use crate::unnoted::{Unnoted, Who};
 use crate::words::{self, Plain, Side};
 
 /// Most bytes of secret, property and edits in one line: a single edit may take all but the last
@@ -15,6 +15,10 @@ use crate::words::{self, Plain, Side};
 const FACTS_BYTES_MAX: usize = 10 * 1024;
 
 /// A record that a call asks for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are decisions, and each costs an allocation in a box"
+)]
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// A decision about an authenticated call.

@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::chain::{Link, Mark};
+use crate::chain::Link;
+use crate::mark::Mark;
 use crate::verify::LINE_BYTES_MAX;
 
 /// How every record begins; its number follows.

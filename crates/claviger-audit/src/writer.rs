@@ -16,11 +16,13 @@ use claviger_core::{Clock, clamp_time};
 use tokio::sync::watch;
 
 use crate::bundle::Bundle;
-use crate::chain::{Chain, Mark};
-use crate::denials::{Denials, Unnoted, Who};
+use crate::chain::Chain;
+use crate::denials::Denials;
+use crate::mark::Mark;
 use crate::open::Opened;
 use crate::record::{Entry, Line};
 use crate::sink::Sink;
+use crate::unnoted::{Unnoted, Who};
 
 /// Most bundles in one write; bounds the buffer.
 const BATCH_LEN_MAX: usize = 1024;
@@ -75,6 +77,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// The health of a log that can be written.
+    fn health(&self) -> Health {
+        match self.denials.is_short {
+            true => Health::Short,
+            false => Health::Well,
+        }
+    }
+
     /// Goes on where the log ended with the records of a start, synced.
     pub(crate) fn start(
         opened: Opened,
@@ -206,7 +216,7 @@ impl Writer {
         tracing::warn!(lost = self.lost, "audit log can be written again");
         self.lost = 0;
         self.sync()?;
-        self.shared.health.send_replace(self.denials.health());
+        self.shared.health.send_replace(self.health());
         Ok(())
     }
 
@@ -232,7 +242,7 @@ impl Writer {
                 ),
                 false => tracing::info!("the disk of the audit log has room again"),
             }
-            let health = self.denials.health();
+            let health = self.health();
             self.shared.health.send_if_modified(|shown| {
                 let is_other = *shown != Health::Failed && *shown != health;
                 *shown = if is_other { health } else { *shown };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use claviger_backend::Allow;
 use claviger_settings::{SettingsProblem, Table};
 
-use crate::shapes::TAG_PREFIX;
+/// The start of the names of our own tags.
+pub(crate) const TAG_PREFIX: &str = "claviger:";
 
 /// AWS allows 50 tags; two are ours.
 const TAGS_MAX: usize = 48;

@@ -11,9 +11,6 @@ use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
 
 use crate::name::SecretName;
 
-/// The start of the names of our own tags.
-pub(crate) const TAG_PREFIX: &str = "claviger:";
-
 /// Which store a secret belongs to.
 pub(crate) const TAG_STORE: &str = "claviger:store";
 

@@ -11,6 +11,7 @@
 
 mod call;
 mod places;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -34,6 +35,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 pub(crate) use places::Places;
+pub(crate) use shared::Bounds;
+use shared::Shared;
 pub(crate) use way::Way;
 
 /// The user of the credential.
@@ -44,17 +47,6 @@ const STRANGERS_MAX: usize = 64;
 
 /// Pause when the machine gives no connection, for want of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What one connection gets, and how many there are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Bytes of an answer on the wire. The connector asks once per connection.
-    pub(crate) bytes: u64,
-    /// From beginning to end.
-    pub(crate) time: Duration,
-    /// Connections at a time that know the credential.
-    pub(crate) tunnels: usize,
-}
 
 impl Bounds {
     /// Those of a vault whose calls may take this long. A schema of 10,000 secrets is listed in
@@ -74,18 +66,6 @@ pub(crate) struct Guard {
     password: SecretBytes,
     shared: Arc<Shared>,
     _accepting: JoinSet<()>,
-}
-
-/// The part that the connections share.
-struct Shared {
-    places: Places,
-    way: Way,
-    bounds: Bounds,
-    /// The header that proves who calls.
-    authorization: SecretBytes,
-    tunnels: Arc<Semaphore>,
-    /// How often a way was asked for that leads elsewhere.
-    strayed: AtomicU64,
 }
 
 impl Guard {

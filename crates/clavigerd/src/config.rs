@@ -21,7 +21,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::cli::Cli;
 use crate::environment::{AWS_KEYS, Environment};
 use crate::logging::{LogFormat, parse_filter};
-use crate::modes;
+use crate::owner;
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod file;
@@ -191,7 +191,7 @@ fn read_file(
 fn read_trusted(path: &Path) -> Result<String, String> {
     let unreadable = |error| format!("cannot read {}: {error}", path.display());
     let mut file = File::open(path).map_err(unreadable)?;
-    if let Some(fault) = modes::fault(&file.metadata().map_err(unreadable)?) {
+    if let Some(fault) = owner::fault(&file.metadata().map_err(unreadable)?) {
         return Err(format!("{} {fault}", path.display()));
     }
     let mut text = String::new();

@@ -13,6 +13,7 @@ mod listen;
 mod log_limit;
 mod logging;
 mod modes;
+mod owner;
 mod ready;
 mod root_key;
 mod stop;

@@ -11,7 +11,8 @@ use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::config::Config;
-use crate::modes::{make_private_dir, own_uid};
+use crate::modes::make_private_dir;
+use crate::owner::own_uid;
 use crate::stop::Stop;
 
 /// Everything that is listened on.

@@ -9,11 +9,11 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
 use crate::config::Config;
+use crate::owner::{OTHERS_WRITE, fault_of, own_uid};
 use crate::root_key::RootKeySource;
 use crate::stop::Stop;
 
 const OTHERS_READ: u32 = 0o044;
-const OTHERS_WRITE: u32 = 0o022;
 /// In such a directory others may make files, but not replace those that are there.
 const STICKY: u32 = 0o1000;
 
@@ -42,32 +42,12 @@ pub(crate) fn check(config: &Config) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What is wrong with something that only this user and root are to change, and the remedy.
-pub(crate) fn fault(metadata: &Metadata) -> Option<&'static str> {
-    fault_of(metadata.uid(), metadata.mode(), own_uid())
-}
-
-fn fault_of(owner: u32, mode: u32, own_uid: u32) -> Option<&'static str> {
-    if owner != own_uid && owner != 0 {
-        Some("belongs to another user; give it to the user that clavigerd runs as (chown)")
-    } else if mode & OTHERS_WRITE != 0 {
-        Some("can be written by other users; close it (chmod go-w), once you know that nobody did")
-    } else {
-        None
-    }
-}
-
 /// Makes a directory of this user's own, if it is not there, and refuses one that others may
 /// write to.
 pub(crate) fn make_private_dir(dir: &Path) -> Result<(), Stop> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| refused("directory", dir, &format!("cannot be created: {error}")))?;
     check_path("directory", dir, 0).map(drop)
-}
-
-/// The uid that the daemon runs as.
-pub(crate) fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 /// Whoever may write to the directory of a file may put another in its place.

@@ -1,6 +1,8 @@
 //! The body of an answer, and what ends with it.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,11 +11,27 @@ use http::HeaderMap;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
+use tonic::body::Body as TonicBody;
 
-use crate::door::TonicBody;
 use crate::door::bodies::Charge;
-use crate::serve::Busy;
 use crate::status::status_of;
+
+/// Counts a call on a connection until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    pub(crate) fn new(calls: &Arc<AtomicUsize>) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The body of an answer.
 #[derive(Default)]

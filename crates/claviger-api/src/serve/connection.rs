@@ -14,7 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::door::Doorway;
-use crate::serve::Limits;
+use crate::limits::Limits;
 use crate::serve::paced::Paced;
 use crate::serve::places::Place;
 use crate::serve::turns::Turns;

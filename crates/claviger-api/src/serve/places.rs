@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::Peer;
+use crate::door::Busy;
 use crate::serve::turns::Turns;
 
 /// Of the places, the part that is one peer's whatever others do; and the part that is kept for the
@@ -59,7 +60,7 @@ impl Default for Holder {
 /// What a connection shows of itself.
 #[derive(Debug, Default)]
 struct Seat {
-    calls: AtomicUsize,
+    calls: Arc<AtomicUsize>,
     leave: CancellationToken,
 }
 
@@ -168,24 +169,13 @@ impl Place {
 
     /// The connection is busy until the guard is dropped.
     pub(super) fn busy(&self) -> Busy {
-        self.seat.calls.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(&self.seat))
+        Busy::new(&self.seat.calls)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.lock().remove(self.peer, self.number);
-    }
-}
-
-/// A call on a connection.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Seat>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, copy, split};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Shared;
+use super::shared::Shared;
 use super::way::Stream;
 
 /// How long a request may take to say what it is.
