@@ -20,6 +20,9 @@ impl AccessService for Api {
         request: Request<v1::WhoAmIRequest>,
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
         self.handle(&rpc::WHO_AM_I, request, async |broker, call, _| {
+            if let Some(unnoted) = self.open_calls.admit() {
+                broker.audit().note_open(&call, unnoted).await?;
+            }
             let grants = broker.who_am_i(&call).await?;
             Ok(v1::WhoAmIResponse {
                 principal: call.caller.principal.to_string(),

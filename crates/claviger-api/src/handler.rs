@@ -41,6 +41,8 @@ pub(crate) struct Api {
     pub(crate) about: Arc<About>,
     call_ids: Arc<CallIds>,
     refusals: Arc<Refusals>,
+    /// Of calls that anyone with an identity may make without end.
+    pub(crate) open_calls: Arc<Refusals>,
 }
 
 /// Call ids have to differ and not to tell how many calls there were; a random number for each
@@ -74,6 +76,7 @@ impl Api {
             about: Arc::new(about),
             call_ids: Arc::new(CallIds::new()),
             refusals: Arc::new(Refusals::new()),
+            open_calls: Arc::new(Refusals::new()),
         }
     }
 
@@ -133,7 +136,10 @@ impl Api {
             .get::<Peer>()
             .copied()
             .unwrap_or(Peer::Tcp);
-        match authenticate::caller(&self.broker, peer, request.metadata()).await {
+        let login = self.refusals.login();
+        let caller = authenticate::caller(&self.broker, peer, request.metadata()).await;
+        login.is_over();
+        match caller {
             Ok(caller) => Ok(Call {
                 id,
                 caller,

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
-use claviger_access::{Authorized, Decision, DecisionLog, Facts, Outcome};
+use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Outcome};
 use claviger_core::{Clock, Error, Reason, Result, Uid};
 use tokio::sync::watch;
 
@@ -170,6 +170,21 @@ impl Audit {
             rpc,
             peer,
             reason,
+            unnoted,
+        };
+        self.write(vec![entry]).await
+    }
+
+    /// Notes a call that is open to every known caller, and so no decision; `unnoted` says how many
+    /// of the kind came before it and were only counted.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if it cannot be written.
+    pub async fn note_open(&self, call: &Call, unnoted: u64) -> Result<()> {
+        let entry = Entry::Open {
+            call_id: call.id,
+            rpc: call.rpc.name,
+            principal: call.caller.principal.clone(),
             unnoted,
         };
         self.write(vec![entry]).await

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use claviger_access::{Decision, Edit, Facts, Outcome, Phase};
+use claviger_access::{Decision, Edit, Facts, Outcome, Phase, Principal};
 use claviger_core::{Reason, Uid};
 use serde::{Serialize, Serializer};
 
@@ -17,6 +17,14 @@ const FACTS_BYTES_MAX: usize = 10 * 1024;
 pub(crate) enum Entry {
     /// A decision about an authenticated call.
     Decision(Decision),
+    /// A call that every known caller may make.
+    Open {
+        call_id: Uid,
+        rpc: &'static str,
+        principal: Principal,
+        /// How many before it were only counted.
+        unnoted: u64,
+    },
     /// A call that could not be authenticated.
     Refusal {
         call_id: Uid,
@@ -37,6 +45,20 @@ impl Entry {
     pub(crate) fn line(&self) -> Line<'_> {
         match self {
             Self::Decision(decision) => Line::decision(decision),
+            Self::Open {
+                call_id,
+                rpc,
+                principal,
+                unnoted,
+            } => Line {
+                call: Some(*call_id),
+                phase: Some(phase_name(Phase::Decision)),
+                outcome: Some(outcome_name(Outcome::Allowed)),
+                rpc: Some(rpc),
+                principal: Some(Shown(principal)),
+                unnoted: (*unnoted > 0).then_some(*unnoted),
+                ..Line::default()
+            },
             Self::Refusal {
                 call_id,
                 rpc,
