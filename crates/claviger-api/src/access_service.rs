@@ -21,6 +21,7 @@ impl AccessService for Api {
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
         self.handle(&rpc::WHO_AM_I, request, async |broker, call, _| {
             let grants = broker.who_am_i(&call).await?;
+            broker.audit().note_open(&call, !grants.is_empty()).await?;
             Ok(v1::WhoAmIResponse {
                 principal: call.caller.principal.to_string(),
                 expire_time: call.caller.expire_time.and_then(convert::timestamp),

@@ -169,6 +169,20 @@ impl Audit {
         }
     }
 
+    /// Notes a call that is open to every known caller, and so no decision.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if it cannot be written.
+    pub async fn note_open(&self, call: &Call, has_grants: bool) -> Result<()> {
+        let entry = Entry::Open {
+            call_id: call.id,
+            rpc: call.rpc.name,
+            principal: call.caller.principal.clone(),
+            has_grants,
+        };
+        self.write(vec![entry]).await
+    }
+
     /// Notes that the last call is answered; the log would survive a loss of power until here when
     /// this returns.
     ///
@@ -243,7 +257,7 @@ fn denied(entry: &Entry) -> Option<(Arc<Call>, &'static str)> {
             let reason = decision.reason.map(Reason::as_str);
             Some((Arc::clone(&decision.call), reason.unwrap_or_default()))
         }
-        Entry::Decision(_) | Entry::Refusal { .. } | Entry::Stopped => None,
+        Entry::Decision(_) | Entry::Open { .. } | Entry::Refusal { .. } | Entry::Stopped => None,
     }
 }
 

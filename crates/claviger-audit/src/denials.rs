@@ -34,6 +34,7 @@ impl Who {
             Entry::Decision(decision) => {
                 Some(Self::Principal(decision.call.caller.principal.clone()))
             }
+            Entry::Open { principal, .. } => Some(Self::Principal(principal.clone())),
             Entry::Refusal { peer, .. } => Some(Self::Unknown { peer }),
             Entry::Stopped => None,
         }
@@ -78,20 +79,22 @@ impl Denials {
         }
     }
 
-    /// Whether this gets a record. Only denials may not: also those of a caller that was allowed at
+    /// Whether this gets a record. Only denials and calls that are open to all may not: also those of a caller that was allowed at
     /// first or left. What follows an intent always does.
     pub(crate) fn admit(&mut self, entry: &Entry) -> bool {
+        let of_caller = |has_grants| match has_grants {
+            true => (true, NOTED_MAX),
+            false => (false, GRANTLESS_NOTED_MAX),
+        };
         let (has_grants, noted_max) = match entry {
             Entry::Decision(decision) => {
                 let is_denial = matches!(decision.outcome, Outcome::Cancelled | Outcome::Denied);
                 if !is_denial || decision.phase != Phase::Decision {
                     return true;
                 }
-                match decision.has_grants {
-                    true => (true, NOTED_MAX),
-                    false => (false, GRANTLESS_NOTED_MAX),
-                }
+                of_caller(decision.has_grants)
             }
+            Entry::Open { has_grants, .. } => of_caller(*has_grants),
             Entry::Refusal { .. } => (false, NOTED_MAX),
             Entry::Stopped => return true,
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use claviger_access::{Decision, Edit, Facts, Outcome, Phase};
+use claviger_access::{Decision, Edit, Facts, Outcome, Phase, Principal};
 use claviger_core::{Reason, Uid};
 use serde::{Serialize, Serializer};
 
@@ -23,6 +23,13 @@ const FACTS_BYTES_MAX: usize = 10 * 1024;
 pub(crate) enum Entry {
     /// A decision about an authenticated call.
     Decision(Decision),
+    /// A call that every known caller may make.
+    Open {
+        call_id: Uid,
+        rpc: &'static str,
+        principal: Principal,
+        has_grants: bool,
+    },
     /// A call that could not be authenticated.
     Refusal {
         call_id: Uid,
@@ -39,7 +46,7 @@ impl Entry {
     pub(crate) fn is_intent(&self) -> bool {
         match self {
             Self::Decision(decision) => decision.phase == Phase::Intent,
-            Self::Refusal { .. } => false,
+            Self::Open { .. } | Self::Refusal { .. } => false,
             Self::Stopped => true,
         }
     }
@@ -47,6 +54,19 @@ impl Entry {
     pub(crate) fn line(&self) -> Line<'_> {
         match self {
             Self::Decision(decision) => Line::decision(decision),
+            Self::Open {
+                call_id,
+                rpc,
+                principal,
+                has_grants: _,
+            } => Line {
+                call: Some(*call_id),
+                phase: Some(phase_name(Phase::Decision)),
+                outcome: Some(outcome_name(Outcome::Allowed)),
+                rpc: Some(rpc),
+                principal: Some(Shown(principal)),
+                ..Line::default()
+            },
             Self::Refusal {
                 call_id,
                 rpc,
