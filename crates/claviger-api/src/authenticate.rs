@@ -1,9 +1,21 @@
 //! From a connection and a header to a caller.
 
+use std::sync::LazyLock;
+
 use claviger_access::{Caller, Principal};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
 use tonic::metadata::MetadataMap;
+
+/// The uid that the kernel shows for those that have no number in the daemon's user namespace.
+static OVERFLOW_UID: LazyLock<u32> = LazyLock::new(|| {
+    let text = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    let uid = text.ok().and_then(|text| text.trim().parse().ok());
+    uid.unwrap_or(OVERFLOW_UID_DEFAULT)
+});
+
+/// What it is unless an administrator of the host has changed it.
+const OVERFLOW_UID_DEFAULT: u32 = 65_534;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,7 +39,7 @@ impl Peer {
 /// Finds out the caller. A token counts on either listener; without one the socket's uid does.
 ///
 /// # Errors
-/// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`.
+/// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, `UID_UNMAPPED`.
 pub(crate) async fn caller(broker: &Broker, peer: Peer, metadata: &MetadataMap) -> Result<Caller> {
     match (metadata.get("authorization"), peer) {
         (Some(header), _) => {
@@ -37,6 +49,8 @@ pub(crate) async fn caller(broker: &Broker, peer: Peer, metadata: &MetadataMap) 
             let token = bearer(header).ok_or_else(|| Error::new(Reason::TokenInvalid))?;
             broker.authenticate(token).await
         }
+        // SECURITY: a grant to it would be one to whoever happens to be shown so.
+        (None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => Err(Error::new(Reason::UidUnmapped)),
         (None, Peer::Unix(uid)) => Ok(Caller {
             principal: Principal::Unix(uid),
             expire_time: None,
