@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result, Uid};
 
 use crate::{
-    Call, Decision, DecisionLog, Grant, Outcome, Permission, Phase, Principal, Question, evaluate,
+    Call, Decision, DecisionLog, Grant, Outcome, Permission, Phase, Principal, Question, Scope,
+    evaluate, evaluate::may_allow,
 };
 
 /// What a name stands for right now.
@@ -65,15 +66,26 @@ impl Authorizer {
         resource: Resource,
         environment: Option<Id>,
     ) -> Result<(Authorized, D::Found)> {
-        let changes = directory.changes();
-        let (resolved, found) = directory.resolve(&resource).await?;
-        let on = On {
+        let mut on = On {
             resource,
             environment,
-            resolved: Some(resolved),
-            changes,
+            resolved: Some(Resolved::default()),
+            changes: directory.changes(),
         };
-        let authorized = self.decide(directory, call, permissions, on).await?;
+        let grants = directory.grants(&call.caller.principal).await?;
+        // SECURITY: a name is looked up only for callers that a grant names it to: for all others
+        // the time that a look-up takes would tell names that exist from those that do not.
+        let now = self.clock.now();
+        for permission in permissions {
+            check_row(call, *permission)?;
+            let claim = on.claim(*permission);
+            if !may_allow(&grants, &claim.question(call, now), &on.resource) {
+                return Err(self.deny(call, *permission, &on).await);
+            }
+        }
+        let (resolved, found) = directory.resolve(&on.resource).await?;
+        on.resolved = Some(resolved);
+        let authorized = self.decide(grants, call, permissions, on).await?;
         Ok((authorized, found))
     }
 
@@ -95,17 +107,17 @@ impl Authorizer {
             resolved: None,
             changes: directory.changes(),
         };
-        self.decide(directory, call, &[permission], on).await
+        let grants = directory.grants(&call.caller.principal).await?;
+        self.decide(grants, call, &[permission], on).await
     }
 
     async fn decide(
         &self,
-        directory: &impl Directory,
+        grants: Arc<Vec<Grant>>,
         call: &Arc<Call>,
         permissions: &[Permission],
         on: On,
     ) -> Result<Authorized> {
-        let grants = directory.grants(&call.caller.principal).await?;
         let now = self.clock.now();
         let mut allowed = None;
         let mut claims = Vec::with_capacity(permissions.len());
@@ -240,20 +252,24 @@ struct Claim {
 
 impl Claim {
     fn find<'g>(&self, grants: &'g [Grant], call: &Call, now: SystemTime) -> Option<&'g Grant> {
-        let Some(resolved) = self.resolved else {
+        if self.resolved.is_none() {
             return grants.iter().find(|grant| {
                 grant.role.allows(self.permission) && grant.expire_time.is_none_or(|end| now < end)
             });
-        };
-        let question = Question {
+        }
+        evaluate(grants, &self.question(call, now))
+    }
+
+    fn question<'q>(&'q self, call: &'q Call, now: SystemTime) -> Question<'q> {
+        let resolved = self.resolved.unwrap_or_default();
+        Question {
             permission: self.permission,
             project: resolved.project,
             definition: resolved.definition,
             environment: self.environment.as_ref(),
             purpose: call.purpose.as_ref(),
             now,
-        };
-        evaluate(grants, &question)
+        }
     }
 }
 
@@ -291,6 +307,15 @@ impl Authorized {
     /// What the resource's name stood for when it was asked.
     pub fn resolved(&self) -> Resolved {
         self.on.resolved.unwrap_or_default()
+    }
+
+    /// Where the same grants allow the same permission, whatever it was asked on.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        let now = self.clock.now();
+        let allowing = self.grants.iter().filter(move |grant| {
+            grant.role.allows(self.permission) && grant.expire_time.is_none_or(|end| now < end)
+        });
+        allowing.map(|grant| &grant.scope)
     }
 
     /// Whether the same grants allow the same permission on another resource: for listings. A
