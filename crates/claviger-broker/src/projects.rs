@@ -78,7 +78,7 @@ impl Broker {
                 }
             }
         };
-        project.content.validate(&self.vaults)?;
+        project.content.validate(project.name.id(), &self.vaults)?;
         if put.is_dry_run {
             return Ok(project);
         }
