@@ -7,9 +7,10 @@ use std::time::SystemTime;
 
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result, Uid};
 
+use crate::evaluate::may_allow;
 use crate::{
     Call, Decision, DecisionLog, Facts, Grant, Outcome, Permission, Phase, Principal, Question,
-    evaluate,
+    Scope, evaluate,
 };
 
 /// What a name stands for right now.
@@ -67,10 +68,19 @@ impl Authorizer {
         environment: Option<Id>,
     ) -> Result<(Authorized, D::Found)> {
         let mut asking = self.asking(directory, call, permissions, resource, environment);
+        let looking = directory.grants(&call.caller.principal).await;
+        let grants = asking.heard(looking)?;
+        // SECURITY: a name is looked up only for callers that a grant names it to: for all others
+        // the time that a look-up takes would tell names that exist from those that do not.
+        if let Some(permission) = self.first_unnamed(&grants, &asking, permissions) {
+            check_row(call, permission)?;
+            let on = asking.answered()?;
+            return Err(self.deny(call, permission, &on, &grants).await);
+        }
         let resolving = directory.resolve(asking.resource()).await;
         let (resolved, found) = asking.heard(resolving)?;
         asking.resolve(resolved);
-        let authorized = self.decide(directory, permissions, asking).await?;
+        let authorized = self.decide(grants, permissions, asking).await?;
         Ok((authorized, found))
     }
 
@@ -87,8 +97,10 @@ impl Authorizer {
         permission: Permission,
     ) -> Result<Authorized> {
         let permissions = &[permission];
-        let asking = self.asking(directory, call, permissions, Resource::Daemon, None);
-        self.decide(directory, permissions, asking).await
+        let mut asking = self.asking(directory, call, permissions, Resource::Daemon, None);
+        let looking = directory.grants(&call.caller.principal).await;
+        let grants = asking.heard(looking)?;
+        self.decide(grants, permissions, asking).await
     }
 
     fn asking<'a>(
@@ -113,15 +125,29 @@ impl Authorizer {
         }
     }
 
+    /// The first of `permissions` that no grant names the resource with, whatever it stands for.
+    fn first_unnamed(
+        &self,
+        grants: &[Grant],
+        asking: &Asking<'_>,
+        permissions: &[Permission],
+    ) -> Option<Permission> {
+        let now = self.clock.now();
+        let on = asking.on.as_ref()?;
+        let is_unnamed = |permission: &Permission| {
+            let claim = on.claim(*permission);
+            !may_allow(grants, &claim.question(asking.call, now), &on.resource)
+        };
+        permissions.iter().copied().find(is_unnamed)
+    }
+
     async fn decide(
         &self,
-        directory: &impl Directory,
+        grants: Arc<Vec<Grant>>,
         permissions: &[Permission],
-        mut asking: Asking<'_>,
+        asking: Asking<'_>,
     ) -> Result<Authorized> {
         let call = asking.call;
-        let looking = directory.grants(&call.caller.principal).await;
-        let grants = asking.heard(looking)?;
         let on = asking.answered()?;
         let now = self.clock.now();
         let mut allowed = None;
@@ -135,10 +161,7 @@ impl Authorizer {
                     allowed = Some((*permission, grant.id.clone()));
                     end = earliest(end, grant.expire_time);
                 }
-                None => {
-                    let has_grants = grants.iter().any(|grant| grant.is_standing(now));
-                    return Err(self.deny(call, *permission, &on, has_grants).await);
-                }
+                None => return Err(self.deny(call, *permission, &on, &grants).await),
             }
             claims.push(claim);
         }
@@ -162,10 +185,11 @@ impl Authorizer {
         call: &Arc<Call>,
         permission: Permission,
         on: &On,
-        has_grants: bool,
+        grants: &[Grant],
     ) -> Error {
+        let now = self.clock.now();
         let mut decision = on.decision(call, permission, Phase::Decision, Outcome::Denied);
-        decision.has_grants = has_grants;
+        decision.has_grants = grants.iter().any(|grant| grant.is_standing(now));
         decision.reason = Some(Reason::AccessDenied);
         match self.log.record(decision).await {
             Ok(()) => on.denial(call, permission),
@@ -310,20 +334,24 @@ struct Claim {
 
 impl Claim {
     fn find<'g>(&self, grants: &'g [Grant], call: &Call, now: SystemTime) -> Option<&'g Grant> {
-        let Some(resolved) = self.resolved else {
+        if self.resolved.is_none() {
             return grants
                 .iter()
                 .find(|grant| grant.role.allows(self.permission) && grant.is_standing(now));
-        };
-        let question = Question {
+        }
+        evaluate(grants, &self.question(call, now))
+    }
+
+    fn question<'q>(&'q self, call: &'q Call, now: SystemTime) -> Question<'q> {
+        let resolved = self.resolved.unwrap_or_default();
+        Question {
             permission: self.permission,
             project: resolved.project,
             definition: resolved.definition,
             environment: self.environment.as_ref(),
             purpose: call.purpose.as_ref(),
             now,
-        };
-        evaluate(grants, &question)
+        }
     }
 }
 
@@ -361,6 +389,15 @@ impl Authorized {
     /// What the resource's name stood for when it was asked.
     pub fn resolved(&self) -> Resolved {
         self.on.resolved.unwrap_or_default()
+    }
+
+    /// Where the same grants allow the same permission, whatever it was asked on.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        let now = self.clock.now();
+        let allowing = self.grants.iter().filter(move |grant| {
+            grant.role.allows(self.permission) && grant.expire_time.is_none_or(|end| now < end)
+        });
+        allowing.map(|grant| &grant.scope)
     }
 
     /// Whether the same grants allow the same permission on another resource: for listings. A

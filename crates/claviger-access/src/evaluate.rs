@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use claviger_core::{Id, Uid};
+use claviger_core::{Id, Resource, Uid};
 
 use crate::{Grant, Label, Permission, Scope};
 
@@ -29,9 +29,20 @@ pub fn evaluate<'a>(grants: &'a [Grant], question: &Question<'_>) -> Option<&'a 
     grants.iter().find(|grant| allows(grant, question))
 }
 
+/// Whether any of `grants` allows what is asked, if names stand for what they stood for when it was
+/// given: found out without looking one up.
+pub(crate) fn may_allow(grants: &[Grant], question: &Question<'_>, resource: &Resource) -> bool {
+    let mut grants = grants.iter();
+    grants.any(|grant| fits(grant, question) && names(&grant.scope, resource))
+}
+
 fn allows(grant: &Grant, question: &Question<'_>) -> bool {
+    fits(grant, question) && holds_for(&grant.scope, question)
+}
+
+/// Whether a grant allows it, wherever it holds.
+fn fits(grant: &Grant, question: &Question<'_>) -> bool {
     grant.role.allows(question.permission)
-        && holds_for(&grant.scope, question)
         && grant
             .environment
             .as_ref()
@@ -41,6 +52,17 @@ fn allows(grant: &Grant, question: &Question<'_>) -> bool {
             .as_ref()
             .is_none_or(|only| question.purpose == Some(only))
         && grant.is_standing(question.now)
+}
+
+fn names(scope: &Scope, resource: &Resource) -> bool {
+    match (scope, resource) {
+        (Scope::Daemon, _) => true,
+        (Scope::Project { name, .. }, Resource::Project(asked)) => name == asked,
+        (Scope::Project { name, .. }, Resource::Definition(asked)) => name == asked.project(),
+        (Scope::Definition { name, .. }, Resource::Definition(asked)) => name == asked,
+        (Scope::Definition { .. }, Resource::Project(_))
+        | (Scope::Definition { .. } | Scope::Project { .. }, Resource::Daemon) => false,
+    }
 }
 
 fn holds_for(scope: &Scope, question: &Question<'_>) -> bool {

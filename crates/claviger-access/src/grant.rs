@@ -173,6 +173,15 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Which project it is in; `None` for everything.
+    pub fn project(&self) -> Option<Uid> {
+        match self {
+            Self::Daemon => None,
+            Self::Definition { project, .. } => Some(*project),
+            Self::Project { uid, .. } => Some(*uid),
+        }
+    }
+
     /// The resource as it is written in requests and replies.
     pub fn resource(&self) -> Resource {
         match self {

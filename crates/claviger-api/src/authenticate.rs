@@ -1,12 +1,23 @@
 //! From a connection and a header to a caller.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use claviger_access::{Caller, Principal};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+
+/// The uid that the kernel shows for those that have no number in the daemon's user namespace.
+static OVERFLOW_UID: LazyLock<u32> = LazyLock::new(|| {
+    let text = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    let uid = text.ok().and_then(|text| text.trim().parse().ok());
+    uid.unwrap_or(OVERFLOW_UID_DEFAULT)
+});
+
+/// What it is unless an administrator of the host has changed it.
+const OVERFLOW_UID_DEFAULT: u32 = 65_534;
 
 /// The other end of a connection: those that share one share its places and bytes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -42,7 +53,7 @@ impl Peer {
 /// Finds out the caller. A token counts on either listener; without one the socket's uid does.
 ///
 /// # Errors
-/// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`.
+/// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, `UID_UNMAPPED`.
 pub(crate) async fn caller(broker: &Broker, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
     match (headers.get(AUTHORIZATION), peer) {
         (Some(header), _) => {
@@ -52,6 +63,8 @@ pub(crate) async fn caller(broker: &Broker, peer: Peer, headers: &HeaderMap) -> 
             let token = bearer(header).ok_or_else(|| Error::new(Reason::TokenInvalid))?;
             broker.authenticate(token).await
         }
+        // SECURITY: a grant to it would be one to whoever happens to be shown so.
+        (None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => Err(Error::new(Reason::UidUnmapped)),
         (None, Peer::Unix(uid)) => Ok(Caller {
             principal: Principal::Unix(uid),
             expire_time: None,

@@ -30,9 +30,11 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ValueChanged
         | R::VersionMismatch
         | R::WriteInProgress => Code::Aborted,
-        R::CredentialsRequired | R::TokenExpired | R::TokenInvalid | R::TokenRevoked => {
-            Code::Unauthenticated
-        }
+        R::CredentialsRequired
+        | R::TokenExpired
+        | R::TokenInvalid
+        | R::TokenRevoked
+        | R::UidUnmapped => Code::Unauthenticated,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::DefinitionDeleted
         | R::EnvironmentUncovered

@@ -73,9 +73,14 @@ impl Vault {
         self.timeout
     }
 
+    /// Whether there is any secret here that definitions of this project may point at.
+    pub fn serves(&self, project: &Id) -> bool {
+        self.allow.names(project)
+    }
+
     /// Whether `[Default]` may stand for it where this project says so.
     pub(crate) fn is_default_of(&self, project: &Id) -> bool {
-        self.is_default && self.allow.names(project)
+        self.is_default && self.serves(project)
     }
 
     /// Checks that definitions of this project may have secrets here under names that are made for
@@ -84,7 +89,7 @@ impl Vault {
     /// # Errors
     /// `LOCATION_NOT_ALLOWED` with the remedy.
     pub fn check_derived(&self, project: &Id) -> Result<()> {
-        match self.allow.names(project) {
+        match self.serves(project) {
             true => Ok(()),
             false => Err(self.not_allowed()),
         }

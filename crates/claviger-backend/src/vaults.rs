@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use claviger_core::{Detail, Error, Id, List, Reason, Result};
+use claviger_core::{Detail, Error, Id, List, Public, Reason, Result};
 
 use crate::vault::Vault;
 
@@ -25,13 +25,38 @@ impl Vaults {
     /// The vault of this id.
     ///
     /// # Errors
-    /// `VAULT_UNKNOWN`, naming those there are.
+    /// `VAULT_UNKNOWN`, naming none: those there are is nothing for every caller.
     pub fn find(&self, id: &Id) -> Result<&Arc<Vault>> {
-        self.0.get(id).ok_or_else(|| {
-            Error::new(Reason::VaultUnknown)
-                .with(Detail::Vault, id)
-                .with(Detail::Vaults, List(self.0.keys().cloned().collect()))
-        })
+        self.0.get(id).ok_or_else(|| unknown(id, "see ListVaults"))
+    }
+
+    /// The vault of this id, for a caller that may know those of this project.
+    ///
+    /// # Errors
+    /// `VAULT_UNKNOWN`, naming those.
+    pub fn find_for(&self, project: &Id, id: &Id) -> Result<&Arc<Vault>> {
+        self.0.get(id).ok_or_else(|| unknown(id, self.of(project)))
+    }
+
+    /// These vaults, as far as they are wanted.
+    #[must_use]
+    pub fn only(&self, is_wanted: impl Fn(&Vault) -> bool) -> Self {
+        let wanted = self.0.iter().filter(|(_, vault)| is_wanted(vault));
+        Self(
+            wanted
+                .map(|(id, vault)| (id.clone(), Arc::clone(vault)))
+                .collect(),
+        )
+    }
+
+    /// The ids of those that a project may use.
+    fn of(&self, project: &Id) -> List<Id> {
+        List(
+            self.only(|vault| vault.serves(project))
+                .0
+                .into_keys()
+                .collect(),
+        )
     }
 
     /// The one vault that is marked as default, of those that a project may use.
@@ -46,7 +71,7 @@ impl Vaults {
             [only] => Ok(only),
             [] => Err(Error::new(Reason::VaultUnknown)
                 .with(Detail::Vault, "[Default] that this project may use")
-                .with(Detail::Vaults, List(self.0.keys().cloned().collect()))),
+                .with(Detail::Vaults, self.of(project))),
             _ => Err(Error::new(Reason::VaultAmbiguous).with(Detail::Vaults, ids())),
         }
     }
@@ -72,6 +97,12 @@ impl Vaults {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.0.values()
     }
+}
+
+fn unknown(id: &Id, known: impl Public) -> Error {
+    Error::new(Reason::VaultUnknown)
+        .with(Detail::Vault, id)
+        .with(Detail::Vaults, known)
 }
 
 #[cfg(test)]
@@ -107,19 +138,32 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_vault_names_the_known_ones() {
-        let quiet = Vault::new(
-            Id::from_static("quiet"),
-            Arc::new(Silent::default()),
-            &Limits::timeout(Duration::from_secs(5)),
-            Allow::default(),
-        );
-        let error = Vaults::new([quiet])
-            .find(&Id::from_static("aws"))
-            .expect_err("unknown");
-        assert_eq!(
-            error.to_string(),
-            "there is no vault aws; configured: quiet"
-        );
+    fn an_unknown_vault_names_those_that_the_project_may_use() {
+        let vault = |id: &'static str, project: &str| {
+            let rule = Allow::parse_rule(project, &["*".to_owned()]).expect("valid");
+            let limits = Limits::timeout(Duration::from_secs(5));
+            let silent = Arc::new(Silent::default());
+            Vault::new(Id::from_static(id), silent, &limits, Allow::new(vec![rule]))
+        };
+        let vaults = Vaults::new([
+            vault("all", "any-project"),
+            vault("other", "corp"),
+            vault("own", "acme"),
+        ]);
+        let aws = Id::from_static("aws");
+        for (error, known) in [
+            (vaults.find(&aws), "see ListVaults"),
+            (vaults.find_for(&Id::from_static("acme"), &aws), "all, own"),
+            (
+                vaults.find_for(&Id::from_static("corp"), &aws),
+                "all, other",
+            ),
+        ] {
+            let text = error.expect_err("unknown").to_string();
+            assert_eq!(text, format!("there is no vault aws; configured: {known}"));
+        }
+        let marked = vaults.marked_default(&Id::from_static("acme"));
+        let text = marked.expect_err("none is").to_string();
+        assert!(text.ends_with("configured: all, own"), "{text}");
     }
 }

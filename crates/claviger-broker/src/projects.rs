@@ -84,7 +84,7 @@ impl Broker {
                 (project, changing)
             }
         };
-        project.content.validate(&self.vaults)?;
+        project.content.validate(project.name.id(), &self.vaults)?;
         if put.is_dry_run {
             return Ok(project);
         }

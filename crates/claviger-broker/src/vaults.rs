@@ -2,12 +2,13 @@
 
 pub(crate) mod inspect;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use claviger_access::{Call, Permission};
+use claviger_access::{Authorized, Call, Directory, Permission, Scope};
 use claviger_audit::Facts;
-use claviger_backend::{Capabilities, ListedSecret, Vault};
-use claviger_core::{ProjectName, Result, Uid, VaultName};
+use claviger_backend::{Capabilities, ListedSecret, Vault, Vaults};
+use claviger_core::{ProjectName, Resource, Result, Uid, VaultName};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProject};
@@ -45,9 +46,29 @@ impl Broker {
     pub async fn list_vaults(&self, call: &Arc<Call>) -> Result<Vec<VaultView>> {
         let permission = Permission::VaultsGet;
         let asked = self.catalog.ask_anywhere(call, permission).await?;
-        let vaults = self.vaults.iter();
-        let vaults = vaults.map(|vault| VaultView::of(vault)).collect();
-        self.decided(asked, Ok(vaults)).await
+        let known = self.known_vaults(&asked.proof).await;
+        let views = known.map(|known| known.iter().map(|vault| VaultView::of(vault)).collect());
+        self.decided(asked, views).await
+    }
+
+    /// The vaults that the caller may know of: those that the projects of its grants may use. Which
+    /// others there are, and as whom they are called, is nothing for it.
+    async fn known_vaults(&self, proof: &Authorized) -> Result<Vaults> {
+        let mut projects = BTreeSet::new();
+        for scope in proof.scopes() {
+            let name = match scope {
+                Scope::Daemon => return Ok(self.vaults.clone()),
+                Scope::Definition { name, .. } => name.project(),
+                Scope::Project { name, .. } => name,
+            };
+            let resource = Resource::Project(name.clone());
+            let (resolved, _) = self.catalog.resolve(&resource).await?;
+            if resolved.project == scope.project() {
+                projects.insert(name.id());
+            }
+        }
+        let is_known = |vault: &Vault| projects.iter().any(|project| vault.serves(project));
+        Ok(self.vaults.only(is_known))
     }
 
     /// Asks a vault whether it is well.
@@ -61,18 +82,23 @@ impl Broker {
     ) -> Result<(VaultView, Result<()>)> {
         let permission = Permission::VaultsGet;
         let asked = self.catalog.ask_anywhere(call, permission).await?;
-        let result = match self.vaults.find(name.id()) {
-            Ok(vault) => {
-                let check = self.ask_whether_well(asked.proof.call().id, vault).await;
-                Ok((VaultView::of(vault), check))
-            }
-            Err(error) => Err(error.at("name")),
-        };
+        let result = self.check_vault_asked(&asked.proof, name).await;
         let facts = Facts {
             vault: Some(name.id().clone()),
             ..Facts::default()
         };
         self.concluded(asked, result, |_| facts).await
+    }
+
+    async fn check_vault_asked(
+        &self,
+        proof: &Authorized,
+        name: &VaultName,
+    ) -> Result<(VaultView, Result<()>)> {
+        let known = self.known_vaults(proof).await?;
+        let vault = known.find(name.id()).map_err(|error| error.at("name"))?;
+        let check = self.ask_whether_well(proof.call().id, vault).await;
+        Ok((VaultView::of(vault), check))
     }
 
     /// Lists the secrets of a vault that definitions of a project may point at.
@@ -103,7 +129,7 @@ impl Broker {
         request: &PageRequest,
     ) -> Result<Page<ListedSecret>> {
         let project = asked.found.project()?.record.name.id().clone();
-        let found = self.vaults.find(vault.id());
+        let found = self.vaults.find_for(&project, vault.id());
         let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
         let (after, size) = (request.after.clone(), request.size);
         let list = async move { vault.list(&project, after.as_deref(), size).await };

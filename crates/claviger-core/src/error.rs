@@ -164,6 +164,10 @@ reasons! {
     TokenNotFound "TOKEN_NOT_FOUND" "there is no such token; see ListTokens";
     /// The token was revoked.
     TokenRevoked "TOKEN_REVOKED" "the token was revoked; ask an admin for a new one (CreateToken)";
+    /// The kernel has no number for the uid of a caller on the socket, and shows one that it shows
+    /// for all such callers.
+    UidUnmapped "UID_UNMAPPED"
+        "the kernel shows this caller as its overflow uid, which stands for every uid that has no number where the daemon runs; call with a token (authorization: Bearer <token>), run caller and daemon in one user namespace, and neither as nobody";
     /// Somebody else changed the document in the vault while a property of it was written.
     ValueChanged "VALUE_CHANGED"
         "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call";

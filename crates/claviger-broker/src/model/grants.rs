@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use claviger_access::{Grant, Label, Principal, Role, Scope};
 use claviger_core::{Error, Id, Reason, Resource, Result};
 
-/// Most grants of one principal: an evaluation walks them all.
+/// Most grants of one principal in one project, and most of those on everything: an evaluation walks
+/// them all. Of each project for itself, so that its admin uses up nobody else's.
 const GRANTS_MAX: usize = 1000;
 
 /// All grants of a principal.
@@ -104,10 +105,13 @@ impl Grants {
         if let Some(existing) = self.grants.iter().find(is_same) {
             return Ok((self.clone(), existing.clone()));
         }
-        if self.grants.len() >= GRANTS_MAX {
+        let project = grant.scope.project();
+        let beside = self.grants.iter().filter(|g| g.scope.project() == project);
+        if beside.count() >= GRANTS_MAX {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 "grant.principal",
-                "has 1000 grants already; grant on the project instead",
+                "has 1000 grants there already; grant on the whole project instead, or take some \
+                 back (ListGrants, DeleteGrant)",
             ));
         }
         let added = self.grants.iter().cloned().chain([grant.clone()]);
@@ -130,6 +134,61 @@ impl Grants {
         Self {
             grants: Arc::new(left.cloned().collect()),
             ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_core::{DefinitionName, ProjectName, Uid};
+
+    use super::*;
+
+    #[test]
+    fn the_grants_that_one_project_gives_use_up_no_others() {
+        let project = |name: &str, uid| Scope::Project {
+            name: ProjectName::parse("name", name).expect("valid"),
+            uid,
+        };
+        let (acme, other) = (Uid::random(), Uid::random());
+        let in_acme = Scope::Definition {
+            name: DefinitionName::parse("name", "projects/acme/secrets/key").expect("valid"),
+            uid: Uid::random(),
+            project: acme,
+        };
+        let acme = project("projects/acme", acme);
+        let other = project("projects/other", other);
+        let give = |grants: &Grants, scope: &Scope, minute: usize| {
+            let end = SystemTime::UNIX_EPOCH + std::time::Duration::from_mins(minute as u64);
+            let new = NewGrant {
+                role: Role::Runner,
+                resource: scope.resource(),
+                environment: None,
+                expire_time: Some(end),
+                purpose: None,
+            };
+            let given = grants.with(&new, scope.clone(), None);
+            given.map(|(grants, _)| grants)
+        };
+        // On the project and on what is in it: they count together.
+        let mut grants = Grants::none(Principal::Unix(7));
+        for minute in 0..GRANTS_MAX {
+            let scope = if minute % 2 == 0 { &acme } else { &in_acme };
+            grants = give(&grants, scope, minute).expect("there is room");
+        }
+        for full in [&acme, &in_acme] {
+            let error = give(&grants, full, GRANTS_MAX).expect_err("full");
+            assert_eq!(error.reason(), Reason::FieldInvalid);
+            let violation = error.field_violation().expect("names the field");
+            assert_eq!(violation.field, "grant.principal");
+            assert!(
+                violation.description.contains("DeleteGrant"),
+                "{violation:?}"
+            );
+        }
+        for others in [&other, &Scope::Daemon] {
+            let grants = give(&grants, others, 0).expect("a share of its own");
+            assert_eq!(grants.grants.len(), GRANTS_MAX + 1);
         }
     }
 }

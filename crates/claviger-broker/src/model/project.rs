@@ -120,11 +120,11 @@ impl Project {
 }
 
 impl ProjectContent {
-    /// Checks the content against the vaults.
+    /// Checks the content of this project against the vaults.
     ///
     /// # Errors
     /// `FIELD_INVALID`, `VAULT_UNKNOWN`, each with the field.
-    pub(crate) fn validate(&self, vaults: &Vaults) -> Result<()> {
+    pub(crate) fn validate(&self, project: &Id, vaults: &Vaults) -> Result<()> {
         check_description(&self.description, "project.description")?;
         check_environment_count(self.environments.len(), "project.environments")?;
         let environments = self.environments.values();
@@ -134,7 +134,9 @@ impl ProjectContent {
         let default = self.default_vault.iter();
         let default = default.map(|vault| (vault, "project.default_vault"));
         for (vault, field) in named.chain(default) {
-            vaults.find(vault).map_err(|error| error.at(field))?;
+            vaults
+                .find_for(project, vault)
+                .map_err(|error| error.at(field))?;
         }
         Ok(())
     }

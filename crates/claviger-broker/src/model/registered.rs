@@ -208,7 +208,8 @@ impl<'a> Registered<'a> {
             _ => field,
         };
         let place = place.map_err(|error| error.at(vault_field))?;
-        let vault = self.vaults.find(&place.vault);
+        let project = self.project.name.id();
+        let vault = self.vaults.find_for(project, &place.vault);
         let vault = vault.map_err(|error| error.at(vault_field))?;
         check_coordinates(location, field, vault)?;
         // First: a name that cannot be is not one to be allowed.

@@ -39,13 +39,7 @@ impl Route {
         project: &Project,
         vaults: &Vaults,
     ) -> Result<Self> {
-        // Which vaults there are is nothing for callers that only read.
-        let vault = vaults.find(&place.vault).map_err(|_| {
-            Error::new(Reason::VaultUnknown)
-                .with(Detail::Vault, &place.vault)
-                .with(Detail::Vaults, "see ListVaults")
-        })?;
-        let vault = Arc::clone(vault);
+        let vault = Arc::clone(vaults.find(&place.vault)?);
         // Again at every use: the project's default vault may be another one since the put, and
         // what a project may use may have been narrowed.
         check_coordinates(location, "definition.location", &vault)?;

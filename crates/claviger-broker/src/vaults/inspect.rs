@@ -112,7 +112,7 @@ impl Broker {
     ) -> Result<InspectReport> {
         let proof = &asked.proof;
         let project = &asked.found.project()?.record;
-        let vault = self.vaults.find(inspect.vault.id());
+        let vault = self.vaults.find_for(project.name.id(), inspect.vault.id());
         let vault = Arc::clone(vault.map_err(|error| error.at("name"))?);
         let route = inspect.route(vault, project)?;
         let named = |error: Error| error.with(Detail::Resource, Coordinate(&inspect.secret));

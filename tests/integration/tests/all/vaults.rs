@@ -109,6 +109,86 @@ async fn a_value_that_is_longer_than_the_vault_declares_is_not_served() {
     );
 }
 
+async fn known_to(client: &Client) -> Vec<String> {
+    let listed = client.vaults().list_vaults(v1::ListVaultsRequest {}).await;
+    let vaults = listed.unwrap().into_inner().vaults.into_iter();
+    vaults.map(|vault| vault.name).collect()
+}
+
+#[tokio::test]
+async fn a_caller_knows_of_the_vaults_that_its_projects_may_use() {
+    let vault = |id, project: &str| FaultyVault {
+        id,
+        backend: FaultyBackend::new(),
+        limits: Limits::timeout(Duration::from_secs(600)),
+        allow: Allow::new(vec![Allow::parse_rule(project, &["*".to_owned()]).unwrap()]),
+    };
+    let options = Options {
+        vaults: vec![vault("own", "acme"), vault("theirs", "other")],
+        ..Options::default()
+    };
+    let (server, client) = Server::prepared(options).await;
+    client.project("projects/other", &[]).await;
+    let name = secret("key");
+    client.put(&name, "value").await.unwrap();
+    let own = ["vaults/managed", "vaults/own"];
+    let all = ["vaults/managed", "vaults/own", "vaults/theirs"];
+    for (role, resource, known) in [
+        (v1::Role::Operator, &*name, &own[..]),
+        (v1::Role::Operator, PROJECT, &own[..]),
+        (v1::Role::Auditor, PROJECT, &own[..]),
+        (v1::Role::Operator, "*", &all[..]),
+    ] {
+        let made = client.token(&[(role, resource)]).await;
+        let caller = server.tcp().await.with_token(&made.token);
+        assert_eq!(known_to(&caller).await, known, "{role:?} on {resource}");
+        for name in all {
+            let request = v1::CheckVaultRequest {
+                name: name.to_owned(),
+            };
+            let checked = caller.vaults().check_vault(request).await;
+            if known.contains(&name) {
+                assert!(checked.unwrap().into_inner().ok);
+                continue;
+            }
+            let status = fails(checked, Code::FailedPrecondition, "VAULT_UNKNOWN");
+            let text = status.message();
+            assert_eq!(text, "there is no vault theirs; configured: see ListVaults");
+        }
+        if resource == &*name {
+            continue;
+        }
+        let mistyped = located(
+            &secret("mistyped"),
+            v1::Location {
+                vault: "own-2".to_owned(),
+                ..Default::default()
+            },
+        );
+        if role == v1::Role::Operator {
+            let put = caller.put_definition(mistyped).await;
+            let status = fails(put, Code::FailedPrecondition, "VAULT_UNKNOWN");
+            assert!(
+                status.message().ends_with("configured: managed, own"),
+                "{status:?}"
+            );
+        }
+    }
+    // Made anew, a project is another one.
+    let made = client
+        .token(&[(v1::Role::Operator, "projects/other")])
+        .await;
+    let caller = server.tcp().await.with_token(&made.token);
+    assert_eq!(known_to(&caller).await, ["vaults/managed", "vaults/theirs"]);
+    let request = v1::DeleteProjectRequest {
+        name: "projects/other".to_owned(),
+        ..Default::default()
+    };
+    client.projects().delete_project(request).await.unwrap();
+    client.project("projects/other", &[]).await;
+    assert_eq!(known_to(&caller).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn a_project_that_no_rule_names_sees_nothing() {
     let (_server, client, backend) = prepared(&["*"]).await;

@@ -98,7 +98,7 @@ pub(crate) async fn of_puts(room: &mut Room) {
     for (wanted, copies) in [
         ("PAYLOAD_TOO_LARGE", 2_100),
         ("REQUEST_TOO_LARGE", 9_000),
-        ("", 140_000),
+        ("REQUEST_TOO_LARGE", 140_000),
     ] {
         let name = room.fresh_name();
         let long = room.canary("a value that is too long").repeat(copies);

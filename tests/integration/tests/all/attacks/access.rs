@@ -1,9 +1,14 @@
 //! Grants that outlived their resources, could not be taken back, or showed too much.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use claviger_core::Clock as _;
-use claviger_integration::{Fault, Options, PROJECT, Server, Verb};
+use claviger_integration::{Fault, Options, PROJECT, Server, Verb, own_uid};
 use claviger_proto::v1;
 use claviger_proto::v1::Role;
 use tonic::Code;
@@ -156,4 +161,47 @@ async fn a_read_whose_grant_ends_while_the_vault_is_asked_gives_no_value() {
         let status = denied(read);
         assert!(!format!("{status:?}").contains("canary"));
     }
+}
+
+/// Who the caller is, if not the process of the test: the path of the socket.
+const AS_ANOTHER: &str = "CLAVIGER_TEST_CALL_AS_OVERFLOW_UID";
+
+#[tokio::test]
+async fn the_uid_that_stands_for_every_unmapped_one_is_nobody_s() {
+    if own_uid() != 0 {
+        eprintln!("skipped: only root can call with another uid");
+        return;
+    }
+    let (server, client) = Server::prepared(Options::default()).await;
+    let text = std::fs::read_to_string("/proc/sys/kernel/overflowuid").unwrap();
+    let uid: u32 = text.trim().parse().unwrap();
+    client
+        .grant(&format!("unix:{uid}"), Role::Runner, "*")
+        .await;
+    // The test's own directory keeps others out, as the daemon's does not.
+    let socket = server.dir().join("clavigerd.sock");
+    for path in socket.ancestors().take(3) {
+        std::fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", "attacks::access::call_as_another"]);
+    let child = child.env(AS_ANOTHER, &socket).uid(uid).output().unwrap();
+    let heard = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{heard}");
+    assert!(heard.contains("1 passed"), "{heard}");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a process with another uid"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how the test above tells where to call"
+)]
+async fn call_as_another() {
+    let socket = std::env::var_os(AS_ANOTHER).expect("the path of a socket");
+    let client = claviger_client::Client::connect_unix(Path::new(&socket)).await;
+    let client = client.expect("connects");
+    let asked = client.access().who_am_i(v1::WhoAmIRequest {}).await;
+    let status = fails(asked, Code::Unauthenticated, "UID_UNMAPPED");
+    assert!(status.message().contains("with a token"), "{status:?}");
 }
