@@ -1,6 +1,6 @@
 //! For the package of fuzz tests: the decoders that no public type leads to.
 
-use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
+use claviger_core::{Format, Id, Reason, Result, SecretBytes};
 use claviger_store::Record;
 
 use crate::engine::forms::{Made, PendingPointer};
@@ -11,8 +11,11 @@ use crate::model::project::Project;
 use crate::model::request::Request;
 use crate::model::token::Token;
 
-/// Each kind of record, with what reads it and writes it again.
-pub const RECORDS: [(&str, fn(&[u8]) -> Result<SecretBytes>); 7] = [
+/// Reads a stored record and writes it again.
+pub type Again = fn(&[u8]) -> Result<SecretBytes>;
+
+/// Each kind of record.
+pub const RECORDS: [(&str, Again); 7] = [
     (Definition::KIND, again::<Definition>),
     (Grants::KIND, again::<Grants>),
     (Made::KIND, again::<Made>),
@@ -54,7 +57,7 @@ pub fn document(value: &[u8], property: &str, new: &str) -> Result<[SecretBytes;
 ///
 /// # Errors
 /// As a read.
-pub fn only_property(value: &[u8]) -> Result<SecretBytes, Error> {
+pub fn only_property(value: &[u8]) -> Result<SecretBytes> {
     let value = SecretBytes::new(value.to_vec());
     let version = Id::from_static("1");
     Document { version, value }.present(Part::Property(None), Format::Text)

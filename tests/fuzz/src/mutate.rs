@@ -60,7 +60,9 @@ impl Mutator {
     pub(crate) fn next(&mut self, len_max: usize) -> Vec<u8> {
         let mut input = self.any_input().to_vec();
         let kept = input.len();
-        for _ in 0..=self.below(6) {
+        // Few, mostly: after many nothing is left that a decoder would look at twice.
+        let most = 1 + self.below(6);
+        for _ in 0..=self.below(most) {
             self.change(&mut input);
             input.truncate(len_max.max(kept));
         }
