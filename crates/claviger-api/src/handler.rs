@@ -138,7 +138,7 @@ impl Api {
             .unwrap_or(Peer::Tcp);
         let login = self.refusals.login();
         let caller = authenticate::caller(&self.broker, peer, request.metadata()).await;
-        login.is_over();
+        login.end();
         match caller {
             Ok(caller) => Ok(Call {
                 id,

@@ -67,7 +67,7 @@ pub(crate) struct Login<'a> {
 
 impl Login<'_> {
     /// It came to an end that is noted elsewhere.
-    pub(crate) fn is_over(mut self) {
+    pub(crate) fn end(mut self) {
         self.is_over = true;
     }
 }
@@ -109,7 +109,7 @@ mod tests {
                 if !is_answered {
                     std::future::pending::<()>().await;
                 }
-                login.is_over();
+                login.end();
             }
         };
         for is_answered in [true, false, false] {

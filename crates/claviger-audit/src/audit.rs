@@ -114,10 +114,10 @@ impl Audit {
     /// As there.
     pub async fn intents(&self, authorized: &Authorized, facts: Vec<Facts>) -> Result<()> {
         let entry = |facts| {
-            Entry::Decision(Decision {
+            Entry::Decision(Box::new(Decision {
                 facts,
                 ..authorized.begin()
-            })
+            }))
         };
         let parts = facts.into_iter().flat_map(parts);
         self.write(parts.map(entry).collect()).await
@@ -148,7 +148,8 @@ impl Audit {
             // The grant that allowed it at first did not decide in the end.
             decision.grant = None;
         }
-        self.write(vec![Entry::Decision(decision)]).await?;
+        self.write(vec![Entry::Decision(Box::new(decision))])
+            .await?;
         result
     }
 
@@ -214,12 +215,12 @@ impl Audit {
 
 impl DecisionLog for Audit {
     fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
-        Box::pin(self.write(vec![Entry::Decision(decision)]))
+        Box::pin(self.write(vec![Entry::Decision(Box::new(decision))]))
     }
 
     fn record_detached(&self, decision: Decision) {
         if let Some(gather) = &self.gather {
-            gather.write_detached(Entry::Decision(decision));
+            gather.write_detached(Entry::Decision(Box::new(decision)));
         }
     }
 }

@@ -16,7 +16,7 @@ const FACTS_BYTES_MAX: usize = 10 * 1024;
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// A decision about an authenticated call.
-    Decision(Decision),
+    Decision(Box<Decision>),
     /// A call that every known caller may make.
     Open {
         call_id: Uid,
