@@ -146,7 +146,10 @@ pub(crate) async fn snapshot(client: &Client) -> Snapshot {
     }
     let request = v1::ListGrantsRequest::default();
     let grants = client.access().list_grants(request).await;
-    let request = v1::ListTokensRequest::default();
+    let request = v1::ListTokensRequest {
+        page_size: 1000,
+        ..Default::default()
+    };
     let tokens = client.access().list_tokens(request).await;
     Snapshot {
         projects,
