@@ -192,8 +192,9 @@ async fn another_secret_than_the_one_meant_is_not_written() {
 #[tokio::test]
 async fn answer_for_another_secret_leaves_a_write_open() {
     for (name, is_open) in [("acme/other", true), (NAME, false)] {
-        let described = format!(r#"{{"ARN":"{ARN}","Name":"{NAME}"}}"#);
-        let written = format!(r#"{{"ARN":"{ARN}","Name":"{name}","VersionId":"{VERSION}"}}"#);
+        let arn = ARN.replace("prod", NAME);
+        let described = format!(r#"{{"ARN":"{arn}","Name":"{NAME}"}}"#);
+        let written = format!(r#"{{"ARN":"{arn}","Name":"{name}","VersionId":"{VERSION}"}}"#);
         let stub = Stub::start(vec![
             ("DescribeSecret", vec![Reply::json(200, &described)]),
             ("TagResource", vec![Reply::json(200, "")]),
