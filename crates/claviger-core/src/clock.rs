@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +42,47 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that stands still where another one is set back: what has ended does not begin again.
+#[derive(Debug)]
+pub struct SteadyClock {
+    clock: Arc<dyn Clock>,
+    /// The latest time that was shown, in nanoseconds since 1970.
+    latest: AtomicU64,
+}
+
+impl SteadyClock {
+    /// Shows the time of `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            latest: AtomicU64::new(0),
+        }
+    }
+
+    /// Shows no time before this one from now on.
+    pub fn not_before(&self, time: SystemTime) {
+        self.latest.fetch_max(nanoseconds(time), Ordering::SeqCst);
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now(&self) -> SystemTime {
+        let now = self.clock.now();
+        let nanos = nanoseconds(now);
+        let latest = self.latest.fetch_max(nanos, Ordering::SeqCst);
+        match latest > nanos {
+            true => SystemTime::UNIX_EPOCH + Duration::from_nanos(latest),
+            false => now,
+        }
+    }
+}
+
+/// Nanoseconds since 1970; up to the year 2554, after which a clock is out in any case.
+pub fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
 pub struct ManualClock {
@@ -59,6 +101,12 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.offset_seconds
             .fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+
+    /// Sets the clock back, as an administrator may.
+    pub fn set_back(&self, by: Duration) {
+        self.offset_seconds
+            .fetch_sub(by.as_secs(), Ordering::SeqCst);
     }
 }
 

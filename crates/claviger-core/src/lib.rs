@@ -10,7 +10,9 @@ mod names;
 mod pasted;
 mod secret_bytes;
 
-pub use clock::{Clock, ManualClock, SystemClock, clamp_time, time_range};
+pub use clock::{
+    Clock, ManualClock, SteadyClock, SystemClock, clamp_time, nanoseconds, time_range,
+};
 pub use error::{Coordinate, Detail, Error, FieldViolation, Public, Reason, Result};
 pub use kind::{Format, Kind};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};

@@ -1,11 +1,12 @@
 //! What the audit log has reached, kept in the store: a log that is cut, emptied or put back while
-//! the daemon is stopped lacks it at the next start.
+//! the daemon is stopped lacks it at the next start. With it the time: a clock that is set back
+//! meanwhile does not revive a token.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use claviger_audit::{Audit, Mark};
-use claviger_core::Result;
+use claviger_core::{Clock, Result, nanoseconds};
 use claviger_store::{Batch, Expect, Record, Records};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ const ID: &str = "head";
 struct Sealed {
     seq: u64,
     head: String,
+    /// When it was kept, in nanoseconds since 1970.
+    time: u64,
 }
 
 impl Record for Sealed {
@@ -29,50 +32,64 @@ impl Record for Sealed {
     const FORM: u32 = 1;
 }
 
-/// What the log is known to have reached.
+/// What the log is known to have reached, and when that was.
 ///
 /// # Errors
 /// `INTEGRITY_FAILURE`, `STORE_UNAVAILABLE`.
-pub(crate) async fn read(records: &Records) -> Result<Option<Mark>> {
+pub(crate) async fn read(records: &Records) -> Result<Option<(Mark, SystemTime)>> {
     let stored = records.get::<Sealed>(ID).await?;
-    Ok(stored.map(|stored| Mark {
-        seq: stored.record.seq,
-        head: stored.record.head.clone(),
+    Ok(stored.map(|stored| {
+        let Sealed { seq, head, time } = &*stored.record;
+        let mark = Mark {
+            seq: *seq,
+            head: head.clone(),
+        };
+        (mark, SystemTime::UNIX_EPOCH + Duration::from_nanos(*time))
     }))
 }
 
-/// Keeps the store up to date. What is kept has reached the disk: after a loss of power the log has
-/// it still.
-pub(crate) fn keep(records: Arc<Records>, audit: &Audit) -> impl Future<Output = ()> + use<> {
-    let mut synced = audit.watch_synced();
-    synced.mark_changed();
-    async move {
-        // Ends with the log.
-        while synced.changed().await.is_ok() {
-            seal(&records, &mut synced).await;
-            tokio::time::sleep(SEAL_INTERVAL).await;
+/// Keeps what the log has reached.
+#[derive(Clone)]
+pub(crate) struct Seal {
+    pub(crate) records: Arc<Records>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Seal {
+    /// Keeps the store up to date. What is kept has reached the disk: after a loss of power the log
+    /// has it still.
+    pub(crate) fn keep(self, audit: &Audit) -> impl Future<Output = ()> + use<> {
+        let mut synced = audit.watch_synced();
+        synced.mark_changed();
+        async move {
+            // Ends with the log.
+            while synced.changed().await.is_ok() {
+                self.seal(&mut synced).await;
+                tokio::time::sleep(SEAL_INTERVAL).await;
+            }
         }
     }
-}
 
-/// Notes the end of the last call in the log, and the end of the log in the store.
-pub(crate) async fn finish(records: &Records, audit: &Audit) {
-    if let Err(error) = audit.stopped().await {
-        tracing::warn!(?error, "the end is not in the audit log");
+    /// Notes the end of the last call in the log, and the end of the log in the store.
+    pub(crate) async fn finish(&self, audit: &Audit) {
+        if let Err(error) = audit.stopped().await {
+            tracing::warn!(?error, "the end is not in the audit log");
+        }
+        self.seal(&mut audit.watch_synced()).await;
     }
-    seal(records, &mut audit.watch_synced()).await;
-}
 
-async fn seal(records: &Records, synced: &mut watch::Receiver<Mark>) {
-    let mark = synced.borrow_and_update().clone();
-    let sealed = Sealed {
-        seq: mark.seq,
-        head: mark.head,
-    };
-    let batch = Batch::new().put(ID, &sealed, Expect::Any);
-    if let Err(error) = records.commit(batch).await {
-        // The one of before counts, which the log has as well.
-        tracing::warn!(?error, "what the audit log has reached is not in the store");
+    async fn seal(&self, synced: &mut watch::Receiver<Mark>) {
+        let mark = synced.borrow_and_update().clone();
+        let sealed = Sealed {
+            seq: mark.seq,
+            head: mark.head,
+            time: nanoseconds(self.clock.now()),
+        };
+        let batch = Batch::new().put(ID, &sealed, Expect::Any);
+        if let Err(error) = self.records.commit(batch).await {
+            // The one of before counts, which the log has as well.
+            tracing::warn!(?error, "what the audit log has reached is not in the store");
+        }
     }
 }
 
@@ -84,7 +101,10 @@ mod tests {
     fn the_record_has_its_golden_form() {
         let text = include_str!("../tests/golden/audit-head.json").trim_end();
         let record = Sealed::decode("golden", text.as_bytes()).expect("reads");
-        assert_eq!(record.seq, 70_312);
+        assert_eq!(
+            (record.seq, record.time),
+            (70_312, 1_795_320_000_000_000_000)
+        );
         let written = record.encode().expect("writes");
         assert_eq!(std::str::from_utf8(written.expose()), Ok(text));
     }

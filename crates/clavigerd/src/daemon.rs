@@ -14,14 +14,14 @@ use claviger_audit::{Audit, FileOptions, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::Broker;
-use claviger_core::{Clock, SystemClock};
+use claviger_core::{Clock, SteadyClock, SystemClock};
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
 use rustix::process::Resource;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit_seal;
+use crate::audit_seal::{self, Seal};
 use crate::config::Config;
 use crate::listen::{SocketFile, Sockets};
 use crate::modes::{self, make_private_dir};
@@ -73,7 +73,7 @@ pub type PutBefore = dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send;
 /// A daemon that is open and listens, but does not answer yet.
 pub struct Daemon {
     broker: Arc<Broker>,
-    records: Arc<Records>,
+    seal: Seal,
     about: About,
     limits: Limits,
     sockets: Sockets,
@@ -88,11 +88,11 @@ impl Daemon {
     /// # Errors
     /// If a part does not open or an address cannot be listened on.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, Stop> {
-        let (broker, records, about) = open(config, parts).await?;
+        let (broker, seal, about) = open(config, parts).await?;
         let sockets = Sockets::bind(config).await?;
         Ok(Self {
             broker,
-            records,
+            seal,
             about,
             limits: config.limits,
             sockets,
@@ -141,7 +141,7 @@ impl Daemon {
         let admin_services = claviger_api::admin_services(&self.broker, bodies).await;
         let (admin_door, vault_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &vault_health, stop.clone());
-        let sealing = audit_seal::keep(Arc::clone(&self.records), self.broker.audit());
+        let sealing = self.seal.clone().keep(self.broker.audit());
         upkeep.spawn(sealing);
         let Sockets {
             listeners,
@@ -166,16 +166,16 @@ impl Daemon {
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
         tokio::try_join!(serving, serving_admin)
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
-        drain(&self.broker, &self.records, upkeep, &file).await;
+        drain(&self.broker, &self.seal, upkeep, &file).await;
         Ok(())
     }
 }
 
 /// Once no calls are served: changes that they began come to their end.
-async fn drain(broker: &Broker, records: &Records, upkeep: Upkeep, socket: &SocketFile) {
+async fn drain(broker: &Broker, seal: &Seal, upkeep: Upkeep, socket: &SocketFile) {
     broker.drain().await;
     upkeep.stop().await;
-    audit_seal::finish(records, broker.audit()).await;
+    seal.finish(broker.audit()).await;
     socket.remove();
     tracing::info!("drained");
 }
@@ -203,7 +203,7 @@ fn afforded(limits: Limits) -> io::Result<Limits> {
     })
 }
 
-async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Arc<Records>, About), Stop> {
+async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About), Stop> {
     make_private_dir(&config.data_dir)?;
     modes::check(config)?;
     let store_file = config.data_dir.join("store.db");
@@ -218,6 +218,8 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Arc<Records
         audit,
         vaults: more,
     } = parts;
+    let steady = Arc::new(SteadyClock::new(clock));
+    let clock: Arc<dyn Clock> = Arc::<SteadyClock>::clone(&steady);
     let store = SqliteStore::open(&store_file, Arc::clone(&clock))
         .map_err(|e| Stop::opening("the store", &e))?;
     let store: Arc<dyn Store> = match put_between {
@@ -233,10 +235,15 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Arc<Records
     let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
     drop(root_key);
     let sealed = audit_seal::read(&records).await;
+    let sealed = sealed.map_err(|e| Stop::opening("the store", &e))?;
+    let sealed = sealed.map(|(mark, time)| {
+        steady.not_before(time);
+        mark
+    });
     let options = FileOptions {
         segment_bytes: config.audit_segment_bytes,
         reserve_bytes: config.audit_reserve_bytes,
-        sealed: sealed.map_err(|e| Stop::opening("the store", &e))?,
+        sealed,
         accepts_gap: config.accepts_audit_gap,
     };
     let audit = match audit {
@@ -250,9 +257,13 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Arc<Records
         start_time: clock.now(),
         root_key: custody.to_string(),
     };
+    let seal = Seal {
+        records: Arc::clone(&records),
+        clock: Arc::clone(&clock),
+    };
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,
-        records: Arc::clone(&records),
+        records,
         audit,
         stripe: LiveClient::new(
             config.stripe.base_url.clone(),
@@ -278,7 +289,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Arc<Records
             .await
             .map_err(|e| Stop::opening("projects/dev", &e))?;
     }
-    Ok((broker, records, about))
+    Ok((broker, seal, about))
 }
 
 /// Asks no vault anything: the daemon starts whether they answer or not.

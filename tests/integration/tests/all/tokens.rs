@@ -225,3 +225,20 @@ fn token_request(grants: &[(Role, &str)]) -> v1::CreateTokenRequest {
         ..Default::default()
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_revives_no_token() {
+    let (mut server, client) = Server::prepared(Options::default()).await;
+    let token = client.token(&[(Role::Runner, "*")]).await.token;
+    let expired = async |server: &Server| {
+        let runner = server.tcp().await.with_token(&token);
+        let answer = runner.access().who_am_i(v1::WhoAmIRequest {}).await;
+        fails(answer.map(drop), Code::Unauthenticated, "TOKEN_EXPIRED");
+    };
+    server.clock.advance(2 * DAY);
+    expired(&server).await;
+    server.clock.set_back(2 * DAY);
+    expired(&server).await;
+    server.restart().await;
+    expired(&server).await;
+}
