@@ -16,10 +16,10 @@ use std::sync::Arc;
 use claviger_access::{Caller, Rpc};
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::body::Body as TonicBody;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
@@ -41,6 +41,9 @@ const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// Longest request of a caller without any grant, and longest message to a public service.
 pub(crate) const SMALL_BYTES_MAX: usize = 4 * 1024;
+
+/// What a refusal counts for while it waits for its turn.
+const WAITING_BYTES: usize = 8 * 1024;
 
 /// What a stream of reflection counts for while it lasts: its answers are about as long.
 const REFLECTION_BYTES: usize = 64 * 1024;
@@ -83,7 +86,7 @@ impl Doorway {
             *foreign.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return foreign;
         }
-        let method = request.uri().path().trim_start_matches('/');
+        let method = method(&request);
         if let (Some(rpc), Some(api)) = (rpc::named(method), &self.door.api) {
             return self.call(api, rpc, request).await.map(Outgoing::from);
         }
@@ -99,6 +102,19 @@ impl Doorway {
         let request = request.map(|_| TonicBody::empty());
         let answer = self.answer(Uid::random(), self.deadline(), request);
         answer.await.map(Outgoing::from)
+    }
+
+    /// Whether a request is for a service that asks for a caller.
+    pub(crate) fn is_for_callers<B>(&self, request: &Request<B>) -> bool {
+        self.door.api.is_some() && rpc::named(method(request)).is_some()
+    }
+
+    /// Waits until a refusal may be told, if its peer may have one more that waits.
+    pub(crate) async fn wait(&self, due: Instant) {
+        let mut charge = self.door.bodies.charge(self.peer);
+        if due > Instant::now() && charge.cover(WAITING_BYTES).is_ok() {
+            sleep_until(due).await;
+        }
     }
 
     async fn call<B>(
@@ -118,7 +134,8 @@ impl Doorway {
         let (mut parts, body) = request.into_parts();
         let entering = async {
             let caller = attempt.authenticate(&parts.headers).await?;
-            let message = self.message(api, &caller, &parts.headers, body).await?;
+            let beside = target_bytes(&parts.uri) + header_bytes(&parts.headers);
+            let message = self.message(api, &caller, beside, body).await?;
             Ok((caller, message))
         };
         let entered = timeout_at(deadline, entering).await;
@@ -136,18 +153,12 @@ impl Doorway {
     }
 
     /// Reads the message. A caller without any grant has no use for a long one.
-    async fn message<B>(
-        &self,
-        api: &Api,
-        caller: &Caller,
-        headers: &HeaderMap,
-        body: B,
-    ) -> Result<Bytes>
+    async fn message<B>(&self, api: &Api, caller: &Caller, beside: usize, body: B) -> Result<Bytes>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
         let charge = self.door.bodies.charge(self.peer);
-        let mut reading = Reading::new(body, charge, header_bytes(headers));
+        let mut reading = Reading::new(body, charge, beside);
         let whole = async {
             let mut limit = SMALL_BYTES_MAX;
             let mut is_complete = reading.up_to(limit).await?;
@@ -171,7 +182,8 @@ impl Doorway {
     {
         let id = Uid::random();
         let mut charge = self.door.bodies.charge(self.peer);
-        if let Err(error) = charge.cover(bytes + header_bytes(request.headers())) {
+        let beside = target_bytes(request.uri()) + header_bytes(request.headers());
+        if let Err(error) = charge.cover(bytes + beside) {
             let refusal: Response<TonicBody> = status_of(&error, id).into_http();
             return refusal.map(Outgoing::from);
         }
@@ -199,6 +211,15 @@ impl Doorway {
     }
 }
 
+/// The full name of the method that is called; empty if the target is not just that.
+fn method<B>(request: &Request<B>) -> &str {
+    let uri = request.uri();
+    match uri.query() {
+        Some(_) => "",
+        None => uri.path().strip_prefix('/').unwrap_or_default(),
+    }
+}
+
 /// Whether a request says that it speaks gRPC.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(CONTENT_TYPE) else {
@@ -206,6 +227,14 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     };
     let rest = content_type.as_bytes().strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// What the target of a request takes up.
+fn target_bytes(uri: &Uri) -> usize {
+    uri.path().len()
+        + uri
+            .authority()
+            .map_or(0, |authority| authority.as_str().len())
 }
 
 /// What the headers of a request take up.

@@ -119,7 +119,11 @@ async fn accept(
 }
 
 async fn hand_over(listener: Listener, queues: &[mpsc::UnboundedSender<Accepted>], limits: Limits) {
-    let places = Places::new(limits.connections_max, limits.own_uid);
+    let own = match listener {
+        Listener::Tcp(_) => None,
+        Listener::Unix(_) => Some(Peer::Unix(limits.own_uid)),
+    };
+    let places = Places::new(limits.connections_max, own);
     for queue in queues.iter().cycle() {
         let (stream, place) = loop {
             match listener.accept().await {

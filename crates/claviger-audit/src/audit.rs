@@ -160,7 +160,7 @@ impl Audit {
     /// Notes a call whose client reset it before it was authenticated.
     pub fn refuse_cut(&self, call_id: Uid, rpc: &'static str, peer: &'static str) {
         if let Some(gather) = &self.gather {
-            gather.write_if_possible(Entry::Refusal {
+            gather.write_detached(Entry::Refusal {
                 call_id,
                 rpc,
                 peer,

@@ -1,6 +1,6 @@
 //! What travels between the calls and the thread that writes: records there, their fates back.
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::record::Entry;
 
@@ -22,26 +22,26 @@ pub(crate) struct Job {
     /// Whether it is written and not only counted.
     pub(crate) is_admitted: bool,
     reply: Option<oneshot::Sender<Fate>>,
+    /// Among the records that callers cause without end.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Job {
-    /// A record whose caller hears what became of it.
-    pub(crate) fn awaited(entry: Entry) -> (Self, oneshot::Receiver<Fate>) {
-        let (reply, answer) = oneshot::channel();
-        let job = Self {
-            reply: Some(reply),
-            ..Self::detached(entry)
-        };
-        (job, answer)
-    }
-
     /// A record for which nobody waits.
-    pub(crate) fn detached(entry: Entry) -> Self {
+    pub(crate) fn new(entry: Entry, place: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             entry,
             is_admitted: true,
             reply: None,
+            _place: place,
         }
+    }
+
+    /// Tells what became of it.
+    pub(crate) fn awaited(&mut self) -> oneshot::Receiver<Fate> {
+        let (reply, answer) = oneshot::channel();
+        self.reply = Some(reply);
+        answer
     }
 }
 

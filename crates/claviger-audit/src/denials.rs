@@ -8,8 +8,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use claviger_access::{Outcome, Phase};
-
 use crate::record::Entry;
 use crate::unnoted::{Unnoted, Who};
 
@@ -87,13 +85,8 @@ impl Denials {
             false => (false, GRANTLESS_NOTED_MAX),
         };
         let (has_grants, noted_max) = match entry {
-            Entry::Decision(decision) => {
-                let is_denial = matches!(decision.outcome, Outcome::Cancelled | Outcome::Denied);
-                if !is_denial || decision.phase != Phase::Decision {
-                    return true;
-                }
-                of_caller(decision.has_grants)
-            }
+            _ if !entry.is_idle_talk() => return true,
+            Entry::Decision(decision) => of_caller(decision.has_grants),
             Entry::Open { has_grants, .. } => of_caller(*has_grants),
             Entry::Refusal { .. } => (false, NOTED_MAX),
             Entry::Stopped => return true,
@@ -110,6 +103,13 @@ impl Denials {
             count.unnoted.add(entry);
         }
         is_noted
+    }
+
+    /// Counts what found no place among the records that wait.
+    pub(crate) fn add_unqueued(&mut self, count: u64) {
+        if count > 0 {
+            self.counts.entry(Who::Rest).or_default().unnoted.count += count;
+        }
     }
 
     /// Whether the denials of this caller are counted apart from those of the rest.

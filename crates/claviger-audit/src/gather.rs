@@ -10,7 +10,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
 
 use crate::bundle::{Answers, Bundle, Fate, Job};
@@ -20,12 +20,18 @@ use crate::writer::{Health, Shared};
 /// More than there are threads that call, so that they rarely share one.
 const SHARDS: usize = 32;
 
+/// Records that wait for the thread, of those that callers cause without end.
+const IDLE_TALK_MAX: usize = 2048;
+
 /// Gathers records, and sends them on in bundles.
 #[derive(Debug)]
 pub(crate) struct Gather {
     bundles: SyncSender<Bundle>,
     shared: Arc<Shared>,
     shards: [Mutex<Vec<Job>>; SHARDS],
+    /// SECURITY: what callers cause without end has places of its own, far fewer than the queue:
+    /// however slow the disk is, they leave room for the records of others.
+    idle_talk: Arc<Semaphore>,
 }
 
 impl Gather {
@@ -34,12 +40,27 @@ impl Gather {
             bundles,
             shared,
             shards: std::array::from_fn(|_| Mutex::default()),
+            idle_talk: Arc::new(Semaphore::new(IDLE_TALK_MAX)),
         }
     }
 
     /// What became of the records, which are one after the other, once that is known.
     pub(crate) async fn write(&self, entries: Vec<Entry>) -> Fate {
-        let (new, answers): (Vec<_>, Vec<_>) = entries.into_iter().map(Job::awaited).unzip();
+        let mut fate = Fate::Written;
+        let mut new = Vec::with_capacity(entries.len());
+        let mut answers = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match self.job(entry) {
+                Some(mut job) => {
+                    answers.push(job.awaited());
+                    new.push(job);
+                }
+                None => fate = Fate::Counted,
+            }
+        }
+        if new.is_empty() {
+            return fate;
+        }
         let shard = self.own_shard();
         let is_leader = {
             let mut jobs = lock(shard);
@@ -56,7 +77,6 @@ impl Gather {
             // Dropping the answers gives each to its call.
             drop(departure.leave().await);
         }
-        let mut fate = Fate::Written;
         for answer in answers {
             fate = fate.min(answer.await.unwrap_or(Fate::Lost));
         }
@@ -65,14 +85,19 @@ impl Gather {
 
     /// Hands a record over for which nobody waits.
     pub(crate) fn write_detached(&self, entry: Entry) {
-        self.send(Bundle::new(vec![Job::detached(entry)], None));
+        self.send(Bundle::new(self.job(entry).into_iter().collect(), None));
     }
 
-    /// The same for a record that strangers cause without end: should the queue be full of them, the
-    /// log is not to fail for others.
-    pub(crate) fn write_if_possible(&self, entry: Entry) {
-        let bundle = Bundle::new(vec![Job::detached(entry)], None);
-        self.bundles.try_send(bundle).ok();
+    /// `None` if it is only counted.
+    fn job(&self, entry: Entry) -> Option<Job> {
+        if !entry.is_idle_talk() {
+            return Some(Job::new(entry, None));
+        }
+        if let Ok(place) = Arc::clone(&self.idle_talk).try_acquire_owned() {
+            return Some(Job::new(entry, Some(place)));
+        }
+        self.shared.unqueued.fetch_add(1, Ordering::SeqCst);
+        None
     }
 
     fn send(&self, bundle: Bundle) {
@@ -121,4 +146,36 @@ impl Drop for Departure<'_> {
 
 fn lock(shard: &Mutex<Vec<Job>>) -> MutexGuard<'_, Vec<Job>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use claviger_core::{Reason, Uid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn refusals_without_end_leave_room_for_the_records_of_others() {
+        // Nobody takes anything out, as during a sync that hangs.
+        let (bundles, _queue) = sync_channel(2 * IDLE_TALK_MAX);
+        let shared = Arc::new(Shared::new());
+        let gather = Gather::new(bundles, Arc::clone(&shared));
+        let refusal = || Entry::Refusal {
+            call_id: Uid::random(),
+            rpc: "claviger.v1.SecretService/GetSecret",
+            peer: "unix",
+            reason: Reason::Cancelled,
+        };
+        for _ in 0..50_000 {
+            gather.write_detached(refusal());
+        }
+        let fate = gather.write(vec![refusal()]).await;
+        assert_eq!(fate, Fate::Counted);
+        gather.write_detached(Entry::Stopped);
+        assert_eq!(*shared.health.borrow(), Health::Well);
+        let unqueued = shared.unqueued.load(Ordering::SeqCst);
+        assert_eq!(unqueued, 50_001 - IDLE_TALK_MAX as u64);
+    }
 }

@@ -51,6 +51,18 @@ impl Entry {
         }
     }
 
+    /// Whether callers that may do nothing cause it without end. Such a record may be only counted.
+    pub(crate) fn is_idle_talk(&self) -> bool {
+        match self {
+            Self::Decision(decision) => {
+                decision.phase == Phase::Decision
+                    && matches!(decision.outcome, Outcome::Cancelled | Outcome::Denied)
+            }
+            Self::Open { .. } | Self::Refusal { .. } => true,
+            Self::Stopped => false,
+        }
+    }
+
     pub(crate) fn line(&self) -> Line<'_> {
         match self {
             Self::Decision(decision) => Line::decision(decision),

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) synced: watch::Sender<Mark>,
     /// Records that found the queue full. They count as lost.
     pub(crate) turned_away: AtomicU64,
+    /// Records of which too many wait, and which are only counted.
+    pub(crate) unqueued: AtomicU64,
 }
 
 impl Shared {
@@ -58,6 +60,7 @@ impl Shared {
             health: watch::Sender::new(Health::Well),
             synced: watch::Sender::new(Chain::empty().mark().clone()),
             turned_away: AtomicU64::new(0),
+            unqueued: AtomicU64::new(0),
         }
     }
 }
@@ -131,7 +134,7 @@ impl Writer {
                     self.write(&mut batch);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let due = self.denials.turn(self.clock.now());
+                    let due = self.turn();
                     self.idle(&due);
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -167,7 +170,7 @@ impl Writer {
     /// Adds the records that are admitted, with what was only counted before them, and what was
     /// counted of others until the last window ended.
     fn append_jobs(&mut self, batch: &mut [Bundle]) -> io::Result<()> {
-        let mut due = self.denials.turn(self.clock.now());
+        let mut due = self.turn();
         let mut before = Vec::new();
         for job in batch.iter_mut().flat_map(Bundle::jobs_mut) {
             if matches!(job.entry, Entry::Stopped) {
@@ -187,6 +190,12 @@ impl Writer {
             self.lost += counted.map(|unnoted| unnoted.count).sum::<u64>();
         }
         result
+    }
+
+    fn turn(&mut self) -> HashMap<Who, Unnoted> {
+        let unqueued = self.shared.unqueued.swap(0, Ordering::SeqCst);
+        self.denials.add_unqueued(unqueued);
+        self.denials.turn(self.clock.now())
     }
 
     /// Does what is due when no record comes.
@@ -352,12 +361,15 @@ mod tests {
     }
 
     fn record() -> Bundle {
-        let job = Job::detached(Entry::Refusal {
-            call_id: Uid::random(),
-            rpc: "claviger.v1.SecretService/GetSecret",
-            peer: "tcp",
-            reason: Reason::TokenInvalid,
-        });
+        let job = Job::new(
+            Entry::Refusal {
+                call_id: Uid::random(),
+                rpc: "claviger.v1.SecretService/GetSecret",
+                peer: "tcp",
+                reason: Reason::TokenInvalid,
+            },
+            None,
+        );
         Bundle::new(vec![job], None)
     }
 

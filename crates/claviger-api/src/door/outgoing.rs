@@ -69,9 +69,9 @@ impl Outgoing {
     }
 
     /// Keeps the connection busy until it ends.
-    pub(crate) fn keeping(self, busy: Busy) -> Self {
+    pub(crate) fn keeping(self, busy: Option<Busy>) -> Self {
         Self {
-            _busy: Some(busy),
+            _busy: busy,
             ..self
         }
     }

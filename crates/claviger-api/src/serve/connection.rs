@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::door::Doorway;
@@ -32,6 +32,9 @@ const EARLY_RESETS_MAX: usize = 1024;
 /// slowly.
 const RESETS_BURST: u32 = 1024;
 const RESETS_PER_SECOND: u32 = 200;
+
+/// What a connection has left whose place is another's.
+const EVICTION: Duration = Duration::from_millis(100);
 
 /// Frames that a client may send against the protocol on one connection. RUSTSEC-2024-0003: the
 /// gRPC library's own server switches this defence off.
@@ -63,13 +66,14 @@ pub(super) async fn serve_connection(
     let seat = Arc::clone(&place);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let doorway = doorway.clone();
-        let busy = seat.busy();
+        // Anyone may keep a public service's stream open: it keeps no place.
+        let busy = doorway.is_for_callers(&request).then(|| seat.busy());
         let seat = Arc::clone(&seat);
         let unanswered = Unanswered(Some(Arc::clone(&resets)));
         async move {
             let answer = doorway.enter(request).await;
             if is_refusal(answer.headers()) {
-                sleep_until(seat.refusals().take()).await;
+                doorway.wait(seat.refusals().take()).await;
             }
             unanswered.answered();
             Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
@@ -82,7 +86,7 @@ pub(super) async fn serve_connection(
         () = stop.cancelled() => limits.drain,
         () = sleep(aged(limits.connection_age)) => limits.drain,
         // Its place is another's already: it hears that it has to go, and goes.
-        () = place.taken_away() => Duration::ZERO,
+        () = place.taken_away() => EVICTION,
     };
     connection.as_mut().graceful_shutdown();
     timeout(grace, connection).await??;
@@ -114,6 +118,8 @@ fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
         .max_local_error_reset_streams(Some(WRONG_FRAMES_MAX))
         .max_pending_accept_reset_streams(Some(EARLY_RESETS_MAX))
         .max_header_list_size(16 * 1024)
+        // What an answer may take up before its client reads it.
+        .max_send_buf_size(16 * 1024)
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(512 * 1024)
         .keep_alive_interval(Some(Duration::from_secs(30)))

@@ -38,17 +38,17 @@ impl<R: AsyncRead + Unpin> AsyncRead for Paced<R> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.reader.limit() == 0 {
-            self.reader.set_limit(TURN_BYTES);
+        if self.pause.is_none() {
             self.pause = self.resets.over().map(|over| Box::pin(sleep_until(over)));
-            if self.pause.is_none() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
         }
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
+        }
+        if self.reader.limit() == 0 {
+            self.reader.set_limit(TURN_BYTES);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let read = Pin::new(&mut self.reader).poll_read(cx, buffer);
         if read.is_pending() {
@@ -97,11 +97,14 @@ mod tests {
         let data = vec![0; 3 * 8 * 1024];
         let resets = Arc::new(Turns::new(1, 1));
         let mut paced = Paced::new(&*data, Arc::clone(&resets));
-        for _ in 0..10 {
-            resets.take();
-        }
         let start = Instant::now();
-        waits(&mut paced).await;
-        assert_eq!(start.elapsed().as_secs(), 9);
+        // However little comes at a time.
+        for second in 1..4 {
+            for _ in 0..10 {
+                resets.take();
+            }
+            paced.read_u8().await.unwrap();
+            assert_eq!(start.elapsed().as_secs(), 3 * second);
+        }
     }
 }

@@ -28,7 +28,7 @@ const REFUSALS_PER_SECOND: u32 = 1000;
 pub(super) struct Places {
     max: usize,
     /// Has places that others cannot take: whoever runs the daemon gets in.
-    own: Peer,
+    own: Option<Peer>,
     held: Mutex<Held>,
 }
 
@@ -65,10 +65,11 @@ struct Seat {
 }
 
 impl Places {
-    pub(super) fn new(max: usize, own_uid: u32) -> Arc<Self> {
+    /// `own` is a peer that may come to this listener.
+    pub(super) fn new(max: usize, own: Option<Peer>) -> Arc<Self> {
         Arc::new(Self {
             max,
-            own: Peer::Unix(own_uid),
+            own,
             held: Mutex::default(),
         })
     }
@@ -76,10 +77,9 @@ impl Places {
     /// A place for a new connection of `peer`; `None` if there is nobody to take one from.
     pub(super) fn take(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut held = self.lock();
-        let kept = if peer == self.own {
-            0
-        } else {
-            self.max / SHARES
+        let kept = match self.own {
+            Some(own) if own != peer => self.max / SHARES,
+            Some(_) | None => 0,
         };
         if held.count >= self.max - kept && !held.make_room(peer, self.max / SHARES) {
             return None;
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn free_places_are_anybodys_but_for_the_reserve() {
-        let places = Places::new(16, OWN);
+        let places = Places::new(16, Some(Peer::Unix(OWN)));
         let stranger = Peer::Unix(1);
         let held = fill(&places, stranger, 14);
         assert!(!held.iter().any(is_asked_to_leave));
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_largest_holder_gives_up_its_oldest_idle_connection() {
-        let places = Places::new(16, OWN);
+        let places = Places::new(16, Some(Peer::Unix(OWN)));
         let mut large = fill(&places, Peer::Unix(1), 10);
         let small = fill(&places, Peer::Unix(2), 4);
         let busy = large[0].busy();
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn busy_connections_are_cut_only_above_the_share_and_for_others() {
-        let places = Places::new(16, OWN);
+        let places = Places::new(16, Some(Peer::Unix(OWN)));
         let large = fill(&places, Peer::Unix(1), 14);
         let _calls: Vec<Busy> = large.iter().map(Place::busy).collect();
         assert!(places.take(Peer::Unix(1)).is_none());
@@ -234,7 +234,7 @@ mod tests {
         assert!(is_asked_to_leave(&large[0]));
         assert!(!is_asked_to_leave(&newcomer));
 
-        let places = Places::new(16, OWN);
+        let places = Places::new(16, Some(Peer::Unix(OWN)));
         let shares: Vec<Place> = (0..7)
             .flat_map(|uid| fill(&places, Peer::Unix(uid + 100), 2))
             .collect();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn no_peer_stays_after_its_last_connection() {
-        let places = Places::new(16, OWN);
+        let places = Places::new(16, Some(Peer::Unix(OWN)));
         drop(fill(&places, Peer::Unix(1), 3));
         assert_eq!(places.lock().by_peer.len(), 0);
         assert_eq!(places.lock().count, 0);

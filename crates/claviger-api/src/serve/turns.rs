@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The longest wait for a turn. Turns beyond it are due then, too: what one side took without end is
+/// not to keep others waiting.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// So many turns a second, after a burst. Whoever takes more has to wait for theirs.
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -28,7 +32,7 @@ impl Turns {
     pub(crate) fn take(&self) -> Instant {
         let mut even = self.even.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let due = (*even).max(now);
+        let due = (*even).max(now).min(now + self.burst + WAIT_MAX);
         *even = due + self.interval;
         due.checked_sub(self.burst).map_or(now, |due| due.max(now))
     }
@@ -52,6 +56,8 @@ mod tests {
         let due: Vec<u128> = (0..8).map(|_| (turns.take() - start).as_millis()).collect();
         assert_eq!(due, [0, 0, 0, 0, 0, 0, 100, 200]);
         assert_eq!(turns.over(), Some(start + Duration::from_millis(300)));
+        let waits = (0..1000).map(|_| turns.take() - start);
+        assert_eq!(waits.max(), Some(WAIT_MAX));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(turns.over(), None);
         assert_eq!(turns.take(), Instant::now());

@@ -62,7 +62,7 @@ async fn unfinished(raw: &mut Raw, token: &str, bytes: usize) -> Begun {
 
 #[tokio::test]
 async fn a_stranger_is_refused_before_a_byte_of_the_body() {
-    let (server, _client) = Server::prepared(Options::default()).await;
+    let (server, client) = Server::prepared(Options::default()).await;
     let mut raw = server.raw(HERE).await;
     for rpc in rpc::TABLE {
         let nobody = raw.begin(rpc.name, &[]).await.expect("open");
@@ -79,6 +79,15 @@ async fn a_stranger_is_refused_before_a_byte_of_the_body() {
     }
     let nowhere = raw.begin("claviger.v1.No/Such", &[]).await.expect("open");
     assert_eq!(refusal(nowhere).await.0, Code::Unimplemented);
+    let token = client.token(&[(Role::Runner, "*")]).await.token;
+    let headers = [("authorization", &*bearer(&token))];
+    let more = format!("{GET_SECRET}?{}", "x".repeat(8 * KIB));
+    let more = raw.begin(&more, &headers).await.expect("open");
+    assert_eq!(
+        refusal(more).await.0,
+        Code::Unauthenticated,
+        "another target"
+    );
 }
 
 #[tokio::test]
