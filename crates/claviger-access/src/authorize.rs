@@ -70,6 +70,7 @@ impl Authorizer {
         let mut asking = self.asking(directory, call, permissions, resource, environment);
         let looking = directory.grants(&call.caller.principal).await;
         let grants = asking.heard(looking)?;
+        asking.has_grants = has_standing(&grants, self.clock.now());
         // SECURITY: a name is looked up only for callers that a grant names it to: for all others
         // the time that a look-up takes would tell names that exist from those that do not.
         if let Some(permission) = self.first_unnamed(&grants, &asking, permissions) {
@@ -100,6 +101,7 @@ impl Authorizer {
         let mut asking = self.asking(directory, call, permissions, Resource::Daemon, None);
         let looking = directory.grants(&call.caller.principal).await;
         let grants = asking.heard(looking)?;
+        asking.has_grants = has_standing(&grants, self.clock.now());
         self.decide(grants, permissions, asking).await
     }
 
@@ -121,6 +123,7 @@ impl Authorizer {
             log: &*self.log,
             call,
             permission: permissions.first().copied(),
+            has_grants: false,
             on: Some(on),
         }
     }
@@ -189,7 +192,7 @@ impl Authorizer {
     ) -> Error {
         let now = self.clock.now();
         let mut decision = on.decision(call, permission, Phase::Decision, Outcome::Denied);
-        decision.has_grants = grants.iter().any(|grant| grant.is_standing(now));
+        decision.has_grants = has_standing(grants, now);
         decision.reason = Some(Reason::AccessDenied);
         match self.log.record(decision).await {
             Ok(()) => on.denial(call, permission),
@@ -204,6 +207,8 @@ struct Asking<'a> {
     log: &'a dyn DecisionLog,
     call: &'a Arc<Call>,
     permission: Option<Permission>,
+    /// Not known to have any until they were heard.
+    has_grants: bool,
     /// Empty once there is an answer.
     on: Option<On>,
 }
@@ -236,6 +241,7 @@ impl Drop for Asking<'_> {
         if let (Some(on), Some(permission)) = (&self.on, self.permission) {
             let mut decision =
                 on.decision(self.call, permission, Phase::Decision, Outcome::Cancelled);
+            decision.has_grants = self.has_grants;
             decision.reason = Some(Reason::Cancelled);
             self.log.record_detached(decision);
         }
@@ -302,6 +308,10 @@ impl On {
     fn denial(&self, call: &Call, permission: Permission) -> Error {
         denial(call, permission, &self.resource)
     }
+}
+
+fn has_standing(grants: &[Grant], now: SystemTime) -> bool {
+    grants.iter().any(|grant| grant.is_standing(now))
 }
 
 fn earliest(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {

@@ -99,8 +99,9 @@ impl Doorway {
             return self.public(REFLECTION_BYTES, stay, request).await;
         }
         // Gets to hear that there is no such method; its body is not worth reading.
-        let request = request.map(|_| TonicBody::empty());
-        let answer = self.answer(Uid::random(), self.deadline(), request);
+        let mut nowhere = request.map(|_| TonicBody::empty());
+        *nowhere.uri_mut() = Uri::from_static("/");
+        let answer = self.answer(Uid::random(), self.deadline(), nowhere);
         answer.await.map(Outgoing::from)
     }
 

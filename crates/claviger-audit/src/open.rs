@@ -61,10 +61,12 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
     if !is_whole && !accepts_gap {
         return Err(no_mark(path, sealed.as_ref()));
     }
+    let reached = sealed.as_ref().map_or(0, |mark| mark.seq);
     let mut sink = FileSink::open(path, segment_bytes, reserve_bytes)?;
     let end = end_of(path, &sink);
     let (chain, cut_bytes) = match end {
-        Ok(end) if is_whole => end,
+        Ok(end) if is_whole && end.0.mark().seq >= reached => end,
+        Ok(_) if !accepts_gap => return Err(no_mark(path, sealed.as_ref())),
         Err(error) if !accepts_gap || error.kind() != io::ErrorKind::InvalidData => {
             return Err(error);
         }

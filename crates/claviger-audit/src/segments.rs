@@ -103,6 +103,10 @@ pub(crate) fn holds(path: &Path, mark: &Mark) -> io::Result<bool> {
     if let Ok(file) = File::open(path)
         && let Some(seq) = first_seq(&file)?
     {
+        // One that begins again at a lower number is not the end of this log.
+        if candidates.iter().any(|(closed, _)| *closed >= seq) {
+            return Ok(false);
+        }
         candidates.push((seq, path.to_path_buf()));
     }
     candidates.retain(|(seq, _)| *seq <= mark.seq);

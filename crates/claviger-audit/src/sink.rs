@@ -382,7 +382,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn changed(metadata: &Metadata) -> (i64, i64) {
-    (metadata.mtime(), metadata.mtime_nsec())
+    (metadata.ctime(), metadata.ctime_nsec())
 }
 
 /// Reads how a file ends. A tail that is not the beginning of a record is an error: the file is some

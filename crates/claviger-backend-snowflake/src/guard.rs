@@ -43,7 +43,7 @@ pub(crate) use way::Way;
 const USER: &str = "claviger";
 
 /// Connections that have not said who they are: of more, the oldest ends.
-const STRANGERS_MAX: usize = 64;
+const STRANGERS_MAX: usize = 1024;
 
 /// Pause when the machine gives no connection, for want of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -133,6 +133,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let is_known = Arc::new(AtomicBool::new(false));
         let call = calls.spawn(bounded(stream, Arc::clone(&shared), Arc::clone(&is_known)));
         newest.push_back((call, is_known));
+        tokio::task::yield_now().await;
         // SECURITY: strangers take the places of each other. The connector says who it is at once,
         // so that nobody is faster than it by this many.
         if newest.len() > STRANGERS_MAX

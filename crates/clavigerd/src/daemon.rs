@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use claviger_api::serve::{Limits, Listeners, serve};
 use claviger_api::{About, Bodies};
@@ -218,9 +218,9 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         audit,
         vaults: more,
     } = parts;
-    let steady = Arc::new(SteadyClock::new(clock));
-    let clock: Arc<dyn Clock> = Arc::<SteadyClock>::clone(&steady);
-    let store = SqliteStore::open(&store_file, Arc::clone(&clock))
+    // Only for what ends: what waits by the clock would wait until it has caught up.
+    let steady = Arc::new(SteadyClock::new(Arc::clone(&clock)));
+    let store = SqliteStore::open(&store_file, Arc::<SteadyClock>::clone(&steady))
         .map_err(|e| Stop::opening("the store", &e))?;
     let store: Arc<dyn Store> = match put_between {
         Some(put_between) => put_between(store),
@@ -237,7 +237,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
     let sealed = audit_seal::read(&records).await;
     let sealed = sealed.map_err(|e| Stop::opening("the store", &e))?;
     let sealed = sealed.map(|(mark, time)| {
-        steady.not_before(time);
+        remember(&steady, time, clock.now(), config.accepts_audit_gap);
         mark
     });
     let options = FileOptions {
@@ -259,7 +259,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
     };
     let seal = Seal {
         records: Arc::clone(&records),
-        clock: Arc::clone(&clock),
+        clock: Arc::<SteadyClock>::clone(&steady),
     };
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,
@@ -271,7 +271,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
             config.stripe.checks_per_minute,
             Arc::clone(&clock),
         ),
-        clock,
+        clock: steady,
         deleted_retention: config.deleted_retention,
         first_admin,
         runtime: Handle::current(),
@@ -290,6 +290,27 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
             .map_err(|e| Stop::opening("projects/dev", &e))?;
     }
     Ok((broker, seal, about))
+}
+
+/// Goes on from the time that the last start had reached.
+fn remember(steady: &SteadyClock, reached: SystemTime, now: SystemTime, is_accepted: bool) {
+    let Ok(back) = reached.duration_since(now) else {
+        return;
+    };
+    let back = back.as_secs();
+    if is_accepted {
+        tracing::warn!(
+            back,
+            "the clock was set back by so many seconds, which was accepted"
+        );
+        return;
+    }
+    tracing::warn!(
+        back,
+        "the clock was set back by so many seconds: grants and tokens end as if it had not been; \
+        set it right, or start once with --accept-audit-gap if it was wrong before"
+    );
+    steady.not_before(reached);
 }
 
 /// Asks no vault anything: the daemon starts whether they answer or not.

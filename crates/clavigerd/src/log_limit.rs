@@ -12,7 +12,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 /// More than anybody reads; a call site that logs more is one that somebody makes log.
-const LINES_PER_SECOND: u64 = 50;
+const LINES_PER_SECOND: u64 = 10;
 
 /// Lets through so many lines a second of each call site in the modules that `concerns` names. The
 /// rest is counted, and told with the next line of any module.

@@ -83,11 +83,7 @@ async fn a_stranger_is_refused_before_a_byte_of_the_body() {
     let headers = [("authorization", &*bearer(&token))];
     let more = format!("{GET_SECRET}?{}", "x".repeat(8 * KIB));
     let more = raw.begin(&more, &headers).await.expect("open");
-    assert_eq!(
-        refusal(more).await.0,
-        Code::Unauthenticated,
-        "another target"
-    );
+    assert_eq!(refusal(more).await.0, Code::Unimplemented, "another target");
 }
 
 #[tokio::test]
@@ -207,7 +203,7 @@ async fn the_address_that_holds_all_connections_gives_up_its_oldest_for_others()
     client.put(&secret("served"), "meanwhile").await.unwrap();
     let token = client.token(&[(Role::Runner, "*")]).await.token;
     let mut idle = Vec::new();
-    for _ in 0..28 {
+    for _ in 0..32 {
         let mut raw = server.raw(ELSEWHERE).await;
         raw.ping().await.expect("open");
         idle.push(raw);
