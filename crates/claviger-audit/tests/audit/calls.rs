@@ -70,6 +70,27 @@ async fn a_call_that_is_cut_before_anything_was_decided_leaves_a_record_too() {
     assert!(line.get("grant").is_none());
 }
 
+#[tokio::test]
+async fn callers_that_are_cut_before_their_grants_are_known_count_as_without_any() {
+    let (audit, sink) = memory_audit();
+    for _ in 0..5 {
+        let cut = tokio::time::timeout(Duration::ZERO, authorize(&audit, UNHEARD)).await;
+        cut.expect_err("nothing is found out");
+    }
+    drop(audit);
+    let lines = sink.lines();
+    let of_it: Vec<_> = lines
+        .iter()
+        .filter(|line| line["principal"] == "unix:99")
+        .map(|line| (line["outcome"].clone(), line["unnoted"].clone()))
+        .collect();
+    let absent = serde_json::Value::Null;
+    assert_eq!(
+        of_it,
+        [("CANCELLED".into(), absent.clone()), (absent, 4.into())]
+    );
+}
+
 /// The longest text that a coordinate has, in the characters that take most room.
 fn longest(character: char) -> Word {
     Word::Text(String::from(character).repeat(2048 / character.len_utf8()))

@@ -175,7 +175,24 @@ async fn a_log_that_lost_its_end_is_not_continued_unless_that_is_accepted() {
         let text = fs::read_to_string(path).expect("readable");
         fs::write(path, text.replace("\"hash\"", "\"hush\"")).expect("writable");
     };
-    let deeds: [&dyn Fn(&Path); 6] = [&cut, &emptied, &deleted, &garbled, &older, &other];
+    let elsewhere = tempfile::tempdir().expect("temporary directory");
+    let anew = elsewhere.path().join("audit.jsonl");
+    run(&anew, FileOptions::default(), 1).await;
+    let begun_anew = |path: &Path| {
+        let text = fs::read_to_string(path).expect("readable");
+        let closed = format!("{}.{}", path.display(), lines(&text)[0]["seq"]);
+        fs::rename(path, closed).expect("renamed");
+        fs::copy(&anew, path).expect("copied");
+    };
+    let deeds: [&dyn Fn(&Path); 7] = [
+        &cut,
+        &emptied,
+        &deleted,
+        &garbled,
+        &older,
+        &other,
+        &begun_anew,
+    ];
     for (number, deed) in deeds.into_iter().enumerate() {
         let (directory, path, mark) = many_files().await;
         deed(&path);

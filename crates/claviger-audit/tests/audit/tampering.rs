@@ -26,6 +26,13 @@ fn overwritten_at_its_start(path: &Path) {
     file.write_all_at(b"xxxxxxxx", 100).expect("writable");
 }
 
+fn overwritten_and_its_time_put_back(path: &Path) {
+    let before = fs::metadata(path).expect("there").modified();
+    overwritten_at_its_start(path);
+    let file = OpenOptions::new().write(true).open(path).expect("opens");
+    file.set_modified(before.expect("a time")).expect("set");
+}
+
 fn overwritten_at_its_end(path: &Path) {
     let file = OpenOptions::new().write(true).open(path).expect("opens");
     let len = file.metadata().expect("there").len();
@@ -76,6 +83,7 @@ async fn a_file_that_is_no_longer_what_was_written_ends_the_log_until_a_restart(
         (truncated as fn(&Path), "was cut"),
         (cut, "was cut"),
         (overwritten_at_its_start, "was overwritten"),
+        (overwritten_and_its_time_put_back, "was overwritten"),
         (overwritten_at_its_end, "was overwritten"),
         (added_to, "written by something besides"),
         (deleted, "was deleted"),
