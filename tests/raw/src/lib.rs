@@ -2,6 +2,7 @@
 //! them, resets them, holds connections, comes as another user or from another address.
 #![forbid(unsafe_code)]
 #![expect(
+    clippy::disallowed_methods,
     clippy::expect_used,
     reason = "part of the tests: whatever goes wrong here has to end the test"
 )]

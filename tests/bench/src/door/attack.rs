@@ -84,9 +84,10 @@ impl Attack {
         let mut silent = Vec::new();
         let mut speaking = Vec::new();
         for _ in 0..self.connections() {
-            match self {
-                Self::Silent => silent.push(connect_from([127, 0, 0, 2].into(), target.tcp).await?),
-                _ => speaking.push(target.connect().await?),
+            if matches!(self, Self::Silent) {
+                silent.push(connect_from([127, 0, 0, 2].into(), target.tcp).await?);
+            } else {
+                speaking.push(target.connect().await?);
             }
         }
         let mut streams = JoinSet::new();
@@ -108,7 +109,9 @@ impl Attack {
             Self::Reflection => (REFLECTION, 4000, vec![0; 2000], 128),
             Self::Fields => (CREATE_TOKEN, MIB, [0x0a, 0x00].repeat(MIB / 2), 128),
             Self::Denied => (GET_SECRET, 3, vec![0x0a, 0x01, b'x'], 128),
-            _ => (GET_SECRET, MIB, vec![0; MIB], 128),
+            Self::Bodies | Self::Idle | Self::Resets | Self::Silent => {
+                (GET_SECRET, MIB, vec![0; MIB], 128)
+            }
         };
         let body = message(promised, &body);
         let mut open = JoinSet::new();
