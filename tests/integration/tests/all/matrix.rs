@@ -18,12 +18,14 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::every_rpc::{EVERYTHING, Narrowed, STAGED, Scene, VARIANTS};
+use crate::support::{take_back, who_am_i};
 
 const LEGEND: &str = "\
 # Who may call what. Tokens come over TCP; a role's token has the role on `*`.
 #   none         no credentials, over TCP
 #   foreign      a token of another server, which has all roles there
 #   expired, revoked   tokens that had all roles
+#   ungranted    a token whose grants, all roles, were taken back
 #   elsewhere    all roles on another project
 #   definition   all roles on the definition that is called about; of one that is put, on another
 #                one of that name before
@@ -60,11 +62,16 @@ async fn stage() -> (Server, Client, Vec<Column>) {
     keeper.project(PROJECT, &[]).await;
     keeper.project("projects/elsewhere", &[]).await;
     keeper.project(STAGED, &["dev", "prod"]).await;
+    let ungranted = tcp.with_token(&admin.token(&everywhere).await.token);
+    for grant in &who_am_i(&ungranted).await.grants {
+        take_back(&admin, grant).await.expect("taken back");
+    }
     let mut callers = vec![
         ("none", tcp.clone(), Narrowed::No),
         ("foreign", tcp.with_token(&foreign), Narrowed::No),
         ("expired", tcp.with_token(&expired), Narrowed::No),
         ("revoked", tcp.with_token(&revoked.token), Narrowed::No),
+        ("ungranted", ungranted, Narrowed::No),
     ];
     for (column, role) in [
         ("runner", Role::Runner),
