@@ -43,8 +43,10 @@ async fn table_in_the_readme_is_what_the_vaults_declare() {
     let peer = Box::new(sealed());
     let config = peer.vault_with("sealed", "", SEALED)
         + &peer.vault_with("objects", "", READABLE)
-        + "[vaults.aws]\nkind = \"aws\"\nallow = []\nsettings.region = \"eu-central-1\"\n\
-           [vaults.azure]\nkind = \"azure\"\nallow = []\n[vaults.azure.settings]\n\
+        + "[vaults.aws]\nkind = \"aws\"\n\
+           allow = [{ project = \"dev\", names = [\"dev/*\"] }]\nsettings.region = \"eu-central-1\"\n\
+           [vaults.azure]\nkind = \"azure\"\n\
+           allow = [{ project = \"dev\", names = [\"*\"] }]\n[vaults.azure.settings]\n\
            vault_url = \"https://acme.vault.azure.net\"\n\
            credential = { kind = \"managed_identity\" }\n";
     let Stage { caller, .. } = &Stage::start_with(peer, &config).await;
