@@ -67,6 +67,10 @@ impl Door {
     }
 }
 
+/// Marks the answer to a peer that has too many streams of public services.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooMany;
+
 /// The door as one peer meets it.
 #[derive(Clone, Debug)]
 pub(crate) struct Doorway {
@@ -92,11 +96,12 @@ impl Doorway {
         }
         if method.starts_with("grpc.health.") {
             let stay = Stay::new(self.limits.connection_age);
-            return self.public(SMALL_BYTES_MAX, stay, request).await;
+            return self.public(SMALL_BYTES_MAX, 1, stay, request).await;
         }
         if method.starts_with("grpc.reflection.") {
             let stay = Stay::new(self.limits.stream);
-            return self.public(REFLECTION_BYTES, stay, request).await;
+            // The other half is for health, and for requests.
+            return self.public(REFLECTION_BYTES, 2, stay, request).await;
         }
         // Gets to hear that there is no such method; its body is not worth reading.
         let mut nowhere = request.map(|_| TonicBody::empty());
@@ -177,15 +182,22 @@ impl Doorway {
         Ok(reading.into_message())
     }
 
-    async fn public<B>(&self, bytes: usize, stay: Stay, request: Request<B>) -> Response<Outgoing>
+    async fn public<B>(
+        &self,
+        bytes: usize,
+        part: usize,
+        stay: Stay,
+        request: Request<B>,
+    ) -> Response<Outgoing>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
     {
         let id = Uid::random();
         let mut charge = self.door.bodies.charge(self.peer);
         let beside = target_bytes(request.uri()) + header_bytes(request.headers());
-        if let Err(error) = charge.cover(bytes + beside) {
-            let refusal: Response<TonicBody> = status_of(&error, id).into_http();
+        if let Err(error) = charge.cover_of(bytes + beside, part) {
+            let mut refusal: Response<TonicBody> = status_of(&error, id).into_http();
+            refusal.extensions_mut().insert(TooMany);
             return refusal.map(Outgoing::from);
         }
         let request = request.map(|body| TonicBody::new(Streamed::new(body, self.limits.idle)));

@@ -67,6 +67,14 @@ impl Charge {
     /// # Errors
     /// `OVERLOADED` if the peer or the process has too many.
     pub(super) fn cover(&mut self, bytes: usize) -> Result<()> {
+        self.cover_of(bytes, 1)
+    }
+
+    /// The same where only a part of the peer's share may be used: one half of it, if `part` is 2.
+    ///
+    /// # Errors
+    /// As [`Self::cover`].
+    pub(super) fn cover_of(&mut self, bytes: usize, part: usize) -> Result<()> {
         let more = bytes.saturating_sub(self.bytes);
         let bodies = &self.bodies;
         let kept = if self.peer == bodies.own {
@@ -76,7 +84,7 @@ impl Charge {
         };
         let mut held = bodies.lock();
         let of_peer = held.by_peer.get(&self.peer).copied().unwrap_or_default() + more;
-        if of_peer > bodies.max / SHARES || held.all + more > bodies.max - kept {
+        if of_peer > bodies.max / SHARES / part || held.all + more > bodies.max - kept {
             return Err(Error::new(Reason::Overloaded));
         }
         held.all += more;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::door::Doorway;
+use crate::door::{Doorway, TooMany};
 use crate::limits::Limits;
 use crate::serve::paced::Paced;
 use crate::serve::places::Place;
@@ -72,7 +72,8 @@ pub(super) async fn serve_connection(
         let unanswered = Unanswered(Some(Arc::clone(&resets)));
         async move {
             let answer = doorway.enter(request).await;
-            if is_refusal(answer.headers()) {
+            let is_too_many = answer.extensions().get::<TooMany>().is_some();
+            if is_too_many || is_refusal(answer.headers()) {
                 doorway.wait(seat.refusals().take()).await;
             }
             unanswered.answered();

@@ -188,12 +188,17 @@ async fn streams_of_reflection_count_as_unfinished_bytes() {
     let (server, _client) = bounded("listen.unfinished_bytes = 4_194_304").await;
     let mut raw = server.raw(ELSEWHERE).await;
     let mut held = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..3 {
         held.push(raw.begin(REFLECTION, &[]).await.expect("open"));
         raw.ping().await.expect("open");
     }
-    let eighth = raw.begin(REFLECTION, &[]).await.expect("open");
-    assert_eq!(refusal(eighth).await.0, Code::Unavailable);
+    let fourth = raw.begin(REFLECTION, &[]).await.expect("open");
+    assert_eq!(refusal(fourth).await.0, Code::Unavailable);
+    // They leave half of the share.
+    let mut check = raw.begin(CHECK, &[]).await.expect("open");
+    check.send(message(0, &[])).await;
+    check.send_end();
+    assert_eq!(refusal(check).await.0, Code::Ok);
     drop(held);
 }
 
