@@ -214,7 +214,7 @@ pub struct Grant {
 
 impl Grant {
     /// Whether it has not ended yet.
-    pub(crate) fn is_standing(&self, now: SystemTime) -> bool {
+    pub fn is_standing(&self, now: SystemTime) -> bool {
         self.expire_time.is_none_or(|end| now < end)
     }
 }

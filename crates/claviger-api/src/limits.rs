@@ -8,7 +8,7 @@ pub struct Limits {
     /// Connections open at a time on each listener. Once all are taken, the peer that holds most
     /// gives one up for each that comes.
     pub connections_max: usize,
-    /// The daemon's own uid: an eighth of the connections and of the bytes is kept for it.
+    /// The daemon's own uid: an eighth of the bytes, and of the socket's connections, is kept for it.
     pub own_uid: u32,
     /// Bytes of requests that are not complete yet, in the whole process; one peer may have an
     /// eighth.

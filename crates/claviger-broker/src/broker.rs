@@ -98,12 +98,14 @@ impl Broker {
         self.catalog.authenticate(token).await
     }
 
-    /// Whether anything at all is granted to a principal.
+    /// Whether a principal has a grant that has not ended, whatever it allows.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn has_grants(&self, principal: &Principal) -> Result<bool> {
-        Ok(!self.catalog.grants(principal).await?.is_empty())
+        let grants = self.catalog.grants(principal).await?;
+        let now = self.catalog.now();
+        Ok(grants.iter().any(|grant| grant.is_standing(now)))
     }
 
     /// When a soft-deleted definition's name becomes free.

@@ -189,7 +189,8 @@ fn afforded(limits: Limits) -> io::Result<Limits> {
         usize::try_from(files.saturating_sub(256) / 2).unwrap_or(limits.connections_max)
     });
     if most < limits.connections_max {
-        tracing::warn!(
+        // No fault: the default is more than many hosts allow.
+        tracing::info!(
             connections = limits.connections_max,
             most,
             "listen.connections is more than there are file descriptors for; raise the limit \
