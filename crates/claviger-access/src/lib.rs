@@ -8,13 +8,16 @@
 
 mod authorize;
 mod call;
+mod claim;
+mod directory;
 mod evaluate;
 mod facts;
 mod grant;
 mod principal;
 
-pub use authorize::{Authorized, Authorizer, Directory, Resolved};
+pub use authorize::{Authorized, Authorizer};
 pub use call::{Call, Caller, Decision, DecisionLog, Outcome, Phase, Rpc};
+pub use directory::{Directory, Resolved};
 pub use evaluate::{Question, evaluate};
 pub use facts::{Edit, Facts, Told, Word};
 pub use grant::{Grant, Permission, Role, Scope};
