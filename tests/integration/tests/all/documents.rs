@@ -1,6 +1,8 @@
 //! JSON documents: what a put stores is what a read returns, or the put is refused; and a check and a
 //! look at the vault say what a read would.
 
+mod random;
+mod shape;
 
 use std::sync::Arc;
 
