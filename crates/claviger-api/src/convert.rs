@@ -213,6 +213,7 @@ fn location(field: &'static str, wire: &v1::Location) -> Result<Location> {
         },
         secret: optional(field, &wire.secret)?,
         property: optional(field, &wire.property)?,
+        is_whole: wire.whole,
         version: optional(field, &wire.version)?,
     })
 }
@@ -250,6 +251,7 @@ fn wire_location(location: Location) -> v1::Location {
         secret: location.secret.unwrap_or_default(),
         property: location.property.unwrap_or_default(),
         version: location.version.unwrap_or_default(),
+        whole: location.is_whole,
     }
 }
 

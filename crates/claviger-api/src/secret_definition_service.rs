@@ -182,6 +182,7 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
             secret: report.secret,
             property: report.property.unwrap_or_default(),
             version: report.pin.unwrap_or_default(),
+            whole: report.is_whole,
         }),
         environment: convert::text(report.environment),
         version: convert::text(report.existence.as_ref().ok()),

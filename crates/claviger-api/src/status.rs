@@ -43,6 +43,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::SecretDeleted
         | R::SecretNotOwned
         | R::PropertyRequired
+        | R::ValueEmpty
         | R::ValueExpired
         | R::ValueClassNotAllowed
         | R::ValueNotJson

@@ -84,9 +84,11 @@ impl VaultService for Api {
                     project: ProjectName::parse("project", &request.project)?,
                     secret: convert::optional("secret", &request.secret)?.unwrap_or_default(),
                     property: convert::optional("property", &request.property)?,
+                    is_whole: request.whole,
                     version: convert::optional("version", &request.version)?,
                     kind: convert::kind("kind", request.kind)?,
                 };
+                let call = call.with(&[("whole", inspect.is_whole)]);
                 let report = broker.inspect_secret(&Arc::new(call), &inspect).await?;
                 Ok(inspected(report))
             },

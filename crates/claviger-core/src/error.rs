@@ -135,9 +135,9 @@ reasons! {
     /// A JSON document has no such property.
     PropertyNotFound "PROPERTY_NOT_FOUND"
         "the document that {resource} points at has no such property; see location.property";
-    /// A JSON document has several properties, and none is named.
+    /// A JSON document without exactly one key, and the location does not say which part is meant.
     PropertyRequired "PROPERTY_REQUIRED"
-        "{resource} points at a JSON document without exactly one key; name one in location.property";
+        "it is not said which part of the JSON document of {resource} is meant; name one in location.property, or set location.whole for all of it as it is";
     /// A request id is used again with other content.
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
@@ -174,6 +174,9 @@ reasons! {
     /// A usable value of a class that the definition does not allow.
     ValueClassNotAllowed "VALUE_CLASS_NOT_ALLOWED"
         "the definition does not allow a {kind} of this class ({found}): {remedy}";
+    /// There are no bytes, or the property is `null`.
+    ValueEmpty "VALUE_EMPTY"
+        "the value of {resource} is empty, or null in its document; store one with PutSecretValue or in the vault's own console";
     /// The vault has marked the value as expired.
     ValueExpired "VALUE_EXPIRED"
         "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
@@ -181,11 +184,12 @@ reasons! {
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind} ({found}): {remedy}";
     /// A property is asked of a value that is not a JSON object.
     ValueNotJson "VALUE_NOT_JSON"
-        "{resource} names a property, but the value is not a JSON object; store it again as plain JSON without a byte-order mark or anything else around it, or leave location.property out";
+        "{resource} names a property, but the value is not a JSON object; store it again as plain JSON without a byte-order mark or anything else around it, or leave location.property out, or set location.whole in place of it";
     /// The vault keeps the value and gives it to nobody outside.
     ValueNotReadable "VALUE_NOT_READABLE" "the value of {resource} cannot be read through vault {vault}: {remedy}";
-    /// A TEXT definition's stored value is not UTF-8.
-    ValueNotText "VALUE_NOT_TEXT" "the value of {resource} is not UTF-8; register the definition with format BINARY";
+    /// A TEXT definition's stored value is not Unicode.
+    ValueNotText "VALUE_NOT_TEXT"
+        "the value of {resource} is not UTF-8; register the definition with format BINARY, or, if it is a string in a JSON document, store that again without the half of a character (\\ud800 to \\udfff) that it has";
     /// The vault has marked the value as not valid before a date to come.
     ValueNotYetValid "VALUE_NOT_YET_VALID"
         "the value of {resource} is not valid yet in vault {vault}; wait for its activation date, or change the date there";

@@ -18,6 +18,9 @@ use tokio::sync::watch;
 /// When everything that was typed in by hand was.
 pub const TYPED_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
+/// The version that everything that was typed in by hand is.
+const TYPED: &str = "typed";
+
 /// The fate of a call of a [`FaultyBackend`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Fault {
@@ -51,7 +54,10 @@ pub struct FaultyBackend {
     faults: watch::Sender<HashMap<Verb, Fault>>,
     entered: watch::Sender<HashMap<Verb, usize>>,
     secrets: Mutex<HashMap<(Uid, String), Vec<Stored>>>,
+    /// What was typed in by hand, as long as it is the latest version.
     foreign: Mutex<BTreeMap<String, Stored>>,
+    /// What was typed in and then written over.
+    overwritten: Mutex<HashMap<String, Stored>>,
     is_shared: bool,
 }
 
@@ -95,7 +101,8 @@ impl FaultyBackend {
         }
     }
 
-    /// Has a secret with this value that Claviger did not make: its latest version, called `typed`.
+    /// Has a secret with this value that Claviger did not make, or has it typed in over one that it
+    /// made: its latest version, called `typed`, until the next write.
     pub fn type_in(&self, name: &str, value: &str) {
         let mut foreign = self.foreign.lock().expect("nobody panics in here");
         let typed = Stored {
@@ -143,6 +150,15 @@ impl FaultyBackend {
         }
     }
 
+    /// Ends what was typed in as the latest version.
+    fn write_over(&self, name: &str) -> Option<Id> {
+        let mut foreign = self.foreign.lock().expect("nobody panics in here");
+        let typed = foreign.remove(name)?;
+        let mut overwritten = self.overwritten.lock().expect("nobody panics in here");
+        overwritten.insert(name.to_owned(), typed);
+        Some(Id::from_static(TYPED))
+    }
+
     fn secrets(&self) -> MutexGuard<'_, HashMap<(Uid, String), Vec<Stored>>> {
         self.secrets.lock().expect("nobody panics in here")
     }
@@ -179,17 +195,28 @@ impl Backend for FaultyBackend {
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         self.suffer(Verb::Read).await?;
         let foreign = self.foreign.lock().expect("nobody panics in here");
-        if let (Some(typed), None) = (foreign.get(&address.secret), version) {
+        let overwritten = self.overwritten.lock().expect("nobody panics in here");
+        let typed = foreign.get(&address.secret);
+        let typed = match version {
+            None => typed,
+            Some(TYPED) => typed.or(overwritten.get(&address.secret)),
+            Some(_) => None,
+        };
+        if let Some(typed) = typed {
             return Ok(Reading {
                 secret: address.secret.clone(),
-                version: Id::from_static("typed"),
+                version: Id::from_static(TYPED),
                 value: typed.value.duplicate(),
             });
         }
-        drop(foreign);
-        let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
-        let version = Id::parse("version", version)?;
+        drop((foreign, overwritten));
         let secrets = self.secrets();
+        let latest = secrets.get(&key(address)).map(Vec::len);
+        let latest = latest.filter(|_| self.is_shared).map(version_of);
+        let version = match version {
+            Some(version) => Id::parse("version", version)?,
+            None => latest.ok_or_else(|| Error::new(Reason::SecretNotFound))?,
+        };
         let stored = secrets
             .get(&key(address))
             .and_then(|versions| versions.get(index_of(&version)?))
@@ -209,10 +236,16 @@ impl Backend for FaultyBackend {
         let is_lost = self.suffer(Verb::Write).await?;
         let mut secrets = self.secrets();
         let versions = secrets.entry(key(address)).or_default();
+        let mut replaced = None;
         if versions
             .last()
             .is_none_or(|last| last.write_id != write.write_id)
         {
+            if self.is_shared {
+                let own = Some(versions.len()).filter(|count| *count > 0);
+                let typed = self.write_over(&address.secret);
+                replaced = typed.or(own.map(version_of));
+            }
             versions.push(Stored {
                 write_id: write.write_id,
                 value: write.value.duplicate(),
@@ -222,7 +255,7 @@ impl Backend for FaultyBackend {
         if is_lost {
             return Err(Error::new(Reason::WriteOutcomeUnknown));
         }
-        Ok(Written::new(version_of(versions.len())))
+        Ok(Written::new(version_of(versions.len())).replacing(replaced))
     }
 
     async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
@@ -268,7 +301,7 @@ impl Backend for FaultyBackend {
         let foreign = self.foreign.lock().expect("nobody panics in here");
         if foreign.contains_key(&address.secret) {
             return Ok(vec![VersionInfo {
-                version: Id::from_static("typed"),
+                version: Id::from_static(TYPED),
                 state: VersionState::Enabled,
                 create_time: TYPED_TIME,
             }]);

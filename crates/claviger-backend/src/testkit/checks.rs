@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use claviger_core::{Id, Reason, Uid};
+use claviger_core::{Format, Id, Reason, Uid};
 
 use super::suite::{CANARY, Suite};
 use crate::contract::{Address, VersionState};
@@ -54,6 +54,23 @@ impl Suite {
                 .expect("binary"),
             binary
         );
+        self.a_document_is_a_value_as_any_other().await;
+    }
+
+    async fn a_document_is_a_value_as_any_other(&self) {
+        let address = self.fresh();
+        for document in [
+            format!(r#" {{ "{CANARY}" : 1.10e+2, "a":[ null ], "a": "\ud800" }} "#),
+            format!("\u{feff}{{\"{CANARY}\":{{}}}}\r\n"),
+        ] {
+            for format in [Format::Text, Format::Binary] {
+                let (write_id, bytes) = (Uid::random(), document.as_bytes());
+                let written = self.put_as(format, &address, write_id, bytes, false).await;
+                let version = written.expect("a document is taken").version;
+                let read = self.read_bytes(&address, Some(&version)).await;
+                assert_eq!(read.expect("read"), bytes, "{format:?}");
+            }
+        }
     }
 
     pub(super) async fn a_repeated_write_stores_nothing(&self) {

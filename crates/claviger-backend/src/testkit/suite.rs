@@ -30,16 +30,26 @@ impl Suite {
         bytes: &[u8],
         adopt: bool,
     ) -> Result<Written> {
+        let format = match std::str::from_utf8(bytes) {
+            Ok(_) => Format::Text,
+            Err(_) => Format::Binary,
+        };
+        self.put_as(format, address, write_id, bytes, adopt).await
+    }
+
+    pub(super) async fn put_as(
+        &self,
+        format: Format,
+        address: &Address,
+        write_id: Uid,
+        bytes: &[u8],
+        adopt: bool,
+    ) -> Result<Written> {
         let value = SecretBytes::new(bytes.to_vec());
-        let is_text = std::str::from_utf8(bytes).is_ok();
         let write = Write {
             write_id,
             value: &value,
-            format: if is_text {
-                Format::Text
-            } else {
-                Format::Binary
-            },
+            format,
             adopt,
         };
         let shown = format!("{write:?}");

@@ -37,6 +37,8 @@ pub struct CheckReport {
     pub secret: String,
     /// The key of its document that is meant.
     pub property: Option<String>,
+    /// Whether all of it is meant.
+    pub is_whole: bool,
     /// The version that is pinned.
     pub pin: Option<String>,
     /// The environment that was checked.
@@ -65,6 +67,7 @@ struct Looked {
     format: Option<Result<()>>,
     kind: Option<Result<()>>,
     verdict: Option<Verdict>,
+    warnings: Vec<Warning>,
     /// SECURITY: only a value that was judged and not refused; Stripe sees no other.
     usable: Option<SecretBytes>,
 }
@@ -77,6 +80,7 @@ impl Looked {
             format,
             kind: None,
             verdict: None,
+            warnings: Vec::new(),
             usable: None,
         }
     }
@@ -136,8 +140,12 @@ impl Broker {
         let place = registered.write_route(environment)?;
         let route = registered.route(environment, None);
         let demanded = registered.project.stripe_mode(environment);
-        let definition = registered.definition;
-        let looked = self.look_at(proof, definition, route, demanded).await;
+        let looked = self.look_at(proof, registered.definition, route, demanded);
+        let looked = looked.await;
+        let name = place.vault.check_name(&place.address.secret);
+        let names: Vec<_> = name.ok().flatten().into_iter().collect();
+        let mut warnings = self.warnings_about(registered, &names);
+        warnings.extend(looked.warnings);
         let live = match check.is_live {
             true => {
                 let answer = self.ask_stripe(proof, &place, looked.usable, content, demanded);
@@ -149,12 +157,13 @@ impl Broker {
             vault: place.place.vault,
             secret: place.address.secret,
             property: place.property,
+            is_whole: place.is_whole,
             pin: place.pin,
             environment: environment.cloned(),
             existence: looked.existence,
             format: looked.format,
             kind: looked.kind,
-            warnings: self.warnings(content, looked.verdict.as_ref()),
+            warnings,
             stripe: looked.verdict,
             live,
             access: self.check_access(proof, environment, &principal).await?,
@@ -195,7 +204,9 @@ impl Broker {
             let refusal = verdict.refusal(content.kind, None);
             refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
         });
+        let sort = (content.kind, content.format);
         Looked {
+            warnings: Warning::of_value(sort, &value, &verdict, ""),
             usable: Some(value).filter(|_| matches!(kind, Some(Ok(())))),
             kind,
             verdict,
@@ -219,14 +230,6 @@ impl Broker {
         let (client, settings) = (Arc::clone(&self.stripe), content.stripe.clone());
         let ask = async move { Ok(client.check(&key, &settings, demanded).await) };
         self.outside.call(proof.call().id, ask).await
-    }
-
-    fn warnings(&self, content: &Content, verdict: Option<&Verdict>) -> Vec<Warning> {
-        let is_due = content.rotates_by(self.catalog.now());
-        let due = is_due.then_some(Warning::ROTATION_DUE);
-        let verdict = verdict.into_iter();
-        let found = verdict.flat_map(|verdict| Warning::of_verdict(verdict, ""));
-        due.into_iter().chain(found).collect()
     }
 
     async fn check_access(

@@ -1,6 +1,7 @@
 //! Whether a value that is in a vault already is what a definition says, before a job finds out.
 
 use claviger_access::Authorized;
+use claviger_backend::NameWarning;
 use claviger_core::{Detail, Id, Reason, Result};
 
 use crate::broker::Broker;
@@ -8,6 +9,21 @@ use crate::model::registered::Registered;
 use crate::model::warning::Warning;
 
 impl Broker {
+    /// What deserves a look about a definition, its value aside.
+    pub(super) fn warnings_about(
+        &self,
+        registered: Registered<'_>,
+        names: &[NameWarning],
+    ) -> Vec<Warning> {
+        let is_due = registered.definition.content.rotates_by(self.catalog.now());
+        let sharing = registered.is_sharing();
+        let sharing = sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
+        let rotation = is_due.then_some(Warning::ROTATION_DUE);
+        let named = |warning: &NameWarning| Warning::of_name(*warning, "definition.location");
+        let names = names.iter().map(named);
+        sharing.into_iter().chain(rotation).chain(names).collect()
+    }
+
     /// Judges the values that a definition points at, where its kind can be judged: others write to
     /// their vault, and settings change. What cannot be read now is warned about: checks and reads
     /// judge it again.
@@ -65,7 +81,10 @@ impl Broker {
         };
         match verdict.refusal(content.kind, Some(field)) {
             Some(refusal) => Err(refusal),
-            None => Ok(Warning::of_verdict(&verdict, field).collect()),
+            None => {
+                let sort = (content.kind, content.format);
+                Ok(Warning::of_value(sort, &value, [&verdict], field))
+            }
         }
     }
 }

@@ -388,17 +388,6 @@ impl Broker {
         }
     }
 
-    /// What deserves a look about a definition, its value aside.
-    fn warnings_about(&self, registered: Registered<'_>, names: &[NameWarning]) -> Vec<Warning> {
-        let content = &registered.definition.content;
-        let is_due = content.rotates_by(self.catalog.now());
-        let sharing = registered.is_sharing();
-        let sharing = sharing.then_some(Warning::ENVIRONMENTS_SHARE_VALUE);
-        let rotation = is_due.then_some(Warning::ROTATION_DUE);
-        let names = names.iter().map(|warning| Warning::from(*warning));
-        sharing.into_iter().chain(rotation).chain(names).collect()
-    }
-
     fn with_answer(&self, batch: Batch, request: Option<&FreshRequest>, answer: &Answer) -> Batch {
         match request {
             Some(request) => {
@@ -505,11 +494,7 @@ fn admitted(
     payload: Payload,
 ) -> Result<(Route, SecretBytes, Vec<Warning>)> {
     let route = registered.only_route()?;
-    let (value, warnings) = payload.admit(
-        &registered.definition.content,
-        &registered.stripe_modes(&route.place),
-        route.vault.capabilities().value_bytes_max,
-    )?;
+    let (value, warnings) = payload.admit(registered, &route)?;
     Ok((route, value, warnings))
 }
 

@@ -21,7 +21,7 @@ use crate::engine::steps::{
 };
 use crate::model::answer::{Answer, Subject};
 use crate::model::definition::{Base, Definition};
-use crate::model::document::{Document, merge};
+use crate::model::document::{Document, Part, merge};
 use crate::model::location::Place;
 use crate::model::request::{RequestId, RequestState};
 use crate::model::route::Route;
@@ -106,8 +106,9 @@ impl Writes {
     /// Takes a value to its place.
     ///
     /// # Errors
-    /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` if others kept changing the
-    /// document; and as [`Steps::write`].
+    /// `LOCATION_INVALID` for a place that is only read; `PROPERTY_REQUIRED` for a document of which
+    /// no key is meant; `VALUE_CHANGED` if others kept changing the document; and as
+    /// [`Steps::write`].
     pub(crate) async fn write(
         &self,
         proof: &Authorized,
@@ -122,18 +123,39 @@ impl Writes {
                 "pins a version, so no new one can be written; leave `version` out",
             ));
         }
-        match &route.property {
+        let name = target.name();
+        let (property, base) = match route.part(value.format) {
+            Part::Whole => (None, None),
+            Part::Property(Some(property)) if property.starts_with('/') => {
+                return Err(read_only(
+                    route,
+                    "has a pointer as property, which is read-only; name a top-level key to write it",
+                ));
+            }
+            Part::Property(Some(property)) => {
+                let base = self.document(proof, name, route, None).await?;
+                (Some(property.to_owned()), base)
+            }
+            Part::Property(None) => {
+                let base = self.readable(proof, name, route).await?;
+                let key = base.as_ref().map_or(Ok(None), Document::only_key);
+                let key = key.map_err(|error| error.with(Detail::Resource, name))?;
+                (key, base)
+            }
+        };
+        if let (Target::Existing(_, Fence::Latest { latest, .. }), Some(base)) = (&target, &base)
+            && base.version != *latest
+        {
+            return Err(version_mismatch(name));
+        }
+        match property {
             None => {
                 let base = None;
                 let with = Companions { base, request };
                 self.steps.write(proof, &target, route, value, with).await
             }
-            Some(property) if property.starts_with('/') => Err(read_only(
-                route,
-                "has a pointer as property, which is read-only; name a top-level key to write it",
-            )),
             Some(property) => {
-                self.write_property(proof, target, route, property, value, request)
+                self.write_property(proof, target, route, (&property, base), value, request)
                     .await
             }
         }
@@ -147,21 +169,16 @@ impl Writes {
         proof: &Authorized,
         mut target: Target<'_>,
         route: &Route,
-        property: &str,
+        (property, mut base): (&str, Option<Document>),
         value: NewValue<'_>,
         mut request: Option<(&FreshRequest, &Answer)>,
     ) -> Result<Written> {
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));
-        let mut base = self.document(proof, route, None).await?;
-        if let (Target::Existing(_, Fence::Latest { latest, .. }), Some(base)) = (&target, &base)
-            && base.version != *latest
-        {
-            return Err(version_mismatch(target.name()));
-        }
         let mut expected = Base(base.as_ref().map(|base| base.version.clone()));
         for _ in 0..MERGE_ATTEMPTS {
             let document = base.as_ref().map(|base| &base.value);
-            let merged = merge(document, property, value.bytes)?;
+            let merged = merge(document, property, value.bytes)
+                .map_err(|error| error.with(Detail::Resource, target.name()))?;
             check_length(&merged, route)?;
             let bytes = &merged;
             let merged = NewValue { bytes, ..value };
@@ -184,7 +201,8 @@ impl Writes {
             else {
                 break;
             };
-            base = self.document(proof, route, Some(&replaced)).await?;
+            let name = target.name();
+            base = self.document(proof, name, route, Some(&replaced)).await?;
             expected = Base(Some(written.version));
             target = Target::Existing(definition, Fence::Current(expected.0.clone()));
         }
@@ -197,10 +215,37 @@ impl Writes {
             .with(Detail::Vault, route.vault.id()))
     }
 
+    /// The document that a value without a property goes into, if anybody could read one there now:
+    /// what was switched off, has expired or is on its way back must not stand in the way of the
+    /// value after it.
+    async fn readable(
+        &self,
+        proof: &Authorized,
+        name: &DefinitionName,
+        route: &Route,
+    ) -> Result<Option<Document>> {
+        use Reason as R;
+        let unreadable = [
+            R::SecretDeleted,
+            R::ValueExpired,
+            R::ValueNotReadable,
+            R::ValueNotYetValid,
+            R::ValueTooLong,
+            R::VersionDestroyed,
+            R::VersionDisabled,
+            R::WriteInProgress,
+        ];
+        match self.document(proof, name, route, None).await {
+            Err(error) if unreadable.contains(&error.reason()) => Ok(None),
+            found => found,
+        }
+    }
+
     /// The document to merge into, if there is one.
     async fn document(
         &self,
         proof: &Authorized,
+        name: &DefinitionName,
         route: &Route,
         version: Option<&Id>,
     ) -> Result<Option<Document>> {
@@ -208,7 +253,7 @@ impl Writes {
         match self.reads.read_version(proof, route, version).await {
             Ok(document) => Ok(Some(document)),
             Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(error.with(Detail::Resource, name)),
         }
     }
 

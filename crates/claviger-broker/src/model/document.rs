@@ -20,18 +20,31 @@ impl Document {
     /// What a reader gets of it: the part, in the definition's format.
     ///
     /// # Errors
-    /// `PROPERTY_*`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
+    /// `PROPERTY_*`, `VALUE_EMPTY`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
     pub(crate) fn present(&self, part: Part<'_>, format: Format) -> Result<SecretBytes> {
-        let value = match (part, format) {
-            (Part::Property(name), Format::Text) => extract(&self.value, name)?,
-            (Part::Property(_), Format::Binary) | (Part::Whole, _) => self.value.duplicate(),
+        let value = match part {
+            Part::Property(name) => extract(&self.value, name)?,
+            Part::Whole => self.value.duplicate(),
         };
         match format {
+            _ if value.is_empty() => Err(Error::new(Reason::ValueEmpty)),
             Format::Text if std::str::from_utf8(value.expose()).is_err() => {
                 Err(Error::new(Reason::ValueNotText))
             }
             Format::Binary | Format::Text => Ok(value),
         }
+    }
+
+    /// The key that a write changes where none is named; `None` of what is no document, which a
+    /// write replaces.
+    ///
+    /// # Errors
+    /// `PROPERTY_REQUIRED`.
+    pub(crate) fn only_key(&self) -> Result<Option<String>> {
+        let Some(object) = Object::parse(self.value.expose()) else {
+            return Ok(None);
+        };
+        object.only().map(|(key, _)| Some(key.clone()))
     }
 
     /// The top-level keys of a JSON object; none of anything else.
@@ -47,24 +60,26 @@ impl Document {
 pub(crate) enum Part<'a> {
     /// The property of this name, or the only one there is.
     Property(Option<&'a str>),
-    /// All of it: values of this vault have no properties.
+    /// All of it, whatever it is.
     Whole,
+}
+
+/// Whether a reader that names no property would be given a part of this value, or nothing.
+pub(crate) fn is_document(value: &SecretBytes) -> bool {
+    Object::parse(value.expose()).is_some()
 }
 
 /// The property that a definition points at. Without a name a document with one key stands for its
 /// value, and what is not a JSON object stands for itself.
 ///
 /// # Errors
-/// `PROPERTY_REQUIRED`, `PROPERTY_NOT_FOUND`, `VALUE_NOT_JSON`.
+/// `PROPERTY_REQUIRED`, `PROPERTY_NOT_FOUND`, `VALUE_EMPTY`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
 fn extract(value: &SecretBytes, property: Option<&str>) -> Result<SecretBytes> {
     match (property, Object::parse(value.expose())) {
         (None, None) => Ok(value.duplicate()),
-        (None, Some(object)) => match object.0.as_slice() {
-            [(_, only)] => Ok(text_of(only)),
-            _ => Err(Error::new(Reason::PropertyRequired)),
-        },
+        (None, Some(object)) => text_of(object.only()?.1),
         (Some(property), Some(object)) => match object.find(property) {
-            Some(found) => Ok(text_of(found)),
+            Some(found) => text_of(found),
             None => Err(Error::new(Reason::PropertyNotFound)),
         },
         (Some(_), None) => Err(Error::new(Reason::ValueNotJson)),
@@ -114,6 +129,16 @@ struct Object<'a>(Vec<(String, &'a RawValue)>);
 impl<'a> Object<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+
+    /// The member that stands for the whole.
+    ///
+    /// # Errors
+    /// `PROPERTY_REQUIRED`.
+    fn only(&self) -> Result<&(String, &'a RawValue)> {
+        let last = self.0.last();
+        let only = last.filter(|(last, _)| self.0.iter().all(|(key, _)| key == last));
+        only.ok_or_else(|| Error::new(Reason::PropertyRequired))
     }
 
     /// Of a key that is there twice the last one counts, as with every parser.
@@ -170,10 +195,22 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// A string as it is meant, anything else as it is written.
-fn text_of(value: &RawValue) -> SecretBytes {
-    let text = serde_json::from_str::<String>(value.get());
-    SecretBytes::new(text.unwrap_or_else(|_| value.get().to_owned()).into_bytes())
+/// A string as it is meant, anything else as it is written: a number, `true`, `false`, an array, an
+/// object.
+///
+/// # Errors
+/// `VALUE_EMPTY` for `null`, which says that there is no value; `VALUE_NOT_TEXT` for a string with
+/// half of a surrogate pair, which no text has.
+fn text_of(value: &RawValue) -> Result<SecretBytes> {
+    let text = match value.get() {
+        "null" => return Err(Error::new(Reason::ValueEmpty)),
+        // SECURITY: the library's own error quotes a part of the value.
+        string if string.starts_with('"') => {
+            serde_json::from_str(string).map_err(|_| Error::new(Reason::ValueNotText))?
+        }
+        other => other.to_owned(),
+    };
+    Ok(SecretBytes::new(text.into_bytes()))
 }
 
 #[cfg(test)]
@@ -213,12 +250,99 @@ mod tests {
             Err(Reason::PropertyRequired)
         );
         assert_eq!(extracted("{}", None), Err(Reason::PropertyRequired));
+        // One key, though it is there twice.
+        assert_eq!(extracted(r#"{"a":"1","a":"2"}"#, None), Ok("2".to_owned()));
+        assert_eq!(
+            extracted(r#"{"a":"1","a":"2"}"#, Some("a")),
+            Ok("2".to_owned())
+        );
         assert_eq!(extracted("rk_test", None), Ok("rk_test".to_owned()));
         assert_eq!(extracted("[1]", None), Ok("[1]".to_owned()));
         assert_eq!(
             extracted("rk_test", Some("apiKey")),
             Err(Reason::ValueNotJson)
         );
+    }
+
+    #[test]
+    fn null_and_half_a_character_are_no_values_however_they_are_reached() {
+        for (value, expected) in [
+            ("null", Err(Reason::ValueEmpty)),
+            (r#""half \ud83d""#, Err(Reason::ValueNotText)),
+            (r#""\udc00\ud83d""#, Err(Reason::ValueNotText)),
+            (r#""\ud83d\udd11""#, Ok("\u{1f511}")),
+            (r#""null""#, Ok("null")),
+            ("0", Ok("0")),
+            ("-0.10", Ok("-0.10")),
+            ("false", Ok("false")),
+            ("true", Ok("true")),
+            ("[ null ]", Ok("[ null ]")),
+            (r#"{"a" : "\ud83d"}"#, Ok(r#"{"a" : "\ud83d"}"#)),
+        ] {
+            let expected = expected.map(str::to_owned);
+            let (one, deep) = (
+                format!(r#"{{"a": {value} }}"#),
+                format!(r#"{{"b":[{value}],"c":1}}"#),
+            );
+            for (document, property) in [
+                (&one, None),
+                (&one, Some("a")),
+                (&one, Some("/a")),
+                (&deep, Some("/b/0")),
+            ] {
+                let found = extracted(document, property);
+                assert_eq!(found, expected, "{document} {property:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_presented_is_never_empty_and_text_if_it_is_to_be() {
+        let present = |value: &[u8], part: Part<'_>, format| {
+            let (version, value) = (Id::from_static("1"), SecretBytes::new(value.to_vec()));
+            let document = Document { version, value };
+            let presented = document.present(part, format);
+            presented
+                .map(SecretBytes::into_exposed)
+                .map_err(|e| e.reason())
+        };
+        for format in [Format::Text, Format::Binary] {
+            for part in [Part::Whole, Part::Property(None)] {
+                assert_eq!(present(b"", part, format), Err(Reason::ValueEmpty));
+            }
+        }
+        let document = br#" {"a":1,"a":null} "#;
+        let whole = present(document, Part::Whole, Format::Text);
+        assert_eq!(whole.as_deref(), Ok(&document[..]));
+        let binary = present(b"\xff", Part::Whole, Format::Text);
+        assert_eq!(binary, Err(Reason::ValueNotText));
+        assert_eq!(
+            present(b"\xff", Part::Whole, Format::Binary),
+            Ok(vec![0xff])
+        );
+    }
+
+    #[test]
+    fn documents_are_told_from_what_only_looks_like_one_however_deep_they_are() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        for (value, keys) in [
+            ("{}", Some(Err(Reason::PropertyRequired))),
+            (r#"{"a":1,"b":2}"#, Some(Err(Reason::PropertyRequired))),
+            (r#"{"a":1}"#, Some(Ok(Some("a".to_owned())))),
+            (" \t\r\n{\"/a\":1}\n", Some(Ok(Some("/a".to_owned())))),
+            (&deep, Some(Ok(Some("a".to_owned())))),
+            ("\u{feff}{\"a\":1}", None),
+            ("\u{a0}{\"a\":1}", None),
+            (r#"{"a":1}x"#, None),
+            ("[1]", None),
+            (r#""{}""#, None),
+        ] {
+            let (version, value) = (Id::from_static("1"), SecretBytes::new(value.into()));
+            assert_eq!(is_document(&value), keys.is_some());
+            let document = Document { version, value };
+            let only = document.only_key().map_err(|error| error.reason());
+            assert_eq!(only, keys.unwrap_or(Ok(None)));
+        }
     }
 
     #[test]

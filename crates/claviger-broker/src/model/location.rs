@@ -46,8 +46,17 @@ pub struct Location {
     pub secret: Option<String>,
     /// One key of a JSON document.
     pub property: Option<String>,
+    /// Whether all of the secret is meant, a JSON document too.
+    pub is_whole: bool,
     /// A pinned version.
     pub version: Option<String>,
+}
+
+impl Location {
+    /// What of a secret it means.
+    pub(crate) fn part(&self) -> (Option<&str>, bool) {
+        (self.property.as_deref(), self.is_whole)
+    }
 }
 
 /// A vault and the plain name of a secret in it: shared by all environments that resolve to it.

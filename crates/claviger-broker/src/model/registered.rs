@@ -10,7 +10,7 @@ use claviger_stripe::Mode;
 use crate::model::definition::{Definition, DerivedFrom};
 use crate::model::location::{Location, Place, VaultRef};
 use crate::model::project::{MANAGED, Project};
-use crate::model::route::{Route, check_allowed, check_coordinates, check_texts};
+use crate::model::route::{Route, check_allowed, check_coordinates, check_form};
 
 /// A definition, its project, and the vaults there are.
 #[derive(Clone, Copy)]
@@ -82,12 +82,16 @@ impl<'a> Registered<'a> {
     /// Where the value that comes with a new definition goes.
     ///
     /// # Errors
-    /// `PAYLOAD_NOT_ALLOWED` unless there is exactly one place.
+    /// `PAYLOAD_NOT_ALLOWED` unless there is exactly one place, of which all mean the same part.
     pub(crate) fn only_route(self) -> Result<Route> {
         let places = self.places();
-        let first = self.resolutions().into_iter().next();
-        let only = first.zip(places.first()).filter(|_| places.len() == 1);
-        let Some((Resolution { location, .. }, place)) = only else {
+        let resolutions = self.resolutions();
+        let mut locations = resolutions.iter().map(|found| found.location);
+        let first = locations.next();
+        let is_one = places.len() == 1
+            && locations.all(|other| first.map(Location::part) == Some(other.part()));
+        let only = first.zip(places.first()).filter(|_| is_one);
+        let Some((location, place)) = only else {
             return Err(Error::new(Reason::PayloadNotAllowed).violation(
                 "payload",
                 "needs a definition that resolves to exactly one location; register it without a \
@@ -196,7 +200,7 @@ impl<'a> Registered<'a> {
             location,
             place,
         } = resolution;
-        check_texts(location, field)?;
+        check_form(location, field)?;
         if location.property.is_some() && self.definition.content.format == Format::Binary {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 field,

@@ -23,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) version: Option<String>,
     /// The key of the document that is meant.
     pub(crate) property: Option<String>,
+    /// Whether all of it is.
+    pub(crate) is_whole: bool,
     /// The version that the location names.
     pub(crate) pin: Option<String>,
 }
@@ -52,6 +54,7 @@ impl Route {
                 secret: secret.to_owned(),
             },
             property: location.property.clone(),
+            is_whole: location.is_whole,
             pin: location.version.clone(),
             vault,
             place,
@@ -73,6 +76,7 @@ impl Route {
             },
             version: location.version.clone(),
             property: location.property,
+            is_whole: location.is_whole,
             pin: location.version,
             vault,
         }
@@ -88,21 +92,32 @@ impl Route {
         }
     }
 
+    /// The part of the document there that readers and writers of this format mean.
+    pub(crate) fn part(&self, format: Format) -> Part<'_> {
+        let has_parts = self.vault.capabilities().property && format == Format::Text;
+        match has_parts && !self.is_whole {
+            true => Part::Property(self.property.as_deref()),
+            false => Part::Whole,
+        }
+    }
+
     /// What a reader gets of the document that this way leads to.
     ///
     /// # Errors
-    /// `PROPERTY_*`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
+    /// `PROPERTY_*`, `VALUE_EMPTY`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
     pub(crate) fn present(&self, document: &Document, format: Format) -> Result<SecretBytes> {
-        let part = match self.vault.capabilities().property {
-            true => Part::Property(self.property.as_deref()),
-            false => Part::Whole,
-        };
-        document.present(part, format)
+        document.present(self.part(format), format)
     }
 }
 
-/// Refuses what no coordinate can be, before an error could name it.
-pub(crate) fn check_texts(location: &Location, field: &'static str) -> Result<()> {
+/// Refuses what no location can be, whichever vault it leads to, before an error could name it.
+pub(crate) fn check_form(location: &Location, field: &'static str) -> Result<()> {
+    if location.is_whole && location.property.is_some() {
+        return Err(Error::new(Reason::FieldInvalid).violation(
+            field,
+            "sets `whole` and names a property of it; leave one of them out",
+        ));
+    }
     let vault = location.vault.as_ref().map(ToString::to_string);
     let coordinates = [&location.secret, &location.property, &location.version];
     let texts = coordinates.into_iter().chain([&vault]).flatten();

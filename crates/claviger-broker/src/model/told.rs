@@ -209,6 +209,8 @@ fn tell(told: &mut Told, path: &str, location: &Location) {
     ] {
         note(told, &format!("{path}.{field}"), text(coordinate.as_ref()));
     }
+    let whole = location.is_whole.then(|| Word::of("true"));
+    note(told, &format!("{path}.whole"), whole);
 }
 
 fn text(text: Option<&String>) -> Option<Word> {

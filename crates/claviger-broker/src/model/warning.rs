@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use claviger_backend::{NameWarning, WriteWarning, Written};
-use claviger_core::Error;
+use claviger_core::{Error, Format, Kind, SecretBytes};
 use claviger_stripe::Verdict;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Something that was done but deserves a look. All of it is written in the code.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,19 +65,52 @@ impl Warning {
         "definition.location",
     );
 
-    pub(crate) const VALUE_HAS_SURROUNDING_SPACE: Self = Self::new(
-        "VALUE_HAS_SURROUNDING_SPACE",
-        "the value begins or ends with white space, which was stored as it is",
-        "payload",
-    );
+    const fn byte_order_mark(field: &'static str) -> Self {
+        Self::new(
+            "VALUE_HAS_BYTE_ORDER_MARK",
+            "the value begins with a byte-order mark, as some editors write it, which is handed out \
+             with it and keeps a JSON document from being taken for one; store it again without, \
+             unless it is meant",
+            field,
+        )
+    }
+
+    const fn surrounding_space(field: &'static str) -> Self {
+        Self::new(
+            "VALUE_HAS_SURROUNDING_SPACE",
+            "the value begins or ends with white space or a line break, which is handed out with it; \
+             store it again without, unless it is meant",
+            field,
+        )
+    }
 }
 
 impl Warning {
-    /// What deserves a look at a value that came with a field of the request, or that the field
-    /// points at.
-    pub(crate) fn of_verdict(verdict: &Verdict, field: &'static str) -> impl Iterator<Item = Self> {
-        let found = verdict.warnings();
-        found.map(move |finding| Self::new(finding.as_str(), finding.text(), field))
+    /// What deserves a look at a value, wherever it is met: with a field of the request that brings
+    /// it or points at it, or, without one, in its vault.
+    pub(crate) fn of_value<'a>(
+        (kind, format): (Kind, Format),
+        value: &SecretBytes,
+        verdicts: impl IntoIterator<Item = &'a Verdict>,
+        field: &'static str,
+    ) -> Vec<Self> {
+        let value = value.expose();
+        // Kinds that are judged have findings of their own for both.
+        let has_mark = value.starts_with(BYTE_ORDER_MARK) && format == Format::Text;
+        let mark = (has_mark && !kind.is_stripe()).then(|| Self::byte_order_mark(field));
+        let has_space = value.trim_ascii().len() != value.len();
+        let space = has_space && kind == Kind::Password;
+        let space = space.then(|| Self::surrounding_space(field));
+        let found = verdicts.into_iter().flat_map(Verdict::warnings);
+        let found = found.map(|finding| Self::new(finding.as_str(), finding.text(), field));
+        let mut warnings: Vec<Self> = found.chain(mark).chain(space).collect();
+        warnings.dedup();
+        warnings
+    }
+
+    /// What deserves a look at the name of a secret.
+    pub(crate) fn of_name(warning: NameWarning, field: &'static str) -> Self {
+        Self::new(warning.reason, warning.message, field)
     }
 
     /// Why calls fail that this one did not have to.
@@ -102,11 +137,5 @@ impl From<WriteWarning> for Warning {
             message: Cow::Owned(message),
             field: Cow::Borrowed("definition.location"),
         }
-    }
-}
-
-impl From<NameWarning> for Warning {
-    fn from(NameWarning { reason, message }: NameWarning) -> Self {
-        Self::new(reason, message, "definition.location")
     }
 }

@@ -110,11 +110,7 @@ impl Broker {
             .settle_at(proof, registered.definition, &route.place)
             .await?;
         let content = &registered.definition.content;
-        let (value, mut warnings) = put.payload.admit(
-            content,
-            &registered.stripe_modes(&route.place),
-            route.vault.capabilities().value_bytes_max,
-        )?;
+        let (value, mut warnings) = put.payload.admit(registered, &route)?;
         if content.rotates_by(self.catalog.now()) {
             warnings.push(Warning::ROTATION_DUE);
         }

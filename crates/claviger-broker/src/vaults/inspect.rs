@@ -17,7 +17,7 @@ use crate::engine::found::{Asked, OnProject};
 use crate::model::document::Document;
 use crate::model::location::{Location, VaultRef};
 use crate::model::project::Project;
-use crate::model::route::{Route, check_coordinates, check_texts};
+use crate::model::route::{Route, check_coordinates, check_form};
 use crate::model::warning::Warning;
 
 /// Most names of properties that are shown.
@@ -47,6 +47,8 @@ pub struct InspectSecret {
     pub secret: String,
     /// The key of its document that is meant.
     pub property: Option<String>,
+    /// Whether all of it is meant.
+    pub is_whole: bool,
     /// A version, if not the latest one.
     pub version: Option<String>,
     /// What it is judged as; `None` for what it looks like.
@@ -64,7 +66,7 @@ pub struct InspectReport {
     pub properties: Vec<String>,
     /// How many of them are not shown.
     pub hidden_properties: usize,
-    /// Whether a definition with this property would be able to read it.
+    /// Whether a text definition of this part would be able to read it.
     pub format: Result<()>,
     /// What it was judged as; `None` if nothing about it is Stripe's and no kind was asked for.
     pub judged_as: Option<Kind>,
@@ -114,17 +116,23 @@ impl Broker {
         let project = &asked.found.project()?.record;
         let vault = self.vaults.find_for(project.name.id(), inspect.vault.id());
         let vault = Arc::clone(vault.map_err(|error| error.at("name"))?);
-        let route = inspect.route(vault, project)?;
+        let (route, name) = inspect.route(vault, project)?;
         let named = |error: Error| error.with(Detail::Resource, Coordinate(&inspect.secret));
         let document = self.reads.read(proof, &route).await.map_err(named)?;
         let age = self.age(proof, &route, &document.version).await;
 
         let (properties, hidden_properties) = properties_of(&document);
         let whole = self.fingerprint(project, document.value.expose());
+        let mut warnings: Vec<_> = name.into_iter().collect();
         let (format, fingerprint, judged) = match route.present(&document, Format::Text) {
             Ok(value) => {
                 let fingerprint = self.fingerprint(project, value.expose());
-                (Ok(()), fingerprint, inspect.judge(value.expose()))
+                let judged = inspect.judge(value.expose());
+                let kind = judged.as_ref().map(|(kind, _)| *kind).or(inspect.kind);
+                let sort = (kind.unwrap_or_default(), Format::Text);
+                let verdict = judged.as_ref().map(|(_, verdict)| verdict);
+                warnings.extend(Warning::of_value(sort, &value, verdict, ""));
+                (Ok(()), fingerprint, judged)
             }
             Err(error) => (Err(named(error)), whole, None),
         };
@@ -140,10 +148,7 @@ impl Broker {
             kind: verdict
                 .as_ref()
                 .map(|found| refusal(found).map_or(Ok(()), Err)),
-            warnings: verdict
-                .iter()
-                .flat_map(|verdict| Warning::of_verdict(verdict, ""))
-                .collect(),
+            warnings,
             stripe: verdict,
             fingerprint,
         })
@@ -184,8 +189,9 @@ impl InspectSecret {
         Some((kind, verdict))
     }
 
-    /// Where the secret is, as if a definition of the project pointed at it.
-    fn route(&self, vault: Arc<Vault>, project: &Project) -> Result<Route> {
+    /// Where the secret is, as if a definition of the project pointed at it, and what deserves a look
+    /// about its name.
+    fn route(&self, vault: Arc<Vault>, project: &Project) -> Result<(Route, Option<Warning>)> {
         if !vault.capabilities().latest {
             let capability = "inspect a secret by its name; its values belong to definitions, and \
                 CheckSecretDefinition judges those";
@@ -201,18 +207,21 @@ impl InspectSecret {
             vault: Some(VaultRef::Named(vault.id().clone())),
             secret: Some(self.secret.clone()),
             property: self.property.clone(),
+            is_whole: self.is_whole,
             version: self.version.clone(),
         };
-        check_texts(&location, "secret")?;
+        check_form(&location, "secret")?;
         check_coordinates(&location, "secret", &vault)?;
-        vault.check_name(&self.secret).map_err(|e| e.at("secret"))?;
+        let name = vault.check_name(&self.secret).map_err(|e| e.at("secret"))?;
         vault
             .check_allowed(project.name.id(), &self.secret)
             .map_err(|e| {
                 e.with(Detail::Secret, Coordinate(&self.secret))
                     .at("secret")
             })?;
-        Ok(Route::foreign(vault, self.secret.clone(), location))
+        let name = name.map(|warning| Warning::of_name(warning, "secret"));
+        let route = Route::foreign(vault, self.secret.clone(), location);
+        Ok((route, name))
     }
 }
 

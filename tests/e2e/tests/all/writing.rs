@@ -1,6 +1,7 @@
 //! Puts: the values they leave in the vault, and all that they leave alone.
 
 use claviger_e2e::{assert_refused, reason, seen, text_of};
+use claviger_proto::v1;
 use claviger_proto::v1::secret_version::State;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -176,6 +177,32 @@ async fn value_too_long_for_the_vault_is_refused_before_anything_changes(peer: B
     assert_eq!(peer.value("new"), Some(longest.clone()));
     assert_eq!(caller.text("new").await.expect("read"), longest);
     caller.store("new", "short").await.expect("rotated");
+}
+
+on!(document_is_stored_as_it_is_or_by_its_key_and_keeps_its_shape: aws azure);
+async fn document_is_stored_as_it_is_or_by_its_key_and_keeps_its_shape(peer: Box<dyn Peer>) {
+    let Stage { caller, peer, .. } = &Stage::start(peer).await;
+    let text = r#"{ "b" : 1.10e+2,"a":[null] }"#;
+    let whole = v1::Location {
+        whole: true,
+        ..peer.place("whole")
+    };
+    caller.created("whole", whole, text).await;
+    assert_eq!(peer.value("whole").as_deref(), Some(text));
+    assert_eq!(caller.text("whole").await.expect("read"), text);
+    let refused = caller.create("none", peer.place("none"), text).await;
+    assert_told(refused, "PROPERTY_REQUIRED", "location.whole");
+    assert_eq!(peer.value("none"), None);
+
+    peer.set("one", &json!({ "apiKey": "old" }).to_string());
+    caller.registered("one", peer.place("one")).await;
+    caller.adopt("one", "new").await.expect("adopted");
+    assert_eq!(document(&**peer, "one"), json!({ "apiKey": "new" }));
+    let theirs = json!({ "apiKey": "new", "other": "theirs" });
+    peer.set("one", &theirs.to_string());
+    let refused = caller.store("one", "newer").await;
+    assert_told(refused, "PROPERTY_REQUIRED", "location.property");
+    assert_eq!(document(&**peer, "one"), theirs);
 }
 
 on!(write_whose_answer_is_lost_is_known_or_unknown_and_its_repeat_stores_nothing_more: azure objects sealed);

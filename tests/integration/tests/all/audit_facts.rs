@@ -168,6 +168,7 @@ fn of_definition(definition: v1::SecretDefinition) -> Fields {
             ("secret", location.secret),
             ("property", location.property),
             ("version", location.version),
+            ("whole", flag(location.whole)),
         ]);
         all.extend(
             coordinates
@@ -322,7 +323,13 @@ async fn of_definitions(client: &Client) {
         context: String::new(),
     });
     definition.environments = [
-        ("dev".to_owned(), v1::Location::default()),
+        (
+            "dev".to_owned(),
+            v1::Location {
+                whole: true,
+                ..Default::default()
+            },
+        ),
         ("prod".to_owned(), in_faulty("prod/key")),
     ]
     .into();

@@ -51,7 +51,8 @@ async fn every_switch_of_a_request_is_told_however_the_call_ends() {
             "live",
             "purge",
             "skip_value_check",
-            "validate_only"
+            "validate_only",
+            "whole"
         ]
     );
 }

@@ -19,6 +19,7 @@ mod bad_names;
 mod cascade;
 mod concurrency;
 mod definitions;
+mod documents;
 mod door;
 mod environments;
 mod erasure;

@@ -79,10 +79,10 @@ const LOOK_ALIKES: [(char, &[&str]); 14] = [
 ];
 
 /// SplitMix64: small, and a seed says everything.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -90,7 +90,7 @@ impl Random {
         usize::try_from((z ^ (z >> 31)) % bound as u64).expect("below a usize")
     }
 
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
@@ -159,7 +159,7 @@ impl Random {
     clippy::print_stdout,
     reason = "one variable of the test run; a failed run must be repeatable"
 )]
-fn seeded(what: &str, count: usize) -> Random {
+pub(crate) fn seeded(what: &str, count: usize) -> Random {
     let seed = match std::env::var("CLAVIGER_TEST_SEED") {
         Ok(text) => text.parse().expect("CLAVIGER_TEST_SEED is a number"),
         Err(_) => RandomState::new().hash_one(what),

@@ -1,6 +1,7 @@
 //! The stored form of a definition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Not;
 use std::time::SystemTime;
 
 use claviger_core::{DefinitionName, Error, Id, Uid};
@@ -15,8 +16,8 @@ use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
     const KIND: &'static str = "definitions/";
-    const FORM: u32 = 2;
-    /// Without `derived_from`.
+    const FORM: u32 = 3;
+    /// Without `derived_from`; the one after it without `whole` of a location.
     const FORM_OLDEST: u32 = 1;
 }
 
@@ -71,6 +72,9 @@ struct LocationForm {
     secret: Option<String>,
     property: Option<String>,
     version: Option<String>,
+    /// Left out where it is not set: requests of before are hashed without it.
+    #[serde(skip_serializing_if = "Not::not")]
+    whole: bool,
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -232,6 +236,7 @@ impl From<&Location> for LocationForm {
             secret: location.secret.clone(),
             property: location.property.clone(),
             version: location.version.clone(),
+            whole: location.is_whole,
         }
     }
 }
@@ -245,6 +250,7 @@ impl TryFrom<LocationForm> for Location {
             vault: vault.transpose()?,
             secret: form.secret,
             property: form.property,
+            is_whole: form.whole,
             version: form.version,
         })
     }

@@ -14,8 +14,8 @@ use crate::model::warning::Warning;
 
 impl Record for Request {
     const KIND: &'static str = "requests/";
-    const FORM: u32 = 2;
-    /// With a definition of its oldest form.
+    const FORM: u32 = 3;
+    /// With a definition of its oldest form, and so on.
     const FORM_OLDEST: u32 = 1;
 }
 

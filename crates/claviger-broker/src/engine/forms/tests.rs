@@ -76,6 +76,28 @@ fn definitions_of_the_oldest_form_keep_the_names_that_their_values_have() {
 }
 
 #[test]
+fn definitions_without_whole_mean_a_part_of_a_document_as_they_did() {
+    let definition = include_str!("../../../tests/golden/definition-form-2.json");
+    let definition = Definition::decode("golden", definition.trim_end().as_bytes());
+    let answer = include_str!("../../../tests/golden/request-definition-form-2.json");
+    let answer = Request::decode("golden", answer.trim_end().as_bytes());
+    let Subject::Definition(answered) = answer.expect("reads").answer.subject else {
+        panic!("the answer to a put of a definition");
+    };
+    let in_dev = |definition: &Definition| {
+        let mut locations = definition.content.environments.values();
+        locations.next().expect("one").is_whole
+    };
+    for old in [definition.expect("reads"), *answered] {
+        assert!(!old.content.location.is_whole && !in_dev(&old));
+        // Else a repeat of a request of before would be another one.
+        let hashed = serde_json::to_string(&old.content).expect("JSON");
+        assert!(!hashed.contains("whole"), "{hashed}");
+    }
+    assert!(in_dev(&golden!(Definition, "definition.json")));
+}
+
+#[test]
 fn another_form_is_refused_by_its_number_and_quotes_nothing() {
     let text =
         include_str!("../../../tests/golden/token.json").replacen("\"form\":1", "\"form\":7", 1);
