@@ -30,7 +30,7 @@ use crate::door::outgoing::Stay;
 use crate::door::timeout::client_timeout;
 use crate::handler::Api;
 use crate::limits::Limits;
-use crate::status::status_of;
+use crate::status::{header_bytes, status_of};
 use crate::{Peer, rpc};
 
 pub use bodies::Bodies;
@@ -248,12 +248,4 @@ fn target_bytes(uri: &Uri) -> usize {
         + uri
             .authority()
             .map_or(0, |authority| authority.as_str().len())
-}
-
-/// What the headers of a request take up.
-fn header_bytes(headers: &HeaderMap) -> usize {
-    let fields = headers.iter();
-    fields
-        .map(|(name, value)| name.as_str().len() + value.len() + 32)
-        .sum()
 }
