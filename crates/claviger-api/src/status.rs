@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use claviger_core::{Detail, Error, Reason, Uid};
 use http::HeaderMap;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::limits::SMALL_BYTES_MAX;
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "claviger";
@@ -72,6 +75,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ProjectNotFound
         | R::PropertyNotFound
         | R::SecretNotFound
+        | R::ServiceUnknown
         | R::TokenNotFound
         | R::VersionNotFound => Code::NotFound,
         R::EnvironmentRequired
@@ -85,9 +89,11 @@ pub fn code_of(reason: Reason) -> Code {
         | R::PayloadNotAllowed
         | R::PayloadTooLarge
         | R::RequestIdReused
+        | R::RequestMalformed
         | R::RequestTooLarge
         | R::ValueMalformed
         | R::ValueWrongKind => Code::InvalidArgument,
+        R::CompressionUnsupported | R::MethodUnknown => Code::Unimplemented,
         R::IntegrityFailure => Code::DataLoss,
         R::Internal => Code::Internal,
         R::WriteOutcomeUnknown => Code::Unknown,
@@ -101,13 +107,42 @@ pub(crate) fn is_not_found(status: &Status) -> bool {
 
 /// Whether an answer says that the caller may not ask, or not so: all that a stranger gets.
 pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
-    let Some(status) = headers.get("grpc-status") else {
+    let Some(status) = headers.get(Status::GRPC_STATUS) else {
         return false;
     };
     matches!(
         Code::from_bytes(status.as_bytes()),
         Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
     )
+}
+
+/// What the gRPC library refuses by itself with these headers or trailers, in our words; `None` if
+/// they are of an answer, or say why.
+pub(crate) fn refused_by_library(headers: &HeaderMap) -> Option<Error> {
+    if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return None;
+    }
+    match Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes()) {
+        Code::Internal => Some(Error::new(Reason::RequestMalformed)),
+        Code::NotFound => Some(Error::new(Reason::ServiceUnknown)),
+        // Of a public service: the door measures other requests itself.
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Some(Error::new(Reason::RequestTooLarge).with(Detail::Limit, SMALL_BYTES_MAX))
+        }
+        Code::Unimplemented => Some(Error::new(Reason::MethodUnknown)),
+        Code::Aborted
+        | Code::AlreadyExists
+        | Code::Cancelled
+        | Code::DataLoss
+        | Code::DeadlineExceeded
+        | Code::FailedPrecondition
+        | Code::InvalidArgument
+        | Code::Ok
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::Unavailable
+        | Code::Unknown => None,
+    }
 }
 
 /// The status a client gets: template text, reason and metadata; never the error's source. It says
@@ -172,7 +207,13 @@ fn told(error: &Error, call_id: Uid, is_repeating: bool) -> Status {
     if code == Code::Unavailable || error.retry_delay().is_some() {
         details.set_retry_info(Some(error.retry_delay().unwrap_or(RETRY_AFTER)));
     }
-    Status::with_error_details(code, message, details)
+    let mut status = Status::with_error_details(code, message, details);
+    if reason == Reason::CompressionUnsupported {
+        let accepted = MetadataValue::from_static("identity");
+        let metadata = status.metadata_mut();
+        metadata.insert("grpc-accept-encoding", accepted);
+    }
+    status
 }
 
 #[cfg(test)]

@@ -69,6 +69,9 @@ reasons! {
         "the audit log cannot be written, so nothing is served; free disk space or repair the log, then try again";
     /// The caller went away.
     Cancelled "CANCELLED" "the call was cancelled before it was answered";
+    /// The request is compressed.
+    CompressionUnsupported "COMPRESSION_UNSUPPORTED"
+        "compressed requests are not read; send it uncompressed (grpc-encoding: identity)";
     /// Another change came in between.
     Conflict "CONFLICT" "{resource} was changed at the same time; read it again and repeat the call";
     /// No token on a listener that needs one.
@@ -110,6 +113,9 @@ reasons! {
     /// The project is not allowed that name of the vault.
     LocationNotAllowed "LOCATION_NOT_ALLOWED"
         "this project may not use {secret} in vault {vault}; ask whoever runs the daemon to add it to vaults.{vault}.allow";
+    /// No such method.
+    MethodUnknown "METHOD_UNKNOWN"
+        "there is no such method; list those there are by reflection (grpcurl list), and see that client and daemon are of one version";
     /// A name breaks the rule for names.
     NameInvalid "NAME_INVALID" "a name is not valid";
     /// More calls wait for a vault than its limits let through in time.
@@ -141,6 +147,9 @@ reasons! {
     /// A request id is used again with other content.
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
+    /// The request is not the one message of its method.
+    RequestMalformed "REQUEST_MALFORMED"
+        "the request cannot be read as a message of this method; see that client and daemon are of one version";
     /// The request message is longer than allowed.
     RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; shorten it (a value may have 65536 bytes, and a caller without any grant may send 4096 in all)";
     /// Deleted in the vault, and to be brought back only there.
@@ -152,6 +161,9 @@ reasons! {
     /// `adopt`.
     SecretNotOwned "SECRET_NOT_OWNED"
         "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
+    /// Health or reflection is asked for something that is not here.
+    ServiceUnknown "SERVICE_UNKNOWN"
+        "there is no such service or name here; list those there are by reflection (grpcurl list)";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// An organization key of Stripe works only for a named account, and the definition names none.

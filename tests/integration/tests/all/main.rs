@@ -26,6 +26,7 @@ mod every_rpc;
 mod golden_store;
 mod inspection;
 mod judging;
+mod library;
 mod logging;
 mod matrix;
 mod names;
