@@ -10,6 +10,7 @@ mod authenticate;
 mod convert;
 mod daemon_service;
 mod door;
+mod fitting;
 mod handler;
 mod health;
 mod limits;

@@ -30,6 +30,7 @@ mod library;
 mod logging;
 mod matrix;
 mod names;
+mod paging;
 mod raw_rpc;
 mod refusals;
 mod revocation;
