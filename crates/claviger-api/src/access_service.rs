@@ -10,6 +10,7 @@ use claviger_proto::v1::{self, access_service_server::AccessService};
 use tonic::{Request, Response, Status};
 
 use crate::convert;
+use crate::fitting;
 use crate::handler::Api;
 use crate::rpc;
 
@@ -22,10 +23,13 @@ impl AccessService for Api {
         self.handle(&rpc::WHO_AM_I, request, async |broker, call, _| {
             let grants = broker.who_am_i(&call).await?;
             broker.audit().note_open(&call, !grants.is_empty()).await?;
+            let grants = grants.into_iter().map(convert::grant).collect();
+            let (grants, hidden_grants) = fitting::all(grants);
             Ok(v1::WhoAmIResponse {
                 principal: call.caller.principal.to_string(),
                 expire_time: call.caller.expire_time.and_then(convert::timestamp),
-                grants: grants.into_iter().map(convert::grant).collect(),
+                grants,
+                hidden_grants,
             })
         })
         .await
@@ -58,9 +62,10 @@ impl AccessService for Api {
             let page = broker
                 .list_grants(&Arc::new(call), principal.as_ref(), &page)
                 .await?;
+            let (grants, next_page_token) = fitting::page(page, convert::grant);
             Ok(v1::ListGrantsResponse {
-                grants: page.items.into_iter().map(convert::grant).collect(),
-                next_page_token: page.next.unwrap_or_default(),
+                grants,
+                next_page_token,
             })
         })
         .await
@@ -121,9 +126,10 @@ impl AccessService for Api {
         self.handle(&rpc::LIST_TOKENS, request, async |broker, call, request| {
             let page = PageRequest::parse(request.page_size, &request.page_token)?;
             let page = broker.list_tokens(&Arc::new(call), &page).await?;
+            let (tokens, next_page_token) = fitting::page(page, wire);
             Ok(v1::ListTokensResponse {
-                tokens: page.items.into_iter().map(wire).collect(),
-                next_page_token: page.next.unwrap_or_default(),
+                tokens,
+                next_page_token,
             })
         })
         .await

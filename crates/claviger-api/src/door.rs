@@ -29,8 +29,8 @@ use crate::door::message::{Reading, Streamed};
 use crate::door::outgoing::Stay;
 use crate::door::timeout::client_timeout;
 use crate::handler::Api;
-use crate::limits::Limits;
-use crate::status::status_of;
+use crate::limits::{Limits, SMALL_BYTES_MAX};
+use crate::status::{header_bytes, refused_by_library, status_of};
 use crate::{Peer, rpc};
 
 pub use bodies::Bodies;
@@ -38,9 +38,6 @@ pub(crate) use outgoing::{Busy, Outgoing};
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
-
-/// Longest request of a caller without any grant, and longest message to a public service.
-pub(crate) const SMALL_BYTES_MAX: usize = 4 * 1024;
 
 /// What a refusal counts for while it waits for its turn.
 const WAITING_BYTES: usize = 8 * 1024;
@@ -66,6 +63,9 @@ impl Door {
         }
     }
 }
+
+/// The header that says how the messages of a request are compressed.
+const GRPC_ENCODING: &str = "grpc-encoding";
 
 /// Marks the answer to a peer that has too many streams of public services.
 #[derive(Clone, Copy, Debug)]
@@ -103,11 +103,7 @@ impl Doorway {
             // The other half is for health, and for requests.
             return self.public(REFLECTION_BYTES, 2, stay, request).await;
         }
-        // Gets to hear that there is no such method; its body is not worth reading.
-        let mut nowhere = request.map(|_| TonicBody::empty());
-        *nowhere.uri_mut() = Uri::from_static("/");
-        let answer = self.answer(Uid::random(), self.deadline(), nowhere);
-        answer.await.map(Outgoing::from)
+        refusal(&Error::new(Reason::MethodUnknown), Uid::random()).map(Outgoing::from)
     }
 
     /// Whether a request is for a service that asks for a caller.
@@ -140,6 +136,7 @@ impl Doorway {
         let (mut parts, body) = request.into_parts();
         let entering = async {
             let caller = attempt.authenticate(&parts.headers).await?;
+            check_encoding(&parts.headers)?;
             let beside = target_bytes(&parts.uri) + header_bytes(&parts.headers);
             let message = self.message(api, &caller, beside, body).await?;
             Ok((caller, message))
@@ -179,7 +176,7 @@ impl Doorway {
         };
         let read = timeout(self.limits.body, whole).await;
         read.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)))?;
-        Ok(reading.into_message())
+        reading.into_message()
     }
 
     async fn public<B>(
@@ -193,10 +190,13 @@ impl Doorway {
         B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
     {
         let id = Uid::random();
+        if let Err(error) = check_encoding(request.headers()) {
+            return refusal(&error, id).map(Outgoing::from);
+        }
         let mut charge = self.door.bodies.charge(self.peer);
         let beside = target_bytes(request.uri()) + header_bytes(request.headers());
         if let Err(error) = charge.cover_of(bytes + beside, part) {
-            let mut refusal: Response<TonicBody> = status_of(&error, id).into_http();
+            let mut refusal = refusal(&error, id);
             refusal.extensions_mut().insert(TooMany);
             return refusal.map(Outgoing::from);
         }
@@ -213,15 +213,31 @@ impl Doorway {
     ) -> Response<TonicBody> {
         let answering = self.door.routes.clone().oneshot(request);
         match timeout_at(deadline, answering).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => status_of(&Error::new(Reason::Internal), id).into_http(),
-            Err(_) => status_of(&Error::new(Reason::DeadlineExceeded), id).into_http(),
+            Ok(Ok(answer)) => match refused_by_library(answer.headers()) {
+                Some(error) => refusal(&error, id),
+                None => answer,
+            },
+            Ok(Err(_)) => refusal(&Error::new(Reason::Internal), id),
+            Err(_) => refusal(&Error::new(Reason::DeadlineExceeded), id),
         }
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.limits.request
     }
+}
+
+/// Checks that a request does not say that its messages are compressed.
+fn check_encoding(headers: &HeaderMap) -> Result<()> {
+    match headers.get(GRPC_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Error::new(Reason::CompressionUnsupported)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// An answer that says no more than why there is none.
+fn refusal(error: &Error, id: Uid) -> Response<TonicBody> {
+    status_of(error, id).into_http()
 }
 
 /// The full name of the method that is called; empty if the target is not just that.
@@ -248,12 +264,4 @@ fn target_bytes(uri: &Uri) -> usize {
         + uri
             .authority()
             .map_or(0, |authority| authority.as_str().len())
-}
-
-/// What the headers of a request take up.
-fn header_bytes(headers: &HeaderMap) -> usize {
-    let fields = headers.iter();
-    fields
-        .map(|(name, value)| name.as_str().len() + value.len() + 32)
-        .sum()
 }

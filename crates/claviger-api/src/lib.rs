@@ -10,6 +10,7 @@ mod authenticate;
 mod convert;
 mod daemon_service;
 mod door;
+mod fitting;
 mod handler;
 mod health;
 mod limits;
@@ -39,8 +40,8 @@ pub use door::{Bodies, Door};
 pub use handler::About;
 pub use status::{code_of, status_of};
 
-use crate::door::SMALL_BYTES_MAX;
 use crate::handler::Api;
+use crate::limits::SMALL_BYTES_MAX;
 
 /// The health service's view of the daemon, changed through the reporter.
 pub use tonic_health::server::HealthReporter;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Longest request of a caller without any grant, and longest message to a public service.
+pub(crate) const SMALL_BYTES_MAX: usize = 4 * 1024;
+
 /// Bounds of the serve loop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::convert;
+use crate::fitting;
 use crate::handler::Api;
 use crate::rpc;
 
@@ -57,9 +58,10 @@ impl ProjectService for Api {
             async |broker, call, request| {
                 let page = PageRequest::parse(request.page_size, &request.page_token)?;
                 let page = broker.list_projects(&Arc::new(call), &page).await?;
+                let (projects, next_page_token) = fitting::page(page, convert::project);
                 Ok(v1::ListProjectsResponse {
-                    projects: page.items.into_iter().map(convert::project).collect(),
-                    next_page_token: page.next.unwrap_or_default(),
+                    projects,
+                    next_page_token,
                 })
             },
         )

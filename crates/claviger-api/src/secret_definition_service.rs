@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use v1::stripe_live_verdict::Outcome as WireOutcome;
 
 use crate::convert;
+use crate::fitting;
 use crate::handler::Api;
 use crate::rpc;
 
@@ -95,13 +96,11 @@ impl SecretDefinitionService for Api {
                 let page = broker
                     .list_definitions(&Arc::new(call), &parent, &filter, &page)
                     .await?;
+                let (definitions, next_page_token) =
+                    fitting::page(page, |item| wire(&broker, item));
                 Ok(v1::ListSecretDefinitionsResponse {
-                    definitions: page
-                        .items
-                        .into_iter()
-                        .map(|item| wire(&broker, item))
-                        .collect(),
-                    next_page_token: page.next.unwrap_or_default(),
+                    definitions,
+                    next_page_token,
                 })
             },
         )

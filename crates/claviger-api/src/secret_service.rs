@@ -11,6 +11,7 @@ use claviger_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::convert;
+use crate::fitting;
 use crate::handler::Api;
 use crate::rpc;
 
@@ -83,13 +84,11 @@ impl SecretService for Api {
                 let page = broker
                     .list_versions(&call, &name, environment.as_ref(), &page)
                     .await?;
+                let (versions, next_page_token) =
+                    fitting::page(page, |version| convert::version(&name, &version));
                 Ok(v1::ListSecretVersionsResponse {
-                    versions: page
-                        .items
-                        .iter()
-                        .map(|v| convert::version(&name, v))
-                        .collect(),
-                    next_page_token: page.next.unwrap_or_default(),
+                    versions,
+                    next_page_token,
                 })
             },
         )

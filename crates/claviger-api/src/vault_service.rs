@@ -8,6 +8,7 @@ use claviger_proto::v1::{self, vault_service_server::VaultService};
 use tonic::{Request, Response, Status};
 
 use crate::convert;
+use crate::fitting;
 use crate::handler::Api;
 use crate::rpc;
 
@@ -58,13 +59,14 @@ impl VaultService for Api {
             async |broker, call, request| {
                 let vault = VaultName::parse("parent", &request.parent)?;
                 let project = ProjectName::parse("project", &request.project)?;
-                let page = PageRequest::parse_of_vault(request.page_size, &request.page_token)?;
+                let page = PageRequest::parse(request.page_size, &request.page_token)?;
                 let page = broker
                     .list_vault_secrets(&Arc::new(call), &vault, &project, &page)
                     .await?;
+                let (secrets, next_page_token) = fitting::page(page, wire_secret);
                 Ok(v1::ListVaultSecretsResponse {
-                    secrets: page.items.into_iter().map(wire_secret).collect(),
-                    next_page_token: page.next.unwrap_or_default(),
+                    secrets,
+                    next_page_token,
                 })
             },
         )

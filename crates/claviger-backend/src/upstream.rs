@@ -78,9 +78,7 @@ mod tests {
         let remedy_of = |reason, remedy| {
             let error = refusal(reason, remedy, pause, "in the log");
             assert!(!error.to_string().contains("in the log"), "{error}");
-            let violation = error
-                .field_violation()
-                .map(|found| found.description.as_str());
+            let violation = error.field_violation().map(|found| found.description);
             let details = [Detail::Remedy, Detail::Capability].map(|detail| error.detail(detail));
             let found = (details, violation);
             (format!("{found:?}"), error.retry_delay())

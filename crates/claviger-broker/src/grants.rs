@@ -123,10 +123,7 @@ impl Broker {
     ) -> Result<Page<GrantView>> {
         let permission = Permission::GrantsGet;
         let asked = self.catalog.ask_anywhere(call, permission).await?;
-        let result = match principal {
-            Some(principal) => self.list_grants_of(&asked, principal).await,
-            None => self.list_all_grants(&asked, request).await,
-        };
+        let result = self.list_grants_asked(&asked, principal, request).await;
         let facts = |_: &_| Facts {
             holder: principal.cloned(),
             ..Facts::default()
@@ -134,46 +131,63 @@ impl Broker {
         self.concluded(asked, result, facts).await
     }
 
-    async fn list_grants_of(
+    /// Walks the principals, and the grants of each in the order in which they were given: a page
+    /// begins behind a grant.
+    async fn list_grants_asked(
         &self,
         asked: &Asked<()>,
-        principal: &Principal,
-    ) -> Result<Page<GrantView>> {
-        let key = Grants::key(principal);
-        let stored = self.catalog.get::<Grants>(&asked.proof, &key).await?;
-        Ok(Page {
-            items: stored
-                .iter()
-                .flat_map(|s| visible(asked, &s.record))
-                .collect(),
-            next: None,
-        })
-    }
-
-    /// A page ends at the end of a principal's grants, so it may be longer than asked: a principal
-    /// has a bounded number of them.
-    async fn list_all_grants(
-        &self,
-        asked: &Asked<()>,
+        principal: Option<&Principal>,
         request: &PageRequest,
     ) -> Result<Page<GrantView>> {
+        let of = [principal.map(Principal::to_string).unwrap_or_default()];
+        let listing = self.catalog.listing(&asked.proof, of);
+        let begun = listing.after(request)?;
+        let begun = begun.as_deref().and_then(Grants::place_of);
+        let mut found = match principal.map(Grants::key) {
+            Some(key) => self.grants_at(asked, &key).await?,
+            None => match begun {
+                // Its grants may have been taken back meanwhile.
+                Some((key, _)) => match self.grants_at(asked, key).await? {
+                    Some(found) => Some(found),
+                    None => self.grants_behind(asked, Some(key)).await?,
+                },
+                None => self.grants_behind(asked, None).await?,
+            },
+        };
         let mut items = Vec::new();
-        let mut after = request.after.clone();
-        loop {
-            let page = self
-                .catalog
-                .scan::<Grants>(&asked.proof, "", after.as_deref(), 1)
-                .await?;
-            let Some((key, stored)) = page.into_iter().next() else {
-                return Ok(Page { items, next: None });
-            };
-            items.extend(visible(asked, &stored.record));
-            if items.len() >= request.size {
-                let next = Some(key);
-                return Ok(Page { items, next });
+        while let Some((key, grants)) = found {
+            let views = visible(asked, &grants).into_iter();
+            let views = views.map(|view| (view.grant.id.to_string(), view));
+            let later = views.filter(|(id, _)| Grants::place_of(id) > begun);
+            items.extend(later.take(request.size - items.len()));
+            if items.len() == request.size || principal.is_some() {
+                break;
             }
-            after = Some(key);
+            found = self.grants_behind(asked, Some(&key)).await?;
         }
+        Ok(listing.page(items, request))
+    }
+
+    async fn grants_at(
+        &self,
+        asked: &Asked<()>,
+        key: &str,
+    ) -> Result<Option<(String, Arc<Grants>)>> {
+        let stored = self.catalog.get::<Grants>(&asked.proof, key).await?;
+        Ok(stored.map(|stored| (key.to_owned(), stored.record)))
+    }
+
+    async fn grants_behind(
+        &self,
+        asked: &Asked<()>,
+        key: Option<&str>,
+    ) -> Result<Option<(String, Arc<Grants>)>> {
+        let next = self
+            .catalog
+            .scan::<Grants>(&asked.proof, "", key, 1)
+            .await?;
+        let next = next.into_iter().next();
+        Ok(next.map(|(key, stored)| (key, stored.record)))
     }
 
     /// Takes a grant back.

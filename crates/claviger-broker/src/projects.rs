@@ -131,8 +131,9 @@ impl Broker {
         Asked { proof, .. }: &Asked<()>,
         request: &PageRequest,
     ) -> Result<Page<Project>> {
+        let listing = self.catalog.listing(proof, []);
         let mut visible = Vec::new();
-        let mut after = request.after.clone();
+        let mut after = listing.after(request)?;
         loop {
             let scanned = self
                 .catalog
@@ -150,7 +151,7 @@ impl Broker {
                 }
             }
             if is_last || visible.len() == request.size {
-                return Ok(Page::of(visible, request));
+                return Ok(listing.page(visible, request));
             }
         }
     }

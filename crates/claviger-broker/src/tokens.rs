@@ -110,15 +110,16 @@ impl Broker {
         asked: &Asked<()>,
         request: &PageRequest,
     ) -> Result<Page<TokenView>> {
-        let after = request.after.as_deref();
+        let listing = self.catalog.listing(&asked.proof, []);
+        let after = listing.after(request)?;
         let scanned = self
             .catalog
-            .scan::<Token>(&asked.proof, "", after, request.size)
+            .scan::<Token>(&asked.proof, "", after.as_deref(), request.size)
             .await?;
         let view = |(id, stored): (String, Stored<Token>)| {
             Ok((id.clone(), stored.record.view(Id::parse("name", &id)?)))
         };
         let views = scanned.into_iter().map(view).collect::<Result<_>>()?;
-        Ok(Page::of(views, request))
+        Ok(listing.page(views, request))
     }
 }

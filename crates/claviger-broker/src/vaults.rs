@@ -131,7 +131,9 @@ impl Broker {
         let project = asked.found.project()?.record.name.id().clone();
         let found = self.vaults.find_for(&project, vault.id());
         let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
-        let (after, size) = (request.after.clone(), request.size);
+        let of = [vault.id().to_string(), project.to_string()];
+        let listing = self.catalog.listing(&asked.proof, of);
+        let (after, size) = (listing.after(request)?, request.size);
         let list = async move { vault.list(&project, after.as_deref(), size).await };
         let keyed = self
             .outside
@@ -139,7 +141,7 @@ impl Broker {
             .await?
             .into_iter();
         let keyed = keyed.map(|secret| (secret.name.clone(), secret)).collect();
-        Ok(Page::of(keyed, request))
+        Ok(listing.page(keyed, request))
     }
 
     /// Asks a vault whether it is well, for a call or for the daemon.

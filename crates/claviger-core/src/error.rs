@@ -69,6 +69,9 @@ reasons! {
         "the audit log cannot be written, so nothing is served; free disk space or repair the log, then try again";
     /// The caller went away.
     Cancelled "CANCELLED" "the call was cancelled before it was answered";
+    /// The request is compressed.
+    CompressionUnsupported "COMPRESSION_UNSUPPORTED"
+        "compressed requests are not read; send it uncompressed (grpc-encoding: identity)";
     /// Another change came in between.
     Conflict "CONFLICT" "{resource} was changed at the same time; read it again and repeat the call";
     /// No token on a listener that needs one.
@@ -110,6 +113,9 @@ reasons! {
     /// The project is not allowed that name of the vault.
     LocationNotAllowed "LOCATION_NOT_ALLOWED"
         "this project may not use {secret} in vault {vault}; ask whoever runs the daemon to add it to vaults.{vault}.allow";
+    /// No such method.
+    MethodUnknown "METHOD_UNKNOWN"
+        "there is no such method; list those there are by reflection (grpcurl list), and see that client and daemon are of one version";
     /// A name breaks the rule for names.
     NameInvalid "NAME_INVALID" "a name is not valid";
     /// More calls wait for a vault than its limits let through in time.
@@ -141,6 +147,9 @@ reasons! {
     /// A request id is used again with other content.
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
+    /// The request is not the one message of its method.
+    RequestMalformed "REQUEST_MALFORMED"
+        "the request cannot be read as a message of this method; see that client and daemon are of one version";
     /// The request message is longer than allowed.
     RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; shorten it (a value may have 65536 bytes, and a caller without any grant may send 4096 in all)";
     /// Deleted in the vault, and to be brought back only there.
@@ -152,6 +161,9 @@ reasons! {
     /// `adopt`.
     SecretNotOwned "SECRET_NOT_OWNED"
         "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
+    /// Health or reflection is asked for something that is not here.
+    ServiceUnknown "SERVICE_UNKNOWN"
+        "there is no such service or name here; list those there are by reflection (grpcurl list)";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// An organization key of Stripe works only for a named account, and the definition names none.
@@ -236,59 +248,55 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A key of an error's metadata; the same in templates and on the wire.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Detail {
-    /// The capability that a vault lacks.
-    Capability,
-    /// The environments a project declares.
-    Environments,
-    /// The exact fault of a value, of several with one reason.
-    Finding,
-    /// The sort of credential that a value is; never more of it than its last four characters.
-    Found,
-    /// The kind of a definition.
-    Kind,
-    /// A bound that was passed.
-    Limit,
-    /// Names that may have been meant.
-    NearMisses,
-    /// The permission asked for.
-    Permission,
-    /// The caller.
-    Principal,
-    /// The remedy for this one of several causes.
-    Remedy,
-    /// The name of the resource that the error is about.
-    Resource,
-    /// The name of a secret in a vault.
-    Secret,
-    /// A vault's id.
-    Vault,
-    /// The configured vaults.
-    Vaults,
+macro_rules! details {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal;)+) => {
+        /// A key of an error's metadata; the same in templates and on the wire.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum Detail {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Detail {
+            /// Every detail there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The key on the wire: `lower_snake_case`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
 }
 
-impl Detail {
-    /// The key on the wire: `lower_snake_case`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Capability => "capability",
-            Self::Environments => "environments",
-            Self::Finding => "finding",
-            Self::Found => "found",
-            Self::Kind => "kind",
-            Self::Limit => "limit",
-            Self::NearMisses => "near_misses",
-            Self::Permission => "permission",
-            Self::Principal => "principal",
-            Self::Remedy => "remedy",
-            Self::Resource => "resource",
-            Self::Secret => "secret",
-            Self::Vault => "vault",
-            Self::Vaults => "vaults",
-        }
-    }
+details! {
+    /// The capability that a vault lacks.
+    Capability "capability";
+    /// The environments a project declares.
+    Environments "environments";
+    /// The exact fault of a value, of several with one reason.
+    Finding "finding";
+    /// The sort of credential that a value is; never more of it than its last four characters.
+    Found "found";
+    /// The kind of a definition.
+    Kind "kind";
+    /// A bound that was passed.
+    Limit "limit";
+    /// Names that may have been meant.
+    NearMisses "near_misses";
+    /// The permission asked for.
+    Permission "permission";
+    /// The caller.
+    Principal "principal";
+    /// The remedy for this one of several causes.
+    Remedy "remedy";
+    /// The name of the resource that the error is about.
+    Resource "resource";
+    /// The name of a secret in a vault.
+    Secret "secret";
+    /// A vault's id.
+    Vault "vault";
+    /// The configured vaults.
+    Vaults "vaults";
 }
 
 /// A request field that is wrong, and the remedy.
@@ -306,7 +314,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     reason: Reason,
     details: Vec<(Detail, String)>,
-    violation: Option<FieldViolation>,
+    /// The field, and the remedy where it is another one than the reason's own text.
+    violation: Option<(&'static str, Option<String>)>,
     retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -323,29 +332,28 @@ impl Error {
         }))
     }
 
-    /// Fills a place of the reason's template.
+    /// Fills a place of the reason's template. What was said first stays: it was said nearer to the
+    /// fault.
     #[must_use]
     pub fn with(mut self, detail: Detail, value: impl Public) -> Self {
-        self.0.details.push((detail, value.to_string()));
+        if self.detail(detail).is_none() {
+            self.0.details.push((detail, value.to_string()));
+        }
         self
     }
 
     /// Names the request field and the remedy.
     #[must_use]
     pub fn violation(mut self, field: &'static str, description: impl Public) -> Self {
-        self.0.violation = Some(FieldViolation {
-            field,
-            description: description.to_string(),
-        });
+        self.0.violation = Some((field, Some(description.to_string())));
         self
     }
 
     /// Names the request field; the remedy stays, or is the reason's own text.
     #[must_use]
     pub fn at(mut self, field: &'static str) -> Self {
-        let known = self.0.violation.take().map(|known| known.description);
-        let description = known.unwrap_or_else(|| self.message());
-        self.0.violation = Some(FieldViolation { field, description });
+        let known = self.0.violation.take().and_then(|(_, known)| known);
+        self.0.violation = Some((field, known));
         self
     }
 
@@ -383,8 +391,28 @@ impl Error {
     }
 
     /// The field that is wrong, if the request is at fault.
-    pub fn field_violation(&self) -> Option<&FieldViolation> {
-        self.0.violation.as_ref()
+    pub fn field_violation(&self) -> Option<FieldViolation> {
+        let (field, description) = self.0.violation.as_ref()?;
+        Some(FieldViolation {
+            field,
+            description: description.clone().unwrap_or_else(|| self.message()),
+        })
+    }
+
+    /// The same for a client, no text that was filled in longer than so many bytes: the rest of one
+    /// is left out, with a mark in its place.
+    #[must_use]
+    pub fn shortened(&self, bytes_max: usize) -> Self {
+        let shorten = |text: &String| shortened(text, bytes_max);
+        let details = self.0.details.iter();
+        let violation = self.0.violation.as_ref();
+        Self(Box::new(Inner {
+            reason: self.0.reason,
+            details: details.map(|(key, text)| (*key, shorten(text))).collect(),
+            violation: violation.map(|(field, text)| (*field, text.as_ref().map(shorten))),
+            retry_after: self.0.retry_after,
+            source: None,
+        }))
     }
 
     /// When to try again.
@@ -416,15 +444,23 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.message();
-        f.write_str(&message)?;
+        f.write_str(&self.message())?;
         match &self.0.violation {
-            Some(violation) if violation.description != message => {
-                write!(f, ": {} {}", violation.field, violation.description)
-            }
-            _ => Ok(()),
+            Some((field, Some(description))) => write!(f, ": {field} {description}"),
+            Some((_, None)) | None => Ok(()),
         }
     }
+}
+
+/// The text, or its beginning and a mark: at most so many bytes, or only the mark.
+fn shortened(text: &str, bytes_max: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let kept = text.floor_char_boundary(bytes_max.saturating_sub(MARK.len()));
+    let (kept, _) = text.split_at(kept);
+    format!("{kept}{MARK}")
 }
 
 impl fmt::Debug for Error {
@@ -476,6 +512,38 @@ mod tests {
             error.to_string(),
             "the payload is empty: payload.text send the key"
         );
+    }
+
+    #[test]
+    fn a_shortened_text_keeps_whole_characters_and_says_that_it_is_one() {
+        for (text, bytes_max, wanted) in [
+            ("", 0, ""),
+            ("short", 5, "short"),
+            ("longer", 5, "lo…"),
+            ("é€🔑", 9, "é€🔑"),
+            ("é€🔑", 8, "é€…"),
+            ("é€🔑", 7, "é…"),
+            ("🔑🔑", 3, "…"),
+            ("🔑🔑", 0, "…"),
+        ] {
+            assert_eq!(shortened(text, bytes_max), wanted, "{text} {bytes_max}");
+        }
+    }
+
+    #[test]
+    fn the_first_word_about_a_detail_and_the_last_about_the_field_stay() {
+        let error = Error::new(Reason::VaultUnknown)
+            .at("name")
+            .with(Detail::Vault, "aws")
+            .with(Detail::Vaults, "managed")
+            .with(Detail::Vault, "other")
+            .at("parent");
+        let said = "there is no vault aws; configured: managed";
+        assert_eq!(error.to_string(), said);
+        let violation = error.field_violation().expect("a field");
+        assert_eq!((violation.field, &*violation.description), ("parent", said));
+        let short = error.shortened(5).to_string();
+        assert_eq!(short, "there is no vault aws; configured: ma…");
     }
 
     #[test]

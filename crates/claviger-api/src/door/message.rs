@@ -55,8 +55,20 @@ where
     }
 
     /// The message with its prefix.
-    pub(super) fn into_message(self) -> Bytes {
-        self.message
+    ///
+    /// # Errors
+    /// `COMPRESSION_UNSUPPORTED`; `REQUEST_MALFORMED` if it is not one whole message.
+    pub(super) fn into_message(self) -> Result<Bytes> {
+        let malformed = || Error::new(Reason::RequestMalformed);
+        let parts = self.message.split_first_chunk::<PREFIX_BYTES>();
+        let (&[flag, length @ ..], message) = parts.ok_or_else(malformed)?;
+        match flag {
+            0 if usize::try_from(u32::from_be_bytes(length)) == Ok(message.len()) => {
+                Ok(self.message)
+            }
+            1 => Err(Error::new(Reason::CompressionUnsupported)),
+            _ => Err(malformed()),
+        }
     }
 
     /// The next bytes of the body; `None` at its end.

@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::body::Body as TonicBody;
 
 use crate::door::bodies::Charge;
-use crate::status::status_of;
+use crate::status::{refused_by_library, status_of};
 
 /// Counts a call on a connection until it is dropped.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let answer = Pin::new(&mut self.body).poll_frame(cx);
         let Poll::Pending = answer else {
-            return answer;
+            return answer.map(|frame| frame.map(|frame| frame.map(explained)));
         };
         let Some((Stay(end), _)) = &mut self.staying else {
             return Poll::Pending;
@@ -97,7 +97,8 @@ impl Body for Outgoing {
             Poll::Ready(()) => {
                 self.staying = None;
                 self.body = TonicBody::empty();
-                Poll::Ready(Some(Ok(Frame::trailers(over()))))
+                let over = Error::new(Reason::DeadlineExceeded);
+                Poll::Ready(Some(Ok(Frame::trailers(trailers(&over)))))
             }
         }
     }
@@ -111,10 +112,18 @@ impl Body for Outgoing {
     }
 }
 
-fn over() -> HeaderMap {
-    let status = status_of(&Error::new(Reason::DeadlineExceeded), Uid::random());
+/// The frame, with our reason where the gRPC library ends a stream by itself.
+fn explained(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.trailers_ref().and_then(refused_by_library) {
+        Some(error) => Frame::trailers(trailers(&error)),
+        None => frame,
+    }
+}
+
+fn trailers(error: &Error) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     // Nothing in it but what a header can hold.
+    let status = status_of(error, Uid::random());
     status.add_header(&mut trailers).ok();
     trailers
 }

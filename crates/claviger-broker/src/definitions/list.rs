@@ -105,12 +105,14 @@ impl Broker {
     ) -> Result<Page<Definition>> {
         let project = &asked.found.project()?.record;
         let prefix = format!("{}/", project.name.id());
-        let after = request.after.as_deref();
+        let of = [project.uid.to_string()];
+        let listing = self.catalog.listing(&asked.proof, of);
+        let after = listing.after(request)?;
         let scanned = self
             .catalog
-            .scan::<Definition>(&asked.proof, &prefix, after, request.size)
+            .scan::<Definition>(&asked.proof, &prefix, after.as_deref(), request.size)
             .await?;
-        Ok(Page::of(scanned, request).filter_map(|stored| {
+        Ok(listing.page(scanned, request).filter_map(|stored| {
             let definition = self.visible(&stored.record).ok()?;
             let registered = Registered {
                 definition: &definition,

@@ -5,6 +5,7 @@
 //! itself refuses it if what allowed it was revoked or has ended by then.
 
 pub(crate) mod commit;
+pub(crate) mod listing;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -75,6 +75,13 @@ impl Grants {
         grant.as_str().rsplit_once('-').map(|(key, _)| key)
     }
 
+    /// Where this id is in the order of all grants: the key of its principal's, and its number among
+    /// those.
+    pub(crate) fn place_of(id: &str) -> Option<(&str, u64)> {
+        let (key, number) = id.rsplit_once('-')?;
+        Some((key, number.parse().ok()?))
+    }
+
     /// These grants with one more, and that one; the same one again is not added.
     ///
     /// # Errors

@@ -58,8 +58,13 @@ impl Broker {
     ) -> Result<Page<SecretVersion>> {
         let registered = asked.found.live(&self.vaults)?;
         let route = registered.write_route(environment)?;
-        let after = request.after.as_deref();
-        let after = after.map(|token| Id::parse("page_token", token));
+        let of = [
+            registered.definition.uid.to_string(),
+            environment.map(Id::to_string).unwrap_or_default(),
+        ];
+        let listing = self.catalog.listing(&asked.proof, of);
+        let after = listing.after(request)?;
+        let after = after.map(|version| Id::parse("page_token", &version));
         let after = after.transpose()?;
         let current = registered.definition.current(&route.place);
         let size = request.size;
@@ -76,7 +81,7 @@ impl Broker {
             let is_current = Some(&info.version) == current;
             (info.version.to_string(), SecretVersion { info, is_current })
         });
-        Ok(Page::of(versions.collect(), request))
+        Ok(listing.page(versions.collect(), request))
     }
 
     /// Enables, disables or destroys a version.

@@ -53,10 +53,8 @@ fn page_tokens() {
     fuzz("page-tokens", |input| {
         let text = String::from_utf8_lossy(input);
         let size = i32::try_from(input.len()).unwrap() - 16;
-        let pages = [PageRequest::parse, PageRequest::parse_of_vault];
-        for page in pages.into_iter().flat_map(|parse| parse(size, &text)) {
+        if let Ok(page) = PageRequest::parse(size, &text) {
             assert!((1..=1000).contains(&page.size));
-            assert!(!page.after.unwrap_or_default().contains(char::is_control));
         }
     });
 }
