@@ -208,8 +208,8 @@ reasons! {
         "vault {vault} does not take Claviger's credentials: {remedy}";
     /// No such vault in the configuration.
     VaultUnknown "VAULT_UNKNOWN" "there is no vault {vault}; configured: {vaults}";
-    /// The vault does not answer in time.
-    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} does not answer in time; try again, and see the daemon's log if it stays so";
+    /// The vault was not reached; see [`Cause`](crate::Cause).
+    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} is not reached: {remedy}";
     /// The version's bytes are gone for good.
     VersionDestroyed "VERSION_DESTROYED" "{resource} is destroyed; its value is gone for good";
     /// The version is switched off.
@@ -237,6 +237,8 @@ impl fmt::Display for Reason {
 pub enum Detail {
     /// The capability that a vault lacks.
     Capability,
+    /// The [`Cause`](crate::Cause) for which a vault was not reached.
+    Cause,
     /// The environments a project declares.
     Environments,
     /// The exact fault of a value, of several with one reason.
@@ -270,6 +272,7 @@ impl Detail {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Capability => "capability",
+            Self::Cause => "cause",
             Self::Environments => "environments",
             Self::Finding => "finding",
             Self::Found => "found",

@@ -99,6 +99,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("aws-config", &["claviger-backend-aws"]),
     ("aws-lc-rs", &["claviger-backend-azure", "claviger-seal"]),
     ("aws-sdk-secretsmanager", &["claviger-backend-aws"]),
+    ("aws-sdk-sts", &["claviger-backend-aws"]),
     ("azure_core", &["claviger-backend-azure"]),
     ("azure_identity", &["claviger-backend-azure"]),
     (
