@@ -107,6 +107,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-backend-azure"],
     ),
     ("libc", &["claviger-mem"]),
+    ("pkcs8", &["claviger-backend-snowflake"]),
     ("reqwest", &["claviger-backend-azure", "claviger-stripe"]),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
