@@ -5,7 +5,7 @@ use claviger_backend::{
     Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, Site, VersionInfo,
     VersionState, Write, Written,
 };
-use claviger_core::{Error, Id, Reason, Result, Uid};
+use claviger_core::{Cause, Error, Id, Reason, Result, Uid};
 
 use crate::error::{DENIED, NOT_FOUND};
 use crate::name::SecretName;
@@ -112,7 +112,7 @@ impl Backend for Aws {
         let read = match by_id {
             Some(version) => match self.get(name, Selector::Version(version)).await {
                 Ok(found) if found.version_id() != by_id => {
-                    return Err(Error::new(Reason::VaultUnreachable)
+                    return Err(Error::unreachable(Cause::ServerError)
                         .caused_by("AWS answered with another version"));
                 }
                 // A label may be as long as the id of a version.

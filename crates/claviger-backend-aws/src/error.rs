@@ -9,12 +9,18 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use aws_config::imds::client::error::ImdsError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::primitives::{DateTime, DateTimeFormat};
-use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain, refusal};
-use claviger_core::{Error, Reason};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use claviger_backend::upstream::{
+    RETRY_AFTER_MAX, cause_of, cause_of_status, chain, find, plain, refusal, unreachable,
+};
+use claviger_core::{Cause, Error, Reason};
 
 /// AWS takes signatures that are up to 15 minutes off; less is not the clock's fault.
 const SKEW_MAX: Duration = Duration::from_secs(14 * 60);
@@ -56,7 +62,8 @@ pub(crate) const DENIED: &str = "AccessDeniedException";
 const OPEN: (Reason, &str) = (Reason::WriteOutcomeUnknown, "");
 
 /// The reason of an answer with this code for a write, and the remedy where a reason has several. A
-/// read is the same, but `VAULT_UNREACHABLE` where a write is left open.
+/// read is the same, but `VAULT_UNREACHABLE` where a write is left open. All codes that are listed
+/// with `VAULT_UNREACHABLE` say that there were too many calls.
 type Row = (&'static str, Reason, &'static str);
 
 /// Recorded from AWS, or from tests that were validated against it.
@@ -159,14 +166,15 @@ pub(crate) enum Failure {
     Answered(Answer),
     /// No credentials to sign with; nothing was sent.
     Credentials {
-        reason: Reason,
         remedy: &'static str,
-        cause: String,
+        /// Why whoever gives them was not heard; else they were refused.
+        unheard: Option<Cause>,
+        text: String,
     },
     /// The request may have arrived, its answer did not.
-    Lost(String),
+    Lost(Cause, String),
     /// No connection; nothing was sent.
-    NotSent(String),
+    NotSent(Cause, String),
 }
 
 /// An answer that is not a success, or one that cannot be read.
@@ -188,7 +196,7 @@ impl Failure {
         E: ProvideErrorMetadata + StdError + 'static,
     {
         if let Some(credentials) = find::<CredentialsError>(error) {
-            return Self::of_credentials(credentials);
+            return Self::of_credentials(credentials, now);
         }
         if let Some(response) = error.raw_response() {
             return Self::Answered(Answer::of(response, error.as_service_error(), now));
@@ -196,27 +204,28 @@ impl Failure {
         let connecting = find::<hyper_util::client::legacy::Error>(error);
         let is_unsent = matches!(error, SdkError::ConstructionFailure(_))
             || connecting.is_some_and(hyper_util::client::legacy::Error::is_connect);
+        let cause = match error {
+            SdkError::TimeoutError(_) => Cause::Timeout,
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => Cause::Timeout,
+            _ => cause_of(error),
+        };
         match is_unsent {
-            true => Self::NotSent(chain(error)),
-            false => Self::Lost(chain(error)),
+            true => Self::NotSent(cause, chain(error)),
+            false => Self::Lost(cause, chain(error)),
         }
     }
 
-    fn of_credentials(error: &CredentialsError) -> Self {
-        let is_late = matches!(error, CredentialsError::ProviderTimedOut(_));
-        let is_absent = matches!(
-            error,
-            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
-        );
-        let (reason, remedy) = match (is_late, is_absent) {
-            (true, _) => (Reason::VaultUnreachable, ""),
-            (false, true) => (Reason::VaultCredentialsRejected, NOT_LOADED),
-            (false, false) => (Reason::VaultCredentialsRejected, PROVIDER),
+    fn of_credentials(error: &CredentialsError, now: SystemTime) -> Self {
+        let (remedy, unheard) = match error {
+            CredentialsError::ProviderTimedOut(_) => ("", Some(Cause::Timeout)),
+            CredentialsError::CredentialsNotLoaded(_)
+            | CredentialsError::InvalidConfiguration(_) => (NOT_LOADED, None),
+            _ => (PROVIDER, unheard(error, now)),
         };
         Self::Credentials {
-            reason,
             remedy,
-            cause: chain(error),
+            unheard,
+            text: chain(error),
         }
     }
 
@@ -243,19 +252,58 @@ impl Failure {
     fn verdict(&self) -> (Reason, &'static str) {
         match self {
             Self::Answered(answer) => answer.verdict(),
-            Self::Credentials { reason, remedy, .. } => (*reason, *remedy),
-            Self::Lost(_) => OPEN,
-            Self::NotSent(_) => (Reason::VaultUnreachable, ""),
+            Self::Credentials {
+                unheard: None,
+                remedy,
+                ..
+            } => (Reason::VaultCredentialsRejected, *remedy),
+            Self::Lost(..) => OPEN,
+            Self::Credentials { .. } | Self::NotSent(..) => (Reason::VaultUnreachable, ""),
+        }
+    }
+
+    /// Why AWS counts as not reached, unless it refused.
+    fn unheard(&self) -> Option<Cause> {
+        let is_unheard = matches!(
+            self.verdict(),
+            (Reason::VaultUnreachable | Reason::WriteOutcomeUnknown, _)
+        );
+        match self {
+            Self::Answered(answer) => is_unheard.then(|| answer.cause()),
+            Self::Credentials { unheard, .. } => *unheard,
+            Self::Lost(cause, _) | Self::NotSent(cause, _) => Some(*cause),
         }
     }
 
     fn into_error(self, reason: Reason, remedy: &'static str) -> Error {
         let retry_after = match &self {
             Self::Answered(answer) => answer.retry_after,
-            Self::Credentials { .. } | Self::Lost(_) | Self::NotSent(_) => None,
+            Self::Credentials { .. } | Self::Lost(..) | Self::NotSent(..) => None,
         };
-        refusal(reason, remedy, retry_after, self)
+        match (reason, self.unheard()) {
+            (Reason::VaultUnreachable, Some(cause)) => unreachable(cause, retry_after, self),
+            _ => refusal(reason, remedy, self),
+        }
     }
+}
+
+/// Why whoever gives credentials was not heard, unless it refused.
+fn unheard(error: &CredentialsError, now: SystemTime) -> Option<Cause> {
+    if let Some(sts) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
+        return Failure::of(sts, now).unheard();
+    }
+    if let Some(sts) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
+        return Failure::of(sts, now).unheard();
+    }
+    if let Some(ImdsError::ErrorResponse(answer)) = find(error) {
+        let status = answer.response().status().as_u16();
+        return matches!(status, 429 | 500..).then(|| cause_of_status(status));
+    }
+    let failed = find::<ConnectorError>(error)?;
+    Some(match failed.is_timeout() {
+        true => Cause::Timeout,
+        false => cause_of(failed),
+    })
 }
 
 impl Answer {
@@ -289,15 +337,23 @@ impl Answer {
         let Some(code) = self.code.as_deref() else {
             return OPEN;
         };
-        let mut rows = RECORDED.iter().chain(UNRECORDED);
-        let row = rows.find(|(listed, _, _)| *listed == code);
-        match (self.status, row) {
+        match (self.status, row(code)) {
             (429, _) => (Reason::VaultUnreachable, ""),
             (408 | 500.., _) => OPEN,
             (_, Some((_, reason, SIGNATURE))) => (*reason, self.signature_remedy()),
             (_, Some((_, reason, remedy))) => (*reason, *remedy),
             (401 | 403, None) => (Reason::VaultAccessDenied, UNLISTED),
             (_, None) => OPEN,
+        }
+    }
+
+    /// Why AWS counts as not reached by who got this answer.
+    fn cause(&self) -> Cause {
+        let code = self.code.as_deref();
+        match code.and_then(row) {
+            Some((_, Reason::VaultUnreachable, _)) => Cause::Throttled,
+            _ if code.is_some() && self.status != 429 => Cause::ServerError,
+            _ => cause_of_status(self.status),
         }
     }
 
@@ -309,6 +365,11 @@ impl Answer {
             None => SIGNATURE,
         }
     }
+}
+
+fn row(code: &str) -> Option<&'static Row> {
+    let mut rows = RECORDED.iter().chain(UNRECORDED);
+    rows.find(|(listed, _, _)| *listed == code)
 }
 
 impl fmt::Display for Failure {
@@ -325,9 +386,9 @@ impl fmt::Display for Failure {
                 }
                 Ok(())
             }
-            Self::Credentials { cause, .. } => write!(f, "no credentials: {cause}"),
-            Self::Lost(cause) => write!(f, "no answer: {cause}"),
-            Self::NotSent(cause) => write!(f, "not sent: {cause}"),
+            Self::Credentials { text, .. } => write!(f, "no credentials: {text}"),
+            Self::Lost(_, text) => write!(f, "no answer: {text}"),
+            Self::NotSent(_, text) => write!(f, "not sent: {text}"),
         }
     }
 }
@@ -382,8 +443,8 @@ mod tests {
     #[test]
     fn credentials_that_are_late_are_not_wrong_ones() {
         let late = CredentialsError::provider_timed_out(Duration::from_secs(5));
-        let late = Failure::of_credentials(&late).into_write_error();
-        assert_eq!(late.reason(), Reason::VaultUnreachable);
+        let late = Failure::of_credentials(&late, SystemTime::UNIX_EPOCH).into_write_error();
+        assert_eq!(late.detail(Detail::Cause), Some("TIMEOUT"));
         for (error, remedy) in [
             (CredentialsError::not_loaded("none"), NOT_LOADED),
             (CredentialsError::invalid_configuration("half"), NOT_LOADED),
@@ -391,7 +452,7 @@ mod tests {
             (CredentialsError::unhandled("panicked"), PROVIDER),
         ] {
             for failure in [Failure::into_read_error, Failure::into_write_error] {
-                let error = failure(Failure::of_credentials(&error));
+                let error = failure(Failure::of_credentials(&error, SystemTime::UNIX_EPOCH));
                 assert_eq!(error.reason(), Reason::VaultCredentialsRejected);
                 assert_eq!(error.detail(Detail::Remedy), Some(remedy));
             }

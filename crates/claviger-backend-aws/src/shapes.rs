@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_sdk_secretsmanager::primitives::{Blob, DateTime};
 use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
 use claviger_backend::{Reading, VersionInfo, VersionState, Write};
-use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
+use claviger_core::{Cause, Error, Format, Id, Reason, Result, SecretBytes};
 
 use crate::name::SecretName;
 
@@ -52,9 +52,9 @@ pub(crate) fn may_be_version_id(version: &str) -> bool {
 pub(crate) fn reading(name: SecretName<'_>, found: GetSecretValueOutput) -> Result<Reading> {
     // A success that does not say of what is not an answer of AWS's.
     let secret = name.answered(found.arn(), found.name());
-    let secret = secret.ok_or_else(|| Error::new(Reason::VaultUnreachable))?;
-    let secret = secret.to_owned();
-    let version = stored_version(found.version_id(), Reason::VaultUnreachable)?;
+    let unusable = || Error::unreachable(Cause::ServerError);
+    let secret = secret.ok_or_else(unusable)?.to_owned();
+    let version = stored_version(found.version_id(), unusable)?;
     let text = found.secret_string.map(String::into_bytes);
     let value = text.or_else(|| found.secret_binary.map(Blob::into_inner));
     // A version that a rotation has begun and not filled.
@@ -67,9 +67,9 @@ pub(crate) fn reading(name: SecretName<'_>, found: GetSecretValueOutput) -> Resu
 }
 
 /// A success without a usable version is not an answer of AWS's.
-pub(crate) fn stored_version(version: Option<&str>, otherwise: Reason) -> Result<Id> {
+pub(crate) fn stored_version(version: Option<&str>, otherwise: fn() -> Error) -> Result<Id> {
     let version = version.unwrap_or_default();
-    Id::parse("version", version).map_err(|error| Error::new(otherwise).caused_by(error))
+    Id::parse("version", version).map_err(|error| otherwise().caused_by(error))
 }
 
 pub(crate) fn version_info(entry: &SecretVersionsListEntry) -> Option<VersionInfo> {

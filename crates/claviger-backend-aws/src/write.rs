@@ -63,7 +63,7 @@ impl Aws {
         match created.map_err(|error| self.failure(&error)) {
             Ok(created) => {
                 check_same(name, created.arn(), created.name())?;
-                stored_version(created.version_id(), Reason::WriteOutcomeUnknown).map(Written::new)
+                stored_version(created.version_id(), unconfirmed).map(Written::new)
             }
             Err(failure) => Err(self.write_error(name, failure).await),
         }
@@ -100,7 +100,7 @@ impl Aws {
         match put.map_err(|error| self.failure(&error)) {
             Ok(put) => {
                 check_same(name, put.arn(), put.name())?;
-                let version = stored_version(put.version_id(), Reason::WriteOutcomeUnknown)?;
+                let version = stored_version(put.version_id(), unconfirmed)?;
                 let replaced = self.replaced(name, &version).await;
                 Ok(Written::new(version).replacing(replaced))
             }
@@ -129,4 +129,9 @@ fn check_same(name: SecretName<'_>, arn: Option<&str>, found: Option<&str>) -> R
                 .caused_by("AWS answered for another secret"))
         }
     }
+}
+
+/// A success that does not say what it stored.
+fn unconfirmed() -> Error {
+    Error::new(Reason::WriteOutcomeUnknown)
 }

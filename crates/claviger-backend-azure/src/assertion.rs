@@ -33,6 +33,8 @@ const SKEW: Duration = Duration::from_secs(2 * 60);
 
 const NO_KEY: &str = "names a file without a private key; put the RSA key of the certificate into \
                       it, as PEM and not encrypted";
+const ENCRYPTED_KEY: &str = "names a file whose private key is encrypted, and there is no password to open it with; put it \
+                             there unencrypted, for the daemon's user only: openssl pkcs8 -in OLD -out NEW";
 const NOT_RSA: &str =
     "names a file whose private key is not RSA of 2048 bits or more, and Entra takes no other";
 const NO_CERTIFICATE: &str = "names a file without a certificate; put it beside its key, as PEM";
@@ -49,7 +51,12 @@ pub(crate) struct Signer {
 impl Signer {
     /// Takes the private key, and of the certificates the key's own.
     pub(crate) fn from_pem(pem: &SecretBytes) -> Result<Self, FileFault> {
-        let key = PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|_| NO_KEY)?;
+        let is_encrypted = || pem.expose().windows(9).any(|window| window == b"ENCRYPTED");
+        let key =
+            PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|_| match is_encrypted() {
+                true => ENCRYPTED_KEY,
+                false => NO_KEY,
+            })?;
         let pair = match &key {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
@@ -230,7 +237,11 @@ mod tests {
                 format!("{}{}", key.serialize_pem(), certificate(&other).pem()),
                 "other keys",
             ),
-            ("canary".to_owned(), "private key"),
+            ("canary".to_owned(), "without a private key"),
+            (
+                key.serialize_pem().replace("PRIVATE", "ENCRYPTED PRIVATE"),
+                "key is encrypted",
+            ),
         ] {
             let problem = signer(&pem).err().expect("unusable");
             assert!(problem.remedy().contains(word), "{problem:?}");

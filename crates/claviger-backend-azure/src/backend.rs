@@ -5,7 +5,7 @@ use claviger_backend::{
     Address, Backend, Capabilities, ListedSecret, Listing, NameWarning, Reading, Site, VersionInfo,
     VersionState, Write, Written,
 };
-use claviger_core::{Error, Id, Reason, Result, Uid};
+use claviger_core::{Cause, Error, Id, Reason, Result, Uid};
 use tokio::time::timeout;
 
 use crate::error::Failure;
@@ -90,7 +90,7 @@ impl Backend for Azure {
             Ok(secret) => {
                 let reading = shapes::reading(secret, self.now())?;
                 if version.is_some_and(|version| version != reading.version.as_str()) {
-                    return Err(Error::new(Reason::VaultUnreachable)
+                    return Err(Error::unreachable(Cause::ServerError)
                         .caused_by("Key Vault answered with another version"));
                 }
                 Ok(reading)

@@ -13,11 +13,12 @@ use std::time::Duration;
 use azure_core::error::ErrorKind;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::HeaderName;
-use claviger_backend::upstream::{chain, find, plain, refusal};
-use claviger_core::{Error, Reason};
+use claviger_backend::upstream::{cause_of_status, chain, find, plain, refusal, unreachable};
+use claviger_core::{Cause, Error, Reason};
 use serde::Deserialize;
 
 use crate::login::{LoginFailure, retry_after};
+use crate::transport::cause_of;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
@@ -118,9 +119,9 @@ pub(crate) enum Failure {
     /// No token; the vault was not asked.
     Login(LoginFailure),
     /// The request may have arrived, a usable answer did not.
-    Lost(String),
+    Lost(Cause, String),
     /// No connection; nothing was sent.
-    NotSent(String),
+    NotSent(Cause, String),
 }
 
 /// An answer that is not a success.
@@ -165,9 +166,13 @@ impl From<azure_core::Error> for Failure {
                 raw_response,
                 ..
             } => Self::Answered(Answer::of((*status).into(), raw_response.as_deref())),
-            ErrorKind::Connection => Self::NotSent(chain(&error)),
-            ErrorKind::DataConversion => Self::Lost("the answer cannot be read".to_owned()),
-            ErrorKind::Io | ErrorKind::Credential | ErrorKind::Other => Self::Lost(chain(&error)),
+            ErrorKind::Connection => Self::NotSent(cause_of(&error), chain(&error)),
+            ErrorKind::DataConversion => {
+                Self::Lost(cause_of(&error), "the answer cannot be read".to_owned())
+            }
+            ErrorKind::Io | ErrorKind::Credential | ErrorKind::Other => {
+                Self::Lost(cause_of(&error), chain(&error))
+            }
         }
     }
 }
@@ -197,8 +202,8 @@ impl Failure {
     pub(crate) fn is_open(&self) -> bool {
         match self {
             Self::Answered(answer) => answer.status >= 500 || answer.verdict().is_none(),
-            Self::Lost(_) => true,
-            Self::Login(_) | Self::NotSent(_) => false,
+            Self::Lost(..) => true,
+            Self::Login(_) | Self::NotSent(..) => false,
         }
     }
 
@@ -209,29 +214,30 @@ impl Failure {
 
     /// The error of a call that changes nothing.
     pub(crate) fn into_read_error(self) -> Error {
-        let (reason, remedy) = match &self {
-            Self::Answered(answer) => answer.verdict().unwrap_or((Reason::VaultUnreachable, "")),
-            Self::Login(login) => (login.reason, login.remedy),
-            Self::Lost(_) | Self::NotSent(_) => (Reason::VaultUnreachable, ""),
+        let (cause, retry_after) = match &self {
+            Self::Answered(answer) => match answer.verdict() {
+                Some((reason, remedy)) if reason != Reason::VaultUnreachable => {
+                    return refusal(reason, remedy, self);
+                }
+                _ => (answer.cause(), answer.retry_after),
+            },
+            Self::Login(login) => match login.unheard {
+                None => {
+                    return refusal(Reason::VaultCredentialsRejected, login.remedy, self);
+                }
+                Some(cause) => (cause, login.retry_after),
+            },
+            Self::Lost(cause, _) | Self::NotSent(cause, _) => (*cause, None),
         };
-        self.into_error(reason, remedy)
+        unreachable(cause, retry_after, self)
     }
 
     /// The error of a call that stores a value: refused only if Azure itself said so.
     pub(crate) fn into_write_error(self) -> Error {
         match self.is_open() {
-            true => self.into_error(Reason::WriteOutcomeUnknown, ""),
+            true => Error::new(Reason::WriteOutcomeUnknown).caused_by(self),
             false => self.into_read_error(),
         }
-    }
-
-    fn into_error(self, reason: Reason, remedy: &'static str) -> Error {
-        let retry_after = match &self {
-            Self::Answered(answer) => answer.retry_after,
-            Self::Login(login) => login.retry_after,
-            Self::Lost(_) | Self::NotSent(_) => None,
-        };
-        refusal(reason, remedy, retry_after, self)
     }
 }
 
@@ -273,6 +279,17 @@ impl Answer {
             None => None,
         }
     }
+
+    /// Why Azure counts as not reached by who got this answer.
+    fn cause(&self) -> Cause {
+        match self.verdict() {
+            Some(_) if self.status == 403 => Cause::Firewall,
+            None if (400..500).contains(&self.status) && !self.code.is_empty() => {
+                Cause::ServerError
+            }
+            _ => cause_of_status(self.status),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -294,8 +311,8 @@ impl fmt::Display for Failure {
                 Ok(())
             }
             Self::Login(login) => login.fmt(f),
-            Self::Lost(cause) => write!(f, "no answer: {cause}"),
-            Self::NotSent(cause) => write!(f, "not sent: {cause}"),
+            Self::Lost(_, text) => write!(f, "no answer: {text}"),
+            Self::NotSent(_, text) => write!(f, "not sent: {text}"),
         }
     }
 }

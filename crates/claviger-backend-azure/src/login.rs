@@ -9,10 +9,12 @@ use azure_core::error::ErrorKind;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::{Headers, RETRY_AFTER};
 use claviger_backend::private_file::FileFault;
-use claviger_backend::upstream::{RETRY_AFTER_MAX, chain, find, plain};
-use claviger_core::{Reason, SecretBytes};
+use claviger_backend::upstream::{RETRY_AFTER_MAX, cause_of_status, chain, find, plain};
+use claviger_core::{Cause, SecretBytes};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+use crate::transport::cause_of;
 
 const TENANT: &str =
     "Entra knows no such tenant; correct tenant_id to the directory id of the application's";
@@ -55,11 +57,12 @@ const CODES: &[(u32, &str)] = &[
 /// No token. Its text is for logs only.
 #[derive(Clone, Debug)]
 pub(crate) struct LoginFailure {
-    pub(crate) reason: Reason,
+    /// Why whoever gives tokens was not heard; else it refused.
+    pub(crate) unheard: Option<Cause>,
     /// Empty if only the kind of credential can tell.
     pub(crate) remedy: &'static str,
     pub(crate) retry_after: Option<Duration>,
-    cause: String,
+    text: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,24 +85,23 @@ impl LoginFailure {
     /// The meaning of an answer without one.
     pub(crate) fn check(answer: &RawResponse) -> Result<(), Self> {
         let status = u16::from(answer.status());
+        let unheard = |cause, text| Self {
+            unheard: Some(cause),
+            remedy: "",
+            retry_after: retry_after(answer.headers()),
+            text,
+        };
         if (200..300).contains(&status) {
             let token = serde_json::from_slice::<Token>(answer.body());
-            return token.map(drop).map_err(|_| Self {
-                reason: Reason::VaultUnreachable,
-                remedy: "",
-                retry_after: None,
-                cause: format!("HTTP {status} without a token"),
-            });
+            let text = format!("HTTP {status} without a token");
+            return token
+                .map(drop)
+                .map_err(|_| unheard(Cause::ServerError, text));
         }
         let refusal: Option<Refusal> = serde_json::from_slice(answer.body()).ok();
         let is_refused = (400..500).contains(&status) && !matches!(status, 408 | 429);
         let Some(refusal) = refusal.filter(|_| is_refused) else {
-            return Err(Self {
-                reason: Reason::VaultUnreachable,
-                remedy: "",
-                retry_after: retry_after(answer.headers()),
-                cause: format!("HTTP {status}"),
-            });
+            return Err(unheard(cause_of_status(status), format!("HTTP {status}")));
         };
         let known = CODES
             .iter()
@@ -107,13 +109,10 @@ impl LoginFailure {
         let name = plain(&refusal.error.unwrap_or_default());
         let is_passing = name == "temporarily_unavailable";
         Err(Self {
-            reason: match is_passing {
-                true => Reason::VaultUnreachable,
-                false => Reason::VaultCredentialsRejected,
-            },
+            unheard: is_passing.then_some(Cause::ServerError),
             remedy: known.map_or("", |(_, remedy)| *remedy),
             retry_after: retry_after(answer.headers()),
-            cause: format!("HTTP {status}, {name}, AADSTS {:?}", refusal.error_codes),
+            text: format!("HTTP {status}, {name}, AADSTS {:?}", refusal.error_codes),
         })
     }
 
@@ -121,10 +120,10 @@ impl LoginFailure {
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(crate) fn unreachable(error: azure_core::Error) -> Self {
         Self {
-            reason: Reason::VaultUnreachable,
+            unheard: Some(cause_of(&error)),
             remedy: "",
             retry_after: None,
-            cause: chain(&error),
+            text: chain(&error),
         }
     }
 
@@ -132,14 +131,12 @@ impl LoginFailure {
     pub(crate) fn of(error: &azure_core::Error, remedy: &'static str) -> Self {
         let found = find::<Self>(error).cloned();
         let failure = found.unwrap_or_else(|| Self {
-            reason: Reason::VaultCredentialsRejected,
+            unheard: None,
             remedy: "",
             retry_after: None,
-            cause: chain(error),
+            text: chain(error),
         });
-        let is_bare =
-            failure.remedy.is_empty() && failure.reason == Reason::VaultCredentialsRejected;
-        match is_bare {
+        match failure.remedy.is_empty() && failure.unheard.is_none() {
             true => Self { remedy, ..failure },
             false => failure,
         }
@@ -149,10 +146,10 @@ impl LoginFailure {
 impl From<FileFault> for LoginFailure {
     fn from(fault: FileFault) -> Self {
         Self {
-            reason: Reason::VaultCredentialsRejected,
+            unheard: None,
             remedy: fault.remedy(),
             retry_after: None,
-            cause: chain(&fault),
+            text: chain(&fault),
         }
     }
 }
@@ -165,7 +162,7 @@ impl From<LoginFailure> for azure_core::Error {
 
 impl fmt::Display for LoginFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no token: {}", self.cause)
+        write!(f, "no token: {}", self.text)
     }
 }
 

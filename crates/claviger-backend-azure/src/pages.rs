@@ -8,7 +8,7 @@ use azure_security_keyvault_secrets::models::{
     SecretClientListSecretPropertiesOptions, SecretClientListSecretPropertiesVersionsOptions,
     SecretProperties,
 };
-use claviger_core::Id;
+use claviger_core::{Cause, Id};
 use futures_util::TryStreamExt as _;
 
 use crate::client::{Answer, Client};
@@ -54,7 +54,10 @@ impl Turned {
             return Ok(false);
         };
         if self.0.len() >= PAGES_MAX || !self.0.insert(link) {
-            return Err(Failure::Lost("the list does not end".to_owned()));
+            return Err(Failure::Lost(
+                Cause::ServerError,
+                "the list does not end".to_owned(),
+            ));
         }
         Ok(true)
     }

@@ -8,7 +8,7 @@ use azure_core::base64;
 use azure_core::time::OffsetDateTime;
 use azure_security_keyvault_secrets::models::{Secret, SecretAttributes, SecretProperties};
 use claviger_backend::{Reading, VersionInfo, VersionState, Write};
-use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Cause, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 /// Tags of a version.
 pub(crate) type Tags = HashMap<String, String>;
@@ -131,7 +131,7 @@ pub(crate) fn sort(versions: &mut [Version]) {
 /// `VERSION_DISABLED`, `VALUE_EXPIRED`, `VALUE_NOT_YET_VALID`: Key Vault serves a value whatever its
 /// dates say. `INTEGRITY_FAILURE` for a value that is not written as its tag says.
 pub(crate) fn reading(secret: Secret, now: SystemTime) -> Result<Reading> {
-    let unusable = || Error::new(Reason::VaultUnreachable).caused_by("an answer without a value");
+    let unusable = || Error::unreachable(Cause::ServerError).caused_by("an answer without a value");
     let id = secret.id.as_deref();
     let name = secret_name(id).ok_or_else(unusable)?.to_owned();
     let version = version_id(id).ok_or_else(unusable)?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, RawResponse, Request, Url};
-use claviger_core::{Error, Reason, Result};
+use claviger_backend::upstream::{self, find};
+use claviger_core::{Cause, Error, Reason, Result};
 use futures_util::TryStreamExt as _;
 use reqwest::redirect::Policy;
 
@@ -36,6 +37,17 @@ pub(crate) fn connections(timeout: Duration, is_local: bool) -> Result<Arc<dyn H
     })?))
 }
 
+/// Why no usable answer came.
+pub(crate) fn cause_of(error: &azure_core::Error) -> Cause {
+    match error.kind() {
+        ErrorKind::DataConversion | ErrorKind::Other => Cause::ServerError,
+        _ if find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout) => {
+            Cause::Timeout
+        }
+        _ => upstream::cause_of(error),
+    }
+}
+
 /// An answer that has come in whole; one that is longer is left where it is.
 async fn whole(response: AsyncRawResponse, len_max: usize) -> azure_core::Result<RawResponse> {
     let (status, headers, mut body) = response.deconstruct();
@@ -43,7 +55,7 @@ async fn whole(response: AsyncRawResponse, len_max: usize) -> azure_core::Result
     while let Some(chunk) = body.try_next().await? {
         if bytes.len() + chunk.len() > len_max {
             return Err(azure_core::Error::with_message(
-                ErrorKind::Io,
+                ErrorKind::Other,
                 "the answer is too long",
             ));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use azure_security_keyvault_secrets::models::SetSecretParameters;
 use claviger_backend::{Address, Write, Written};
-use claviger_core::{Detail, Error, Id, Reason, Result, Uid};
+use claviger_core::{Cause, Detail, Error, Id, Reason, Result, Uid};
 use tokio::time::{Instant, timeout_at};
 
 use crate::name::SecretName;
@@ -88,7 +88,7 @@ impl Azure {
         loop {
             // Beyond the deadline nobody could tell whether the value was sent.
             let plan = timeout_at(task.send_by, self.plan(&task, is_known)).await;
-            let too_late = |_| Error::new(Reason::VaultUnreachable).caused_by("nothing was sent");
+            let too_late = |_| Error::unreachable(Cause::Timeout).caused_by("nothing was sent");
             let step = match plan.map_err(too_late)?? {
                 Plan::Is(step) => step,
                 Plan::Put(before, model) => self.put(&task, &before, model.as_ref()).await?,
@@ -138,7 +138,7 @@ impl Azure {
         // Lists do not tell which version is the latest.
         match self.client().get(task.name, None).await {
             Ok(secret) => {
-                let unusable = || Error::new(Reason::VaultUnreachable);
+                let unusable = || Error::unreachable(Cause::ServerError);
                 let latest = Version::of_secret(secret).ok_or_else(unusable)?;
                 if latest.is_of(task.write.write_id) {
                     return Ok(stored(latest.id, None));

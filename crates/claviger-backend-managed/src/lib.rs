@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use claviger_backend::{
     Address, Backend, Capabilities, Reading, Site, VersionInfo, VersionState, Write, Written,
 };
-use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
+use claviger_core::{Cause, Clock, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Records, Stored};
 
 use crate::stored::{Head, State, Version, id_of, value_key, version_id};
@@ -91,7 +91,7 @@ impl Backend for Managed {
         self.records
             .health()
             .await
-            .map_err(|error| Error::new(Reason::VaultUnreachable).caused_by(error))
+            .map_err(|error| Error::unreachable(Cause::ServerError).caused_by(error))
     }
 
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {

@@ -8,8 +8,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use claviger_backend::upstream::{find, refusal};
-use claviger_core::{Error, Reason};
+use claviger_backend::upstream::{cause_of, cause_of_status, find, refusal, unreachable};
+use claviger_core::{Cause, Error, Reason};
 use snowflake_connector_rs::ErrorKind;
 
 use crate::key::KeyProblem;
@@ -55,7 +55,7 @@ const CODES: &[(&str, Verdict, &str)] = &[
          ALTER WAREHOUSE … RESUME (or SET AUTO_RESUME), and GRANT USAGE ON it",
     ),
     (LOCKED, Verdict::Unavailable, "the table is locked"),
-    ("000630", Verdict::Unknown, "statement time-out"),
+    (LATE, Verdict::Unknown, "statement time-out"),
     ("001003", Verdict::Bug, "syntax"),
     ("002002", Verdict::Exists, "exists"),
     ("002003", Verdict::Missing, "does not exist or hidden"),
@@ -68,11 +68,17 @@ const CODES: &[(&str, Verdict, &str)] = &[
     ("390111", Verdict::Expired, "session gone"),
     ("390112", Verdict::Expired, "session expired"),
     ("390114", Verdict::Expired, "log-in too old"),
-    ("390505", Verdict::Unavailable, "too many requests"),
+    (BUSY, Verdict::Unavailable, "too many requests"),
 ];
+
+/// The code of an account that gets more requests than it takes.
+const BUSY: &str = "390505";
 
 /// The code of a statement that others, before it, keep from a table.
 const LOCKED: &str = "000625";
+
+/// The code of a statement that takes longer than the session lets it.
+const LATE: &str = "000630";
 
 /// The code that comes with HTTP 401.
 const EXPIRED_STATUS: &str = "390104";
@@ -87,9 +93,9 @@ pub(crate) enum Failure {
     /// The private key cannot be used; nothing was sent.
     Key(KeyProblem),
     /// The request may have arrived, a usable answer did not.
-    Lost(&'static str),
+    Lost(Cause, &'static str),
     /// No connection; nothing was sent.
-    NotSent,
+    NotSent(Cause),
     /// Snowflake refused the statement.
     Refused { code: String, query: Option<String> },
     /// Snowflake refused the log-in, and the connector does not say with which code.
@@ -109,23 +115,28 @@ impl From<snowflake_connector_rs::Error> for Failure {
                 code: code(error.snowflake_code().unwrap_or_default()),
                 query: error.query_id().map(code),
             },
-            ErrorKind::Timeout => Self::Lost("time-out"),
-            ErrorKind::Protocol => Self::Lost("an answer that is not Snowflake's"),
-            ErrorKind::Decode => Self::Lost("an answer of another form"),
+            ErrorKind::Timeout => Self::Lost(Cause::Timeout, "time-out"),
+            ErrorKind::Protocol => Self::unusable("an answer that is not Snowflake's"),
+            ErrorKind::Decode => Self::unusable("an answer of another form"),
             ErrorKind::Cancelled | ErrorKind::Internal | ErrorKind::Other | _ => {
-                Self::Lost("the connector failed")
+                Self::unusable("the connector failed")
             }
         }
     }
 }
 
 impl Failure {
+    /// Something came, and it is no answer.
+    pub(crate) fn unusable(what: &'static str) -> Self {
+        Self::Lost(Cause::ServerError, what)
+    }
+
     fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Refused { code, .. } => row(code).map(|(_, verdict, _)| *verdict),
             Self::Status(401) => Some(Verdict::Expired),
-            Self::Status(500..) | Self::Lost(_) => Some(Verdict::Unknown),
-            Self::BeforeSent(_) | Self::Status(_) | Self::NotSent => Some(Verdict::Unavailable),
+            Self::Status(500..) | Self::Lost(..) => Some(Verdict::Unknown),
+            Self::BeforeSent(_) | Self::Status(_) | Self::NotSent(_) => Some(Verdict::Unavailable),
             Self::Bug(_) => Some(Verdict::Bug),
             Self::Key(_) | Self::Rejected => None,
         }
@@ -177,12 +188,28 @@ impl Failure {
             }
             (_, Some(Verdict::Bug)) => (Reason::Internal, advice("")),
             (_, Some(Verdict::Unavailable | Verdict::Unknown)) => {
-                (Reason::VaultUnreachable, advice(""))
+                let retry_after = self.is_busy().then_some(COME_BACK);
+                return unreachable(self.unheard(), retry_after, self);
             }
             (_, Some(Verdict::Exists) | None) => (Reason::VaultAccessDenied, advice(UNLISTED)),
         };
-        let retry_after = self.is_busy().then_some(COME_BACK);
-        refusal(reason, remedy, retry_after, self)
+        refusal(reason, remedy, self)
+    }
+
+    /// Why Snowflake counts as not reached.
+    fn unheard(&self) -> Cause {
+        match self {
+            Self::BeforeSent(cause) => cause.unheard(),
+            Self::Lost(cause, _) | Self::NotSent(cause) => *cause,
+            Self::Refused { code, .. } if code == BUSY => Cause::Throttled,
+            Self::Refused { code, .. } if code == LATE => Cause::Timeout,
+            // Also Snowflake's own, for an account that it does not know.
+            Self::Status(403 | 404) => Cause::ServerError,
+            Self::Status(status) => cause_of_status(*status),
+            Self::Bug(_) | Self::Key(_) | Self::Refused { .. } | Self::Rejected => {
+                Cause::ServerError
+            }
+        }
     }
 
     /// The error of a call that stores a value: refused only if Snowflake itself said so.
@@ -197,8 +224,10 @@ impl Failure {
         match self {
             Self::BeforeSent(cause) => cause.is_busy(),
             Self::Status(status) => matches!(status, 429 | 503),
-            Self::Refused { code, .. } => code == LOCKED || code == "390505",
-            Self::Bug(_) | Self::Key(_) | Self::Lost(_) | Self::NotSent | Self::Rejected => false,
+            Self::Refused { code, .. } => code == LOCKED || code == BUSY,
+            Self::Bug(_) | Self::Key(_) | Self::Lost(..) | Self::NotSent(_) | Self::Rejected => {
+                false
+            }
         }
     }
 }
@@ -209,8 +238,8 @@ impl fmt::Display for Failure {
             Self::BeforeSent(cause) => write!(f, "not logged in: {cause}"),
             Self::Bug(what) => write!(f, "unusable: {what}"),
             Self::Key(problem) => write!(f, "{} {}", problem.setting, problem.remedy),
-            Self::Lost(what) => write!(f, "no answer: {what}"),
-            Self::NotSent => f.write_str("not sent: no connection"),
+            Self::Lost(_, what) => write!(f, "no answer: {what}"),
+            Self::NotSent(_) => f.write_str("not sent: no connection"),
             Self::Refused { code, query } => {
                 write!(f, "Snowflake {code}")?;
                 if let Some((_, _, meaning)) = row(code) {
@@ -246,8 +275,8 @@ fn network(error: &snowflake_connector_rs::Error) -> Failure {
     // The guard, or who is behind it, gave no connection.
     let connecting = find::<hyper_util::client::legacy::Error>(error);
     match connecting.is_some_and(hyper_util::client::legacy::Error::is_connect) {
-        true => Failure::NotSent,
-        false => Failure::Lost("the connection broke"),
+        true => Failure::NotSent(cause_of(error)),
+        false => Failure::Lost(cause_of(error), "the connection broke"),
     }
 }
 
@@ -295,8 +324,8 @@ mod tests {
             (refused("100357"), denied, denied),
             (refused(""), denied, denied),
             (Failure::Rejected, rejected, rejected),
-            (Failure::NotSent, unreachable, unreachable),
-            (Failure::Lost("x"), unreachable, unknown),
+            (Failure::NotSent(Cause::Dns), unreachable, unreachable),
+            (Failure::unusable("x"), unreachable, unknown),
             (Failure::Status(401), rejected, rejected),
             (Failure::Status(403), unreachable, unreachable),
             (Failure::Status(429), unreachable, unreachable),
@@ -307,16 +336,35 @@ mod tests {
             let shown = failure.to_string();
             let of_read = failure.clone().into_read_error(&needed);
             assert_eq!(of_read.reason(), read, "{shown}");
-            let has_remedy = matches!(
-                read,
-                Reason::VaultAccessDenied | Reason::VaultCredentialsRejected
-            );
+            let has_remedy = read != Reason::Internal;
             assert_eq!(
                 of_read.detail(Detail::Remedy).is_some(),
                 has_remedy,
                 "{shown}"
             );
             assert_eq!(failure.into_write_error(&needed).reason(), write, "{shown}");
+        }
+    }
+
+    #[test]
+    fn who_was_not_reached_has_its_cause() {
+        for (failure, cause) in [
+            (refused("000606"), "SERVER_ERROR"),
+            (refused("000625"), "SERVER_ERROR"),
+            (refused("000630"), "TIMEOUT"),
+            (refused("390505"), "THROTTLED"),
+            (Failure::NotSent(Cause::Dns), "DNS"),
+            (Failure::NotSent(Cause::Tls).before_sent(), "TLS"),
+            (Failure::unusable("x"), "SERVER_ERROR"),
+            (Failure::Lost(Cause::Timeout, "x").before_sent(), "TIMEOUT"),
+            (Failure::Status(403), "SERVER_ERROR"),
+            (Failure::Status(407), "PROXY"),
+            (Failure::Status(429), "THROTTLED"),
+            (Failure::Status(503), "SERVER_ERROR"),
+            (Failure::Status(504), "TIMEOUT"),
+        ] {
+            let error = failure.into_read_error(&Advice(String::new()));
+            assert_eq!(error.detail(Detail::Cause), Some(cause), "{error:?}");
         }
     }
 

@@ -20,13 +20,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener as Bound};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use claviger_core::SecretBytes;
+use claviger_core::{Cause, SecretBytes};
 use claviger_seal::{hex, random_bytes};
 use snowflake_connector_rs::{ProxyConfig, TransportConfig};
 use tokio::net::{TcpListener, TcpStream};
@@ -89,6 +89,7 @@ impl Guard {
             authorization: SecretBytes::new(authorization.into_bytes()),
             tunnels: Arc::new(Semaphore::new(bounds.tunnels)),
             strayed: AtomicU64::new(0),
+            cause: Mutex::new(Cause::Connection),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, Arc::clone(&shared)));
@@ -110,6 +111,12 @@ impl Guard {
     /// How often a way was asked for that leads elsewhere.
     pub(crate) fn strayed(&self) -> u64 {
         self.shared.strayed.load(Ordering::SeqCst)
+    }
+
+    /// Why there was no way when one was looked for last: the connector hears only that there is
+    /// none.
+    pub(crate) fn cause(&self) -> Cause {
+        *self.shared.cause()
     }
 }
 

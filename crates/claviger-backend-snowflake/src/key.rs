@@ -4,8 +4,11 @@ use std::path::Path;
 
 use claviger_backend::private_file;
 use claviger_core::SecretBytes;
+use pkcs8::{
+    DecodePrivateKey as _, EncryptedPrivateKeyInfo, ObjectIdentifier, SecretDocument, pkcs5,
+};
 use rsa::RsaPrivateKey;
-use rsa::pkcs8::{self, DecodePrivateKey as _};
+use rsa::traits::PublicKeyParts as _;
 
 /// The setting that names the key's file.
 pub(crate) const KEY_FILE: &str = "private_key_file";
@@ -15,6 +18,48 @@ pub(crate) const PASSWORD_FILE: &str = "private_key_password_file";
 
 const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const PLAIN: &str = "-----BEGIN PRIVATE KEY-----";
+
+/// Fewest bits of a key that Snowflake takes.
+const BITS_MIN: usize = 2048;
+
+/// Bytes of an encrypted key in which its cipher is named.
+const HEAD_LEN: usize = 256;
+
+macro_rules! closed {
+    ($cipher:literal) => {
+        concat!(
+            "names a private key that is encrypted with ",
+            $cipher,
+            ", which Claviger does not open; encrypt it anew: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
+        )
+    };
+}
+
+const UNKNOWN_CIPHER: &str = closed!("a cipher or a derivation of keys that is not known here");
+
+/// What this build does not open, by its object identifier.
+const CLOSED: &[(&str, &str)] = &[
+    ("1.2.840.113549.1.5.1", closed!("PBE-MD2-DES")),
+    ("1.2.840.113549.1.5.3", closed!("PBE-MD5-DES")),
+    ("1.2.840.113549.1.5.4", closed!("PBE-MD2-RC2-64")),
+    ("1.2.840.113549.1.5.6", closed!("PBE-MD5-RC2-64")),
+    ("1.2.840.113549.1.5.10", closed!("PBE-SHA1-DES")),
+    ("1.2.840.113549.1.5.11", closed!("PBE-SHA1-RC2-64")),
+    ("1.2.840.113549.1.12.1.1", closed!("PBE-SHA1-RC4-128")),
+    ("1.2.840.113549.1.12.1.2", closed!("PBE-SHA1-RC4-40")),
+    ("1.2.840.113549.1.12.1.3", closed!("PBE-SHA1-3DES")),
+    ("1.2.840.113549.1.12.1.4", closed!("PBE-SHA1-2DES")),
+    ("1.2.840.113549.1.12.1.5", closed!("PBE-SHA1-RC2-128")),
+    ("1.2.840.113549.1.12.1.6", closed!("PBE-SHA1-RC2-40")),
+    ("1.3.14.3.2.7", closed!("DES")),
+    ("1.2.840.113549.3.2", closed!("RC2")),
+    ("1.2.392.200011.61.1.1.1.2", closed!("Camellia")),
+    ("1.2.392.200011.61.1.1.1.3", closed!("Camellia")),
+    ("1.2.392.200011.61.1.1.1.4", closed!("Camellia")),
+    ("1.2.410.200046.1.1.2", closed!("ARIA")),
+    ("1.2.410.200046.1.1.7", closed!("ARIA")),
+    ("1.2.410.200046.1.1.12", closed!("ARIA")),
+];
 
 /// A key that cannot be used: the setting that is at fault, and the remedy.
 #[derive(Clone, Debug)]
@@ -50,7 +95,7 @@ impl Key {
 
     fn check(&self) -> Result<(), KeyProblem> {
         let pem = std::str::from_utf8(self.pem.expose()).unwrap_or_default();
-        let parsed = match &self.password {
+        let key = match &self.password {
             _ if !pem.starts_with(ENCRYPTED) && !pem.starts_with(PLAIN) => {
                 return Err(problem(
                     KEY_FILE,
@@ -65,7 +110,13 @@ impl Key {
                      holds its password",
                 ));
             }
-            None => RsaPrivateKey::from_pkcs8_pem(pem),
+            None => RsaPrivateKey::from_pkcs8_pem(pem).map_err(|_| {
+                problem(
+                    KEY_FILE,
+                    "names a private key that is cut short or not RSA; Snowflake takes RSA keys of \
+                     2048 bits or more",
+                )
+            })?,
             Some(_) if pem.starts_with(PLAIN) => {
                 return Err(problem(
                     PASSWORD_FILE,
@@ -73,27 +124,61 @@ impl Key {
                      pkcs8 -topk8 -v2 aes256) or leave the password out",
                 ));
             }
-            Some(password) => RsaPrivateKey::from_pkcs8_encrypted_pem(pem, password.expose()),
+            Some(password) => decrypted(pem, password)?,
         };
-        match parsed {
-            Ok(_) => Ok(()),
-            Err(pkcs8::Error::EncryptedPrivateKey(_)) => Err(problem(
-                PASSWORD_FILE,
-                "holds a password that does not open the private key; correct the password",
-            )),
-            // The product of a wrong password and a key may look like something.
-            Err(_) if self.password.is_some() => Err(problem(
-                PASSWORD_FILE,
-                "holds a password that does not open the private key, or the key is not RSA; \
-                 correct the password, or make an RSA key",
-            )),
-            Err(_) => Err(problem(
+        match key.n().bits() < BITS_MIN {
+            true => Err(problem(
                 KEY_FILE,
-                "names a private key that is cut short or not RSA; Snowflake takes RSA keys of \
-                 2048 bits or more",
+                "names an RSA key of fewer than 2048 bits, which Snowflake does not take; make one \
+                 with openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes256",
             )),
+            false => Ok(()),
         }
     }
+}
+
+fn decrypted(pem: &str, password: &SecretBytes) -> Result<RsaPrivateKey, KeyProblem> {
+    let Ok((_, document)) = SecretDocument::from_pem(pem) else {
+        return Err(problem(
+            KEY_FILE,
+            "names an encrypted private key that is cut short or changed; copy it whole",
+        ));
+    };
+    let document = document.as_bytes();
+    let closed = || problem(KEY_FILE, cipher_fault(document));
+    let info = EncryptedPrivateKeyInfo::try_from(document).map_err(|_| closed())?;
+    let wrong = problem(
+        PASSWORD_FILE,
+        "holds a password that does not open the private key; correct the password",
+    );
+    let opened = info.decrypt(password.expose());
+    let opened = opened.map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(
+            pkcs5::Error::NoPbes1CryptSupport | pkcs5::Error::UnsupportedAlgorithm { .. },
+        ) => closed(),
+        _ => wrong,
+    })?;
+    // The product of a wrong password and a key may look like something.
+    RsaPrivateKey::from_pkcs8_der(opened.as_bytes()).map_err(|_| {
+        problem(
+            PASSWORD_FILE,
+            "holds a password that does not open the private key, or the key is not RSA; correct \
+             the password, or make an RSA key",
+        )
+    })
+}
+
+/// Names the cipher that a key is under and that this build does not open. Where it stands in the
+/// document depends on who wrote it; what it is called is long enough to be found anywhere.
+fn cipher_fault(document: &[u8]) -> &'static str {
+    let head = document.get(..HEAD_LEN).unwrap_or(document);
+    let mut closed = CLOSED.iter();
+    let found = closed.find(|(id, _)| {
+        let id = ObjectIdentifier::new_unwrap(id);
+        let mut windows = head.windows(id.as_bytes().len());
+        windows.any(|window| window == id.as_bytes())
+    });
+    found.map_or(UNKNOWN_CIPHER, |(_, remedy)| *remedy)
 }
 
 fn problem(setting: &'static str, remedy: &'static str) -> KeyProblem {

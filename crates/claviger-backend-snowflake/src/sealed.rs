@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use claviger_backend::{Address, ListedSecret, Reading, VersionInfo, VersionState, Write, Written};
-use claviger_core::{Detail, Error, Id, Reason, Result, Uid};
+use claviger_core::{Cause, Detail, Error, Id, Reason, Result, Uid};
 use claviger_seal::key_id;
 use snowflake_connector_rs::bind::Binary;
 
@@ -142,7 +142,8 @@ impl Sealed {
         let rows = self.shared.sessions.run(self.of_secret(sql, address)).await;
         let rows = rows.map_err(unknown)?;
         let first = rows.first().and_then(|row| row.text("FIRST"));
-        let first = first.ok_or_else(|| unknown(Failure::Lost("an answer without its columns")))?;
+        let first =
+            first.ok_or_else(|| unknown(Failure::unusable("an answer without its columns")))?;
         if first == version {
             return Ok(());
         }
@@ -302,7 +303,7 @@ impl Sealed {
         let rows = self.shared.sessions.run(query).await?;
         let row = rows.first();
         let head = row.and_then(|row| Some((row.number("HEAD")?, row.number("STORED")?)));
-        let (sequence, stored) = head.ok_or(Failure::Lost("an answer without its columns"))?;
+        let (sequence, stored) = head.ok_or(Failure::unusable("an answer without its columns"))?;
         Ok(Head {
             sequence,
             is_stored: stored == 1,
@@ -356,7 +357,7 @@ impl Sealed {
             .and_then(|row| row.number("number of rows inserted"));
         match inserted {
             Some(count) => Ok(count == 1),
-            None => Err(Failure::Lost("an answer without row counts")),
+            None => Err(Failure::unusable("an answer without row counts")),
         }
     }
 
@@ -386,7 +387,7 @@ impl Sealed {
 }
 
 fn unusable() -> Error {
-    Error::new(Reason::VaultUnreachable).caused_by("a row without its columns")
+    Error::unreachable(Cause::ServerError).caused_by("a row without its columns")
 }
 
 fn info(row: &Row) -> Option<VersionInfo> {

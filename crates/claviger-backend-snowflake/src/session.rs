@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use claviger_core::Clock;
+use claviger_core::{Cause, Clock};
 use serde_json::json;
 use snowflake_connector_rs::{
     AuthConfig, CellValue, Client, ClientConfig, DynamicRow, EndpointConfig, KeyPairConfig,
@@ -104,7 +104,10 @@ impl Sessions {
             // The connector has no limit of its own for the parts of a large result.
             match timeout(self.patience, found.collect::<Vec<DynamicRow>>()).await {
                 Ok(rows) => Ok(rows?.into_iter().map(Row).collect()),
-                Err(_) => Err(Failure::Lost("the rest of an answer did not come in time")),
+                Err(_) => Err(Failure::Lost(
+                    Cause::Timeout,
+                    "the rest of an answer did not come in time",
+                )),
             }
         };
         rows.await.map_err(|failure| self.astray(before, failure))
@@ -112,13 +115,14 @@ impl Sessions {
 
     /// What became of a call that was led elsewhere on its way: the place that it was meant for may
     /// have taken it first. The connector keeps the guard's credential to itself when it follows to
-    /// another host in the clear.
+    /// another host in the clear. And why there was no way, which only the guard knows.
     fn astray(&self, before: u64, failure: Failure) -> Failure {
         let is_astray =
             self.guard.strayed() != before || matches!(failure, Failure::Status(UNKNOWN_TO_GUARD));
-        match is_astray {
-            true => Failure::Lost(ASTRAY),
-            false => failure,
+        match failure {
+            _ if is_astray => Failure::unusable(ASTRAY),
+            Failure::NotSent(Cause::Proxy) => Failure::NotSent(self.guard.cause()),
+            other => other,
         }
     }
 
@@ -150,7 +154,7 @@ impl Sessions {
         state.session = None;
         let before = self.guard.strayed();
         let outcome = timeout(self.patience, self.log_in()).await;
-        let outcome = outcome.unwrap_or(Err(Failure::Lost("log-in time-out")));
+        let outcome = outcome.unwrap_or(Err(Failure::Lost(Cause::Timeout, "log-in time-out")));
         let outcome = outcome.map_err(|failure| self.astray(before, failure));
         let outcome = outcome.map_err(Failure::before_sent);
         self.logins.fetch_add(1, Ordering::SeqCst);

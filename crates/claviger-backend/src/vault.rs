@@ -174,6 +174,7 @@ mod tests {
         let start = tokio::time::Instant::now();
         let error = vault.read(&address, None).await.expect_err("silent");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
+        assert_eq!(error.detail(Detail::Cause), Some("TIMEOUT"));
         assert_eq!(error.detail(Detail::Vault), Some("quiet"));
         assert_eq!(start.elapsed(), Duration::from_secs(5));
     }

@@ -224,8 +224,8 @@ reasons! {
         "vault {vault} does not take Claviger's credentials: {remedy}";
     /// No such vault in the configuration.
     VaultUnknown "VAULT_UNKNOWN" "there is no vault {vault}; configured: {vaults}";
-    /// The vault does not answer in time.
-    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} does not answer in time; try again, and see the daemon's log if it stays so";
+    /// The vault was not reached; see [`Cause`](crate::Cause).
+    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} is not reached: {remedy}";
     /// The version's bytes are gone for good.
     VersionDestroyed "VERSION_DESTROYED" "{resource} is destroyed; its value is gone for good";
     /// The version is switched off.
@@ -271,6 +271,8 @@ macro_rules! details {
 details! {
     /// The capability that a vault lacks.
     Capability "capability";
+    /// The [`Cause`](crate::Cause) for which a vault was not reached.
+    Cause "cause";
     /// The environments a project declares.
     Environments "environments";
     /// The exact fault of a value, of several with one reason.

@@ -3,6 +3,7 @@
 //! Does no I/O and knows neither gRPC nor any vault.
 #![forbid(unsafe_code)]
 
+mod cause;
 mod clock;
 mod error;
 mod kind;
@@ -10,6 +11,7 @@ mod names;
 mod pasted;
 mod secret_bytes;
 
+pub use cause::Cause;
 pub use clock::{
     Clock, ManualClock, SteadyClock, SystemClock, clamp_time, nanoseconds, time_range,
 };

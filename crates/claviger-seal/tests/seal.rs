@@ -191,7 +191,12 @@ fn the_format_of_a_store_is_named_if_it_is_newer_and_bound_if_it_is_not() {
 fn only_the_exact_text_form_is_a_root_key() {
     let digits = "0123456789abcdef".repeat(4);
     let good = format!("claviger-root-key-1:{digits}");
-    for text in [good.clone(), format!("{good}\n")] {
+    for text in [
+        good.clone(),
+        format!("{good}\n"),
+        format!(" {good}"),
+        format!("{good}\r\n\r\n"),
+    ] {
         let key = RootKey::from_text(&secret(text.as_bytes())).expect("is a key");
         assert_eq!(key.to_text().expose(), format!("{good}\n").as_bytes());
     }
@@ -200,14 +205,12 @@ fn only_the_exact_text_form_is_a_root_key() {
         digits.clone(),
         good.to_uppercase(),
         format!("claviger-root-key-2:{digits}"),
-        format!(" {good}"),
-        format!("{good}\n\n"),
         format!("{good}0"),
         good.replace('f', "g"),
         good.replace("ef", ""),
     ] {
-        let refusal = refusal(RootKey::from_text(&secret(text.as_bytes())));
-        assert!(!refusal.contains("0123"), "{refusal}");
+        let fault = RootKey::from_text(&secret(text.as_bytes())).expect_err(&text);
+        assert!(!fault.contains("0123"), "{fault}");
     }
 }
 

@@ -84,6 +84,9 @@ findings! {
     /// Characters outside of ASCII.
     NotAscii "NOT_ASCII" Some(Reason::ValueMalformed),
         "the value has characters that no key has (an invisible one, or a letter of another alphabet); copy it again from the dashboard itself: Developers → API keys";
+    /// An example, a template or the beginning of a key.
+    Placeholder "PLACEHOLDER" Some(Reason::ValueMalformed),
+        "this is a placeholder (an example, a template that was not filled in, or only the beginning of a key); store the key itself: Developers → API keys (Developers → Webhooks for a signing secret)";
     /// A publishable key.
     PublishableKey "PUBLISHABLE_KEY" Some(Reason::ValueWrongKind),
         "this is a publishable key (pk_); create a restricted key: Developers → API keys → Create restricted key";

@@ -11,6 +11,7 @@
 mod class;
 mod finding;
 pub mod live;
+mod placeholder;
 mod settings;
 mod shape;
 mod verdict;
@@ -101,7 +102,12 @@ fn api_key_findings(shape: &Shape, settings: &Settings, demanded: Option<Mode>) 
     if shape.class.is_server_key() {
         findings.extend(demanded.and_then(|demanded| mode_finding(demanded, shape.mode)));
     }
-    if shape.class.is_server_key() && !settings.allows(shape.class) {
+    // A list is of what may stand there, so nothing that is not known does.
+    let is_listed = match shape.class {
+        Class::Unknown => settings.allowed_classes.is_empty() || !shape.faults.is_empty(),
+        class => !class.is_server_key() || settings.allows(class),
+    };
+    if !is_listed {
         findings.push(Finding::ClassNotAllowed);
     }
     if shape.class == Class::Organization && settings.context.is_none() {

@@ -2,7 +2,7 @@
 
 use claviger_core::STRIPE_STARTS;
 
-use crate::{Class, Finding, LastFour, Mode};
+use crate::{Class, Finding, LastFour, Mode, placeholder};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -57,7 +57,7 @@ impl Shape {
     pub(crate) fn of(value: &[u8]) -> Self {
         let (core, mut faults) = peel(value);
         let (class, mode, body) = classify(core);
-        let inside = fault_inside(core, class);
+        let inside = fault_inside(core, class, body);
         faults.extend(inside);
         let mut oddities = Vec::new();
         if core.starts_with(CLI_SANDBOX.as_bytes()) {
@@ -185,14 +185,29 @@ fn classify(core: &[u8]) -> (Class, Option<Mode>, &[u8]) {
 }
 
 /// The first thing that keeps a value from being one whole key.
-fn fault_inside(core: &[u8], class: Class) -> Option<Finding> {
+fn fault_inside(core: &[u8], class: Class, body: &[u8]) -> Option<Finding> {
+    let is_masked = || MASKS.iter().any(|mask| contains(core, mask.as_bytes()));
+    let is_placeholder = match class {
+        // What an id names is not looked at.
+        Class::Identifier => false,
+        Class::Unknown => placeholder::is_text(core),
+        Class::Ephemeral
+        | Class::Organization
+        | Class::Publishable
+        | Class::Restricted
+        | Class::Secret
+        | Class::WebhookSecret => placeholder::is_body(body),
+    };
+    if is_placeholder && !is_masked() {
+        return Some(Finding::Placeholder);
+    }
     if is_word(core) && class != Class::Unknown {
         return None;
     }
     if core.starts_with(b"{") || core.starts_with(b"[") {
         return Some(Finding::Json);
     }
-    if MASKS.iter().any(|mask| contains(core, mask.as_bytes())) {
+    if is_masked() {
         return Some(Finding::Masked);
     }
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control();

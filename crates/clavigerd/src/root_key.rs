@@ -17,8 +17,6 @@ use rustix::process::geteuid;
 /// Name of the systemd credential that holds the root key.
 pub(crate) const CREDENTIAL: &str = "claviger-root-key";
 
-const NO_KEY: &str = "does not hold a root key; put it back from its backup";
-
 /// Where the root key is taken from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum RootKeySource {
@@ -112,14 +110,17 @@ pub(crate) fn load_or_create(
 
 fn parse(text: Result<SecretBytes, FileFault>, path: &Path) -> Result<RootKey, RootKeyError> {
     let text = text.map_err(|fault| unfit(path, &fault))?;
-    RootKey::from_text(&text).map_err(|_| refused(path, NO_KEY))
+    RootKey::from_text(&text).map_err(|fault| refused(path, fault))
 }
 
 /// What makes a file unfit to hold the root key.
 fn unfit(path: &Path, fault: &FileFault) -> RootKeyError {
     let why = match fault {
         FileFault::Unreadable(error) => return failed(path, "cannot be read", error),
-        FileFault::Empty | FileFault::TooLong | FileFault::Unusable(_) => NO_KEY,
+        FileFault::Empty => "is empty; put the root key back from its backup",
+        FileFault::TooLong | FileFault::Unusable(_) => {
+            "is too long for a root key; correct the path, or put the key back from its backup"
+        }
         FileFault::Foreign => {
             "belongs to another user; give it to the user that clavigerd runs as (chown)"
         }
@@ -267,12 +268,70 @@ mod tests {
     fn what_is_not_a_key_is_refused_and_not_quoted() {
         let (dir, _) = in_new_dir();
         let path = dir.path().join("root.key");
-        for text in ["", "canary", &"canary".repeat(1000)] {
+        for (text, fault) in [
+            ("", "is empty"),
+            ("canary", "does not hold a root key"),
+            (&"canary".repeat(1000), "does not hold a root key"),
+            (&"canary".repeat(100_000), "is too long"),
+        ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             let error = load(&path, false).unwrap_err();
-            assert!(error.contains("does not hold a root key"), "{error}");
+            assert!(error.contains(fault), "{error}");
             assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_key_on_its_way_is_named_and_white_space_around_it_is_not_minded() {
+        let (dir, path) = in_new_dir();
+        let key = load(&path, false).unwrap();
+        let line = key.trim_end();
+        let (start, digits) = line.rsplit_once(':').unwrap();
+        let (half, rest) = digits.split_at(32);
+        let credential = dir.path().join(CREDENTIAL);
+        let source = RootKeySource::Credential(credential.clone());
+        for text in [
+            format!("{line}\r\n"),
+            format!("{line}\n\n"),
+            format!("\r\n {line}\t"),
+        ] {
+            fs::write(&credential, &text).unwrap();
+            let (read, _) = load_or_create(&source, true).unwrap();
+            assert_eq!(read.to_text().expose(), key.as_bytes(), "{text:?}");
+        }
+        for (text, fault) in [
+            (format!("\u{feff}{key}"), "byte-order mark"),
+            (format!("\"{line}\""), "quotes"),
+            (key.to_uppercase(), "upper case"),
+            // Not all digits are letters.
+            (format!("{start}:{}", "0A".repeat(32)), "upper-case digits"),
+            (format!("{start}:\n\n{digits}"), "line break inside"),
+            (format!("{start}:{half}\r\n{rest}"), "line break inside"),
+            (format!("{start}: {digits}"), "space"),
+            (format!("{start}:{half}"), "fewer than 64"),
+            (format!("{line}00"), "more than 64"),
+            (
+                format!("{start}:{half}{}", "g".repeat(32)),
+                "no hexadecimal",
+            ),
+            (
+                format!("{}2:{digits}", "claviger-root-key-"),
+                "does not know",
+            ),
+            (digits.to_owned(), "digits of a root key alone"),
+            ("hunter2".to_owned(), "does not hold a root key"),
+        ] {
+            fs::write(&credential, &text).unwrap();
+            let error = load_or_create(&source, true)
+                .map(drop)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(fault), "{fault}: {error}");
+            assert!(
+                !error.contains(half) && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 

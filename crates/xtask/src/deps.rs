@@ -99,6 +99,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("aws-config", &["claviger-backend-aws"]),
     ("aws-lc-rs", &["claviger-backend-azure", "claviger-seal"]),
     ("aws-sdk-secretsmanager", &["claviger-backend-aws"]),
+    ("aws-sdk-sts", &["claviger-backend-aws"]),
     ("azure_core", &["claviger-backend-azure"]),
     ("azure_identity", &["claviger-backend-azure"]),
     (
@@ -106,6 +107,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-backend-azure"],
     ),
     ("libc", &["claviger-mem"]),
+    ("pkcs8", &["claviger-backend-snowflake"]),
     ("reqwest", &["claviger-backend-azure", "claviger-stripe"]),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),

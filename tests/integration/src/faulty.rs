@@ -12,7 +12,7 @@ use claviger_backend::{
     Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
     Written,
 };
-use claviger_core::{Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Cause, Error, Id, Reason, Result, SecretBytes, Uid};
 use tokio::sync::watch;
 
 /// When everything that was typed in by hand was.
@@ -144,6 +144,7 @@ impl FaultyBackend {
         let of = |faults: &HashMap<Verb, Fault>| faults.get(&verb).copied().unwrap_or_default();
         let fault = faults.wait_for(|faults| of(faults) != Fault::Hang).await;
         match of(&fault.expect("the sender is ours")) {
+            Fault::Fail(Reason::VaultUnreachable) => Err(Error::unreachable(Cause::Connection)),
             Fault::Fail(reason) => Err(Error::new(reason)),
             Fault::Hang | Fault::None => Ok(false),
             Fault::LoseAnswer => Ok(true),

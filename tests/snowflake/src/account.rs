@@ -96,7 +96,12 @@ impl Snowflake {
 
     /// A private key that belongs to nobody.
     pub fn unknown_key_pem(&self) -> String {
-        let asked = json!({"password": null, "known": false});
+        self.unknown_key_pem_of(2048)
+    }
+
+    /// One of so many bits.
+    pub fn unknown_key_pem_of(&self, bits: u32) -> String {
+        let asked = json!({"password": null, "known": false, "bits": bits});
         text(&self.control("private_key", &asked))
     }
 

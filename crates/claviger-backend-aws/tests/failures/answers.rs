@@ -147,7 +147,7 @@ const UNRECORDED: &[Row] = &[
         "ThrottlingException",
         Reason::VaultUnreachable,
         Reason::VaultUnreachable,
-        "",
+        "THROTTLED",
     ),
     (
         401,
@@ -168,49 +168,49 @@ const UNRECORDED: &[Row] = &[
         "SomethingNewException",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
     (
         400,
         "InternalServiceError",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
     (
         400,
         "ServiceUnavailable",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
     (
         500,
         "AccessDeniedException",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
     (
         500,
         "InternalServiceError",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
     (
         503,
         "ServiceUnavailable",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
     (
         503,
         "SomethingNewException",
         Reason::VaultUnreachable,
         Reason::WriteOutcomeUnknown,
-        "",
+        "SERVER_ERROR",
     ),
 ];
 
@@ -221,7 +221,11 @@ async fn every_answer_has_its_reason_and_remedy() {
         let aws = aws(&stub, LONG).await;
         let error = read_fails(&aws, None).await;
         assert_eq!(error.reason(), *read, "read: {status} {code}");
-        assert!(error.to_string().contains(word), "{code}: {error}");
+        let cause = error.detail(Detail::Cause);
+        match read {
+            Reason::VaultUnreachable => assert_eq!(cause, Some(*word), "{status} {code}"),
+            _ => assert!(error.to_string().contains(word), "{code}: {error}"),
+        }
         let error = write_fails(&aws).await;
         assert_eq!(error.reason(), *write, "write: {status} {code}");
         assert_eq!(
@@ -246,22 +250,34 @@ async fn code_is_found_however_it_is_written() {
 
 #[tokio::test]
 async fn who_is_not_aws_says_only_that_aws_was_not_heard() {
-    for (status, body) in [
-        (503, "<html>upstream</html>"),
-        (403, "<html>upstream firewall</html>"),
-        (413, ""),
-        (307, ""),
-        (200, "<html>upstream login page canary</html>"),
-        (200, r#"{"SecretString":"canary-value","#),
-        (200, r#"{"SecretString":"canary-value","ARN":"arn:x"}"#),
-        (200, "{}"),
-        (200, ""),
+    for (status, body, cause) in [
+        (503, "<html>upstream</html>", "SERVER_ERROR"),
+        (504, "<html>upstream</html>", "TIMEOUT"),
+        (429, "", "THROTTLED"),
+        (403, "<html>upstream firewall</html>", "PROXY"),
+        (407, "", "PROXY"),
+        (413, "", "PROXY"),
+        (307, "", "PROXY"),
+        (
+            200,
+            "<html>upstream login page canary</html>",
+            "SERVER_ERROR",
+        ),
+        (200, r#"{"SecretString":"canary-value","#, "SERVER_ERROR"),
+        (
+            200,
+            r#"{"SecretString":"canary-value","ARN":"arn:x"}"#,
+            "SERVER_ERROR",
+        ),
+        (200, "{}", "SERVER_ERROR"),
+        (200, "", "SERVER_ERROR"),
     ] {
         let reply = Reply::text(status, body).header("Location: http://127.0.0.1:1/");
         let stub = Stub::start(script(&reply));
         let aws = aws(&stub, LONG).await;
         let error = read_fails(&aws, None).await;
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{status} {body}");
+        assert_eq!(error.detail(Detail::Cause), Some(cause), "{status} {body}");
         let error = write_fails(&aws).await;
         assert_eq!(
             error.reason(),
@@ -412,7 +428,7 @@ async fn vault_is_well_for_who_may_not_describe_and_not_for_who_is_unknown() {
     for (reason, remedy) in [
         (rejected, "have expired; renew them"),
         (rejected, "does not know the access key"),
-        (Reason::VaultUnreachable, "does not answer in time"),
+        (Reason::VaultUnreachable, "has been asked too often"),
     ] {
         let error = aws.check().await.expect_err(remedy);
         assert_eq!(error.reason(), reason, "{remedy}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use claviger_backend::Backend as _;
 use claviger_backend::testkit::{address, ignored_test};
 use claviger_backend_aws::{Aws, AwsSettings};
-use claviger_core::{ManualClock, Uid};
+use claviger_core::{Detail, ManualClock, Uid};
 
 use crate::stub::{Reply, Stub};
 use crate::support::{LONG, NOW, VALUE};
@@ -49,7 +49,10 @@ async fn read_with_the_credentials_of_the_environment() {
     println!("uses {}", aws.credentials());
     match aws.read(&address("acme/stripe"), None).await {
         Ok(_) => println!("read"),
-        Err(error) => println!("shown {} {error}\nlogged {error:?}", error.reason()),
+        Err(error) => {
+            let cause = error.detail(Detail::Cause).unwrap_or_default();
+            println!("shown {} {cause} {error}\nlogged {error:?}", error.reason());
+        }
     }
 }
 
@@ -223,6 +226,57 @@ fn role_that_may_not_be_assumed_is_named_with_the_remedy() {
     assert!(shown.contains("could not be obtained"), "{shown}");
     assert!(!shown.contains("upstream"), "{shown}");
     assert!(stub.asked().is_empty(), "nothing was sent");
+}
+
+/// Credentials that nobody refused are not wrong ones.
+#[test]
+fn who_gives_credentials_and_is_not_heard_is_told_from_one_that_refuses() {
+    let sts = |status: u16, code: &str| {
+        let text = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code></Error></ErrorResponse>"
+        );
+        claviger_stub::Stub::always(Reply::text(status, &text))
+    };
+    let (throttling, failing) = (sts(400, "Throttling"), sts(500, "InternalFailure"));
+    let gone = sts(200, "").url();
+    let tls = throttling.url().replace("http://", "https://");
+    let directory = Directory::new();
+    let token = directory.write("a token of the pod's");
+    let of_role = [(SETTINGS[2], ROLE), ("AWS_ACCESS_KEY_ID", "AKIABASE")];
+    let of_pod = [
+        ("AWS_ROLE_ARN", ROLE),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.as_str()),
+    ];
+    for (url, cause) in [
+        (throttling.url().as_str(), "THROTTLED"),
+        (failing.url().as_str(), "SERVER_ERROR"),
+        (gone.as_str(), "CONNECTION"),
+        ("https://claviger.invalid", "DNS"),
+        (tls.as_str(), "TLS"),
+    ] {
+        for identity in [of_role, of_pod] {
+            let stub = Stub::start(Vec::new());
+            let mut environment = vec![
+                (SETTINGS[0], stub.url()),
+                ("AWS_ENDPOINT_URL_STS", url.to_owned()),
+                ("AWS_REGION", "eu-central-1".to_owned()),
+                // Nobody waits between the attempts.
+                ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+            ];
+            environment.extend(identity.map(|(name, value)| (name, value.to_owned())));
+            if identity == of_role {
+                environment.push(("AWS_SECRET_ACCESS_KEY", "x".to_owned()));
+            }
+            let environment: Vec<_> = environment
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let said = read(&environment);
+            let expected = format!("VAULT_UNREACHABLE {cause} ");
+            assert!(shown(&said).starts_with(&expected), "{url}: {said}");
+            assert!(stub.asked().is_empty(), "nothing was sent");
+        }
+    }
 }
 
 /// The identity services of a machine and a container, and the one that gives roles.

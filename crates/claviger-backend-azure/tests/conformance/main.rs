@@ -16,7 +16,7 @@ mod tests {
 
     use claviger_backend::testkit::{self, address, put, read};
     use claviger_backend::{Backend, VersionState};
-    use claviger_core::{Format, Id, Reason, SecretBytes, Uid};
+    use claviger_core::{Detail, Format, Id, Reason, SecretBytes, Uid};
     use claviger_keyvault_fake::{Behaviour, Filter, Recorded, TokenFault};
 
     use crate::support::{AzureConsole, Cloud};
@@ -252,6 +252,14 @@ mod tests {
             assert_eq!(error.reason(), reason, "{recorded:?}");
             assert_eq!(read(&azure, &address, None).await.expect("used up"), "v");
         }
+    }
+
+    #[tokio::test]
+    async fn certificate_of_a_stranger_is_a_matter_of_tls() {
+        let (cloud, other) = (Cloud::start(), Cloud::start());
+        let azure = cloud.azure_trusting(other.fake.ca_pem(), "acme");
+        let error = azure.check().await.expect_err("not trusted");
+        assert_eq!(error.detail(Detail::Cause), Some("TLS"), "{error:?}");
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ use tempfile::NamedTempFile;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the environment's proxy and certificate variables do for the daemon.
-fn through(fake: &Fake) -> reqwest::Client {
-    let certificate = reqwest::Certificate::from_pem(fake.ca_pem().as_bytes());
+fn through(fake: &Fake, trusted: &str) -> reqwest::Client {
+    let certificate = reqwest::Certificate::from_pem(trusted.as_bytes());
     reqwest::Client::builder()
         .proxy(reqwest::Proxy::all(fake.proxy_url()).expect("a proxy"))
         .tls_certs_only([certificate.expect("a certificate")])
@@ -30,13 +30,17 @@ pub(crate) fn file(content: &str) -> NamedTempFile {
 }
 
 pub(crate) fn with_credential(fake: &Fake, vault: &str, credential: Credential) -> Azure {
+    trusting(fake.ca_pem(), fake, vault, credential)
+}
+
+fn trusting(trusted: &str, fake: &Fake, vault: &str, credential: Credential) -> Azure {
     let settings = AzureSettings {
         vault_url: fake.vault(vault).url(),
         credential: Some(credential),
     };
     assert_eq!(settings.problems(), []);
     assert_eq!(settings.file_problems(), []);
-    let (http, clock) = (Arc::new(through(fake)), Arc::new(SystemClock));
+    let (http, clock) = (Arc::new(through(fake, trusted)), Arc::new(SystemClock));
     Azure::with_transport(&settings, http, Uid::random(), TIMEOUT, clock).expect("set up")
 }
 
@@ -55,12 +59,17 @@ impl Cloud {
     }
 
     pub(crate) fn azure(&self, vault: &str) -> Azure {
+        self.azure_trusting(self.fake.ca_pem(), vault)
+    }
+
+    /// A client that knows this authority only.
+    pub(crate) fn azure_trusting(&self, authority: &str, vault: &str) -> Azure {
         let credential = Credential::ClientSecret {
             tenant_id: self.fake.tenant().to_owned(),
             client_id: self.fake.client_id().to_owned(),
             secret_file: self.secret_file.path().to_path_buf(),
         };
-        with_credential(&self.fake, vault, credential)
+        trusting(authority, &self.fake, vault, credential)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use claviger_backend::{Backend, VersionState};
-use claviger_core::{Id, Reason, Uid};
+use claviger_core::{Detail, Id, Reason, Uid};
 
 use crate::stub::{LOGIN, Reply, Stub};
 use crate::support::*;
@@ -35,14 +35,14 @@ const SAME: &[(u16, &str, &str, Reason, &str)] = &[
         "Forbidden",
         "ForbiddenByConnection",
         Reason::VaultUnreachable,
-        "",
+        "FIREWALL",
     ),
     (
         403,
         "Forbidden",
         "ForbiddenByFirewall",
         Reason::VaultUnreachable,
-        "",
+        "FIREWALL",
     ),
     (
         403,
@@ -65,7 +65,7 @@ const SAME: &[(u16, &str, &str, Reason, &str)] = &[
         Reason::VersionDisabled,
         "",
     ),
-    (429, "Throttled", "", Reason::VaultUnreachable, ""),
+    (429, "Throttled", "", Reason::VaultUnreachable, "THROTTLED"),
 ];
 
 /// What nobody has listed is not understood, whatever its status.
@@ -83,7 +83,7 @@ fn rows() -> impl Iterator<Item = Row> {
         .map(|&(status, code, inner, reason, word)| (status, code, inner, reason, reason, word));
     let open = OPEN.iter().map(|&(status, code, inner)| {
         let (read, write) = (Reason::VaultUnreachable, Reason::WriteOutcomeUnknown);
-        (status, code, inner, read, write, "")
+        (status, code, inner, read, write, "SERVER_ERROR")
     });
     same.chain(open)
 }
@@ -97,7 +97,12 @@ async fn every_answer_has_its_reason_and_remedy() {
         let error = read_fails(&azure(&stub, LONG), None).await;
         assert_eq!(error.reason(), read, "read: {case}");
         assert_eq!(stub.count(GET), 1, "{case}: a read is sent once");
-        assert!(error.to_string().contains(word), "{case}: {error}");
+        match read {
+            Reason::VaultUnreachable => {
+                assert_eq!(error.detail(Detail::Cause), Some(word), "{case}");
+            }
+            _ => assert!(error.to_string().contains(word), "{case}: {error}"),
+        }
         assert!(
             format!("{error:?}").contains(&format!("HTTP {status}")),
             "{error:?}"
@@ -111,24 +116,31 @@ async fn every_answer_has_its_reason_and_remedy() {
 
 #[tokio::test]
 async fn who_is_not_azure_says_only_that_azure_was_not_heard() {
-    for (status, body) in [
-        (503, "<html>upstream</html>"),
-        (403, "<html>upstream firewall</html>"),
-        (404, ""),
-        (413, ""),
-        (302, "<html>upstream</html>"),
-        (307, ""),
-        (502, "<html>upstream gateway</html>"),
-        (200, "<html>upstream login page canary</html>"),
-        (200, r#""canary-value""#),
-        (200, r#"{"value":"canary-value","#),
-        (200, "{}"),
-        (200, ""),
+    for (status, body, cause) in [
+        (503, "<html>upstream</html>", "SERVER_ERROR"),
+        (504, "<html>upstream</html>", "TIMEOUT"),
+        (403, "<html>upstream firewall</html>", "PROXY"),
+        (404, "", "PROXY"),
+        (407, "", "PROXY"),
+        (413, "", "PROXY"),
+        (302, "<html>upstream</html>", "PROXY"),
+        (307, "", "PROXY"),
+        (502, "<html>upstream gateway</html>", "SERVER_ERROR"),
+        (
+            200,
+            "<html>upstream login page canary</html>",
+            "SERVER_ERROR",
+        ),
+        (200, r#""canary-value""#, "SERVER_ERROR"),
+        (200, r#"{"value":"canary-value","#, "SERVER_ERROR"),
+        (200, "{}", "SERVER_ERROR"),
+        (200, "", "SERVER_ERROR"),
     ] {
         let reply = Reply::json(status, body).header("location", "https://127.0.0.1/");
         let stub = Stub::new(vec![(GET, vec![reply.clone()])]);
         let error = read_fails(&azure(&stub, LONG), None).await;
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{status} {body}");
+        assert_eq!(error.detail(Detail::Cause), Some(cause), "{status} {body}");
         let stub = absent_until_put(vec![], reply);
         let error = write_fails(&azure(&stub, LONG)).await;
         assert_eq!(

@@ -19,9 +19,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const VALUE_BYTES_MAX: usize = 25_600;
 
 /// Leads every request to one place.
-struct Astray {
-    connections: Arc<dyn HttpClient>,
-    place: Url,
+pub(crate) struct Astray {
+    pub(crate) connections: Arc<dyn HttpClient>,
+    pub(crate) place: Url,
 }
 
 #[async_trait]

@@ -2,7 +2,7 @@
 
 use claviger_backend::Backend;
 use claviger_backend_azure::Credential;
-use claviger_core::Reason;
+use claviger_core::{Detail, Reason};
 
 use crate::stub::{LOGIN, Reply, Stub};
 use crate::support::*;
@@ -54,18 +54,23 @@ async fn every_refusal_of_entra_has_its_remedy() {
 
 #[tokio::test]
 async fn login_that_is_not_heard_is_an_unreachable_vault() {
-    for reply in [
-        Reply::NotSent,
-        Reply::Lost,
-        Reply::json(503, "<html>"),
-        Reply::json(429, "{}").header("retry-after", "3"),
-        Reply::json(403, "<html>proxy"),
-        Reply::json(200, "<html>canary"),
-        Reply::json(200, "{}"),
-        refusal("temporarily_unavailable", 90_033),
+    for (reply, cause) in [
+        (Reply::NotSent, "CONNECTION"),
+        (Reply::Lost, "CONNECTION"),
+        (Reply::json(503, "<html>"), "SERVER_ERROR"),
+        (
+            Reply::json(429, "{}").header("retry-after", "3"),
+            "THROTTLED",
+        ),
+        (Reply::json(403, "<html>proxy"), "PROXY"),
+        (Reply::json(407, ""), "PROXY"),
+        (Reply::json(200, "<html>canary"), "SERVER_ERROR"),
+        (Reply::json(200, "{}"), "SERVER_ERROR"),
+        (refusal("temporarily_unavailable", 90_033), "SERVER_ERROR"),
     ] {
         let error = failed(reply.clone()).await;
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{reply:?}");
+        assert_eq!(error.detail(Detail::Cause), Some(cause), "{reply:?}");
         let is_throttled = matches!(reply, Reply::Answer(429, ..));
         assert_eq!(error.retry_delay().is_some(), is_throttled, "{reply:?}");
     }

@@ -6,6 +6,8 @@ mod answers;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod causes;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod logins;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claviger_backend::Backend;
-use claviger_core::{Id, Reason, Uid};
+use claviger_core::{Detail, Id, Reason, Uid};
 use tokio::time::Instant;
 
 use crate::stub::{Reply, Stub};
@@ -23,6 +23,8 @@ async fn retry_after_beyond_the_deadline_is_told_and_not_slept() {
         let error = safe(error.expect_err("throttled"));
         assert!(start.elapsed() <= DEADLINE, "{status}");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
+        let is_throttled = error.detail(Detail::Cause) == Some("THROTTLED");
+        assert_eq!(is_throttled, status == 429);
         assert_eq!(error.retry_delay(), Some(Duration::from_secs(30)));
         assert_eq!(stub.count(GET), 1, "{status}");
     }
@@ -42,6 +44,7 @@ async fn vault_and_login_that_hang_are_left_at_the_deadline() {
         let error = vault.read(&address(), None).await;
         let error = error.expect_err("hangs");
         assert_eq!(error.reason(), Reason::VaultUnreachable);
+        assert_eq!(error.detail(Detail::Cause), Some("TIMEOUT"));
         assert_eq!(start.elapsed(), DEADLINE);
         assert_eq!(stub.count(GET), requests);
     }

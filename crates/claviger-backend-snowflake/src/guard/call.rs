@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use claviger_backend::upstream::cause_of;
 use claviger_seal::equal;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -117,7 +118,10 @@ impl Call {
         place: &Uri,
     ) -> Result<Response<Full<Bytes>>, StatusCode> {
         let way = self.shared.way.tunnel(place).await;
-        let outside = way.map_err(|_| StatusCode::BAD_GATEWAY)?;
+        let outside = way.map_err(|error| {
+            *self.shared.cause() = cause_of(&error);
+            StatusCode::BAD_GATEWAY
+        })?;
         self.granted
             .get_or_init(|| (hyper::upgrade::on(request), outside));
         Ok(Response::default())

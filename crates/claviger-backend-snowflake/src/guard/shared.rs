@@ -1,10 +1,10 @@
 //! What the connections of a guard share.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use claviger_core::SecretBytes;
+use claviger_core::{Cause, SecretBytes};
 use tokio::sync::Semaphore;
 
 use super::places::Places;
@@ -31,4 +31,12 @@ pub(super) struct Shared {
     pub(super) tunnels: Arc<Semaphore>,
     /// How often a way was asked for that leads elsewhere.
     pub(super) strayed: AtomicU64,
+    /// Why there was no way, the last time.
+    pub(super) cause: Mutex<Cause>,
+}
+
+impl Shared {
+    pub(super) fn cause(&self) -> MutexGuard<'_, Cause> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

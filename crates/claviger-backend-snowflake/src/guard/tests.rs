@@ -311,6 +311,29 @@ async fn environments_proxy_is_asked_for_the_same_place_with_its_own_credential(
 }
 
 #[tokio::test]
+async fn guard_knows_why_there_is_no_way() {
+    let own = "acme-prod.snowflakecomputing.com:443";
+    let gone = Stub::always(Reply::Reset).url();
+    let refusing = Stub::always(Reply::text(407, ""));
+    let through = |url: &str| Way::of(Matcher::builder().https(url).build());
+    for (base_url, way, cause) in [
+        (None, through(&refusing.url()), Cause::Proxy),
+        (None, through(&gone), Cause::Proxy),
+        (Some("https://claviger.invalid:443"), straight(), Cause::Dns),
+        (
+            Some(gone.replace("http://", "https://").as_str()),
+            straight(),
+            Cause::Connection,
+        ),
+    ] {
+        let guard = Guard::start(places(base_url), way, BOUNDS).expect("a free port");
+        let place = base_url.map_or(own, |url| url.trim_start_matches("https://"));
+        assert_eq!(guard.tunnel(place).await.1, 502);
+        assert_eq!(guard.cause(), cause, "{place}");
+    }
+}
+
+#[tokio::test]
 async fn place_of_no_proxy_is_reached_straight() {
     let (peer, proxy) = (Peer::start().await, Peer::start().await);
     let url = format!("http://{}", proxy.authority());

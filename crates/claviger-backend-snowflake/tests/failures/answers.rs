@@ -5,6 +5,7 @@ use claviger_backend::{Backend as _, VersionState};
 use claviger_backend_snowflake::{SnowflakeSettings, Storage};
 use claviger_core::{Detail, Error, Reason};
 use claviger_snowflake_fake::Fault;
+use claviger_stub::{Reply, Stub};
 
 use crate::support::{Account, put, reader_name};
 
@@ -50,13 +51,20 @@ async fn every_answer_has_its_reason_and_remedy() {
         (coded("002003"), denied, on_table),
         (coded("999999"), denied, "the log has its code"),
         (coded("001003"), Reason::Internal, ""),
-        (Fault::suspended_warehouse(), unreachable, ""),
-        (coded("000606"), unreachable, ""),
+        (
+            Fault::suspended_warehouse(),
+            unreachable,
+            "failure of its own",
+        ),
+        (coded("000606"), unreachable, "failure of its own"),
+        (coded("000630"), unreachable, "does not answer in time"),
+        (coded("390505"), unreachable, "asked too often"),
         (coded("390112"), rejected, "clock"),
         (Fault::session("390114"), rejected, "clock"),
         (Fault::Status(401), rejected, "clock"),
-        (Fault::CutBefore, unreachable, ""),
-        (Fault::HalfBody, unreachable, ""),
+        // The guard says so of an emulator.
+        (Fault::CutBefore, unreachable, "failure of its own"),
+        (Fault::HalfBody, unreachable, "failure of its own"),
     ] {
         account.fake.fault("SELECT", usize::MAX, fault.clone());
         let error = read(&sealed, &address, row).await;
@@ -209,11 +217,12 @@ async fn suspended_warehouse_throttling_and_outages_are_unreachable() {
     // Storing a secret needs none.
     put(&objects, &address, VALUE).await.expect("written");
     account.fake.resume_warehouse();
-    for (status, is_busy, write) in [
-        (429, true, Reason::VaultUnreachable),
-        (503, true, Reason::WriteOutcomeUnknown),
-        (500, false, Reason::WriteOutcomeUnknown),
-        (403, false, Reason::VaultUnreachable),
+    for (status, is_busy, write, cause) in [
+        (429, true, Reason::VaultUnreachable, "THROTTLED"),
+        (503, true, Reason::WriteOutcomeUnknown, "SERVER_ERROR"),
+        (504, false, Reason::WriteOutcomeUnknown, "TIMEOUT"),
+        (500, false, Reason::WriteOutcomeUnknown, "SERVER_ERROR"),
+        (403, false, Reason::VaultUnreachable, "SERVER_ERROR"),
     ] {
         account.fake.fault("SELECT", 1, Fault::Status(status));
         let error = safe(
@@ -222,6 +231,7 @@ async fn suspended_warehouse_throttling_and_outages_are_unreachable() {
                 .expect_err("refused"),
         );
         assert_eq!(error.reason(), Reason::VaultUnreachable, "{status}");
+        assert_eq!(error.detail(Detail::Cause), Some(cause), "{status}");
         assert_eq!(error.retry_delay().is_some(), is_busy, "{status}");
         account.fake.fault("MERGE", 1, Fault::Status(status));
         let error = safe(put(&sealed, &address, VALUE).await.expect_err("refused"));
@@ -233,21 +243,33 @@ async fn suspended_warehouse_throttling_and_outages_are_unreachable() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_other_end_is_unreachable_and_nothing_was_written() {
-    let settings = {
-        let account = Account::start();
-        account.settings(Storage::SealedTable)
-    };
+async fn nobody_at_the_other_end_is_unreachable_for_its_cause_and_nothing_was_written() {
+    let emulator = Account::start().fake.base_url();
+    let gone = emulator.replace("http://", "https://");
+    let plain = Stub::always(Reply::text(400, "")).url();
+    let stranger = Stub::always(Reply::text(400, ""));
+    let tls = stranger.url().replace("http://", "https://");
     let account = Account::start();
-    let gone = SnowflakeSettings {
-        base_url: settings.base_url,
-        ..account.settings(Storage::SealedTable)
-    };
-    let vault = account.vault(&gone);
-    let error = safe(
-        put(&vault, &address("acme"), VALUE)
-            .await
-            .expect_err("nobody"),
-    );
-    assert_eq!(error.reason(), Reason::VaultUnreachable);
+    for (url, cause) in [
+        // Emulators are asked in the clear, and by the guard.
+        (&emulator, "SERVER_ERROR"),
+        (&gone, "CONNECTION"),
+        (&plain.replace("http://", "https://"), "CONNECTION"),
+        (&"https://claviger.invalid".to_owned(), "DNS"),
+        (&tls, "TLS"),
+    ] {
+        let settings = SnowflakeSettings {
+            base_url: Some(url.clone()),
+            ..account.settings(Storage::SealedTable)
+        };
+        let vault = account.vault(&settings);
+        for error in [
+            put(&vault, &address("acme"), VALUE).await.map(drop),
+            vault.check().await,
+        ] {
+            let error = safe(error.expect_err("nobody"));
+            assert_eq!(error.reason(), Reason::VaultUnreachable);
+            assert_eq!(error.detail(Detail::Cause), Some(cause), "{url}: {error:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_core::{Error, Reason, Result};
+use claviger_core::{Cause, Error, Reason, Result};
 use tokio::time::timeout;
 
 use crate::contract::Backend;
@@ -26,14 +26,17 @@ impl Layered for Deadline {
         verb: Verb,
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        let late = match verb == Verb::Write {
-            // It may or may not have been taken.
-            true => Reason::WriteOutcomeUnknown,
-            false => Reason::VaultUnreachable,
-        };
         match timeout(self.timeout, call).await {
             Ok(result) => result,
-            Err(elapsed) => Err(Error::new(late).caused_by(elapsed)),
+            Err(elapsed) => Err(late(verb).caused_by(elapsed)),
         }
+    }
+}
+
+fn late(verb: Verb) -> Error {
+    match verb == Verb::Write {
+        // It may or may not have been taken.
+        true => Error::new(Reason::WriteOutcomeUnknown),
+        false => Error::unreachable(Cause::Timeout),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 use super::conformance::declared;
 use super::suite::CANARY;
@@ -133,6 +133,9 @@ impl Facing {
         assert!(sent < SENT_MAX, "{lie:?}: {sent} bytes were taken");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(CANARY), "{lie:?}: {shown}");
+        let is_unreachable = error.reason() == Reason::VaultUnreachable;
+        let cause = error.detail(Detail::Cause);
+        assert_eq!(cause.is_some(), is_unreachable, "{lie:?}: {shown}");
         error
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use claviger_access::Authorized;
 use claviger_backend::{Address, Vaults, Written};
-use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Cause, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 use tracing::Instrument;
 
@@ -396,7 +396,7 @@ impl Writes {
         let pending = pending.filter(|pending| pending.write_id.to_string() == id);
         match definition.zip(pending) {
             Some(_) if is_silent => {
-                Err(Error::new(Reason::VaultUnreachable).with(Detail::Vault, &place.vault))
+                Err(Error::unreachable(Cause::Timeout).with(Detail::Vault, &place.vault))
             }
             Some((definition, pending)) => {
                 let settle = self.steps.settle(definition, place, pending);

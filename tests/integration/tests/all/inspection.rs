@@ -80,6 +80,12 @@ async fn a_key_is_judged_as_a_definition_would_judge_it() {
             "VALUE_MALFORMED",
             "RESTRICTED",
         ),
+        (
+            "rk_test_your_key".to_owned(),
+            Kind::StripeApiKey,
+            "VALUE_MALFORMED",
+            "RESTRICTED",
+        ),
     ] {
         backend.type_in("acme/stripe", &value);
         let found = inspect(&client, looking_at("acme/stripe")).await.unwrap();

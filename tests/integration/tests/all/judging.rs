@@ -83,6 +83,60 @@ async fn a_managed_value_is_judged_by_the_settings_that_are_to_hold() {
 }
 
 #[tokio::test]
+async fn a_placeholder_and_an_unlisted_class_are_refused_wherever_they_are_met() {
+    let (_server, client, backend) = prepared().await;
+    let settings = v1::StripeSettings {
+        allowed_classes: vec![Class::Restricted.into()],
+        ..Default::default()
+    };
+    let unlisted = format!("xk_live_{BODY}");
+    for (id, value, reason, at_read, at_put) in [
+        (
+            "example",
+            concat!("sk_", "test_", "YOUR_SECRET_KEY"),
+            "VALUE_MALFORMED",
+            Code::FailedPrecondition,
+            Code::InvalidArgument,
+        ),
+        (
+            "bare",
+            concat!("sk_", "live_"),
+            "VALUE_MALFORMED",
+            Code::FailedPrecondition,
+            Code::InvalidArgument,
+        ),
+        (
+            "unlisted",
+            &unlisted,
+            "VALUE_CLASS_NOT_ALLOWED",
+            Code::FailedPrecondition,
+            Code::FailedPrecondition,
+        ),
+    ] {
+        let good = format!("rk_test_{BODY}");
+        backend.type_in(id, &good);
+        let mut put = at(id, id);
+        put.definition.as_mut().unwrap().stripe = Some(settings.clone());
+        client.put_definition(put).await.unwrap();
+        let rotating = v1::PutSecretValueRequest {
+            name: secret(id),
+            payload: Some(text_payload(value)),
+            adopt: true,
+            ..Default::default()
+        };
+        fails(client.put_value(rotating).await, at_put, reason);
+        assert_eq!(client.text(&secret(id)).await, good);
+
+        backend.type_in(id, value);
+        fails(client.get(&secret(id)).await, at_read, reason);
+        let checked = check(&client, &secret(id)).await;
+        let kind = checked.kind.unwrap();
+        assert!(!kind.ok, "{id}");
+        assert_eq!(kind.reason, reason, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_now_is_warned_about() {
     let (_server, client, backend) = prepared().await;
     backend.type_in("stripe", &format!("pk_test_{BODY}"));

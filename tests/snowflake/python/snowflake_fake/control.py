@@ -64,8 +64,8 @@ class Control:
     async def do_statements(self, matching: str):
         return _matching(self.service.statements, matching)
 
-    async def do_private_key(self, password: str | None, known: bool):
-        return self.service.logins.private_key(password, known)
+    async def do_private_key(self, password: str | None, known: bool, bits: int = 2048):
+        return self.service.logins.private_key(password, known, bits)
 
     async def do_login_token(self, changes: dict):
         return self.service.logins.token(changes)

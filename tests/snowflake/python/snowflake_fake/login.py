@@ -133,8 +133,8 @@ class Logins:
             return session
         raise ended("390114")
 
-    def private_key(self, password: str | None, known: bool) -> str:
-        key = self.key if known else rsa.generate_private_key(65537, 2048)
+    def private_key(self, password: str | None, known: bool, bits: int) -> str:
+        key = self.key if known else rsa.generate_private_key(65537, bits)
         encryption = (
             serialization.BestAvailableEncryption(password.encode())
             if password

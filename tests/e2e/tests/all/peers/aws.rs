@@ -178,7 +178,7 @@ impl Peer for Aws {
             Failure::Busy => (
                 "ThrottlingException",
                 Some("Retry-After: 7"),
-                "does not answer",
+                "asked too often",
             ),
             Failure::Denied => ("AccessDeniedException", None, "policy"),
             Failure::Rejected => ("UnrecognizedClientException", None, "access key"),

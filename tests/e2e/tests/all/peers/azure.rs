@@ -170,7 +170,7 @@ impl Peer for Azure {
         let (answer, word) = match failure {
             Failure::Busy => (
                 error(429, "Throttled", "", retry_after()),
-                "does not answer",
+                "asked too often",
             ),
             Failure::Denied => (
                 error(403, "Forbidden", "ForbiddenByRbac", Vec::new()),

@@ -176,7 +176,7 @@ impl Peer for Snowflake {
     fn fail(&self, failure: Failure) -> &'static str {
         let [read, _] = self.statements();
         let (statement, fault, word) = match failure {
-            Failure::Busy => (read, Fault::Status(429), "does not answer"),
+            Failure::Busy => (read, Fault::Status(429), "asked too often"),
             Failure::Denied => {
                 let grant = match self.is_sealed() {
                     true => "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE",

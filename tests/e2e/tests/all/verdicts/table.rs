@@ -101,11 +101,15 @@ fn cases() -> Vec<Case> {
         Case::key("hook", &hook, Usable(""), ["WEBHOOK_SECRET", "", LAST_FOUR]).hook(),
         Case::key("key-as-hook", &good, wrong_kind("API_KEY", SIGNING), restricted).hook(),
         Case::key("masked", &masked, malformed("MASKED", "Reveal test key under Developers → API keys"), ["SECRET", "LIVE", LAST_FOUR]),
+        Case::key("placeholder", concat!("sk_", "test_", "YOUR_SECRET_KEY"), malformed("PLACEHOLDER", "store the key itself"), ["SECRET", "TEST", ""]),
+        Case::key("bare", concat!("rk_", "live_"), malformed("PLACEHOLDER", "only the beginning of a key"), ["RESTRICTED", "LIVE", ""]),
+        Case::key("template", "${STRIPE_KEY}", malformed("PLACEHOLDER", "a template that was not filled in"), ["UNKNOWN", "", ""]),
         Case::key("newline", &format!("{good}\n"), Mended(space, "VALUE_TRIMMED"), restricted),
         Case::key("quoted", &format!("\"{good}\""), malformed("QUOTES", "without them"), restricted),
         Case::key("bearer", &format!("Bearer {good}"), malformed("BEARER", "copy the key alone"), restricted),
         Case::key("marked", &format!("\u{feff}{good}"), malformed("BYTE_ORDER_MARK", "save the file without it"), restricted),
         Case::key("class", &key("sk", "test"), Refused("VALUE_CLASS_NOT_ALLOWED", "CLASS_NOT_ALLOWED", CREATE), ["SECRET", "TEST", LAST_FOUR]).only_restricted(),
+        Case::key("unlisted", &key("zz", "test"), Refused("VALUE_CLASS_NOT_ALLOWED", "CLASS_NOT_ALLOWED", CREATE), ["UNKNOWN", "", ""]).only_restricted(),
         Case::key("organization", &key("sk_org", "test"), Refused("STRIPE_CONTEXT_REQUIRED", "CONTEXT_REQUIRED", "set stripe.context"), ["ORGANIZATION", "TEST", LAST_FOUR]),
     ]
 }
