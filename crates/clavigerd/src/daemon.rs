@@ -166,17 +166,17 @@ impl Daemon {
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
         tokio::try_join!(serving, serving_admin)
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
-        drain(&self.broker, &self.seal, upkeep, &file).await;
+        drain(&self.broker, &self.seal, upkeep, file).await;
         Ok(())
     }
 }
 
 /// Once no calls are served: changes that they began come to their end.
-async fn drain(broker: &Broker, seal: &Seal, upkeep: Upkeep, socket: &SocketFile) {
+async fn drain(broker: &Broker, seal: &Seal, upkeep: Upkeep, socket: SocketFile) {
     broker.drain().await;
     upkeep.stop().await;
     seal.finish(broker.audit()).await;
-    socket.remove();
+    drop(socket);
     tracing::info!("drained");
 }
 
