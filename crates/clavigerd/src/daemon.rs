@@ -115,11 +115,14 @@ impl Daemon {
         self.sockets.listeners.tcp.as_ref()?.local_addr().ok()
     }
 
+    /// The address for probes, if there is one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.sockets.admin.as_ref()?.local_addr().ok()
+    }
+
     /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
-        let admin = self.sockets.admin.as_ref();
-        let admin = admin.and_then(|admin| admin.local_addr().ok());
-        ready::text(self.socket(), self.tcp(), admin, self.is_dev)
+        ready::text(self.socket(), self.tcp(), self.admin(), self.is_dev)
     }
 
     /// Serves until `stop` is cancelled, then drains: calls in flight and changes that were begun
