@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 mod signals;
+mod status;
 
 use std::path::PathBuf;
 use std::process::Command;

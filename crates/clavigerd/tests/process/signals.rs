@@ -38,7 +38,7 @@ fn passing() -> impl Iterator<Item = u8> {
     (1..=64).filter(|signal| !DRAINING.contains(signal) && !LEFT.contains(signal))
 }
 
-fn send(pid: u32, signal: u8) {
+pub(crate) fn send(pid: u32, signal: u8) {
     let mut kill = Command::new("/bin/sh");
     let kill = kill.args(["-c", "kill -$0 $1"]);
     let sent = kill.args([signal.to_string(), pid.to_string()]).status();
