@@ -34,6 +34,7 @@ use claviger_proto::v1::secret_definition_service_server::SecretDefinitionServic
 use claviger_proto::v1::secret_service_server::SecretServiceServer;
 use claviger_proto::v1::vault_service_server::VaultServiceServer;
 use tonic::service::Routes;
+use tonic_reflection::server::Builder;
 
 pub use authenticate::Peer;
 pub use door::{Bodies, Door};
@@ -64,16 +65,7 @@ pub fn services(
 ) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
     let api = Api::new(broker, about);
     let reporter = HealthReporter::new();
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(claviger_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // Lets grpcurl print the details of our errors.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    let routes = Routes::new(small!(health::service(&reporter)))
-        .add_service(small!(reflection().build_v1()?))
-        .add_service(small!(reflection().build_v1alpha()?))
+    let routes = public(&reporter, &[claviger_proto::DESCRIPTORS])?
         .add_service(AccessServiceServer::new(api.clone()))
         .add_service(DaemonServiceServer::new(api.clone()))
         .add_service(ProjectServiceServer::new(api.clone()))
@@ -99,11 +91,34 @@ pub async fn admin_services(
             .set_service_status(vault.to_string(), unknown)
             .await;
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let routes = Routes::new(small!(health::service(&reporter))).add_service(small!(reflection));
+    let routes = public(&reporter, &[])?;
     Ok((Door::new(routes.prepare(), None, bodies), reporter))
+}
+
+/// The services that every listener has: health, and reflection, which describes them and all that
+/// is in `descriptors`. Older tools ask for it as v1alpha only.
+fn public(
+    reporter: &HealthReporter,
+    descriptors: &[&'static [u8]],
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let reflection = || {
+        let described = [
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            // Lets grpcurl print the details of our errors.
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+        ];
+        // Without what the library adds: only the version that is asked.
+        let empty = Builder::configure().include_reflection_service(false);
+        let described = described.iter().chain(descriptors);
+        described.fold(empty, |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
+    };
+    Ok(Routes::new(small!(health::service(reporter)))
+        .add_service(small!(reflection().build_v1()?))
+        .add_service(small!(reflection().build_v1alpha()?)))
 }
 
 /// Tells the admin listener's health service whether a vault is well.

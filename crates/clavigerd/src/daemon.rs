@@ -115,11 +115,14 @@ impl Daemon {
         self.sockets.listeners.tcp.as_ref()?.local_addr().ok()
     }
 
+    /// The address for probes, if there is one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.sockets.admin.as_ref()?.local_addr().ok()
+    }
+
     /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
-        let admin = self.sockets.admin.as_ref();
-        let admin = admin.and_then(|admin| admin.local_addr().ok());
-        ready::text(self.socket(), self.tcp(), admin, self.is_dev)
+        ready::text(self.socket(), self.tcp(), self.admin(), self.is_dev)
     }
 
     /// Serves until `stop` is cancelled, then drains: calls in flight and changes that were begun
@@ -166,17 +169,17 @@ impl Daemon {
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
         tokio::try_join!(serving, serving_admin)
             .map_err(|error| Stop::failed(format!("serving ended: {error}")))?;
-        drain(&self.broker, &self.seal, upkeep, &file).await;
+        drain(&self.broker, &self.seal, upkeep, file).await;
         Ok(())
     }
 }
 
 /// Once no calls are served: changes that they began come to their end.
-async fn drain(broker: &Broker, seal: &Seal, upkeep: Upkeep, socket: &SocketFile) {
+async fn drain(broker: &Broker, seal: &Seal, upkeep: Upkeep, socket: SocketFile) {
     broker.drain().await;
     upkeep.stop().await;
     seal.finish(broker.audit()).await;
-    socket.remove();
+    drop(socket);
     tracing::info!("drained");
 }
 

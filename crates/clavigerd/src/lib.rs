@@ -4,6 +4,7 @@
 //! [`Daemon::serve`] serves until it is told to stop and then drains.
 #![forbid(unsafe_code)]
 
+mod asking;
 mod audit_seal;
 mod cli;
 mod config;
@@ -21,6 +22,7 @@ mod upkeep;
 
 use std::path::{Path, PathBuf};
 
+pub use asking::ask_status;
 pub use cli::{AuditCommand, Cli, Command};
 pub use config::Config;
 pub use daemon::{Daemon, Parts, PutBefore};

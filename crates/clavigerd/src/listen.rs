@@ -40,7 +40,7 @@ impl Sockets {
     }
 }
 
-/// The path of a bound Unix socket.
+/// The path of a bound Unix socket, which is removed at the end.
 pub(crate) struct SocketFile {
     pub(crate) path: PathBuf,
     inode: Option<(u64, u64)>,
@@ -53,9 +53,11 @@ impl SocketFile {
             inode: inode(path),
         }
     }
+}
 
-    /// Removes it unless another daemon has put its own there.
-    pub(crate) fn remove(&self) {
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Not if another daemon has put its own there.
         if self.inode.is_some() && inode(&self.path) == self.inode {
             // A socket that is left behind is seen to be stale by the next start.
             fs::remove_file(&self.path).ok();

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod query;
+mod signals;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,8 +13,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clavigerd::{AuditCommand, Cli, Command, Config, Daemon, Environment, Parts, Stop};
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Handle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 /// A refusal: bad usage, configuration, key or directory. Starting again does not help.
@@ -66,6 +66,20 @@ fn ended(stop: &Stop) -> ExitCode {
 }
 
 fn serve(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
+    // Owns backends and writes; serving has threads of its own.
+    let runtime = Builder::new_multi_thread()
+        .thread_name("vaults")
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
+    let stop = CancellationToken::new();
+    if !cli.check_config {
+        // Before anything is made that a signal would leave behind.
+        let entered = runtime.enter();
+        signals::catch(&stop)
+            .map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))?;
+        drop(entered);
+    }
     let ephemeral = match cli.dev && cli.ephemeral {
         true => Some(make_throw_away_dir()?),
         false => None,
@@ -77,8 +91,10 @@ fn serve(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
         return Ok(ExitCode::SUCCESS);
     }
     clavigerd::start_log(&config)?;
-    run(&config)?;
-    Ok(ExitCode::SUCCESS)
+    let served = runtime.block_on(run(&config, stop));
+    // What is still under way may write to the directory, which is removed next.
+    drop(runtime);
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 fn make_throw_away_dir() -> Result<TempDir, Stop> {
@@ -86,41 +102,18 @@ fn make_throw_away_dir() -> Result<TempDir, Stop> {
     made.map_err(|error| Stop::refused(format!("the throw-away directory cannot be made: {error}")))
 }
 
-/// Serves until a signal says to stop, then drains.
-fn run(config: &Config) -> Result<(), Stop> {
-    // Owns backends and writes; serving has threads of its own.
-    let runtime = Builder::new_multi_thread()
-        .thread_name("vaults")
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
-    runtime.block_on(async {
-        let daemon = Daemon::open(config, Parts::default()).await?;
-        let stop = stop_signal()?;
-        // A closed standard output does not keep the daemon from serving.
-        let mut out = io::stdout().lock();
-        out.write_all(daemon.greeting().as_bytes())
-            .and_then(|()| out.flush())
-            .ok();
-        drop(out);
-        daemon.serve(stop).await
-    })
-}
-
-/// Cancelled at SIGTERM or SIGINT.
-fn stop_signal() -> Result<CancellationToken, Stop> {
-    let failed = |error: io::Error| Stop::failed(format!("signals cannot be caught: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    Handle::current().spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("draining");
-        stopped.cancel();
-    });
-    Ok(stop)
+/// Serves until a signal says to stop, then drains. A start that is stopped serves nobody, and what
+/// it leaves undone is what a crash would.
+async fn run(config: &Config, stop: CancellationToken) -> Result<(), Stop> {
+    let opening = Daemon::open(config, Parts::default());
+    let Some(daemon) = stop.run_until_cancelled(opening).await.transpose()? else {
+        return Ok(());
+    };
+    // A closed standard output does not keep the daemon from serving.
+    let mut out = io::stdout().lock();
+    out.write_all(daemon.greeting().as_bytes())
+        .and_then(|()| out.flush())
+        .ok();
+    drop(out);
+    daemon.serve(stop).await
 }

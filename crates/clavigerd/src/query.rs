@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use claviger_client::Client;
-use claviger_proto::v1::{GetStatusRequest, GetStatusResponse};
+use claviger_proto::v1::GetStatusResponse;
 use clavigerd::{Environment, Stop, default_socket};
 
 /// Something asked about is not well.
@@ -47,7 +46,7 @@ pub(crate) fn status(socket: Option<&Path>, environment: &Environment) -> Result
         .enable_all()
         .build()
         .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
-    let status = runtime.block_on(ask(socket))?;
+    let status = runtime.block_on(clavigerd::ask_status(&socket))?;
     print(&shown(&status))?;
     let is_well = status.parts.iter().all(|part| part.ok);
     Ok(if is_well {
@@ -55,19 +54,6 @@ pub(crate) fn status(socket: Option<&Path>, environment: &Environment) -> Result
     } else {
         ExitCode::from(EXIT_UNWELL)
     })
-}
-
-async fn ask(socket: PathBuf) -> Result<GetStatusResponse, Stop> {
-    let client = Client::connect_unix(socket)
-        .await
-        .map_err(|error| Stop::failed(format!("{error}; pass --socket if it is elsewhere")))?;
-    match client.daemon().get_status(GetStatusRequest {}).await {
-        Ok(answer) => Ok(answer.into_inner()),
-        Err(status) => Err(Stop::failed(format!(
-            "the daemon refuses: {}",
-            status.message()
-        ))),
-    }
 }
 
 fn shown(status: &GetStatusResponse) -> String {

@@ -160,9 +160,14 @@ impl Daemon {
         self.word("admin=").parse().expect("an address")
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory that the kernel counts under `key`, such as `VmRSS:`.
     pub fn memory_kib(&self, key: &str) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(key));
         let size = line.and_then(|line| line.split_whitespace().next());

@@ -126,6 +126,7 @@ struct Running {
     served: JoinHandle<Result<(), Stop>>,
     unix: Client,
     tcp: SocketAddr,
+    admin: Option<SocketAddr>,
 }
 
 impl Server {
@@ -226,7 +227,17 @@ impl Server {
 
     /// A caller on TCP over a connection of its own, without a token.
     pub async fn tcp(&self) -> Client {
-        let connecting = claviger_client::Client::connect_tcp(self.running().tcp);
+        self.connect(self.running().tcp).await
+    }
+
+    /// A probe on the admin listener, which the configuration has to name.
+    pub async fn admin(&self) -> Client {
+        let admin = self.running().admin.expect("configured");
+        self.connect(admin).await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Client {
+        let connecting = claviger_client::Client::connect_tcp(address);
         // On the server's runtime, which drives the connection.
         let connected = self.handle().spawn(connecting).await;
         Client::new(connected.expect("connects").expect("connects"))
@@ -346,6 +357,7 @@ impl Running {
             broker: Arc::clone(daemon.broker()),
             unix: Client::new(unix.expect("connects")),
             tcp: daemon.tcp().expect("a port"),
+            admin: daemon.admin(),
             served: Handle::current().spawn(daemon.serve(stop.clone())),
             stop,
         }

@@ -15,6 +15,7 @@ use crate::support::{secret, take_back, who_am_i};
 
 const GET_SECRET: &str = "claviger.v1.SecretService/GetSecret";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const OLD_REFLECTION: &str = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 const WATCH: &str = "grpc.health.v1.Health/Watch";
 const CHECK: &str = "grpc.health.v1.Health/Check";
 
@@ -147,7 +148,7 @@ async fn too_long(mut begun: Begun) -> Code {
 async fn public_services_take_small_messages() {
     let (server, _client) = bounded("listen.idle_timeout = \"5m\"").await;
     let mut raw = server.raw(HERE).await;
-    for method in [REFLECTION, WATCH, CHECK] {
+    for method in [REFLECTION, OLD_REFLECTION, WATCH, CHECK] {
         let mut begun = raw.begin(method, &[]).await.expect("open");
         begun.send(message(4 * KIB + 1, &[0; 16])).await;
         // The library's reflection ends such a stream without a word.
@@ -164,8 +165,8 @@ async fn streams_of_public_services_end() {
     let idle = "listen.idle_timeout = \"1s\"";
     let total = "listen.stream_timeout = \"1s\"";
     for (config, methods) in [
-        (idle, &[REFLECTION, WATCH, CHECK][..]),
-        (total, &[REFLECTION]),
+        (idle, &[REFLECTION, OLD_REFLECTION, WATCH, CHECK][..]),
+        (total, &[REFLECTION, OLD_REFLECTION]),
     ] {
         let (server, _client) = bounded(config).await;
         let mut raw = server.raw(HERE).await;
@@ -188,8 +189,8 @@ async fn streams_of_reflection_count_as_unfinished_bytes() {
     let (server, _client) = bounded("listen.unfinished_bytes = 4_194_304").await;
     let mut raw = server.raw(ELSEWHERE).await;
     let mut held = Vec::new();
-    for _ in 0..3 {
-        held.push(raw.begin(REFLECTION, &[]).await.expect("open"));
+    for method in [REFLECTION, OLD_REFLECTION, OLD_REFLECTION] {
+        held.push(raw.begin(method, &[]).await.expect("open"));
         raw.ping().await.expect("open");
     }
     let fourth = raw.begin(REFLECTION, &[]).await.expect("open");

@@ -12,10 +12,6 @@ use claviger_proto::v1::{CreateTokenRequest, RevokeTokenRequest, Role, TokenGran
 use tokio::runtime::Handle;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
-use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::every_rpc::{EVERYTHING, Narrowed, STAGED, Scene, VARIANTS};
 use crate::support::{take_back, who_am_i};
@@ -200,50 +196,57 @@ async fn every_caller_may_call_what_the_reviewed_matrix_says() {
     }
 }
 
+/// The services that one version of reflection names.
+macro_rules! listed {
+    ($version:ident, $client:expr) => {{
+        use tonic_reflection::pb::$version as pb;
+        let mut client =
+            pb::server_reflection_client::ServerReflectionClient::new($client.service());
+        let list = pb::ServerReflectionRequest {
+            message_request: Some(pb::server_reflection_request::MessageRequest::ListServices(
+                String::new(),
+            )),
+            ..Default::default()
+        };
+        let list = tonic::codegen::tokio_stream::once(list);
+        let replies = client.server_reflection_info(list).await.expect("public");
+        let reply = replies.into_inner().message().await.expect("answered");
+        match reply.expect("one reply").message_response {
+            Some(pb::server_reflection_response::MessageResponse::ListServicesResponse(listed)) => {
+                let names = listed.service.into_iter().map(|service| service.name);
+                names.collect::<BTreeSet<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    }};
+}
+
 // Its own connection must be driven while the server stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_alone_answer_to_nobody() {
-    let server = Server::start(Options::default()).await;
-    let nobody = server.tcp().await;
-    let health = nobody.health().check(HealthCheckRequest::default()).await;
-    health.expect("health is public");
-
-    let mut reflection = ServerReflectionClient::new(server.tcp().await.service());
-    let list = ServerReflectionRequest {
-        message_request: Some(MessageRequest::ListServices(String::new())),
-        ..Default::default()
-    };
-    let replies = reflection
-        .server_reflection_info(tonic::codegen::tokio_stream::once(list))
-        .await;
-    let reply = replies
-        .expect("public")
-        .into_inner()
-        .message()
-        .await
-        .expect("answered");
-    let listed = match reply.expect("one reply").message_response {
-        Some(MessageResponse::ListServicesResponse(listed)) => listed,
-        other => panic!("{other:?}"),
-    };
-    // The services beside the RPC table, whose every row the matrix shows closed to nobody.
-    let ours: BTreeSet<&str> = rpc::TABLE
-        .iter()
-        .filter_map(|rpc| rpc.name.split_once('/'))
-        .map(|(service, _)| service)
-        .collect();
-    let mut public: Vec<&str> = listed
-        .service
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    public.retain(|service| !ours.contains(service));
-    public.sort_unstable();
-    assert_eq!(
-        public,
-        [
-            "grpc.health.v1.Health",
-            "grpc.reflection.v1.ServerReflection",
-        ]
-    );
+    let server = Server::start(Options {
+        config: "listen.admin = \"127.0.0.1:0\"",
+        ..Options::default()
+    })
+    .await;
+    let (nobody, probe) = (server.tcp().await, server.admin().await);
+    for client in [&nobody, &probe] {
+        let health = client.health().check(HealthCheckRequest::default()).await;
+        health.expect("health is public");
+    }
+    let public = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ];
+    let public = public.map(str::to_owned);
+    // Every row of the RPC table is shown by the matrix to be closed to nobody.
+    let ours = rpc::TABLE.iter().filter_map(|rpc| rpc.name.split_once('/'));
+    let mut all: BTreeSet<_> = ours.map(|(service, _)| service.to_owned()).collect();
+    all.extend(public.clone());
+    // Older tools ask for v1alpha only.
+    assert_eq!(listed!(v1, nobody), all);
+    assert_eq!(listed!(v1alpha, nobody), all);
+    assert_eq!(listed!(v1, probe), BTreeSet::from(public.clone()));
+    assert_eq!(listed!(v1alpha, probe), BTreeSet::from(public));
 }
