@@ -212,7 +212,12 @@ impl InspectSecret {
                 e.with(Detail::Secret, Coordinate(&self.secret))
                     .at("secret")
             })?;
-        Ok(Route::foreign(vault, self.secret.clone(), location))
+        Ok(Route::foreign(
+            project,
+            vault,
+            self.secret.clone(),
+            location,
+        ))
     }
 }
 
