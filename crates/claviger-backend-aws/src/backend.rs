@@ -133,7 +133,7 @@ impl Backend for Aws {
         let name = SecretName::parse(&address.secret)?;
         let content = Content::of(write)?;
         let Some(secret) = self.describe(name).await? else {
-            return self.create(name, address.owner, write, content).await;
+            return self.create(name, address, write, content).await;
         };
         if !name.leads_to(secret.arn(), self.client.region(), self.own_account()) {
             return Err(Error::new(Reason::LocationInvalid).violation(
@@ -145,11 +145,11 @@ impl Backend for Aws {
         if secret.deleted_date.is_some() {
             return Err(Error::new(Reason::SecretDeleted));
         }
-        if !self.owns(&secret, address.owner) {
+        if !self.owns(&secret, address) {
             if !write.adopt {
                 return Err(Error::new(Reason::SecretNotOwned));
             }
-            self.adopt(name, address.owner).await?;
+            self.adopt(name, address).await?;
         }
         self.put(name, write, content).await
     }

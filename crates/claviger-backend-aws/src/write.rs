@@ -1,9 +1,9 @@
-//! The steps of a write: creating a secret, marking one as a definition's, storing a version.
+//! The steps of a write: creating a secret, marking one as a project's, storing a version.
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
 use aws_sdk_secretsmanager::types::Tag;
-use claviger_backend::{Write, Written};
-use claviger_core::{Error, Id, Reason, Result, Uid};
+use claviger_backend::{Address, Write, Written};
+use claviger_core::{Error, Id, Reason, Result};
 
 use crate::error::{Failure, WRONG_STATE};
 use crate::name::SecretName;
@@ -12,7 +12,10 @@ use crate::shapes::{
 };
 use crate::vault::Aws;
 
-/// Which definition of its store a secret belongs to.
+/// Which project of its store a secret belongs to.
+const TAG_PROJECT: &str = "claviger:project";
+
+/// Which definition has created or adopted it; for people.
 const TAG_DEFINITION: &str = "claviger:definition";
 
 impl Aws {
@@ -23,22 +26,28 @@ impl Aws {
         failure.into_write_error()
     }
 
-    pub(crate) fn owns(&self, secret: &DescribeSecretOutput, owner: Uid) -> bool {
-        has_tag(secret.tags(), TAG_STORE, &self.store_id)
-            && has_tag(secret.tags(), TAG_DEFINITION, &owner.to_string())
+    /// Whether the secret is the project's. Marks of before told the definition only.
+    pub(crate) fn owns(&self, secret: &DescribeSecretOutput, address: &Address) -> bool {
+        let tags = secret.tags();
+        let is_own = match tags.iter().any(|tag| tag.key() == Some(TAG_PROJECT)) {
+            true => has_tag(tags, TAG_PROJECT, &project_tag(&address.project)),
+            false => has_tag(tags, TAG_DEFINITION, &address.owner.to_string()),
+        };
+        is_own && has_tag(tags, TAG_STORE, &self.store_id)
     }
 
-    fn own_tags(&self, owner: Uid) -> [Tag; 2] {
+    fn own_tags(&self, address: &Address) -> [Tag; 3] {
         [
             tag(TAG_STORE, &self.store_id),
-            tag(TAG_DEFINITION, &owner.to_string()),
+            tag(TAG_PROJECT, &project_tag(&address.project)),
+            tag(TAG_DEFINITION, &address.owner.to_string()),
         ]
     }
 
     pub(crate) async fn create(
         &self,
         name: SecretName<'_>,
-        owner: Uid,
+        address: &Address,
         write: &Write<'_>,
         content: Content,
     ) -> Result<Written> {
@@ -49,7 +58,7 @@ impl Aws {
             ));
         }
         let configured = self.tags.iter().map(|(key, value)| tag(key, value));
-        let tags = configured.chain(self.own_tags(owner)).collect();
+        let tags = configured.chain(self.own_tags(address)).collect();
         let created = self.client.writes_of(name).create_secret();
         let created = created
             .name(name.as_str())
@@ -70,11 +79,11 @@ impl Aws {
     }
 
     /// Comes before the value: a secret that is ours without a new value is what it was before.
-    pub(crate) async fn adopt(&self, name: SecretName<'_>, owner: Uid) -> Result<()> {
+    pub(crate) async fn adopt(&self, name: SecretName<'_>, address: &Address) -> Result<()> {
         let tagged = self.client.writes_of(name).tag_resource();
         let tagged = tagged
             .secret_id(name.as_str())
-            .set_tags(Some(self.own_tags(owner).into()))
+            .set_tags(Some(self.own_tags(address).into()))
             .send()
             .await;
         match tagged.map_err(|error| self.failure(&error)) {
@@ -118,6 +127,11 @@ impl Aws {
         }
         Id::parse("version", labelled(&secret, PREVIOUS)?).ok()
     }
+}
+
+/// Ids have parentheses, the values of AWS's tags do not; and those have characters that ids do not.
+fn project_tag(project: &Id) -> String {
+    project.as_str().replace('(', ":").replace(')', "=")
 }
 
 /// An answer for another secret says nothing of this one.

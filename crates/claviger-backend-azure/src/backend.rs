@@ -176,7 +176,7 @@ impl Backend for Azure {
         let found = versions.iter().find(|one| one.id == *version);
         let found = found.ok_or_else(|| Error::new(Reason::VersionNotFound))?;
         check_managed(found.is_managed)?;
-        if !self.owns(&versions, None, address.owner) {
+        if !self.owns(&versions, None, address) {
             return Err(Error::new(Reason::SecretNotOwned));
         }
         let enabled = self.client().enable(name, id, is_enabled).await;

@@ -22,7 +22,10 @@ pub(crate) const TAG_PREFIX: &str = "claviger-";
 /// Which store a version belongs to.
 pub(crate) const TAG_STORE: &str = "claviger-store";
 
-/// Which definition of that store.
+/// Which project of that store.
+pub(crate) const TAG_PROJECT: &str = "claviger-project";
+
+/// Which definition has stored the version; for people.
 pub(crate) const TAG_DEFINITION: &str = "claviger-definition";
 
 /// Which write stored the version.

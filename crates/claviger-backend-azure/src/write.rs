@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::name::SecretName;
 use crate::pages::History;
 use crate::shapes::{
-    BASE64, Content, TAG_DEFINITION, TAG_ENCODING, TAG_PREFIX, TAG_STORE, TAG_WRITE, Tags, Version,
-    has_tag, version_id,
+    BASE64, Content, TAG_DEFINITION, TAG_ENCODING, TAG_PREFIX, TAG_PROJECT, TAG_STORE, TAG_WRITE,
+    Tags, Version, has_tag, version_id,
 };
 use crate::vault::Azure;
 
@@ -62,7 +62,7 @@ enum Step {
 /// The content of a write, and its place.
 struct Task<'a> {
     name: SecretName<'a>,
-    owner: Uid,
+    address: &'a Address,
     write: &'a Write<'a>,
     content: Content,
     /// When the value has to be on its way.
@@ -77,7 +77,7 @@ impl Azure {
         let (start, patience) = (Instant::now(), self.patience());
         let task = Task {
             name: SecretName::parse(&address.secret)?,
-            owner: address.owner,
+            address,
             write,
             content: Content::of(write)?,
             send_by: start + patience,
@@ -195,7 +195,7 @@ impl Azure {
         };
         check_managed(is_managed)?;
         let tags = tags.unwrap_or_default();
-        check_owned(self.is_marked(&tags, task.owner), task)?;
+        check_owned(self.is_marked(&tags, task.address), task)?;
         // A secret whose write would be refused afterwards stays deleted.
         self.tags(task, Some(&tags))?;
         // Remembered first: the call may be left half-way, and the next one has to say it.
@@ -235,7 +235,7 @@ impl Azure {
         }
         // SECURITY: a part of the history does not tell whose mark is the newest.
         let is_own = (is_told || before.is_whole)
-            && self.owns(&before.versions, latest.as_ref(), task.owner);
+            && self.owns(&before.versions, latest.as_ref(), task.address);
         let model = latest.or_else(|| before.versions.first().cloned());
         check_managed(model.as_ref().is_some_and(|model| model.is_managed))?;
         check_owned(is_own, task)?;
@@ -303,7 +303,8 @@ impl Azure {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         tags.insert(TAG_STORE.to_owned(), self.store_id().to_owned());
-        tags.insert(TAG_DEFINITION.to_owned(), task.owner.to_string());
+        tags.insert(TAG_PROJECT.to_owned(), task.address.project.to_string());
+        tags.insert(TAG_DEFINITION.to_owned(), task.address.owner.to_string());
         tags.insert(TAG_WRITE.to_owned(), task.write.write_id.to_string());
         if task.content.is_encoded {
             tags.insert(TAG_ENCODING.to_owned(), BASE64.to_owned());
@@ -312,29 +313,38 @@ impl Azure {
             true => Ok(tags),
             false => Err(Error::new(Reason::VaultCapabilityMissing).with(
                 Detail::Capability,
-                "store more than 15 tags; take some of its own off the secret, to make room for four",
+                "store more than 15 tags; take some of its own off the secret, to make room for five",
             )),
         }
     }
 
-    /// Whether the definition has written the secret, or adopted it, and no other one since. A
-    /// version from the portal has no mark and changes nothing.
-    pub(crate) fn owns(&self, versions: &[Version], latest: Option<&Version>, owner: Uid) -> bool {
+    /// Whether the project has written the secret, or adopted it, and no other one since. A version
+    /// from the portal has no mark and changes nothing.
+    pub(crate) fn owns(
+        &self,
+        versions: &[Version],
+        latest: Option<&Version>,
+        address: &Address,
+    ) -> bool {
         let has_mark = |version: &&Version| version.tags.contains_key(TAG_STORE);
         if let Some(latest) = latest.filter(has_mark) {
-            return self.is_marked(&latest.tags, owner);
+            return self.is_marked(&latest.tags, address);
         }
         let marked: Vec<&Version> = versions.iter().filter(has_mark).collect();
         let newest = marked.iter().map(|version| version.created).max();
         let mut newest = marked
             .iter()
             .filter(|version| Some(version.created) == newest);
-        !marked.is_empty() && newest.all(|version| self.is_marked(&version.tags, owner))
+        !marked.is_empty() && newest.all(|version| self.is_marked(&version.tags, address))
     }
 
-    fn is_marked(&self, tags: &Tags, owner: Uid) -> bool {
-        has_tag(tags, TAG_STORE, self.store_id())
-            && has_tag(tags, TAG_DEFINITION, &owner.to_string())
+    /// Marks of before told the definition only.
+    fn is_marked(&self, tags: &Tags, address: &Address) -> bool {
+        let is_own = match tags.get(TAG_PROJECT) {
+            Some(project) => project == address.project.as_str(),
+            None => has_tag(tags, TAG_DEFINITION, &address.owner.to_string()),
+        };
+        is_own && has_tag(tags, TAG_STORE, self.store_id())
     }
 }
 

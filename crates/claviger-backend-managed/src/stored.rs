@@ -135,6 +135,7 @@ mod tests {
     fn keys_are_spelt_as_they_always_were() {
         let head: Head = golden(include_str!("../tests/golden/head.json"));
         let address = Address {
+            project: Id::from_static("acme"),
             owner: head.write_id,
             secret: String::new(),
         };

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use claviger_backend::Address;
 use claviger_core::{Id, Uid};
 use claviger_seal::{Keyring, hex};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,10 @@ const TAG_LEN: usize = 16;
 pub(crate) struct Mark {
     /// Which store the secret belongs to.
     pub(crate) store: Uid,
-    /// Which definition of that store.
+    /// Which project of that store; marks of before told the definition only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) project: Option<Id>,
+    /// Which definition has stored the value; for people, where there is a project.
     pub(crate) definition: Uid,
     /// Which write stored the value.
     pub(crate) write: Uid,
@@ -51,6 +55,16 @@ pub(crate) struct Comment {
     pub(crate) note: String,
     /// Our part.
     pub(crate) mark: Option<Mark>,
+}
+
+impl Mark {
+    /// Whether a secret with this mark, made by this store, is the project's.
+    pub(crate) fn is_of(&self, address: &Address) -> bool {
+        match &self.project {
+            Some(project) => *project == address.project,
+            None => self.definition == address.owner,
+        }
+    }
 }
 
 impl Comment {
@@ -126,7 +140,7 @@ impl Marker {
         let [store, definition, write] = texts.each_ref().map(String::as_bytes);
         let time = mark.time.to_be_bytes();
         let base64 = [u8::from(mark.base64)];
-        let parts = [
+        let mut parts = vec![
             secret.as_bytes(),
             store,
             definition,
@@ -135,6 +149,11 @@ impl Marker {
             &base64,
             value.unwrap_or_default(),
         ];
+        parts.extend(
+            mark.project
+                .iter()
+                .map(|project| project.as_str().as_bytes()),
+        );
         let context = match value {
             Some(_) => "snowflake secret mark and value",
             None => "snowflake secret mark",
@@ -156,23 +175,41 @@ mod tests {
     /// Marks lie in Snowflake for good, so a field that is renamed here must not change one.
     #[test]
     fn a_mark_is_written_as_it_always_was() {
-        let text = r#"{"claviger":{"store":"4b6e9131-b0c4-4941-b50f-b6f6c7ac2d7e","definition":"0c7a6f0e-63a5-4d5c-9f3b-6a1f2f1c9a11","write":"9d2f4c55-8a77-4a0e-8f0a-2b7c1e5d3344","time":7,"tag":"cd","mac":"ab","base64":true}}"#;
-        let comment = Comment::parse(text);
-        let mark = comment.mark.as_ref().expect("ours");
-        assert_eq!(comment.literal(mark).expect("text"), format!("'{text}'"));
+        for project in ["", r#""project":"acme","#] {
+            let text = format!(
+                r#"{{"claviger":{{"store":"4b6e9131-b0c4-4941-b50f-b6f6c7ac2d7e",{project}"definition":"0c7a6f0e-63a5-4d5c-9f3b-6a1f2f1c9a11","write":"9d2f4c55-8a77-4a0e-8f0a-2b7c1e5d3344","time":7,"tag":"cd","mac":"ab","base64":true}}}}"#
+            );
+            let comment = Comment::parse(&text);
+            let mark = comment.mark.as_ref().expect("ours");
+            assert_eq!(comment.literal(mark).expect("text"), format!("'{text}'"));
+        }
+    }
+
+    #[test]
+    fn a_mark_without_a_project_is_its_definitions_own() {
+        let address = Address {
+            project: Id::from_static("acme"),
+            owner: Uid::random(),
+            secret: "s".to_owned(),
+        };
+        for (project, definition, is_own) in [
+            (None, address.owner, true),
+            (None, Uid::random(), false),
+            (Some("acme"), Uid::random(), true),
+            (Some("others"), address.owner, false),
+        ] {
+            let mark = Mark {
+                project: project.map(Id::from_static),
+                definition,
+                ..mark()
+            };
+            assert_eq!(mark.is_of(&address), is_own, "{project:?}");
+        }
     }
 
     #[test]
     fn comment_of_others_goes_on_in_front_of_ours() {
-        let mark = Mark {
-            store: Uid::random(),
-            definition: Uid::random(),
-            write: Uid::random(),
-            time: 7,
-            tag: "cd".to_owned(),
-            mac: "ab".to_owned(),
-            base64: true,
-        };
+        let mark = mark();
         for note in ["", "for the nightly job", r#"{"claviger":"no mark"}"#] {
             let before = Comment::parse(note);
             assert_eq!((before.note.as_str(), &before.mark), (note_of(note), &None));
@@ -183,6 +220,19 @@ mod tests {
                 (after.note.as_str(), after.mark),
                 (note_of(note), Some(mark.clone()))
             );
+        }
+    }
+
+    fn mark() -> Mark {
+        Mark {
+            store: Uid::random(),
+            project: Some(Id::from_static("acme")),
+            definition: Uid::random(),
+            write: Uid::random(),
+            time: 7,
+            tag: "cd".to_owned(),
+            mac: "ab".to_owned(),
+            base64: true,
         }
     }
 
@@ -201,12 +251,8 @@ mod tests {
         };
         let plain = Mark {
             store: marker.keyring.store_id(),
-            definition: Uid::random(),
-            write: Uid::random(),
-            time: 7,
-            tag: String::new(),
-            mac: String::new(),
             base64: false,
+            ..mark()
         };
         let signed = marker.sign("s", &plain, b"v");
         let is_own = |marker: &Marker, secret: &str, mark: &Mark| {
@@ -227,6 +273,8 @@ mod tests {
         };
         for forged in [
             change(|mark| mark.store = Uid::random()),
+            change(|mark| mark.project = None),
+            change(|mark| mark.project = Some(Id::from_static("others"))),
             change(|mark| mark.definition = Uid::random()),
             change(|mark| mark.write = Uid::random()),
             change(|mark| mark.time = 8),

@@ -125,6 +125,7 @@ impl Objects {
         let content = Content::of(write)?;
         let mark = Mark {
             store: self.shared.keyring.store_id(),
+            project: Some(address.project.clone()),
             definition: address.owner,
             write: write.write_id,
             time: self.now(),
@@ -434,7 +435,7 @@ impl Objects {
 
     fn check_owned(&self, address: &Address, found: &Described, adopt: bool) -> Result<()> {
         let mark = self.marker.own(&address.secret, &found.comment);
-        let is_own = mark.is_some_and(|mark| mark.definition == address.owner);
+        let is_own = mark.is_some_and(|mark| mark.is_of(address));
         match is_own || adopt {
             true => Ok(()),
             false => Err(Error::new(Reason::SecretNotOwned)),

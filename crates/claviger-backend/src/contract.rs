@@ -10,8 +10,11 @@ use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid}
 /// Which secret of a vault.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address {
-    /// The definition it belongs to; the managed vault knows its secrets by it, the others mark
-    /// their secrets with it.
+    /// The project it belongs to: vaults that others use too mark their secrets with it and the
+    /// store, and let both write what has that mark.
+    pub project: Id,
+    /// The definition it belongs to; vaults of Claviger's own know their secrets by it. In a mark it
+    /// is for people.
     pub owner: Uid,
     /// Its name in the vault.
     pub secret: String,
@@ -71,7 +74,7 @@ pub struct Write<'a> {
     pub value: &'a SecretBytes,
     /// How they are meant, for vaults that store text apart.
     pub format: Format,
-    /// Whether a secret that this definition did not create may be written.
+    /// Whether a secret may be written that is not the project's.
     pub adopt: bool,
 }
 
@@ -327,7 +330,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Stores a value as a new version. A repeat with the same `write_id` answers the same version
     /// and stores nothing. A vault that others use too creates a secret that is not there, marks it
-    /// as the definition's, and touches nothing but the value and that mark. A secret that is
+    /// as the project's, and touches nothing but the value and that mark. A secret that is
     /// deleted there is refused, or brought back and said so.
     ///
     /// # Errors

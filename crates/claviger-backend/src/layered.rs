@@ -422,6 +422,7 @@ mod tests {
     /// The answers of a backend to one call of each sort.
     async fn answers(backend: &dyn Backend, write_id: Uid) -> Vec<String> {
         let address = Address {
+            project: Id::from_static("acme"),
             owner: Uid::random(),
             secret: "s".to_owned(),
         };

@@ -162,6 +162,7 @@ mod tests {
             Allow::default(),
         );
         let address = Address {
+            project: Id::from_static("acme"),
             owner: Uid::random(),
             secret: "s".into(),
         };

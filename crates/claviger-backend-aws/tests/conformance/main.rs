@@ -59,7 +59,15 @@ mod tests {
         assert_eq!(secret.kms_key_id(), Some("alias/claviger"));
         let mut keys: Vec<_> = secret.tags().iter().filter_map(Tag::key).collect();
         keys.sort_unstable();
-        assert_eq!(keys, ["claviger:definition", "claviger:store", "team"]);
+        assert_eq!(
+            keys,
+            [
+                "claviger:definition",
+                "claviger:project",
+                "claviger:store",
+                "team"
+            ]
+        );
     }
 
     #[tokio::test]

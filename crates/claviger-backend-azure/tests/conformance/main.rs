@@ -56,6 +56,7 @@ mod tests {
             keys,
             [
                 "claviger-definition",
+                "claviger-project",
                 "claviger-store",
                 "claviger-write",
                 "cost"

@@ -102,6 +102,7 @@ mod support {
 
     pub(crate) fn address() -> Address {
         Address {
+            project: Id::from_static("acme"),
             owner: Uid::random(),
             secret: "acme".to_owned(),
         }

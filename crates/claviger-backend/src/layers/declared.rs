@@ -146,6 +146,7 @@ mod tests {
 
     fn address() -> Address {
         Address {
+            project: Id::from_static("acme"),
             owner: Uid::random(),
             secret: SERVED.to_ascii_uppercase(),
         }
@@ -188,8 +189,8 @@ mod tests {
         let vault: &dyn Backend = &Declared { inner };
         for (secret, is_served) in [("Served", true), ("served", true), ("served-too", false)] {
             let address = Address {
-                owner: Uid::random(),
                 secret: secret.to_owned(),
+                ..address()
             };
             let refused = vault.read(&address, None).await.err();
             let expected = (!is_served).then_some(Reason::SecretNotFound);

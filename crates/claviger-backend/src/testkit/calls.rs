@@ -7,6 +7,7 @@ use crate::contract::{Address, Backend, Write, Written};
 /// A secret of this name, of a definition of its own.
 pub fn address(secret: &str) -> Address {
     Address {
+        project: Id::from_static("acme"),
         owner: Uid::random(),
         secret: secret.to_owned(),
     }

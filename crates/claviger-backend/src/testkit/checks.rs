@@ -152,8 +152,8 @@ impl Suite {
     pub(super) async fn secrets_have_names_as_declared(&self) {
         let one = self.fresh();
         let other = Address {
-            owner: one.owner,
             secret: format!("{}-other", one.secret),
+            ..one.clone()
         };
         let write_id = Uid::random();
         let written = self.put(&one, write_id, CANARY.as_bytes(), false).await;

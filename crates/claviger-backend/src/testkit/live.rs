@@ -91,8 +91,8 @@ impl Own {
 
     fn at(&self, address: &Address) -> Address {
         Address {
-            owner: address.owner,
             secret: self.name(&address.secret),
+            ..address.clone()
         }
     }
 

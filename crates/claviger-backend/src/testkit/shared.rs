@@ -1,6 +1,6 @@
 //! The promises of a vault that others use too: they are listed, respected, and seen.
 
-use claviger_core::{Reason, Uid};
+use claviger_core::{Id, Reason, Uid};
 
 use super::console::Console;
 use super::suite::{CANARY, Suite};
@@ -68,7 +68,8 @@ impl Suite {
     pub(super) async fn others_are_respected(&self, console: &dyn Console) {
         self.foreign_secret_is_written_only_when_adopted(console)
             .await;
-        self.what_another_definition_created_is_foreign().await;
+        self.definitions_of_one_project_write_one_secret_and_other_projects_do_not()
+            .await;
         self.what_the_console_stores_is_served_and_said_to_be_replaced(console)
             .await;
         if console.can_restore() {
@@ -114,17 +115,34 @@ impl Suite {
         }
     }
 
-    async fn what_another_definition_created_is_foreign(&self) {
+    /// The definition in the mark is for people: two of one project take turns, and one that was
+    /// made anew goes on.
+    async fn definitions_of_one_project_write_one_secret_and_other_projects_do_not(&self) {
         let address = self.fresh();
         self.write(&address, "one").await;
-        let other = Address {
+        let beside = Address {
             owner: Uid::random(),
-            secret: address.secret.clone(),
+            ..address.clone()
         };
+        for turn in 0..10 {
+            let writer = if turn % 2 == 0 { &beside } else { &address };
+            self.write(writer, &turn.to_string()).await;
+            let read = self.read(&address, None).await.expect("read");
+            assert_eq!(read, turn.to_string());
+        }
+        let other = another_project(&address);
         let refused = self.put(&other, Uid::random(), CANARY.as_bytes(), false);
-        let refused = refused.await.expect_err("another's secret is written");
+        let refused = refused
+            .await
+            .expect_err("another project's secret is written");
         assert_eq!(refused.reason(), Reason::SecretNotOwned);
-        assert_eq!(self.read(&address, None).await.expect("read"), "one");
+        assert_eq!(self.read(&address, None).await.expect("read"), "9");
+
+        let adopted = self.put(&other, Uid::random(), CANARY.as_bytes(), true);
+        adopted.await.expect("adopted");
+        let refused = self.put(&address, Uid::random(), CANARY.as_bytes(), false);
+        let refused = refused.await.expect_err("it is the other project's now");
+        assert_eq!(refused.reason(), Reason::SecretNotOwned);
     }
 
     async fn what_the_console_stores_is_served_and_said_to_be_replaced(
@@ -175,10 +193,7 @@ impl Suite {
         if self.backend.capabilities().list {
             assert_eq!(self.is_listed_as_ours(&address.secret).await, None);
         }
-        let other = Address {
-            owner: Uid::random(),
-            secret: address.secret.clone(),
-        };
+        let other = another_project(&address);
         let refused = self.put(&other, Uid::random(), CANARY.as_bytes(), false);
         refused.await.expect_err("another's secret is written");
         for adopt in [false, true] {
@@ -193,5 +208,13 @@ impl Suite {
                 Err(refused) => assert_eq!(refused.reason(), Reason::SecretDeleted),
             }
         }
+    }
+}
+
+/// The same definition and secret, if they were of another project.
+fn another_project(address: &Address) -> Address {
+    Address {
+        project: Id::from_static("others"),
+        ..address.clone()
     }
 }

@@ -20,7 +20,11 @@ impl Suite {
         let secret = self
             .backend
             .derived_name("conformance", &owner.to_string(), "0123456789");
-        Address { owner, secret }
+        Address {
+            project: Id::from_static("conformance"),
+            owner,
+            secret,
+        }
     }
 
     pub(super) async fn put(

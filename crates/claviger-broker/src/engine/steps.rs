@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use claviger_access::Authorized;
-use claviger_backend::{Address, Vaults, Write, Written};
+use claviger_backend::{Vaults, Write, Written};
 use claviger_core::{DefinitionName, Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 
@@ -317,10 +317,7 @@ impl Steps {
         pending: &Pending,
     ) -> Result<()> {
         let vault = Arc::clone(self.vaults.find(&place.vault)?);
-        let address = Address {
-            owner: definition.uid,
-            secret: place.secret.clone(),
-        };
+        let address = definition.address(place);
         let version = vault.find_write(&address, pending.write_id).await?;
         let begun = Begun {
             name: definition.name.clone(),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use claviger_access::Authorized;
-use claviger_backend::{Address, Vaults, Written};
+use claviger_backend::{Vaults, Written};
 use claviger_core::{Cause, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 use tracing::Instrument;
@@ -318,10 +318,7 @@ impl Writes {
     /// `VAULT_UNREACHABLE`; a repeat goes on where it stopped.
     pub(crate) async fn purge(&self, _: &Authorized, marked: &Definition) -> Result<()> {
         for place in marked.places.keys() {
-            let address = Address {
-                owner: marked.uid,
-                secret: place.secret.clone(),
-            };
+            let address = marked.address(place);
             // One that is no longer configured is not a vault of ours to empty.
             if let Ok(vault) = self.vaults.find(&place.vault) {
                 vault.purge(&address).await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use claviger_backend::Address;
 use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, Uid};
 
 use crate::model::content::Content;
@@ -116,6 +117,15 @@ impl Definition {
         self.places
             .get(place)
             .and_then(|state| state.current.as_ref())
+    }
+
+    /// Where its values at a place are.
+    pub(crate) fn address(&self, place: &Place) -> Address {
+        Address {
+            project: self.name.project().id().clone(),
+            owner: self.uid,
+            secret: place.secret.clone(),
+        }
     }
 
     /// The write under way at a place.

@@ -50,6 +50,7 @@ impl Route {
             .map_err(|error| error.with(Detail::Secret, "the name it points at"))?;
         Ok(Self {
             address: Address {
+                project: project.name.id().clone(),
                 owner,
                 secret: secret.to_owned(),
             },
@@ -63,7 +64,12 @@ impl Route {
     }
 
     /// A way to a secret of a vault that no definition points at; the location is checked by then.
-    pub(crate) fn foreign(vault: Arc<Vault>, secret: String, location: Location) -> Self {
+    pub(crate) fn foreign(
+        project: &Project,
+        vault: Arc<Vault>,
+        secret: String,
+        location: Location,
+    ) -> Self {
         Self {
             place: Place {
                 vault: vault.id().clone(),
@@ -71,6 +77,7 @@ impl Route {
             },
             // Nobody's: only values that belong to a definition are found by it.
             address: Address {
+                project: project.name.id().clone(),
                 owner: Uid::random(),
                 secret,
             },

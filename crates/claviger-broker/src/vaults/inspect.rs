@@ -220,7 +220,7 @@ impl InspectSecret {
                     .at("secret")
             })?;
         let name = name.map(|warning| Warning::of_name(warning, "secret"));
-        let route = Route::foreign(vault, self.secret.clone(), location);
+        let route = Route::foreign(project, vault, self.secret.clone(), location);
         Ok((route, name))
     }
 }

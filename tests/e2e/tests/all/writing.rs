@@ -320,7 +320,15 @@ async fn secret_that_is_created_in_aws_is_marked_as_ours_and_has_two_labelled_ve
     let tags = described["Tags"].as_array().expect("tags").iter();
     let mut keys: Vec<_> = tags.filter_map(|tag| tag["Key"].as_str()).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["claviger:definition", "claviger:store", "team"]);
+    assert_eq!(
+        keys,
+        [
+            "claviger:definition",
+            "claviger:project",
+            "claviger:store",
+            "team"
+        ]
+    );
     let second = caller.store("new", "w").await.expect("rotated");
     let stages = &peer.describe(SECRET)["VersionIdsToStages"];
     let labelled = json!({ first.version: ["AWSPREVIOUS"], second.version: ["AWSCURRENT"] });

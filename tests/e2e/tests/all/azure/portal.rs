@@ -50,7 +50,12 @@ async fn tags_say_whose_a_secret_is_and_those_of_others_are_kept() {
     let first = caller.created("new", peer.place("new"), "one").await;
     let [(_, _, tags)] = peer.portal().versions("new").try_into().expect("one");
     let keys: Vec<&str> = tags.keys().map(String::as_str).collect();
-    let ours = ["claviger-definition", "claviger-store", "claviger-write"];
+    let ours = [
+        "claviger-definition",
+        "claviger-project",
+        "claviger-store",
+        "claviger-write",
+    ];
     assert_eq!(keys, ours);
     let definition = first.definition.expect("told");
     assert_eq!(tags["claviger-definition"], definition.uid);
