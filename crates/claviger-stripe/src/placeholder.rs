@@ -39,7 +39,7 @@ const BRACKETS: &[(&str, &str)] = &[
     ("%", "%"),
 ];
 
-/// As many equal characters in a row are in no key.
+/// As many equal letters in a row are in no key. Digits may be: keys of tests count with them.
 const RUN: usize = 6;
 
 /// Longest text without a prefix that is looked at: of a longer one, a word is only a part.
@@ -50,7 +50,9 @@ pub(crate) fn is_body(body: &[u8]) -> bool {
     // Every read comes by here, and goes on here with a key.
     let has_digit = body.iter().any(u8::is_ascii_digit);
     let is_alphanumeric = body.iter().all(u8::is_ascii_alphanumeric);
-    let is_repeating = body.chunk_by(|a, b| a == b).any(|run| run.len() >= RUN);
+    let letters_in_row = body.split(|byte| !byte.is_ascii_alphabetic());
+    let mut runs = letters_in_row.flat_map(|row| row.chunk_by(|a, b| a == b));
+    let is_repeating = runs.any(|run| run.len() >= RUN);
     if has_digit && is_alphanumeric && !is_repeating {
         return body.iter().all(u8::is_ascii_digit);
     }
