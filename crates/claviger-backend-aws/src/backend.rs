@@ -10,7 +10,8 @@ use claviger_core::{Cause, Error, Id, Reason, Result, Uid};
 use crate::error::{DENIED, NOT_FOUND};
 use crate::name::SecretName;
 use crate::shapes::{
-    CURRENT, Content, TAG_STORE, has_tag, may_be_version_id, reading, time, version_info,
+    CURRENT, Content, TAG_STORE, has_tag, labelled, may_be_version_id, reading, stored_version,
+    time, unusable, version_info,
 };
 use crate::vault::{Aws, PAGE, Selector};
 
@@ -213,6 +214,15 @@ impl Backend for Aws {
         let versions = self.all_versions(name).await?;
         let infos = versions.iter().filter_map(version_info).collect();
         Ok(VersionInfo::page(infos, after, limit))
+    }
+
+    async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+        let secret = self.describe(SecretName::parse(&address.secret)?).await?;
+        let secret = secret.filter(|secret| secret.deleted_date.is_none());
+        let current = secret.as_ref().and_then(|secret| labelled(secret, CURRENT));
+        current
+            .map(|current| stored_version(Some(current), unusable))
+            .transpose()
     }
 
     async fn set_state(&self, _: &Address, _: &Id, state: VersionState) -> Result<VersionInfo> {

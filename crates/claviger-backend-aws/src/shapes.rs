@@ -52,7 +52,6 @@ pub(crate) fn may_be_version_id(version: &str) -> bool {
 pub(crate) fn reading(name: SecretName<'_>, found: GetSecretValueOutput) -> Result<Reading> {
     // A success that does not say of what is not an answer of AWS's.
     let secret = name.answered(found.arn(), found.name());
-    let unusable = || Error::unreachable(Cause::ServerError);
     let secret = secret.ok_or_else(unusable)?.to_owned();
     let version = stored_version(found.version_id(), unusable)?;
     let text = found.secret_string.map(String::into_bytes);
@@ -64,6 +63,11 @@ pub(crate) fn reading(name: SecretName<'_>, found: GetSecretValueOutput) -> Resu
         version,
         value: SecretBytes::new(value),
     })
+}
+
+/// An answer that is none of AWS's.
+pub(crate) fn unusable() -> Error {
+    Error::unreachable(Cause::ServerError)
 }
 
 /// A success without a usable version is not an answer of AWS's.

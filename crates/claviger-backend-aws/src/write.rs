@@ -1,14 +1,14 @@
 //! The steps of a write: creating a secret, marking one as a project's, storing a version.
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use aws_sdk_secretsmanager::types::Tag;
-use claviger_backend::{Address, Write, Written};
+use aws_sdk_secretsmanager::types::{SecretVersionsListEntry, Tag};
+use claviger_backend::{Address, VersionInfo, Write, Written};
 use claviger_core::{Error, Id, Reason, Result};
 
 use crate::error::{Failure, WRONG_STATE};
 use crate::name::SecretName;
 use crate::shapes::{
-    CURRENT, Content, PREVIOUS, TAG_STORE, has_tag, labelled, stored_version, tag,
+    CURRENT, Content, PREVIOUS, TAG_STORE, has_tag, labelled, stored_version, tag, version_info,
 };
 use crate::vault::Aws;
 
@@ -72,7 +72,8 @@ impl Aws {
         match created.map_err(|error| self.failure(&error)) {
             Ok(created) => {
                 check_same(name, created.arn(), created.name())?;
-                stored_version(created.version_id(), unconfirmed).map(Written::new)
+                let version = stored_version(created.version_id(), unconfirmed)?;
+                Ok(Written::new(version).replacing(Some(Vec::new())))
             }
             Err(failure) => Err(self.write_error(name, failure).await),
         }
@@ -110,23 +111,41 @@ impl Aws {
             Ok(put) => {
                 check_same(name, put.arn(), put.name())?;
                 let version = stored_version(put.version_id(), unconfirmed)?;
-                let replaced = self.replaced(name, &version).await;
-                Ok(Written::new(version).replacing(replaced))
+                Ok(self.written(name, version).await)
             }
             Err(failure) => Err(self.write_error(name, failure).await),
         }
     }
 
-    /// The version that `version` replaced. AWS moves a label when it stores a version, so this is
-    /// exact even if another writer came in between; the version that was current before the write
-    /// would not be.
-    async fn replaced(&self, name: SecretName<'_>, version: &Id) -> Option<Id> {
-        let secret = self.describe(name).await.ok().flatten()?;
-        if labelled(&secret, CURRENT)? != version.as_str() {
-            return None;
-        }
-        Id::parse("version", labelled(&secret, PREVIOUS)?).ok()
+    /// AWS moves a label when it stores a version, so what was replaced is exact even if another
+    /// writer came in between; the version that was current before the write would not be. Once
+    /// there is a later version the times have to tell.
+    async fn written(&self, name: SecretName<'_>, version: Id) -> Written {
+        let secret = self.describe(name).await.ok().flatten();
+        let label = |label| secret.as_ref().and_then(|secret| labelled(secret, label));
+        let is_current = label(CURRENT).map(|current| current == version.as_str());
+        let replaced = match is_current {
+            Some(true) => {
+                let previous = label(PREVIOUS).map(|previous| Id::parse("version", previous));
+                previous.transpose().ok().map(Vec::from_iter)
+            }
+            Some(false) => match self.all_versions(name).await {
+                Ok(all) => Some(before(&all, &version)),
+                Err(_) => None,
+            },
+            None => None,
+        };
+        Written::new(version)
+            .replacing(replaced)
+            .followed(is_current == Some(false))
     }
+}
+
+/// The version that was the latest before this one, of all there are.
+fn before(newest_first: &[SecretVersionsListEntry], version: &Id) -> Vec<Id> {
+    let infos = newest_first.iter().filter_map(version_info).collect();
+    let older = VersionInfo::page(infos, Some(version), 1);
+    older.into_iter().map(|older| older.version).collect()
 }
 
 /// Ids have parentheses, the values of AWS's tags do not; and those have characters that ids do not.

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::name::{self, SecretName, check_version};
 use crate::shapes::{self, TAG_STORE, VALUE_BYTES_MAX, Version, has_tag, time};
 use crate::vault::Azure;
-use crate::write::{PAGES_AFTER, check_managed};
+use crate::write::check_managed;
 
 /// Azure's quota of transactions on secrets, 4,000 in ten seconds, per vault and region.
 const CALLS_PER_SECOND: u32 = 400;
@@ -147,16 +147,20 @@ impl Backend for Azure {
         Ok(VersionInfo::page(infos, after, limit))
     }
 
-    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+    async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+        let name = SecretName::parse(&address.secret)?;
+        self.latest_of(name).await.map_err(Failure::into_read_error)
+    }
+
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Vec<Id>>> {
         let name = SecretName::parse(&address.secret)?;
         // A write is settled whether this can be told or not.
-        let history = self.client().history(name, PAGES_AFTER);
-        let Ok(history) = timeout(self.timeout() / 2, history).await else {
+        let outcome = self.outcome(name, None, version);
+        let Ok(outcome) = timeout(self.timeout() / 2, outcome).await else {
             return Ok(None);
         };
-        let history = history.map_err(Failure::into_read_error)?;
-        let found = history.versions.iter().find(|one| one.id == *version);
-        Ok(found.and_then(|found| history.predecessor(found)))
+        let outcome = outcome.map_err(Failure::into_read_error)?;
+        Ok(outcome.map(|(replaced, _)| replaced))
     }
 
     async fn set_state(

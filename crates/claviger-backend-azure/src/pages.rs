@@ -22,6 +22,18 @@ const PAGE: i32 = 25;
 /// Most pages of any list: 100,000 entries if they are full.
 const PAGES_MAX: usize = 4_000;
 
+/// How much of an id stands in a tag: no two of a secret have one start.
+const ID_START: usize = 8;
+
+/// Most versions in a tag, which has 256 characters.
+const TIED_MAX: usize = 24;
+
+/// Stands for no version.
+const NONE: &str = "-";
+
+/// Stands for too many.
+const MANY: &str = "?";
+
 /// Versions of a secret, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -31,16 +43,123 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// The version that was the latest before this one, if its second tells it from all others.
-    pub(crate) fn predecessor(&self, version: &Version) -> Option<Id> {
-        let others = self.versions.iter().filter(|other| other.id != version.id);
-        let mut earlier = others.filter(|other| other.created <= version.created);
-        let newest = earlier.next().filter(|_| self.is_whole)?;
-        match earlier.next() {
-            Some(next) if next.created == newest.created => None,
-            Some(_) | None => Some(newest.id.clone()),
+    /// What was stored since `before`, but for `version` itself. `None` if that is not told.
+    pub(crate) fn since(&self, before: &Before, version: &Id) -> Option<Since<'_>> {
+        let find = |start: &String| {
+            let mut versions = self.versions.iter();
+            versions.find(|one| one.id.as_str().starts_with(start))
+        };
+        let latest = match &before.latest {
+            Some(start) => Some(find(start)?),
+            None => None,
+        };
+        let is_told = |other: &Version| match latest {
+            Some(latest) => before.tied.is_some() || other.created != latest.created,
+            None => true,
+        };
+        let was_there = |other: &Version| {
+            let is_older = latest.is_some_and(|latest| other.created < latest.created);
+            let mut tied = before.tied.iter().flatten();
+            is_older || tied.any(|start| other.id.as_str().starts_with(start))
+        };
+        let known = [Some(version), latest.map(|latest| &latest.id)];
+        let others = self.versions.iter();
+        let others = others.filter(|other| !known.contains(&Some(&other.id)) && !was_there(other));
+        let others: Vec<&Version> = others.collect();
+        let is_told = self.is_whole && others.iter().all(|other| is_told(other));
+        is_told.then(|| Since {
+            latest,
+            others,
+            own: self.versions.iter().find(|one| one.id == *version),
+        })
+    }
+}
+
+/// The versions that were there when a value was sent, as its tag tells: the starts of their ids.
+pub(crate) struct Before {
+    /// The latest one, if there was any.
+    latest: Option<String>,
+    /// Others of the same second. `None` if they were too many to look at.
+    tied: Option<Vec<String>>,
+}
+
+impl Before {
+    pub(crate) fn of(history: &History, latest: Option<&Version>) -> Self {
+        let start = |version: &Version| version.id.as_str().chars().take(ID_START).collect();
+        let is_tied = |other: &&Version| {
+            latest.is_some_and(|latest| other.id != latest.id && other.created >= latest.created)
+        };
+        let tied: Vec<String> = history.versions.iter().filter(is_tied).map(start).collect();
+        Self {
+            latest: latest.map(start),
+            tied: Some(tied).filter(|tied| history.is_whole && tied.len() <= TIED_MAX),
         }
     }
+
+    pub(crate) fn parse(tag: &str) -> Option<Self> {
+        let mut starts = tag.split(' ').map(str::to_owned);
+        let latest = starts.next()?;
+        let tied: Vec<String> = starts.collect();
+        Some(Self {
+            latest: Some(latest).filter(|latest| latest != NONE),
+            tied: Some(tied).filter(|tied| tied.first().is_none_or(|first| first != MANY)),
+        })
+    }
+
+    pub(crate) fn to_tag(&self) -> String {
+        let latest = self.latest.as_deref().unwrap_or(NONE).to_owned();
+        match &self.tied {
+            Some(tied) => [&[latest], tied.as_slice()].concat().join(" "),
+            None => format!("{latest} {MANY}"),
+        }
+    }
+}
+
+/// What was stored since a value was about to be sent.
+pub(crate) struct Since<'h> {
+    /// The latest version before.
+    latest: Option<&'h Version>,
+    /// By others, newest first.
+    pub(crate) others: Vec<&'h Version>,
+    /// By the write itself, if it is listed yet.
+    own: Option<&'h Version>,
+}
+
+impl Since<'_> {
+    /// The versions of which one was the latest just before the write. Nothing orders those of its
+    /// second, unless the write is the `latest` by now.
+    pub(crate) fn replaced(&self, latest: Option<&Id>) -> Vec<Id> {
+        let ids = |versions: &[&Version]| versions.iter().map(|one| one.id.clone()).collect();
+        let is_last = self.own.is_some_and(|own| latest == Some(&own.id));
+        let others = self.others.iter().copied();
+        let others = others.filter(|other| {
+            let is_later = self.own.is_some_and(|own| other.created > own.created);
+            !is_later && latest != Some(&other.id)
+        });
+        let (same, earlier): (Vec<&Version>, Vec<&Version>) =
+            others.partition(|other| self.own.is_none_or(|own| other.created == own.created));
+        let mut replaced: Vec<Id> = ids(&same);
+        if is_last && !replaced.is_empty() {
+            return replaced;
+        }
+        match earlier.first() {
+            Some(first) => {
+                let newest = earlier.iter().filter(|one| one.created == first.created);
+                replaced.extend(newest.map(|one| one.id.clone()));
+            }
+            None => replaced.extend(self.latest.map(|latest| latest.id.clone())),
+        }
+        replaced
+    }
+}
+
+/// The latest of these, newest first, where Key Vault says that it is disabled and not which it is.
+pub(crate) fn disabled_latest(versions: &[Version]) -> Option<&Version> {
+    let first = versions.first()?;
+    let mut newest = versions
+        .iter()
+        .take_while(|one| one.created == first.created);
+    newest.find(|one| !one.is_enabled).or(Some(first))
 }
 
 /// The pages that were turned.

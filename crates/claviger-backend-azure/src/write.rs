@@ -11,11 +11,12 @@ use claviger_backend::{Address, Write, Written};
 use claviger_core::{Cause, Detail, Error, Id, Reason, Result, Uid};
 use tokio::time::{Instant, timeout_at};
 
+use crate::client::Answer;
 use crate::name::SecretName;
-use crate::pages::History;
+use crate::pages::{Before, History, disabled_latest};
 use crate::shapes::{
-    BASE64, Content, TAG_DEFINITION, TAG_ENCODING, TAG_PREFIX, TAG_PROJECT, TAG_STORE, TAG_WRITE,
-    Tags, Version, has_tag, version_id,
+    BASE64, Content, TAG_BEFORE, TAG_DEFINITION, TAG_ENCODING, TAG_PREFIX, TAG_PROJECT, TAG_STORE,
+    TAG_WRITE, Tags, Version, has_tag, version_id,
 };
 use crate::vault::Azure;
 
@@ -41,7 +42,7 @@ const PAGES_BEFORE: usize = 2;
 const PAGES_SEARCHED: usize = 8;
 
 /// Most pages that are looked at for the version that a write replaced.
-pub(crate) const PAGES_AFTER: usize = 40;
+const PAGES_AFTER: usize = 40;
 
 /// The next step.
 enum Plan {
@@ -236,7 +237,7 @@ impl Azure {
         // SECURITY: a part of the history does not tell whose mark is the newest.
         let is_own = (is_told || before.is_whole)
             && self.owns(&before.versions, latest.as_ref(), task.address);
-        let model = latest.or_else(|| before.versions.first().cloned());
+        let model = latest.or_else(|| disabled_latest(&before.versions).cloned());
         check_managed(model.as_ref().is_some_and(|model| model.is_managed))?;
         check_owned(is_own, task)?;
         Ok(Plan::Put(before, model))
@@ -250,15 +251,18 @@ impl Azure {
         before: &History,
         model: Option<&Version>,
     ) -> Result<Step> {
+        let before = &Before::of(before, model);
+        let mut tags = self.tags(task, model.map(|model| &model.tags))?;
+        tags.insert(TAG_BEFORE.to_owned(), before.to_tag());
         let parameters = SetSecretParameters {
             content_type: model.and_then(|version| version.content_type.clone()),
-            tags: Some(self.tags(task, model.map(|model| &model.tags))?),
+            tags: Some(tags),
             value: Some(task.content.to_text()),
             secret_attributes: None,
         };
         let unknown = match self.client().set(task.name, parameters).await {
             Ok(secret) => match version_id(secret.id.as_deref()) {
-                Some(version) => return Ok(self.stored(task, before, model, version).await),
+                Some(version) => return Ok(self.stored(task, before, version).await),
                 None => Error::new(Reason::WriteOutcomeUnknown),
             },
             Err(failure) if failure.is_changing() => {
@@ -269,30 +273,59 @@ impl Azure {
         };
         let found = self.find(task.name, task.write.write_id);
         match timeout_at(task.ask_by, found).await {
-            Ok(Ok(Some(version))) => Ok(self.stored(task, before, model, version).await),
+            Ok(Ok(Some(version))) => Ok(self.stored(task, before, version).await),
             Ok(Ok(None) | Err(_)) | Err(_) => Err(unknown),
         }
     }
 
-    /// The version that was stored and the one it replaced.
-    async fn stored(
-        &self,
-        task: &Task<'_>,
-        before: &History,
-        model: Option<&Version>,
-        version: Id,
-    ) -> Step {
-        let replaced = match model {
-            None => None,
-            Some(model) => {
-                let after = self.client().history(task.name, PAGES_AFTER);
-                let after = timeout_at(task.ask_by, after).await;
-                let after = after.ok().and_then(|after| after.ok()).unwrap_or_default();
-                let is_told = is_only_write(before, model, &after, &version);
-                is_told.then(|| model.id.clone())
+    /// The version that was stored, and what it replaced as far as that is told in time.
+    async fn stored(&self, task: &Task<'_>, before: &Before, version: Id) -> Step {
+        let outcome = self.outcome(task.name, Some(before), &version);
+        let outcome = timeout_at(task.ask_by, outcome).await;
+        let written = Written::new(version);
+        Step::Stored(match outcome {
+            Ok(Ok(Some((replaced, followed)))) => {
+                written.replacing(Some(replaced)).followed(followed)
             }
+            Ok(Ok(None) | Err(_)) | Err(_) => written,
+        })
+    }
+
+    /// What `version` replaced, and whether a later one is there; `before` it were these, or those
+    /// that its tag tells. `None` if it cannot be told.
+    pub(crate) async fn outcome(
+        &self,
+        name: SecretName<'_>,
+        before: Option<&Before>,
+        version: &Id,
+    ) -> Answer<Option<(Vec<Id>, bool)>> {
+        let after = self.client().history(name, PAGES_AFTER).await?;
+        let told = told_before(&after.versions, version);
+        let Some(since) = before
+            .or(told.as_ref())
+            .and_then(|before| after.since(before, version))
+        else {
+            return Ok(None);
         };
-        Step::Stored(Written::new(version).replacing(replaced))
+        if since.others.is_empty() {
+            return Ok(Some((since.replaced(None), false)));
+        }
+        let latest = self.latest_of(name).await?;
+        let followed = latest.as_ref() != Some(version);
+        Ok(Some((since.replaced(latest.as_ref()), followed)))
+    }
+
+    /// The latest version, also of those that cannot be read.
+    pub(crate) async fn latest_of(&self, name: SecretName<'_>) -> Answer<Option<Id>> {
+        match self.client().get(name, None).await {
+            Ok(secret) => Ok(version_id(secret.id.as_deref())),
+            Err(failure) if failure.is_absent() => Ok(None),
+            Err(failure) if failure.is_disabled() => {
+                let versions = self.client().versions(name).await?;
+                Ok(disabled_latest(&versions).map(|latest| latest.id.clone()))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// The tags of others go on; ours name the version's definition and its write.
@@ -309,11 +342,12 @@ impl Azure {
         if task.content.is_encoded {
             tags.insert(TAG_ENCODING.to_owned(), BASE64.to_owned());
         }
-        match tags.len() <= TAGS_MAX {
+        // One more is put in when the value is sent.
+        match tags.len() < TAGS_MAX {
             true => Ok(tags),
             false => Err(Error::new(Reason::VaultCapabilityMissing).with(
                 Detail::Capability,
-                "store more than 15 tags; take some of its own off the secret, to make room for five",
+                "store more than 15 tags; take some of its own off the secret, to make room for six",
             )),
         }
     }
@@ -354,25 +388,20 @@ fn stored_by(versions: &[Version], write_id: Uid) -> Option<&Version> {
 }
 
 fn done_before(before: &History, task: &Task<'_>) -> Option<Plan> {
-    let version = stored_by(&before.versions, task.write.write_id)?;
-    Some(stored(version.id.clone(), before.predecessor(version)))
+    let version = &stored_by(&before.versions, task.write.write_id)?.id;
+    let told = told_before(&before.versions, version);
+    let replaced = told.and_then(|told| Some(before.since(&told, version)?.replaced(None)));
+    Some(stored(version.clone(), replaced))
 }
 
-fn stored(version: Id, replaced: Option<Id>) -> Plan {
+fn stored(version: Id, replaced: Option<Vec<Id>>) -> Plan {
     Plan::Is(Step::Stored(Written::new(version).replacing(replaced)))
 }
 
-/// Whether nobody else wrote since `latest` was asked for: by the versions there were before, or by
-/// the times where that was too much to look at.
-fn is_only_write(before: &History, latest: &Version, after: &History, version: &Id) -> bool {
-    let others = || after.versions.iter().filter(|now| now.id != *version);
-    let was_there = |now: &Version| before.versions.iter().any(|earlier| earlier.id == now.id);
-    let is_same = before.is_whole
-        && after.versions.len() == before.versions.len() + 1
-        && others().all(was_there);
-    let is_newest = others().all(|now| now.id == latest.id || now.created < latest.created)
-        && others().any(|now| now.id == latest.id);
-    after.is_whole && (is_same || is_newest)
+/// What was there before a version, as its tag tells.
+fn told_before(versions: &[Version], version: &Id) -> Option<Before> {
+    let found = versions.iter().find(|one| one.id == *version)?;
+    Before::parse(found.tags.get(TAG_BEFORE)?)
 }
 
 pub(crate) fn check_managed(is_managed: bool) -> Result<()> {

@@ -93,9 +93,11 @@ impl fmt::Debug for Write<'_> {
 pub struct Written {
     /// The version it stored.
     pub version: Id,
-    /// The version that was the latest just before. `None` if there was none, if the vault does not
-    /// say, or if the newest write is another one by now.
-    pub replaced: Option<Id>,
+    /// The version that was the latest just before, or several of which one was; empty if there was
+    /// none. `None` if the vault does not tell.
+    pub replaced: Option<Vec<Id>>,
+    /// Whether another writer has stored a later version by now, as far as the vault tells.
+    pub followed: bool,
     /// Whether the secret was deleted in the vault and had to be brought back first.
     pub recovered: bool,
     /// Things that were left undone beside it. The value is stored all the same.
@@ -108,6 +110,7 @@ impl Written {
         Self {
             version,
             replaced: None,
+            followed: false,
             recovered: false,
             warnings: Vec::new(),
         }
@@ -115,8 +118,14 @@ impl Written {
 
     /// The version that was the latest just before, if that is known.
     #[must_use]
-    pub fn replacing(self, replaced: Option<Id>) -> Self {
+    pub fn replacing(self, replaced: Option<Vec<Id>>) -> Self {
         Self { replaced, ..self }
+    }
+
+    /// Whether another writer has stored a later version by now.
+    #[must_use]
+    pub fn followed(self, followed: bool) -> Self {
+        Self { followed, ..self }
     }
 
     /// Whether the secret had to be brought back first.
@@ -371,14 +380,27 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<VersionInfo>>;
 
-    /// The version that was the latest before this one, for a write that is settled long after it.
-    /// `None` if there was none, or if the vault's times do not tell.
+    /// The version that an unpinned read asks for, also while it cannot be read, because it is
+    /// disabled or out of its dates for example. `None` if there is no such secret. Asked only where
+    /// [`Capabilities::latest`] is set.
     ///
     /// # Errors
     /// The three refusals.
-    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
-        let mut older = self.versions(address, Some(version), 1).await?;
-        Ok(older.pop().map(|older| older.version))
+    async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+        match self.read(address, None).await {
+            Ok(reading) => Ok(Some(reading.version)),
+            Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Written::replaced`], for a write that is settled long after it.
+    ///
+    /// # Errors
+    /// The three refusals.
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Vec<Id>>> {
+        let older = self.versions(address, Some(version), 1).await?;
+        Ok(Some(older.into_iter().map(|older| older.version).collect()))
     }
 
     /// Enables, disables or destroys a version; doing it again changes nothing.

@@ -20,6 +20,8 @@ pub enum Verb {
     FindWrite,
     /// [`Backend::holders`].
     Holders,
+    /// [`Backend::latest`].
+    Latest,
     /// [`Backend::list`].
     List,
     /// [`Backend::purge`].
@@ -147,12 +149,20 @@ pub trait Layered: fmt::Debug + Send + Sync + 'static {
         }
     }
 
+    /// See [`Backend::latest`].
+    fn latest(&self, address: &Address) -> impl Future<Output = Result<Option<Id>>> + Send {
+        async move {
+            self.around(Verb::Latest, self.inner().latest(address))
+                .await
+        }
+    }
+
     /// See [`Backend::replaced`].
     fn replaced(
         &self,
         address: &Address,
         version: &Id,
-    ) -> impl Future<Output = Result<Option<Id>>> + Send {
+    ) -> impl Future<Output = Result<Option<Vec<Id>>>> + Send {
         async move {
             let replaced = self.inner().replaced(address, version);
             self.around(Verb::Replaced, replaced).await
@@ -263,7 +273,11 @@ impl<L: Layered> Backend for L {
         Layered::versions(self, address, after, limit).await
     }
 
-    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+    async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+        Layered::latest(self, address).await
+    }
+
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Vec<Id>>> {
         Layered::replaced(self, address, version).await
     }
 
@@ -387,8 +401,11 @@ mod tests {
         ) -> Result<Vec<VersionInfo>> {
             Ok(vec![info(&format!("{}-{limit}", after.expect("given")))])
         }
-        async fn replaced(&self, _: &Address, version: &Id) -> Result<Option<Id>> {
-            Ok(Some(info(&format!("before-{version}")).version))
+        async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+            Id::parse("version", &address.secret).map(Some)
+        }
+        async fn replaced(&self, _: &Address, version: &Id) -> Result<Option<Vec<Id>>> {
+            Ok(Some(vec![info(&format!("before-{version}")).version]))
         }
         async fn set_state(
             &self,
@@ -454,6 +471,7 @@ mod tests {
             format!("{:?}", backend.find_write(&address, write_id).await),
             format!("{listed:?}"),
             format!("{:?}", backend.versions(&address, Some(&version), 9).await),
+            format!("{:?}", backend.latest(&address).await),
             format!("{:?}", backend.replaced(&address, &version).await),
             format!(
                 "{:?}",

@@ -16,6 +16,7 @@ mod console;
 mod flipped;
 mod hostile;
 mod live;
+mod races;
 mod shared;
 mod suite;
 

@@ -12,6 +12,7 @@ pub(crate) mod location;
 pub(crate) mod page;
 pub(crate) mod payload;
 pub(crate) mod project;
+pub(crate) mod reconcile;
 pub(crate) mod registered;
 pub(crate) mod request;
 pub(crate) mod route;

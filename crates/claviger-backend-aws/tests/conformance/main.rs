@@ -200,8 +200,9 @@ mod tests {
         let first = put(&aws, &address, "one", false).await.expect("written");
         moto.console().put("rotated", "console").await;
         let second = put(&aws, &address, "two", false).await.expect("written");
-        assert_ne!(second.replaced, Some(first.version));
-        let replaced = read(&aws, &address, second.replaced.as_ref()).await;
+        let [replaced] = second.replaced.expect("told").try_into().expect("one");
+        assert_ne!(replaced, first.version);
+        let replaced = read(&aws, &address, Some(&replaced)).await;
         assert_eq!(replaced.expect("read"), "console");
     }
 }

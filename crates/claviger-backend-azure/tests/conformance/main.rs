@@ -55,6 +55,7 @@ mod tests {
         assert_eq!(
             keys,
             [
+                "claviger-before",
                 "claviger-definition",
                 "claviger-project",
                 "claviger-store",
@@ -116,7 +117,7 @@ mod tests {
         let error = read(&azure, &address, None).await.expect_err("off");
         assert_eq!(error.reason(), Reason::VersionDisabled);
         let second = put(&azure, &address, "two", false).await.expect("written");
-        assert_eq!(second.replaced, Some(first.version));
+        assert_eq!(second.replaced, Some(vec![first.version]));
         assert_eq!(read(&azure, &address, None).await.expect("read"), "two");
     }
 
@@ -138,7 +139,8 @@ mod tests {
         let written = put(&azure, &address("gone"), "b", true).await;
         let written = written.expect("adopted");
         assert!(written.recovered);
-        assert_eq!(written.replaced, Id::parse("version", &theirs).ok());
+        let theirs = Id::parse("version", &theirs).expect("an id");
+        assert_eq!(written.replaced, Some(vec![theirs]));
     }
 
     /// The service then answers 403 where it would tell whose the secret is.

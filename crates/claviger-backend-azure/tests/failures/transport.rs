@@ -180,33 +180,47 @@ async fn write_waits_for_a_deleted_secret_to_come_back() {
         let written = written.expect("written");
         assert!(written.recovered);
         assert_eq!(written.version, Id::from_static(new));
-        assert_eq!(written.replaced, Some(version()));
+        assert_eq!(written.replaced, Some(vec![version()]));
         assert_eq!((stub.count(RECOVER), stub.count(PUT)), (2, 2));
         assert!(stub.body().contains(VALUE), "the value is sent");
     }
 }
 
-/// Key Vault takes no condition, so what came in between is seen only afterwards.
+/// Key Vault takes no condition, so what came in between is seen only afterwards: of two writes of
+/// one second the one is the later that Key Vault calls the latest.
 #[tokio::test]
-async fn what_was_replaced_is_told_only_if_nobody_else_wrote() {
-    let new = "fedcba9876543210fedcba9876543210";
-    let foreign = bundle("11111111111111111111111111111111", "");
-    let (old, stored) = (bundle(VERSION, ""), bundle(new, ""));
-    for (after, replaced) in [
-        (vec![old.clone(), stored.clone()], Some(version())),
-        (vec![old.clone(), foreign, stored.clone()], None),
+async fn what_was_replaced_is_told_whoever_else_wrote() {
+    let (new, other) = (
+        "fedcba9876543210fedcba9876543210",
+        "11111111111111111111111111111111",
+    );
+    let [old, stored, foreign] = [VERSION, new, other].map(|version| bundle(version, ""));
+    let alone = [old.clone(), stored.clone()];
+    let among = [old.clone(), foreign.clone(), stored.clone()];
+    for (after, latest, replaced, followed) in [
+        (alone.as_slice(), &stored, VERSION, false),
+        (&among, &stored, other, false),
+        (&among, &foreign, VERSION, true),
     ] {
         let before = listed(std::slice::from_ref(&old));
         let stub = Stub::new(vec![
             (
                 VERSIONS,
-                vec![Reply::json(200, before), Reply::json(200, listed(&after))],
+                vec![Reply::json(200, before), Reply::json(200, listed(after))],
             ),
-            (GET, vec![Reply::json(200, old.clone())]),
+            (
+                GET,
+                vec![
+                    Reply::json(200, old.clone()),
+                    Reply::json(200, latest.clone()),
+                ],
+            ),
             (PUT, vec![Reply::json(200, stored.clone())]),
         ]);
         let written = write(&azure(&stub, LONG), Uid::random()).await;
-        assert_eq!(written.expect("written").replaced, replaced);
+        let written = written.expect("written");
+        assert_eq!(written.replaced, Some(vec![Id::from_static(replaced)]));
+        assert_eq!(written.followed, followed);
     }
 }
 

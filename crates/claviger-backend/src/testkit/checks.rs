@@ -203,13 +203,13 @@ impl Suite {
 
     pub(super) async fn what_was_replaced_is_told_as_declared(&self) {
         let address = self.fresh();
-        let mut before = None;
+        let mut before = Vec::new();
         for _ in 0..3 {
             let written = self.put(&address, Uid::random(), CANARY.as_bytes(), false);
             let written = written.await.expect("a write is taken");
-            let expected = before.filter(|_| self.backend.capabilities().property);
+            let expected = self.backend.capabilities().property.then_some(before);
             assert_eq!(written.replaced, expected, "what the write replaced");
-            before = Some(written.version);
+            before = vec![written.version];
         }
     }
 

@@ -204,7 +204,10 @@ impl Layered for Own {
         let address = self.at(address);
         self.live.backend.versions(&address, after, limit).await
     }
-    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Id>> {
+    async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+        self.live.backend.latest(&self.at(address)).await
+    }
+    async fn replaced(&self, address: &Address, version: &Id) -> Result<Option<Vec<Id>>> {
         self.live.backend.replaced(&self.at(address), version).await
     }
     async fn set_state(

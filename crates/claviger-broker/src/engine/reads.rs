@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use claviger_access::Authorized;
 use claviger_backend::Reading;
-use claviger_core::Result;
+use claviger_core::{Error, Id, Reason, Result};
 
 use crate::engine::outside::Outside;
+use crate::model::definition::Definition;
 use crate::model::document::Document;
 use crate::model::route::Route;
 
@@ -52,4 +53,61 @@ impl Reads {
         let Reading { version, value, .. } = reading?;
         Ok(Document { version, value })
     }
+
+    /// The version that a read of the definition gets that names none, also while it cannot be
+    /// read: the pinned one, else the vault's latest where others write to it as well, else ours.
+    /// `None` if there is none.
+    ///
+    /// # Errors
+    /// What the vault says.
+    pub(crate) async fn current(
+        &self,
+        proof: &Authorized,
+        definition: &Definition,
+        route: &Route,
+    ) -> Result<Option<Id>> {
+        match &route.pin {
+            // It may be another name of a version.
+            Some(pin) => match self.read_version(proof, route, Some(pin)).await {
+                Ok(document) => Ok(Some(document.version)),
+                Err(error) if is_unreadable(&error) => Ok(Id::parse("version", pin).ok()),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(error),
+            },
+            None if route.vault.capabilities().latest => self.latest(proof, route).await,
+            None => Ok(definition.current(&route.place).cloned()),
+        }
+    }
+
+    /// The vault's latest version, also while it cannot be read.
+    ///
+    /// # Errors
+    /// What the vault says.
+    pub(crate) async fn latest(&self, proof: &Authorized, route: &Route) -> Result<Option<Id>> {
+        let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
+        let asked = async move { vault.latest(&address).await };
+        self.outside.call(proof.call().id, asked).await
+    }
+}
+
+/// Whether there is a version, and its value is not given out.
+pub(crate) fn is_unreadable(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Reason::IntegrityFailure
+            | Reason::ValueExpired
+            | Reason::ValueNotReadable
+            | Reason::ValueNotYetValid
+            | Reason::ValueTooLong
+            | Reason::VersionDestroyed
+            | Reason::VersionDisabled
+    )
+}
+
+/// Whether there is no such version, or none at all.
+pub(crate) fn is_absent(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Reason::SecretDeleted | Reason::SecretNotFound | Reason::VersionNotFound
+    )
 }

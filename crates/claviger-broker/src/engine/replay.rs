@@ -10,6 +10,7 @@ use claviger_store::{Batch, Expect, Stored};
 
 use crate::engine::catalog::Catalog;
 use crate::model::answer::Answer;
+use crate::model::definition::Unmerged;
 use crate::model::request::{Request, RequestId, RequestState};
 use crate::model::warning::Warning;
 
@@ -39,8 +40,8 @@ pub(crate) enum Replay {
 /// What became of a begun write that was stored.
 pub(super) struct Landed<'a> {
     pub(super) version: &'a Id,
-    /// Whether what it was merged into was no longer the latest.
-    pub(super) has_overwritten: bool,
+    /// What it has overwritten, if what it was merged into was no longer the latest.
+    pub(super) overwritten: Option<Unmerged>,
     /// What deserves a look.
     pub(super) warnings: Vec<Warning>,
 }
@@ -121,7 +122,7 @@ impl Request {
     /// The answered form of a request whose write has landed.
     pub(super) fn landed(&self, landed: &Landed<'_>) -> Self {
         let mut request = self.clone();
-        request.state = match landed.has_overwritten {
+        request.state = match landed.overwritten.is_some() {
             true => RequestState::Overwritten,
             false => RequestState::Finished,
         };

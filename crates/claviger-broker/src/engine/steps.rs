@@ -133,9 +133,10 @@ impl Steps {
         failpoints::reach(AFTER_VAULT);
         match written {
             Ok(written) => {
+                let base = with.base;
                 let landed = Landed {
                     version: &written.version,
-                    has_overwritten: has_overwritten(with.base, written.replaced.as_ref()),
+                    overwritten: base.and_then(|base| base.overwritten(written.replaced.clone())),
                     warnings: Warning::of_write(&written),
                 };
                 // The vault has the value: whatever fails now, the next settling makes it current.
@@ -150,6 +151,13 @@ impl Steps {
                 if error.reason() != Reason::WriteOutcomeUnknown {
                     self.close(&begun, None).await?;
                 }
+                let error = match error.reason() {
+                    Reason::SecretNotOwned => error.with(
+                        Detail::Remedy,
+                        "set adopt to write it all the same, or choose another secret",
+                    ),
+                    _ => error,
+                };
                 Err(error.with(Detail::Resource, &begun.name))
             }
         }
@@ -254,7 +262,11 @@ impl Steps {
             let mut record = definition.clone();
             let state = record.places.entry(begun.place.clone()).or_default();
             state.pending = None;
-            state.current = version.cloned().or(state.current.take());
+            if let Some(landed) = &landed {
+                state.current = Some(landed.version.clone());
+                let overwritten = landed.overwritten.clone();
+                state.unmerged = overwritten.filter(|unmerged| !unmerged.others.is_empty());
+            }
             Ok(Update::Put {
                 record,
                 also,
@@ -329,13 +341,19 @@ impl Steps {
         let Some(version) = version else {
             return self.close(&begun, None).await;
         };
-        let replaced = match &pending.base {
+        let overwritten = match &pending.base {
             None => None,
-            Some(_) => vault.replaced(&address, &version).await?,
+            Some(base) => {
+                let replaced = vault.replaced(&address, &version);
+                let overwritten = base.overwritten(replaced.await?);
+                let is_latest = vault.latest(&address).await?.as_ref() == Some(&version);
+                // Who came later may have had the document of before: the caller has to look.
+                overwritten.or_else(|| (!is_latest).then(|| base.unknown()))
+            }
         };
         let landed = Landed {
             version: &version,
-            has_overwritten: has_overwritten(pending.base.as_ref(), replaced.as_ref()),
+            overwritten,
             warnings: Vec::new(),
         };
         self.close(&begun, Some(landed)).await
@@ -369,10 +387,6 @@ impl Target<'_> {
             Self::New(definition) | Self::Existing(definition, _) => &definition.name,
         }
     }
-}
-
-fn has_overwritten(base: Option<&Base>, replaced: Option<&Id>) -> bool {
-    base.is_some_and(|base| base.0.as_ref() != replaced)
 }
 
 /// A begun write whose pending mark is gone was settled by another call: it counts if that found

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use claviger_access::Authorized;
 use claviger_backend::{Vaults, Written};
-use claviger_core::{Cause, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{
+    Cause, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid, VersionName,
+};
 use claviger_store::{Batch, Expect, Stored};
 use tracing::Instrument;
 
@@ -14,22 +16,22 @@ use crate::engine::catalog::Catalog;
 use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{PendingPointer, definition_id};
 use crate::engine::outside::span;
-use crate::engine::reads::Reads;
+use crate::engine::reads::{Reads, is_absent, is_unreadable};
 use crate::engine::replay::{self, FreshRequest, Replay};
 use crate::engine::steps::{
     Companions, Fence, NewValue, Steps, Target, in_progress, version_mismatch,
 };
 use crate::model::answer::{Answer, Subject};
-use crate::model::definition::{Base, Definition};
+use crate::model::definition::{Base, Definition, Unmerged};
 use crate::model::document::{Document, Part, merge};
 use crate::model::location::Place;
+use crate::model::reconcile::reconcile;
 use crate::model::request::{RequestId, RequestState};
 use crate::model::route::Route;
 
 /// How often a merge is written before giving up: one that overwrote a change is repeated with that
-/// change in it. No more, because a change that comes between the two builds on the first, which
-/// lacked the other change: merging on would lose that one.
-const MERGE_ATTEMPTS: usize = 2;
+/// change in it. An editor without end is no reason to go on.
+const MERGE_ATTEMPTS: usize = 4;
 
 /// Pending writes settled per page at start-up.
 const SETTLE_PAGE: usize = 100;
@@ -106,9 +108,8 @@ impl Writes {
     /// Takes a value to its place.
     ///
     /// # Errors
-    /// `LOCATION_INVALID` for a place that is only read; `PROPERTY_REQUIRED` for a document of which
-    /// no key is meant; `VALUE_CHANGED` if others kept changing the document; and as
-    /// [`Steps::write`].
+    /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` if others kept changing the
+    /// document; and as [`Steps::write`].
     pub(crate) async fn write(
         &self,
         proof: &Authorized,
@@ -117,94 +118,106 @@ impl Writes {
         value: NewValue<'_>,
         request: Option<(&FreshRequest, &Answer)>,
     ) -> Result<Written> {
-        if route.pin.is_some() {
-            return Err(read_only(
-                route,
-                "pins a version, so no new one can be written; leave `version` out",
-            ));
-        }
-        let name = target.name();
-        let (property, base) = match route.part(value.format) {
-            Part::Whole => (None, None),
-            Part::Property(Some(property)) if property.starts_with('/') => {
-                return Err(read_only(
-                    route,
-                    "has a pointer as property, which is read-only; name a top-level key to write it",
-                ));
-            }
-            Part::Property(Some(property)) => {
-                let base = self.document(proof, name, route, None).await?;
-                (Some(property.to_owned()), base)
-            }
-            Part::Property(None) => {
-                let base = self.readable(proof, name, route).await?;
-                let key = base.as_ref().map_or(Ok(None), Document::only_key);
-                let key = key.map_err(|error| error.with(Detail::Resource, name))?;
-                (key, base)
-            }
+        check_writable(route)?;
+        let property = match route.part(value.format) {
+            Part::Whole => None,
+            Part::Property(Some(property)) => Some(property.to_owned()),
+            Part::Property(None) => self.only_key(proof, &target, route).await?,
         };
-        if let (Target::Existing(_, Fence::Latest { latest, .. }), Some(base)) = (&target, &base)
-            && base.version != *latest
-        {
-            return Err(version_mismatch(name));
-        }
-        match property {
+        match &property {
             None => {
                 let base = None;
                 let with = Companions { base, request };
                 self.steps.write(proof, &target, route, value, with).await
             }
             Some(property) => {
-                self.write_property(proof, target, route, (&property, base), value, request)
+                self.write_property(proof, target, route, property, value, request)
                     .await
             }
         }
     }
 
+    /// The key of the document that a value goes into which names none, if anybody could read one
+    /// there now: what was switched off, has expired or is on its way back must not stand in the way
+    /// of the value after it.
+    async fn only_key(
+        &self,
+        proof: &Authorized,
+        target: &Target<'_>,
+        route: &Route,
+    ) -> Result<Option<String>> {
+        let document = match self.document(proof, target, route).await {
+            Err(error) if is_unreadable(&error) || is_absent(&error) => return Ok(None),
+            Err(error) if error.reason() == Reason::WriteInProgress => return Ok(None),
+            document => document?,
+        };
+        let Some(document) = document else {
+            return Ok(None);
+        };
+        check_latest(target, Some(&document.version))?;
+        let key = document.only_key();
+        key.map_err(|error| error.with(Detail::Resource, target.name()))
+    }
+
     /// Changes one property and keeps its siblings. The vault cannot compare and write in one step:
-    /// what the write replaced tells whether somebody else's change was overwritten, and then it is
-    /// put back, with ours on top.
+    /// what the write replaced tells whether somebody else's change was overwritten, and then that
+    /// is put back, by the next attempt or, after a crash, by the next write.
     async fn write_property(
         &self,
         proof: &Authorized,
         mut target: Target<'_>,
         route: &Route,
-        (property, mut base): (&str, Option<Document>),
+        property: &str,
         value: NewValue<'_>,
         mut request: Option<(&FreshRequest, &Answer)>,
     ) -> Result<Written> {
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));
-        let mut expected = Base(base.as_ref().map(|base| base.version.clone()));
+        let stored = self.catalog.find_definition(target.name()).await?;
+        let unmerged = stored.as_ref().map(|stored| &stored.record);
+        let unmerged = unmerged.and_then(|definition| definition.unmerged(&route.place));
+        let mut unmerged = unmerged.cloned();
+        let mut last: Option<Written> = None;
         for _ in 0..MERGE_ATTEMPTS {
-            let document = base.as_ref().map(|base| &base.value);
-            let merged = merge(document, property, value.bytes)
+            let latest = self.document(proof, &target, route).await?;
+            let base = Base(latest.as_ref().map(|latest| latest.version.clone()));
+            check_latest(&target, base.0.as_ref())?;
+            if let (Some(written), Some(latest), None) = (&last, &latest, &unmerged)
+                && latest.has(property, value.bytes)
+            {
+                // Whoever came after us has kept it.
+                return Ok(written.clone());
+            }
+            let document = match (&latest, &unmerged) {
+                (Some(latest), Some(unmerged)) => {
+                    let is_known = last.is_none();
+                    self.restored(proof, route, latest, unmerged, is_known)
+                        .await?
+                }
+                (latest, _) => latest.as_ref().map(|latest| latest.value.duplicate()),
+            };
+            let merged = merge(document.as_ref(), property, value.bytes)
                 .map_err(|error| error.with(Detail::Resource, target.name()))?;
             check_length(&merged, route)?;
             let bytes = &merged;
             let merged = NewValue { bytes, ..value };
-            let base_written = Some(&expected);
             let with = Companions {
-                base: base_written,
+                base: Some(&base),
                 request,
             };
             let written = self
                 .steps
                 .write(proof, &target, route, merged, with)
                 .await?;
-            if written.replaced == expected.0 {
-                return Ok(written);
-            }
+            unmerged = base.overwritten(written.replaced.clone());
+            let (Target::New(definition) | Target::Existing(definition, _)) = target;
+            target = Target::Existing(definition, Fence::Current(Some(written.version.clone())));
             request = again.as_ref().map(|(fresh, answer)| (fresh, *answer));
-            // Not known what was overwritten, or there is no definition yet to write through again:
-            // the caller has to look.
-            let (Some(replaced), Target::Existing(definition, _)) = (written.replaced, &target)
-            else {
-                break;
-            };
-            let name = target.name();
-            base = self.document(proof, name, route, Some(&replaced)).await?;
-            expected = Base(Some(written.version));
-            target = Target::Existing(definition, Fence::Current(expected.0.clone()));
+            match &unmerged {
+                None if !written.followed => return Ok(written),
+                // Not known what was overwritten: the caller has to look.
+                Some(unmerged) if unmerged.others.is_empty() => break,
+                Some(_) | None => last = Some(written),
+            }
         }
         // Else a repeat would be told that all is well.
         if let Some((fresh, _)) = &again {
@@ -215,45 +228,70 @@ impl Writes {
             .with(Detail::Vault, route.vault.id()))
     }
 
-    /// The document that a value without a property goes into, if anybody could read one there now:
-    /// what was switched off, has expired or is on its way back must not stand in the way of the
-    /// value after it.
-    async fn readable(
-        &self,
-        proof: &Authorized,
-        name: &DefinitionName,
-        route: &Route,
-    ) -> Result<Option<Document>> {
-        use Reason as R;
-        let unreadable = [
-            R::SecretDeleted,
-            R::ValueExpired,
-            R::ValueNotReadable,
-            R::ValueNotYetValid,
-            R::ValueTooLong,
-            R::VersionDestroyed,
-            R::VersionDisabled,
-            R::WriteInProgress,
-        ];
-        match self.document(proof, name, route, None).await {
-            Err(error) if unreadable.contains(&error.reason()) => Ok(None),
-            found => found,
-        }
-    }
-
     /// The document to merge into, if there is one.
     async fn document(
         &self,
         proof: &Authorized,
-        name: &DefinitionName,
+        target: &Target<'_>,
         route: &Route,
-        version: Option<&Id>,
     ) -> Result<Option<Document>> {
-        let version = version.map(Id::as_str);
-        match self.reads.read_version(proof, route, version).await {
+        match self.reads.read_version(proof, route, None).await {
             Ok(document) => Ok(Some(document)),
             Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
-            Err(error) => Err(error.with(Detail::Resource, name)),
+            // Its other properties cannot be kept, and the one to enable has to be named.
+            Err(error) if error.reason() == Reason::VersionDisabled => {
+                let latest = self.reads.latest(proof, route).await?;
+                let name = |latest| VersionName::new(target.name().clone(), latest);
+                Err(match latest.map(name) {
+                    Some(version) => error.with(Detail::Resource, version),
+                    None => error.with(Detail::Resource, target.name()),
+                })
+            }
+            Err(error) => Err(error.with(Detail::Resource, target.name())),
+        }
+    }
+
+    /// The latest document with what a write of ours has overwritten. `is_known` if the caller was
+    /// told of that before: what cannot be put back is left then.
+    async fn restored(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        latest: &Document,
+        unmerged: &Unmerged,
+        is_known: bool,
+    ) -> Result<Option<SecretBytes>> {
+        let base = match &unmerged.base.0 {
+            Some(base) => self.readable(proof, route, base).await?,
+            None => None,
+        };
+        let mut document = latest.value.duplicate();
+        for other in &unmerged.others {
+            let Some(theirs) = self.readable(proof, route, other).await? else {
+                tracing::warn!(vault = %route.vault.id(), version = %other, "overwritten change is gone");
+                continue;
+            };
+            match reconcile(&document, base.as_ref(), &theirs) {
+                Err(error) if !is_known => return Err(error),
+                Err(_) => {}
+                Ok(both) => document = both,
+            }
+        }
+        Ok(Some(document))
+    }
+
+    /// The value of an older version, unless it is gone or not to be read any longer.
+    async fn readable(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        version: &Id,
+    ) -> Result<Option<SecretBytes>> {
+        let version = Some(version.as_str());
+        match self.reads.read_version(proof, route, version).await {
+            Ok(document) => Ok(Some(document.value)),
+            Err(error) if is_unreadable(&error) || is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -261,7 +299,7 @@ impl Writes {
     /// others write to as well is asked for its latest version: a rotation in its console counts.
     ///
     /// # Errors
-    /// `VERSION_MISMATCH`, and what the vault says.
+    /// `VERSION_MISMATCH`, `LOCATION_INVALID` for a place that is only read, and what the vault says.
     pub(crate) async fn fence(
         &self,
         proof: &Authorized,
@@ -269,22 +307,25 @@ impl Writes {
         route: &Route,
         if_version: Option<&Id>,
     ) -> Result<Fence> {
+        check_writable(route)?;
         let Some(wanted) = if_version else {
             return Ok(Fence::None);
         };
         if !route.vault.capabilities().latest {
             return Ok(Fence::Current(Some(wanted.clone())));
         }
-        let latest = self.reads.read_version(proof, route, None).await;
-        let latest = latest
-            .map_err(|error| error.with(Detail::Resource, &definition.name))?
-            .version;
-        match latest == *wanted {
-            true => Ok(Fence::Latest {
+        let latest = match self.reads.read_version(proof, route, None).await {
+            Ok(document) => Some(document.version),
+            // One that is switched off, or out of its dates, is the one to be replaced.
+            Err(error) if is_unreadable(&error) => self.reads.latest(proof, route).await?,
+            Err(error) => return Err(error.with(Detail::Resource, &definition.name)),
+        };
+        match latest.filter(|latest| latest == wanted) {
+            Some(latest) => Ok(Fence::Latest {
                 latest,
                 current: definition.current(&route.place).cloned(),
             }),
-            false => Err(version_mismatch(&definition.name)),
+            None => Err(version_mismatch(&definition.name)),
         }
     }
 
@@ -413,6 +454,36 @@ impl Writes {
     /// `STORE_UNAVAILABLE`; the next sweep goes on.
     pub(crate) async fn sweep_requests(&self) -> Result<()> {
         replay::sweep(&self.catalog).await
+    }
+}
+
+/// Refuses a write whose `if_version` is no longer what the vault has.
+fn check_latest(target: &Target<'_>, found: Option<&Id>) -> Result<()> {
+    match target {
+        Target::Existing(_, Fence::Latest { latest, .. }) if found != Some(latest) => {
+            Err(version_mismatch(target.name()))
+        }
+        Target::Existing(..) | Target::New(_) => Ok(()),
+    }
+}
+
+fn check_writable(route: &Route) -> Result<()> {
+    let pointer = route
+        .property
+        .as_deref()
+        .filter(|name| name.starts_with('/'));
+    if route.pin.is_some() {
+        return Err(read_only(
+            route,
+            "pins a version, so no new one can be written; leave `version` out",
+        ));
+    }
+    match pointer {
+        None => Ok(()),
+        Some(_) => Err(read_only(
+            route,
+            "has a pointer as property, which is read-only; name a top-level key to write it",
+        )),
     }
 }
 

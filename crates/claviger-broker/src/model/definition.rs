@@ -52,6 +52,17 @@ pub(crate) struct PlaceState {
     pub(crate) current: Option<Id>,
     /// A write that was begun and not finished.
     pub(crate) pending: Option<Pending>,
+    /// What that last write has overwritten, until the next one puts it back.
+    pub(crate) unmerged: Option<Unmerged>,
+}
+
+/// The changes of others to a document that a write of ours has overwritten.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Unmerged {
+    /// What the write was merged into.
+    pub(crate) base: Base,
+    /// The versions that came in between, newest first; none if the vault does not tell.
+    pub(crate) others: Vec<Id>,
 }
 
 /// A write that was begun.
@@ -72,6 +83,31 @@ pub(crate) struct Pending {
 /// The version that a property was merged into; there may have been none.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Base(pub(crate) Option<Id>);
+
+impl Base {
+    /// Something was overwritten, and it is not known what.
+    pub(crate) fn unknown(&self) -> Unmerged {
+        Unmerged {
+            base: self.clone(),
+            others: Vec::new(),
+        }
+    }
+
+    /// What a write that was merged into this has overwritten, by what it replaced.
+    pub(crate) fn overwritten(&self, replaced: Option<Vec<Id>>) -> Option<Unmerged> {
+        let is_other = |version: &Id| Some(version) != self.0.as_ref();
+        let is_base = match &replaced {
+            Some(replaced) if replaced.is_empty() => self.0.is_none(),
+            Some(replaced) => !replaced.iter().any(is_other),
+            None => self.0.is_none(),
+        };
+        let others = || replaced.into_iter().flatten().filter(is_other).collect();
+        (!is_base).then(|| Unmerged {
+            others: others(),
+            ..self.unknown()
+        })
+    }
+}
 
 impl Definition {
     /// Names exactly this state; the uid keeps a re-made definition from matching.
@@ -133,6 +169,13 @@ impl Definition {
         self.places
             .get(place)
             .and_then(|state| state.pending.as_ref())
+    }
+
+    /// What our last write at a place has overwritten.
+    pub(crate) fn unmerged(&self, place: &Place) -> Option<&Unmerged> {
+        self.places
+            .get(place)
+            .and_then(|state| state.unmerged.as_ref())
     }
 
     /// Checks that a caller's etag names this state.

@@ -47,6 +47,12 @@ impl Document {
         object.only().map(|(key, _)| Some(key.clone()))
     }
 
+    /// Whether this is its value of a property.
+    pub(crate) fn has(&self, property: &str, value: &SecretBytes) -> bool {
+        let found = extract(&self.value, Some(property));
+        found.is_ok_and(|found| claviger_seal::equal(found.expose(), value.expose()))
+    }
+
     /// The top-level keys of a JSON object; none of anything else.
     pub(crate) fn keys(&self) -> Vec<String> {
         let object = Object::parse(self.value.expose());
@@ -109,24 +115,41 @@ pub(crate) fn merge(
         true => (key.as_str(), quoted.as_str()),
         false => (key.as_str(), old.get()),
     });
-    let mut merged = String::from("{");
-    for (key, value) in members.chain(new) {
-        if merged.len() > 1 {
-            merged.push(',');
+    write_object(members.chain(new))
+}
+
+/// A JSON object of these members, whose values are written already.
+pub(super) fn write_object<'a>(
+    members: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<SecretBytes> {
+    let not_json = |_| Error::new(Reason::ValueNotJson);
+    let mut written = String::from("{");
+    for (key, value) in members {
+        if written.len() > 1 {
+            written.push(',');
         }
-        merged.push_str(&serde_json::to_string(key).map_err(|_| not_json())?);
-        merged.push(':');
-        merged.push_str(value);
+        written.push_str(&serde_json::to_string(key).map_err(not_json)?);
+        written.push(':');
+        written.push_str(value);
     }
-    merged.push('}');
-    Ok(SecretBytes::new(merged.into_bytes()))
+    written.push('}');
+    Ok(SecretBytes::new(written.into_bytes()))
 }
 
 /// A JSON object whose values are left as they are written: a number must not be rounded by code
 /// that only passes it on.
-struct Object<'a>(Vec<(String, &'a RawValue)>);
+#[derive(Default)]
+pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
+    pub(super) fn of(document: &'a SecretBytes) -> Option<Self> {
+        Self::parse(document.expose())
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), *value))
+    }
+
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
@@ -142,7 +165,7 @@ impl<'a> Object<'a> {
     }
 
     /// Of a key that is there twice the last one counts, as with every parser.
-    fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let mut members = self.0.iter().rev();
         members
             .find(|(found, _)| found == key)

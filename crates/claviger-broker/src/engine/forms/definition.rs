@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::engine::forms::names::{ClassForm, FormatForm, KindForm, NameForm};
 use crate::model::content::Content;
-use crate::model::definition::{Base, Definition, DerivedFrom, Pending, PlaceState};
+use crate::model::definition::{Base, Definition, DerivedFrom, Pending, PlaceState, Unmerged};
 use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
@@ -89,6 +89,14 @@ struct StripeForm {
 struct PlaceForm {
     current: Option<Id>,
     pending: Option<PendingForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unmerged: Option<UnmergedForm>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct UnmergedForm {
+    base: BaseForm,
+    others: Vec<Id>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -266,10 +274,20 @@ impl From<&PlaceState> for PlaceForm {
                 start_time: pending.start_time,
                 is_creating: pending.is_creating,
                 request: pending.request.clone(),
-                base: pending.base.as_ref().map(|base| BaseForm {
-                    version: base.0.clone(),
-                }),
+                base: pending.base.as_ref().map(BaseForm::from),
             }),
+            unmerged: state.unmerged.as_ref().map(|unmerged| UnmergedForm {
+                base: BaseForm::from(&unmerged.base),
+                others: unmerged.others.clone(),
+            }),
+        }
+    }
+}
+
+impl From<&Base> for BaseForm {
+    fn from(base: &Base) -> Self {
+        Self {
+            version: base.0.clone(),
         }
     }
 }
@@ -284,6 +302,10 @@ impl From<PlaceForm> for PlaceState {
                 is_creating: pending.is_creating,
                 request: pending.request,
                 base: pending.base.map(|base| Base(base.version)),
+            }),
+            unmerged: form.unmerged.map(|unmerged| Unmerged {
+                base: Base(unmerged.base.version),
+                others: unmerged.others,
             }),
         }
     }

@@ -1,5 +1,6 @@
 //! Each stored form against its golden file: what is written today is read for good.
 
+use claviger_core::Id;
 use claviger_store::Record;
 
 use crate::engine::forms::{Made, PendingPointer};
@@ -36,6 +37,9 @@ fn records_have_their_golden_forms() {
     // Merged into nothing is not the same as not merged.
     assert_eq!(base("managed/stripe"), None);
     assert_eq!(base("aws-eu/prod/stripe").expect("6").as_str(), "6");
+    let place = "aws-eu/prod/stripe".parse().expect("a place");
+    let unmerged = definition.unmerged(&place).expect("overwritten");
+    assert_eq!(unmerged.others, [Id::from_static("5")]);
     golden!(Project, "project.json");
     assert_eq!(golden!(Grants, "grants.json").grants.len(), 4);
     golden!(Token, "token.json");

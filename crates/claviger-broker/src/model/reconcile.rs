@@ -1,0 +1,103 @@
+//! Two changes of one document, brought together.
+
+use claviger_core::{Error, Reason, Result, SecretBytes};
+use serde_json::value::RawValue;
+
+use crate::model::document::{Object, write_object};
+
+/// The document `ours` with what `theirs` changed of `base`, which both come from. Of a property
+/// that both changed ours stays; without a base theirs adds what ours lacks.
+///
+/// # Errors
+/// `VALUE_NOT_JSON`.
+pub(crate) fn reconcile(
+    ours: &SecretBytes,
+    base: Option<&SecretBytes>,
+    theirs: &SecretBytes,
+) -> Result<SecretBytes> {
+    let parse = |document| Object::of(document).ok_or_else(|| Error::new(Reason::ValueNotJson));
+    let (ours, theirs) = (parse(ours)?, parse(theirs)?);
+    let base = match base {
+        Some(base) => parse(base)?,
+        None => Object::default(),
+    };
+    // Whether theirs is the only one that changed it.
+    let is_theirs = |key: &str| {
+        let was = text(&base, key);
+        text(&ours, key) == was && text(&theirs, key) != was
+    };
+    let kept = ours
+        .members()
+        .filter_map(|(key, value)| match is_theirs(key) {
+            true => Some((key, text(&theirs, key)?)),
+            false => Some((key, value.get())),
+        });
+    let added = theirs
+        .members()
+        .filter(|(key, _)| ours.get(key).is_none() && is_theirs(key));
+    let added = added.map(|(key, value)| (key, value.get()));
+    write_object(kept.chain(added))
+}
+
+fn text<'a>(object: &Object<'a>, key: &str) -> Option<&'a str> {
+    object.get(key).map(RawValue::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(text: &str) -> SecretBytes {
+        SecretBytes::new(text.into())
+    }
+
+    #[test]
+    fn what_one_side_changed_is_kept_and_ours_wins_where_both_did() {
+        let base = r#"{"key":"old","other":"b","gone":1,"left":[1, 2]}"#;
+        for (ours, theirs, both) in [
+            (
+                r#"{"key":"new","other":"b","gone":1,"left":[1, 2]}"#,
+                r#"{"key":"old","other":"c","left":[1, 2],"more":1.0e1}"#,
+                r#"{"key":"new","other":"c","left":[1, 2],"more":1.0e1}"#,
+            ),
+            (
+                r#"{"key":"new","other":"b","gone":1,"left":[1, 2]}"#,
+                r#"{"key":"theirs","other":"b","gone":1,"left":[1, 2]}"#,
+                r#"{"key":"new","other":"b","gone":1,"left":[1, 2]}"#,
+            ),
+            (
+                r#"{"key":"new","left":[1, 2]}"#,
+                r#"{"key":"old","other":"c","gone":1,"left":[1, 2]}"#,
+                r#"{"key":"new","left":[1, 2]}"#,
+            ),
+            (base, base, base),
+        ] {
+            let (ours, theirs) = (document(ours), document(theirs));
+            let merged = reconcile(&ours, Some(&document(base)), &theirs).expect("JSON");
+            let merged = String::from_utf8(merged.into_exposed()).expect("text");
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+            assert_eq!(value(&merged), value(both));
+        }
+    }
+
+    #[test]
+    fn without_a_base_theirs_adds_what_is_missing() {
+        let (ours, theirs) = (document(r#"{"key":"new"}"#), document(r#"{"key":1,"k":2}"#));
+        let both = reconcile(&ours, None, &theirs).expect("JSON");
+        assert_eq!(both.expose(), br#"{"key":"new","k":2}"#);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_without_an_echo() {
+        let (object, text) = (document("{}"), document("canary"));
+        for (ours, base, theirs) in [
+            (&text, None, &object),
+            (&object, Some(&text), &object),
+            (&object, None, &text),
+        ] {
+            let error = reconcile(ours, base, theirs).err().expect("refused");
+            assert_eq!(error.reason(), Reason::ValueNotJson);
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+}
