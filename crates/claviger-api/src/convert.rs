@@ -18,6 +18,8 @@ use v1::environment::StripeMode as WireMode;
 use v1::secret_definition::{Format as WireFormat, Kind as WireKind};
 use v1::stripe_settings::Class as WireClass;
 
+use crate::status::check_told;
+
 const ENVIRONMENT_TWICE: &str = "names an environment twice";
 
 pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
@@ -419,8 +421,13 @@ pub(crate) fn check(check: &Result<(), Error>) -> v1::check_secret_definition_re
     v1::check_secret_definition_response::Verdict {
         ok: error.is_none(),
         reason: text(error.map(Error::reason)),
-        message: text(error),
+        message: told(error),
     }
+}
+
+/// For people: the fault and the remedy.
+pub(crate) fn told(error: Option<&Error>) -> String {
+    text(error.inspect(|error| check_told(error)))
 }
 
 pub(crate) fn stripe_verdict(found: &StripeVerdict) -> v1::StripeVerdict {

@@ -40,6 +40,6 @@ fn part(status: PartStatus) -> Part {
             .as_ref()
             .map(|e| e.reason().to_string())
             .unwrap_or_default(),
-        message: error.map(|e| e.to_string()).unwrap_or_default(),
+        message: convert::told(error.as_ref()),
     }
 }

@@ -149,6 +149,7 @@ pub(crate) fn refused_by_library(headers: &HeaderMap) -> Option<Error> {
 /// The status a client gets: template text, reason and metadata; never the error's source. It says
 /// as much as fits.
 pub fn status_of(error: &Error, call_id: Uid) -> Status {
+    check_told(error);
     let whole = told(error, call_id, true);
     if fits(&whole) {
         return whole;
@@ -160,6 +161,11 @@ pub fn status_of(error: &Error, call_id: Uid) -> Status {
         fits(&status).then_some(status)
     });
     shorter.unwrap_or(whole)
+}
+
+/// Where tests run, what leaves has to name what it is about.
+pub(crate) fn check_told(error: &Error) {
+    debug_assert_eq!(error.unsaid(), None, "{error:?}");
 }
 
 /// Whether a client that sets no limit of its own gets to see it.
@@ -306,7 +312,10 @@ mod tests {
     #[test]
     fn every_reason_has_a_code_and_details() {
         for reason in Reason::ALL {
-            let error = Error::new(*reason).caused_by("canary-upstream");
+            let error = Error::new(*reason)
+                .with(Detail::Resource, "projects/acme")
+                .with(Detail::Vault, "aws-eu")
+                .caused_by("canary-upstream");
             let call_id = Uid::random();
             let status = status_of(&error, call_id);
             assert_ne!(status.code(), Code::Ok, "{reason}");

@@ -42,7 +42,7 @@ impl VaultService for Api {
                     .as_ref()
                     .map(|e| e.reason().to_string())
                     .unwrap_or_default(),
-                message: error.map(|e| e.to_string()).unwrap_or_default(),
+                message: convert::told(error.as_ref()),
                 credentials: vault.credentials,
             })
         })

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use claviger_access::{Authorizer, Caller, DecisionLog, Directory as _, Principal};
 use claviger_audit::{Audit, Facts};
 use claviger_backend::Vaults;
-use claviger_core::{Clock, Error, Reason, Result};
+use claviger_core::{Clock, Detail, Error, Reason, Resource, Result};
 use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
@@ -125,6 +125,7 @@ impl Broker {
         result: Result<T>,
         facts: impl FnOnce(&T) -> Facts,
     ) -> Result<T> {
+        let result = result.map_err(|error| named(error, asked.proof.resource()));
         self.audit.conclude(asked.proof, result, facts).await
     }
 
@@ -149,5 +150,13 @@ impl Broker {
             broker.concluded(asked, result, facts).await
         };
         self.outside.finish(id, finish).await
+    }
+}
+
+/// Whoever knew nothing nearer spoke of what was asked for.
+fn named(error: Error, resource: &Resource) -> Error {
+    match error.unsaid() {
+        Some(Detail::Resource) => error.with(Detail::Resource, resource),
+        Some(_) | None => error,
     }
 }

@@ -33,7 +33,10 @@ impl Public for usize {}
 impl<T: Public + ?Sized> Public for &T {}
 
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $template:literal;)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident $name:literal $template:literal $(or $other:literal)?;
+    )+) => {
         /// The machine-readable cause of an error; the documentation of each says when it comes.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         pub enum Reason {
@@ -49,9 +52,10 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// The text for clients, `{…}` filled from the error's [`Detail`]s.
-            pub(crate) fn template(self) -> &'static str {
-                match self { $(Self::$variant => $template,)+ }
+            /// The text for clients, `{…}` filled from the error's [`Detail`]s: the first, or where
+            /// not all of its details are known, the second.
+            fn templates(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$template $(, $other)?],)+ }
             }
         }
     };
@@ -60,7 +64,8 @@ macro_rules! reasons {
 reasons! {
     /// No grant allows it; a missing resource looks the same to callers that may not know.
     AccessDenied "ACCESS_DENIED"
-        "{principal} lacks permission {permission} on {resource} (or it does not exist); a grant for one environment counts only if that is named; else ask an admin for a grant";
+        "{principal} lacks permission {permission} on {resource} (or it does not exist); a grant for one environment counts only if that is named; else ask an admin for a grant"
+        or "the caller lacks a permission on {resource} (or it does not exist); ask an admin for a grant";
     /// The audit log can still be written, but not for long.
     AuditDiskNearlyFull "AUDIT_DISK_NEARLY_FULL"
         "the disk of the audit log is nearly full, and nothing is served once it is full; free disk space";
@@ -90,13 +95,15 @@ reasons! {
     DefinitionNotFound "DEFINITION_NOT_FOUND" "{resource} does not exist; register it with PutSecretDefinition";
     /// An environment is named that the project does not declare.
     EnvironmentUnknown "ENVIRONMENT_UNKNOWN"
-        "{resource} declares no environment of that name; close to it: {near_misses}; declared: {environments}";
+        "{resource} declares no environment of that name; close to it: {near_misses}; declared: {environments}"
+        or "{resource} declares no environment of that name; see GetProject";
     /// The definition has locations for other environments only.
     EnvironmentUncovered "ENVIRONMENT_UNCOVERED"
         "{resource} has locations for other environments only; add this one under environments, or set environment_fallback";
     /// The project declares environments and the call names none.
     EnvironmentRequired "ENVIRONMENT_REQUIRED"
-        "{resource} declares environments; name one of: {environments}";
+        "{resource} declares environments; name one of: {environments}"
+        or "{resource} declares environments; name one of them (GetProject)";
     /// The etag is not that of the current state.
     EtagMismatch "ETAG_MISMATCH" "{resource} was changed since that etag was read; read it again and repeat the call";
     /// A field has a value outside its rule.
@@ -112,7 +119,8 @@ reasons! {
     LocationInvalid "LOCATION_INVALID" "the location does not fit vault {vault}";
     /// The project is not allowed that name of the vault.
     LocationNotAllowed "LOCATION_NOT_ALLOWED"
-        "this project may not use {secret} in vault {vault}; ask whoever runs the daemon to add it to vaults.{vault}.allow";
+        "this project may not use {secret} in vault {vault}; ask whoever runs the daemon to add it to vaults.{vault}.allow"
+        or "this project may not use that name in vault {vault}; ask whoever runs the daemon to add it to vaults.{vault}.allow";
     /// No such method.
     MethodUnknown "METHOD_UNKNOWN"
         "there is no such method; list those there are by reflection (grpcurl list), and see that client and daemon are of one version";
@@ -120,7 +128,8 @@ reasons! {
     NameInvalid "NAME_INVALID" "a name is not valid";
     /// More calls wait for a vault than its limits let through in time.
     Overloaded "OVERLOADED"
-        "too many calls wait for vault {vault}; try again in a moment, or raise vaults.{vault}.concurrent_calls or calls_per_second";
+        "too many calls wait for vault {vault}; try again in a moment, or raise vaults.{vault}.concurrent_calls or calls_per_second"
+        or "the daemon has more under way than it takes from one caller, or from all; try again in a moment";
     /// The payload's CRC-32C is not that of its bytes.
     PayloadCrcMismatch "PAYLOAD_CRC_MISMATCH" "the payload's bytes do not match its crc32c; send it again";
     /// The payload has no bytes.
@@ -130,7 +139,9 @@ reasons! {
     /// A payload does not go with this call.
     PayloadNotAllowed "PAYLOAD_NOT_ALLOWED" "a payload does not go with this call";
     /// The payload is longer than allowed.
-    PayloadTooLarge "PAYLOAD_TOO_LARGE" "the payload is longer than {limit} bytes";
+    PayloadTooLarge "PAYLOAD_TOO_LARGE"
+        "the payload is longer than {limit} bytes"
+        or "the payload is too long";
     /// Put of an existing project without its etag.
     ProjectExists "PROJECT_EXISTS" "{resource} exists and differs; pass its etag to replace it";
     /// Delete of a project that still has definitions.
@@ -151,7 +162,9 @@ reasons! {
     RequestMalformed "REQUEST_MALFORMED"
         "the request cannot be read as a message of this method; see that client and daemon are of one version";
     /// The request message is longer than allowed.
-    RequestTooLarge "REQUEST_TOO_LARGE" "the request is longer than {limit} bytes; shorten it (a value may have 65536 bytes, and a caller without any grant may send 4096 in all)";
+    RequestTooLarge "REQUEST_TOO_LARGE"
+        "the request is longer than {limit} bytes; shorten it (a value may have 65536 bytes, and a caller without any grant may send 4096 in all)"
+        or "the request is too long; shorten it";
     /// Deleted in the vault, and to be brought back only there.
     SecretDeleted "SECRET_DELETED"
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";
@@ -167,7 +180,9 @@ reasons! {
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// An organization key of Stripe works only for a named account, and the definition names none.
-    StripeContextRequired "STRIPE_CONTEXT_REQUIRED" "the value needs an account to work on ({found}): {remedy}";
+    StripeContextRequired "STRIPE_CONTEXT_REQUIRED"
+        "the value needs an account to work on ({found}): {remedy}"
+        or "the value needs an account to work on; set definition.stripe.context";
     /// The token's time is over.
     TokenExpired "TOKEN_EXPIRED" "the token has expired; ask an admin for a new one (CreateToken)";
     /// Not a token of this daemon.
@@ -182,10 +197,12 @@ reasons! {
         "the kernel shows this caller as its overflow uid, which stands for every uid that has no number where the daemon runs; call with a token (authorization: Bearer <token>), run caller and daemon in one user namespace, and neither as nobody";
     /// Somebody else changed the document in the vault while a property of it was written.
     ValueChanged "VALUE_CHANGED"
-        "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call";
+        "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call"
+        or "the secret of {resource} was changed in its vault while this call wrote a property of it; repeat the call";
     /// A usable value of a class that the definition does not allow.
     ValueClassNotAllowed "VALUE_CLASS_NOT_ALLOWED"
-        "the definition does not allow a {kind} of this class ({found}): {remedy}";
+        "the definition does not allow a {kind} of this class ({found}): {remedy}"
+        or "the definition does not allow a value of this class; see definition.stripe.allowed_classes";
     /// There are no bytes, or the property is `null`.
     ValueEmpty "VALUE_EMPTY"
         "the value of {resource} is empty, or null in its document; store one with PutSecretValue or in the vault's own console";
@@ -193,12 +210,16 @@ reasons! {
     ValueExpired "VALUE_EXPIRED"
         "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
     /// A value of the right kind in a form that cannot work.
-    ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind} ({found}): {remedy}";
+    ValueMalformed "VALUE_MALFORMED"
+        "the value is not a usable {kind} ({found}): {remedy}"
+        or "the value has no usable form; store it again with nothing around it";
     /// A property is asked of a value that is not a JSON object.
     ValueNotJson "VALUE_NOT_JSON"
         "{resource} names a property, but the value is not a JSON object; store it again as plain JSON without a byte-order mark or anything else around it, or leave location.property out, or set location.whole in place of it";
     /// The vault keeps the value and gives it to nobody outside.
-    ValueNotReadable "VALUE_NOT_READABLE" "the value of {resource} cannot be read through vault {vault}: {remedy}";
+    ValueNotReadable "VALUE_NOT_READABLE"
+        "the value of {resource} cannot be read through vault {vault}: {remedy}"
+        or "the value of {resource} cannot be read through vault {vault}; see the daemon's log";
     /// A TEXT definition's stored value is not Unicode.
     ValueNotText "VALUE_NOT_TEXT"
         "the value of {resource} is not UTF-8; register the definition with format BINARY, or, if it is a string in a JSON document, store that again without the half of a character (\\ud800 to \\udfff) that it has";
@@ -207,25 +228,39 @@ reasons! {
         "the value of {resource} is not valid yet in vault {vault}; wait for its activation date, or change the date there";
     /// The vault's value is longer than is served.
     ValueTooLong "VALUE_TOO_LONG"
-        "the value of {resource} in vault {vault} is longer than {limit} bytes; store a shorter one, or point the definition elsewhere";
+        "the value of {resource} in vault {vault} is longer than {limit} bytes; store a shorter one, or point the definition elsewhere"
+        or "the value of {resource} in vault {vault} is longer than is served; store a shorter one, or point the definition elsewhere";
     /// Another sort of credential than the definition's kind.
-    ValueWrongKind "VALUE_WRONG_KIND" "the value is not a {kind} ({found}): {remedy}";
+    ValueWrongKind "VALUE_WRONG_KIND"
+        "the value is not a {kind} ({found}): {remedy}"
+        or "the value is not of the definition's kind; store one that is, or correct the kind";
     /// A usable value for another mode than the environment demands.
-    ValueWrongMode "VALUE_WRONG_MODE" "the value is for the wrong mode ({found}): {remedy}";
+    ValueWrongMode "VALUE_WRONG_MODE"
+        "the value is for the wrong mode ({found}): {remedy}"
+        or "the value is for another mode than the environment demands; store one for that";
     /// The vault knows Claviger and refuses it this secret or the key it is encrypted with.
-    VaultAccessDenied "VAULT_ACCESS_DENIED" "vault {vault} refuses this to Claviger: {remedy}";
+    VaultAccessDenied "VAULT_ACCESS_DENIED"
+        "vault {vault} refuses this to Claviger: {remedy}"
+        or "vault {vault} refuses this to Claviger; give its identity there (CheckVault) the right to it";
     /// `[Default]` could be several vaults.
     VaultAmbiguous "VAULT_AMBIGUOUS"
-        "[Default] could be any of these vaults: {vaults}; name one of them in location.vault";
+        "[Default] could be any of these vaults: {vaults}; name one of them in location.vault"
+        or "[Default] could be any of several vaults; name one in location.vault";
     /// The vault cannot do this.
-    VaultCapabilityMissing "VAULT_CAPABILITY_MISSING" "vault {vault} cannot do this: {capability}";
+    VaultCapabilityMissing "VAULT_CAPABILITY_MISSING"
+        "vault {vault} cannot do this: {capability}"
+        or "vault {vault} cannot do this; ListVaults says what it can";
     /// The vault does not take Claviger's own credentials.
     VaultCredentialsRejected "VAULT_CREDENTIALS_REJECTED"
-        "vault {vault} does not take Claviger's credentials: {remedy}";
+        "vault {vault} does not take Claviger's credentials: {remedy}"
+        or "vault {vault} does not take Claviger's credentials; see those in vaults.{vault}, and the daemon's log";
     /// No such vault in the configuration.
-    VaultUnknown "VAULT_UNKNOWN" "there is no vault {vault}; configured: {vaults}";
+    VaultUnknown "VAULT_UNKNOWN"
+        "there is no vault {vault}; configured: {vaults}"
+        or "there is no such vault; see ListVaults";
     /// The vault was not reached; see [`Cause`](crate::Cause).
-    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} is not reached: {remedy}";
+    VaultUnreachable "VAULT_UNREACHABLE" "vault {vault} is not reached: {remedy}"
+        or "vault {vault} is not reached; try again, and see the daemon's log if it stays so";
     /// The version's bytes are gone for good.
     VersionDestroyed "VERSION_DESTROYED" "{resource} is destroyed; its value is gone for good";
     /// The version is switched off.
@@ -266,6 +301,16 @@ macro_rules! details {
             }
         }
     };
+}
+
+impl Detail {
+    /// In a text, in place of one that nobody gave.
+    fn unnamed(self) -> &'static str {
+        match self == Self::Resource {
+            true => "the resource",
+            false => "(unnamed)",
+        }
+    }
 }
 
 details! {
@@ -422,26 +467,51 @@ impl Error {
         self.0.retry_after
     }
 
+    /// A detail that the text for clients should have and nobody gave: a fault of the code, which
+    /// tests look for.
+    pub fn unsaid(&self) -> Option<Detail> {
+        placed(self.template()).find(|detail| self.detail(*detail).is_none())
+    }
+
+    /// The first of the reason's templates that can be filled; the last, if none can.
+    fn template(&self) -> &'static str {
+        let is_filled = |template: &'static str| placed(template).all(|d| self.detail(d).is_some());
+        let templates = self.0.reason.templates();
+        let mut filled = templates.iter().copied().filter(|t| is_filled(t));
+        let last = templates.last().copied();
+        filled.next().or(last).unwrap_or_default()
+    }
+
     /// The reason's template, filled from the details.
     fn message(&self) -> String {
         let mut message = String::new();
-        let mut rest = self.0.reason.template();
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((key, after)) = after.split_once('}') else {
-                break;
-            };
+        let mut rest = self.template();
+        while let Some((before, detail, after)) = next_place(rest) {
             message.push_str(before);
-            let value = self
-                .0
-                .details
-                .iter()
-                .find(|(detail, _)| detail.as_str() == key);
-            message.push_str(value.map_or("(not given)", |(_, value)| value.as_str()));
+            message.push_str(self.detail(detail).unwrap_or(detail.unnamed()));
             rest = after;
         }
         message.push_str(rest);
         message
     }
+}
+
+/// The next place of a template for a detail, with what stands before and after it.
+fn next_place(template: &'static str) -> Option<(&'static str, Detail, &'static str)> {
+    let (before, rest) = template.split_once('{')?;
+    let (key, after) = rest.split_once('}')?;
+    let detail = Detail::ALL.iter().find(|detail| detail.as_str() == key)?;
+    Some((before, *detail, after))
+}
+
+/// The details that a template has places for.
+fn placed(template: &'static str) -> impl Iterator<Item = Detail> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        let (_, detail, after) = next_place(rest)?;
+        rest = after;
+        Some(detail)
+    })
 }
 
 impl fmt::Display for Error {
@@ -487,71 +557,4 @@ impl StdError for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_are_well_formed_and_unique() {
-        let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-        assert!(names.iter().all(|name| {
-            name.len() <= 63 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
-        }));
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Reason::ALL.len());
-    }
-
-    #[test]
-    fn a_message_is_its_template_filled_and_the_violation() {
-        let name = "projects/dev/secrets/stripe";
-        let error = Error::new(Reason::DefinitionNotFound).with(Detail::Resource, name);
-        assert_eq!(
-            error.to_string(),
-            "projects/dev/secrets/stripe does not exist; register it with PutSecretDefinition"
-        );
-        let error = Error::new(Reason::PayloadEmpty).violation("payload.text", "send the key");
-        assert_eq!(
-            error.to_string(),
-            "the payload is empty: payload.text send the key"
-        );
-    }
-
-    #[test]
-    fn a_shortened_text_keeps_whole_characters_and_says_that_it_is_one() {
-        for (text, bytes_max, wanted) in [
-            ("", 0, ""),
-            ("short", 5, "short"),
-            ("longer", 5, "lo…"),
-            ("é€🔑", 9, "é€🔑"),
-            ("é€🔑", 8, "é€…"),
-            ("é€🔑", 7, "é…"),
-            ("🔑🔑", 3, "…"),
-            ("🔑🔑", 0, "…"),
-        ] {
-            assert_eq!(shortened(text, bytes_max), wanted, "{text} {bytes_max}");
-        }
-    }
-
-    #[test]
-    fn the_first_word_about_a_detail_and_the_last_about_the_field_stay() {
-        let error = Error::new(Reason::VaultUnknown)
-            .at("name")
-            .with(Detail::Vault, "aws")
-            .with(Detail::Vaults, "managed")
-            .with(Detail::Vault, "other")
-            .at("parent");
-        let said = "there is no vault aws; configured: managed";
-        assert_eq!(error.to_string(), said);
-        let violation = error.field_violation().expect("a field");
-        assert_eq!((violation.field, &*violation.description), ("parent", said));
-        let short = error.shortened(5).to_string();
-        assert_eq!(short, "there is no vault aws; configured: ma…");
-    }
-
-    #[test]
-    fn the_source_is_for_logs_only() {
-        let error = Error::new(Reason::StoreUnavailable).caused_by("disk I/O error");
-        assert!(!error.to_string().contains("disk I/O"));
-        assert!(format!("{error:?}").contains("disk I/O"));
-    }
-}
+mod tests;

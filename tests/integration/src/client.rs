@@ -2,10 +2,18 @@
 
 use std::ops::Deref;
 
-use claviger_client::{Service, Token};
+use claviger_client::Token;
 use claviger_proto::v1;
+use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
+use claviger_proto::v1::project_service_client::ProjectServiceClient;
+use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
+use claviger_proto::v1::secret_service_client::SecretServiceClient;
+use claviger_proto::v1::vault_service_client::VaultServiceClient;
 use tonic::Status;
 use tonic_health::pb::health_client::HealthClient;
+
+use crate::watched::Watched;
 
 /// One caller over one connection.
 #[derive(Clone, Debug)]
@@ -19,7 +27,32 @@ impl Deref for Client {
     }
 }
 
+macro_rules! watched {
+    ($($name:ident $client:ident;)+) => {
+        $(
+            #[doc = concat!("A `", stringify!($client), "` that calls as this caller.")]
+            pub fn $name(&self) -> $client<Watched> {
+                $client::new(self.service())
+            }
+        )+
+    };
+}
+
 impl Client {
+    watched! {
+        access AccessServiceClient;
+        daemon DaemonServiceClient;
+        definitions SecretDefinitionServiceClient;
+        projects ProjectServiceClient;
+        secrets SecretServiceClient;
+        vaults VaultServiceClient;
+    }
+
+    /// The way that the calls take; their refusals are looked at.
+    pub fn service(&self) -> Watched {
+        Watched(self.0.service())
+    }
+
     /// A caller without a token: on the Unix socket its uid, on TCP nobody.
     pub(crate) fn new(client: claviger_client::Client) -> Self {
         Self(client)
@@ -33,7 +66,7 @@ impl Client {
     }
 
     /// The health service.
-    pub fn health(&self) -> HealthClient<Service> {
+    pub fn health(&self) -> HealthClient<Watched> {
         HealthClient::new(self.service())
     }
 

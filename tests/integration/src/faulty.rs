@@ -245,7 +245,7 @@ impl Backend for FaultyBackend {
             if self.is_shared {
                 let own = Some(versions.len()).filter(|count| *count > 0);
                 let typed = self.write_over(&address.secret);
-                replaced = typed.or(own.map(version_of));
+                replaced = Some(typed.or(own.map(version_of)).into_iter().collect());
             }
             versions.push(Stored {
                 write_id: write.write_id,

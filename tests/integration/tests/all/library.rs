@@ -1,17 +1,20 @@
 //! What the gRPC library would refuse in words of its own says why in ours.
 
 use claviger_api::rpc;
-use claviger_integration::{Options, Server, reason, text_payload};
+use claviger_backend::Allow;
+use claviger_integration::{FaultyBackend, Options, Server, reason, text_payload};
 use claviger_proto::v1::{self, Role};
 use claviger_raw::{Raw, message};
 use http::HeaderMap;
+use prost::Message;
 use prost::bytes::Bytes;
 use tonic::{Code, Status};
 
 use crate::raw_rpc::call;
-use crate::support::secret;
+use crate::support::{in_faulty, located, reading, secret};
 
 const GET_SECRET: &str = "claviger.v1.SecretService/GetSecret";
+const PUT_DEFINITION: &str = "claviger.v1.SecretDefinitionService/PutSecretDefinition";
 const CHECK: &str = "grpc.health.v1.Health/Check";
 const WATCH: &str = "grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -41,6 +44,13 @@ async fn answer(
 fn refusal(headers: &HeaderMap) -> (Code, String) {
     let status = Status::from_header_map(headers).expect("a status");
     (status.code(), reason(&status))
+}
+
+/// What they take up, as HTTP/2 counts it, with `:status`.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let fields = headers.iter();
+    let bytes = fields.map(|(name, value)| name.as_str().len() + value.len() + 32);
+    bytes.sum::<usize>() + ":status200".len() + 32
 }
 
 #[tokio::test]
@@ -151,4 +161,50 @@ async fn what_health_and_reflection_do_not_know_fits_and_has_a_reason() {
     let asked = b"\x0a\x07no.such".to_vec();
     let refused = call(&client, CHECK, asked).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), wanted);
+}
+
+#[tokio::test]
+async fn the_longest_refusals_arrive_at_a_client_that_sets_no_limit() {
+    let mut options = Options::with_faulty(&FaultyBackend::new());
+    let rule = Allow::parse_rule("any-project", &["acme/*".to_owned()]).unwrap();
+    options.vaults[0].allow = Allow::new(vec![rule]);
+    let (server, client) = Server::prepared(options).await;
+    let environments: Vec<String> = (0..50).map(|n| format!("{n:x<128}")).collect();
+    let ids: Vec<&str> = environments.iter().map(String::as_str).collect();
+    let project = format!("projects/{}", "p".repeat(128));
+    client.project(&project, &ids).await;
+    let name = format!("{project}/secrets/{}", "s".repeat(128));
+    let token = client
+        .token(&[(Role::Runner, "*"), (Role::Operator, "*")])
+        .await;
+    let token = format!("Bearer {}", token.token);
+    client
+        .put_definition(located(&name, in_faulty("acme/s")))
+        .await
+        .unwrap();
+
+    let unknown = v1::GetSecretRequest {
+        environment: "y".repeat(128),
+        ..reading(&name)
+    };
+    let unnamed = reading(&name);
+    let nowhere = located(&secret("new"), in_faulty(&"🔑".repeat(512)));
+    let mut raw = server.raw("127.0.0.1").await;
+    for (method, message, wanted) in [
+        (GET_SECRET, unknown.encode_to_vec(), "ENVIRONMENT_UNKNOWN"),
+        (GET_SECRET, unnamed.encode_to_vec(), "ENVIRONMENT_REQUIRED"),
+        (
+            PUT_DEFINITION,
+            nowhere.encode_to_vec(),
+            "LOCATION_NOT_ALLOWED",
+        ),
+    ] {
+        let headers = [("authorization", &*token)];
+        let body = claviger_raw::message(message.len(), &message);
+        let refused = answer(&mut raw, method, &headers, body).await;
+        assert_eq!(refusal(&refused).1, wanted);
+        let bytes = header_bytes(&refused);
+        assert!(bytes <= 8192, "{wanted}: {bytes}");
+        assert!(bytes > 4000, "{wanted} is not long: {bytes}");
+    }
 }

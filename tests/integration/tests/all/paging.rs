@@ -152,14 +152,17 @@ async fn a_list_of_the_longest_definitions_fits_a_default_client() {
     const COUNT: usize = 60;
     let backend = FaultyBackend::new();
     let (_server, client) = Server::prepared(Options::with_faulty(&backend)).await;
-    let environments: Vec<String> = (0..50).map(|n| format!("{n:0>128}")).collect();
+    let environments: Vec<String> = (0..25).map(|n| format!("{n:0>128}")).collect();
     let ids: Vec<&str> = environments.iter().map(String::as_str).collect();
     client.project("projects/long", &ids).await;
     for index in 0..COUNT {
         let location = |environment: &String| {
             let place = format!("acme/{index}/{environment}/");
-            let place = format!("{place:x<2048}");
-            (environment.clone(), in_faulty(&place))
+            let location = v1::Location {
+                property: "p".repeat(2048),
+                ..in_faulty(&format!("{place:x<2048}"))
+            };
+            (environment.clone(), location)
         };
         let name = format!("projects/long/secrets/{index:0>3}");
         let mut put = located(&name, in_faulty("unused"));
