@@ -211,7 +211,7 @@ impl Sessions {
         let endpoint = settings.url().map(EndpointConfig::custom_base_url);
         ClientConfig::new(
             settings.user.as_str(),
-            settings.account.as_str(),
+            settings.log_in_account(),
             AuthConfig::key_pair(pair),
         )
         .with_session(session)

@@ -282,9 +282,31 @@ impl SnowflakeSettings {
         problems
     }
 
-    /// Where to call; `None` for the account's own address.
+    /// Where to call; `None` if the settings do not say.
     pub(crate) fn url(&self) -> Option<Url> {
-        origin(self.base_url.as_deref()?)
+        if let Some(url) = &self.base_url {
+            return origin(url);
+        }
+        let zone = match self.part_after_name() {
+            Some(region) if region.starts_with("cn-") => "snowflakecomputing.cn",
+            Some(_) | None => "snowflakecomputing.com",
+        };
+        Url::parse(&format!("https://{}.{zone}", self.account)).ok()
+    }
+
+    /// The account as its users log in to it. The address of a replicated one ends in `.global`, and
+    /// has an id before that which is not of the name.
+    pub(crate) fn log_in_account(&self) -> &str {
+        let name = self.account.split('.').next().unwrap_or_default();
+        match (self.part_after_name().as_deref(), name.rsplit_once('-')) {
+            (Some("global"), Some((name, _))) => name,
+            _ => &self.account,
+        }
+    }
+
+    /// The region of an older locator, or what stands in its place; in lower case.
+    fn part_after_name(&self) -> Option<String> {
+        self.account.split('.').nth(1).map(str::to_ascii_lowercase)
     }
 }
 

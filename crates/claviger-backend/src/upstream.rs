@@ -59,12 +59,13 @@ fn cause_of_link(link: &(dyn StdError + 'static)) -> Option<Cause> {
         text if text.starts_with("tunnel error") => return Some(Cause::Proxy),
         _ => {}
     }
-    match link.downcast_ref::<io::Error>()?.kind() {
-        // Only TLS looks into what goes by.
-        io::ErrorKind::InvalidData => Some(Cause::Tls),
-        io::ErrorKind::TimedOut => Some(Cause::Timeout),
-        _ => None,
-    }
+    let kind = link.downcast_ref::<io::Error>()?.kind();
+    // Only TLS looks into what goes by.
+    let is_tls = kind == io::ErrorKind::InvalidData;
+    let is_late = kind == io::ErrorKind::TimedOut;
+    is_tls
+        .then_some(Cause::Tls)
+        .or(is_late.then_some(Cause::Timeout))
 }
 
 /// The cause of an answer with this status that the vault's own codes say nothing about.

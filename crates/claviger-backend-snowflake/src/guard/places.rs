@@ -1,7 +1,6 @@
 //! The hosts that the connector may reach.
 
 use hyper::Uri;
-use url::Url;
 
 use crate::SnowflakeSettings;
 
@@ -22,13 +21,7 @@ pub(crate) struct Places {
 impl Places {
     /// Those of these settings; `None` if they name no account.
     pub(crate) fn of(settings: &SnowflakeSettings) -> Option<Self> {
-        let url = match &settings.base_url {
-            Some(_) => settings.url()?,
-            None => {
-                let account = &settings.account;
-                Url::parse(&format!("https://{account}.snowflakecomputing.com")).ok()?
-            }
-        };
+        let url = settings.url()?;
         Some(Self {
             is_tls: url.scheme() == HTTPS,
             host: url.host_str()?.to_owned(),

@@ -58,6 +58,48 @@ fn account_is_an_identifier_and_nothing_else() {
 }
 
 #[test]
+fn address_and_name_of_an_account_are_told_apart() {
+    for (account, host, name) in [
+        ("ACME-PROD", "acme-prod.snowflakecomputing.com", "ACME-PROD"),
+        ("xy12345", "xy12345.snowflakecomputing.com", "xy12345"),
+        (
+            "xy12345.eu-central-1",
+            "xy12345.eu-central-1.snowflakecomputing.com",
+            "xy12345.eu-central-1",
+        ),
+        (
+            "acme-ab12cd34.global",
+            "acme-ab12cd34.global.snowflakecomputing.com",
+            "acme",
+        ),
+        (
+            "acme-eu-ab12cd34.GLOBAL",
+            "acme-eu-ab12cd34.global.snowflakecomputing.com",
+            "acme-eu",
+        ),
+        (
+            "acme-ab12cd34.global.privatelink",
+            "acme-ab12cd34.global.privatelink.snowflakecomputing.com",
+            "acme",
+        ),
+        (
+            "xy12345.cn-northwest-1",
+            "xy12345.cn-northwest-1.snowflakecomputing.cn",
+            "xy12345.cn-northwest-1",
+        ),
+    ] {
+        let settings = SnowflakeSettings {
+            account: account.to_owned(),
+            ..whole()
+        };
+        assert_eq!(settings.problems(), [], "{account}");
+        let url = settings.url().expect("an address");
+        assert_eq!(url.as_str(), format!("https://{host}/"));
+        assert_eq!(settings.log_in_account(), name);
+    }
+}
+
+#[test]
 fn result_hosts_are_whole_names_of_hosts() {
     for (host, is_one) in [
         (

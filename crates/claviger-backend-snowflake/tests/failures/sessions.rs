@@ -93,6 +93,16 @@ async fn session_is_made_again_once_and_no_more() {
 }
 
 #[tokio::test]
+async fn replicated_account_is_logged_in_to_by_its_name() {
+    let account = Account::start();
+    let settings = SnowflakeSettings {
+        account: format!("{}-ab12cd34.global", account.fake.account()),
+        ..account.settings(Storage::SealedTable)
+    };
+    account.vault(&settings).check().await.expect("logged in");
+}
+
+#[tokio::test]
 async fn unknown_user_or_an_outage_of_log_ins_has_its_reason() {
     let account = Account::start();
     let stranger = SnowflakeSettings {
