@@ -74,7 +74,7 @@ fn random_json(random: &mut Random, depth: usize) -> String {
 #[tokio::test]
 async fn whatever_is_put_is_read_byte_for_byte_or_refused() {
     let (_server, client, vault) = shared().await;
-    let count = 600 * volume();
+    let count = 300 * volume();
     let random = &mut seeded("payloads", count);
     let mut places = Vec::new();
     for (id, location, format) in [
