@@ -82,9 +82,9 @@ impl VaultService for Api {
                 let inspect = InspectSecret {
                     vault: VaultName::parse("name", &request.name)?,
                     project: ProjectName::parse("project", &request.project)?,
-                    secret: convert::optional("secret", &request.secret)?.unwrap_or_default(),
-                    property: convert::optional("property", &request.property)?,
-                    version: convert::optional("version", &request.version)?,
+                    secret: convert::exact("secret", &request.secret)?.unwrap_or_default(),
+                    property: convert::exact("property", &request.property)?,
+                    version: convert::exact("version", &request.version)?,
                     kind: convert::kind("kind", request.kind)?,
                 };
                 let report = broker.inspect_secret(&Arc::new(call), &inspect).await?;

@@ -149,7 +149,8 @@ impl AzureSettings {
     pub(crate) fn cloud(&self) -> Option<&'static Cloud> {
         let host = self.origin().strip_prefix("https://")?;
         let (name, zone) = host.split_once('.')?;
-        let cloud = CLOUDS.iter().find(|cloud| cloud.zone == zone);
+        let mut clouds = CLOUDS.iter();
+        let cloud = clouds.find(|cloud| cloud.zone.eq_ignore_ascii_case(zone));
         cloud.filter(|_| is_vault_name(name))
     }
 }
@@ -334,6 +335,7 @@ mod tests {
             ("https://acme.vault.azure.net/", true),
             ("https://Acme-1.vault.azure.cn", true),
             ("https://acme.vault.usgovcloudapi.net", true),
+            ("https://ACME.Vault.Azure.NET/", true),
             ("http://acme.vault.azure.net", false),
             ("acme.vault.azure.net", false),
             ("https://acme.vault.azure.net:443", false),
