@@ -36,6 +36,16 @@ pub(crate) fn optional(field: &'static str, text: &str) -> Result<Option<String>
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
+/// The name of something of others, letter for letter: white space at its end may be a part of it,
+/// and what it would lead to without is another one. Empty is none.
+///
+/// # Errors
+/// `FIELD_INVALID` if a credential was pasted there.
+pub(crate) fn exact(field: &'static str, text: &str) -> Result<Option<String>> {
+    refuse_pasted(Reason::FieldInvalid, field, text)?;
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
 pub(crate) fn optional_id(field: &'static str, text: &str) -> Result<Option<Id>> {
     let text = text.trim_ascii();
     let is_given = !text.is_empty();
@@ -213,10 +223,10 @@ fn location(field: &'static str, wire: &v1::Location) -> Result<Location> {
             "" => None,
             vault => Some(vault.parse().map_err(|error: Error| error.at(field))?),
         },
-        secret: optional(field, &wire.secret)?,
-        property: optional(field, &wire.property)?,
+        secret: exact(field, &wire.secret)?,
+        property: exact(field, &wire.property)?,
         is_whole: wire.whole,
-        version: optional(field, &wire.version)?,
+        version: exact(field, &wire.version)?,
     })
 }
 

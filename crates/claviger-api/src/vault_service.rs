@@ -84,10 +84,10 @@ impl VaultService for Api {
                 let inspect = InspectSecret {
                     vault: VaultName::parse("name", &request.name)?,
                     project: ProjectName::parse("project", &request.project)?,
-                    secret: convert::optional("secret", &request.secret)?.unwrap_or_default(),
-                    property: convert::optional("property", &request.property)?,
+                    secret: convert::exact("secret", &request.secret)?.unwrap_or_default(),
+                    property: convert::exact("property", &request.property)?,
                     is_whole: request.whole,
-                    version: convert::optional("version", &request.version)?,
+                    version: convert::exact("version", &request.version)?,
                     kind: convert::kind("kind", request.kind)?,
                 };
                 let call = call.with(&[("whole", inspect.is_whole)]);

@@ -51,7 +51,7 @@ impl Backend for Aws {
     }
 
     fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {
-        Ok(SecretName::parse(secret)?.warning(self.client.region()))
+        SecretName::parse(secret)?.judged(self.client.region())
     }
 
     fn derived_name(&self, project: &str, id: &str, hash: &str) -> String {

@@ -204,10 +204,17 @@ impl Failure {
         let connecting = find::<hyper_util::client::legacy::Error>(error);
         let is_unsent = matches!(error, SdkError::ConstructionFailure(_))
             || connecting.is_some_and(hyper_util::client::legacy::Error::is_connect);
-        let cause = match error {
-            SdkError::TimeoutError(_) => Cause::Timeout,
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => Cause::Timeout,
-            _ => cause_of(error),
+        let is_late = match error {
+            SdkError::TimeoutError(_) => true,
+            SdkError::DispatchFailure(failure) => failure.is_timeout(),
+            SdkError::ConstructionFailure(_)
+            | SdkError::ResponseError(_)
+            | SdkError::ServiceError(_)
+            | _ => false,
+        };
+        let cause = match is_late {
+            true => Cause::Timeout,
+            false => cause_of(error),
         };
         match is_unsent {
             true => Self::NotSent(cause, chain(error)),
@@ -220,7 +227,9 @@ impl Failure {
             CredentialsError::ProviderTimedOut(_) => ("", Some(Cause::Timeout)),
             CredentialsError::CredentialsNotLoaded(_)
             | CredentialsError::InvalidConfiguration(_) => (NOT_LOADED, None),
-            _ => (PROVIDER, unheard(error, now)),
+            CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
+                (PROVIDER, unheard(error, now))
+            }
         };
         Self::Credentials {
             remedy,

@@ -4,9 +4,11 @@
 //! it means, and guesses wrong for names that end that way themselves.
 
 use claviger_backend::{NameWarning, Site};
-use claviger_core::{Error, Reason, Result};
+use std::fmt;
 
-use crate::settings::{is_account, is_region};
+use claviger_core::{Error, Public, Reason, Result};
+
+use crate::settings::{is_account, is_region, partition_of};
 
 /// Longest name, in bytes.
 const NAME_LEN_MAX: usize = 512;
@@ -124,13 +126,40 @@ impl<'a> SecretName<'a> {
     }
 
     /// A warning of a name that may not be meant, in a vault of this region.
-    pub(crate) fn warning(self, vault_region: &str) -> Option<NameWarning> {
-        match self.region() {
-            Some(region) => (region != vault_region).then_some(OTHER_REGION),
-            None => has_arn_end(self.text).then_some(LOOKS_PARTIAL),
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` for an ARN of another partition, where the vault's credentials are not
+    /// known.
+    pub(crate) fn judged(self, vault_region: &str) -> Result<Option<NameWarning>> {
+        let Some(region) = self.region() else {
+            return Ok(has_arn_end(self.text).then_some(LOOKS_PARTIAL));
+        };
+        let [arn, vault] = [region, vault_region].map(partition_of);
+        match arn == vault {
+            true => Ok((region != vault_region).then_some(OTHER_REGION)),
+            false => Err(invalid(OtherPartition { arn, vault })),
         }
     }
 }
+
+/// Two partitions of AWS that know nothing of each other.
+struct OtherPartition {
+    arn: &'static str,
+    vault: &'static str,
+}
+
+impl fmt::Display for OtherPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arn, vault } = self;
+        write!(
+            f,
+            "is an ARN of the partition {arn}, and the vault is in {vault}, whose credentials are not \
+             known there; use a secret of {vault}, or a vault whose region is of {arn}"
+        )
+    }
+}
+
+impl Public for OtherPartition {}
 
 fn place_of(arn: &str) -> Result<Place<'_>> {
     let parts: Vec<&str> = arn.split(':').collect();
@@ -149,9 +178,10 @@ fn place_of(arn: &str) -> Result<Place<'_>> {
              into `property`: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-AbCdEf",
         ));
     };
-    if !partition.starts_with("aws") || !is_region(region) || !is_account(account) {
+    if !is_region(region) || !is_account(account) || *partition != partition_of(region) {
         return Err(invalid(
-            "is an ARN without a valid partition, region or account; copy it whole from the console",
+            "is an ARN without a valid partition, region or account, or of a region that is not of \
+             its partition; copy it whole from the console",
         ));
     }
     if !has_arn_end(name) || !name.bytes().all(is_name_byte) {
@@ -174,7 +204,7 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/_+=.@!-".contains(&byte)
 }
 
-fn invalid(remedy: &'static str) -> Error {
+fn invalid(remedy: impl Public) -> Error {
     Error::new(Reason::LocationInvalid).violation(FIELD, remedy)
 }
 
@@ -186,7 +216,8 @@ mod tests {
 
     fn warning(text: &str) -> Option<&'static str> {
         let name = SecretName::parse(text).expect("valid");
-        name.warning("eu-west-1").map(|warning| warning.reason)
+        let warning = name.judged("eu-west-1").expect("its partition");
+        warning.map(|warning| warning.reason)
     }
 
     #[test]
@@ -280,6 +311,36 @@ mod tests {
     fn arn_of_another_region_warns() {
         let other = ARN.replace("eu-west-1", "us-east-1");
         assert_eq!(warning(&other), Some("SECRET_IN_OTHER_REGION"));
+    }
+
+    #[test]
+    fn arn_of_another_partition_is_refused_with_both_named() {
+        let at = |partition: &str, region: &str| {
+            format!("arn:{partition}:secretsmanager:{region}:123456789012:secret:pay/stripe-AbCdEf")
+        };
+        let places = [
+            ("aws", "eu-west-1"),
+            ("aws-cn", "cn-north-1"),
+            ("aws-us-gov", "us-gov-west-1"),
+            ("aws-iso", "us-iso-east-1"),
+        ];
+        for (arn, arn_region) in places {
+            for (vault, vault_region) in places {
+                let text = at(arn, arn_region);
+                let name = SecretName::parse(&text).expect("valid");
+                let judged = name.judged(vault_region);
+                assert_eq!(judged.is_ok(), arn == vault, "{arn} {vault}");
+                let Err(error) = judged else { continue };
+                assert_eq!(error.reason(), Reason::LocationInvalid);
+                let shown = error.to_string();
+                let both = [format!("partition {arn},"), format!("is in {vault},")];
+                assert!(both.iter().all(|one| shown.contains(one)), "{shown}");
+            }
+            // A region has one partition.
+            let other = if arn == "aws" { "aws-cn" } else { "aws" };
+            let error = SecretName::parse(&at(other, arn_region)).expect_err(other);
+            assert_eq!(error.reason(), Reason::LocationInvalid);
+        }
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl AwsSettings {
     /// Everything that is wrong, found without asking AWS.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let endpoint = self.endpoint_url.as_deref();
+        let own = partition_of(&self.region);
+        let is_elsewhere =
+            |arn: &Option<String>| arn.as_deref().is_some_and(|arn| is_arn_elsewhere(arn, own));
         let checks = [
             (
                 "region",
@@ -112,6 +115,12 @@ impl AwsSettings {
                  because secrets would travel readable",
             ),
             (
+                "endpoint_url",
+                endpoint.is_some_and(|url| is_url_elsewhere(url, own)),
+                "names a region of another partition of AWS (aws, aws-cn, aws-us-gov) than region is \
+                 of, and no credentials are known in both; correct one of the two",
+            ),
+            (
                 "profile",
                 self.profile.as_deref().is_some_and(is_blank),
                 "is empty; name a profile or leave it out",
@@ -125,6 +134,12 @@ impl AwsSettings {
                 "role_arn",
                 self.role_arn.as_deref().is_some_and(|arn| !is_role(arn)),
                 "is not the ARN of a role; write arn:aws:iam::ACCOUNT:role/NAME",
+            ),
+            (
+                "role_arn",
+                is_elsewhere(&self.role_arn),
+                "is of another partition of AWS (aws, aws-cn, aws-us-gov) than region; name a role of \
+                 the same one",
             ),
             (
                 "external_id",
@@ -142,6 +157,12 @@ impl AwsSettings {
                 "kms_key_id",
                 self.kms_key_id.as_deref().is_some_and(is_blank),
                 "is empty; name a key by id, alias or ARN, or leave it out",
+            ),
+            (
+                "kms_key_id",
+                is_elsewhere(&self.kms_key_id),
+                "is of another partition of AWS (aws, aws-cn, aws-us-gov) than region; name a key of \
+                 the same one",
             ),
             (
                 "tags",
@@ -172,6 +193,40 @@ pub(crate) fn is_region(text: &str) -> bool {
     matches!(number.as_bytes(), [b'1'..=b'9'])
         && DIRECTIONS.contains(&direction)
         && AREAS.contains(&area)
+}
+
+/// The partitions of AWS that are apart from the first, by how their regions begin: no credentials of
+/// one are known in another.
+const PARTITIONS: &[(&str, &str)] = &[
+    ("cn-", "aws-cn"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+];
+
+/// The partition that a region is of.
+pub(crate) fn partition_of(region: &str) -> &'static str {
+    let mut apart = PARTITIONS.iter();
+    let found = apart.find(|(start, _)| region.starts_with(start));
+    found.map_or("aws", |(_, partition)| *partition)
+}
+
+/// Whether it is an ARN of another partition.
+fn is_arn_elsewhere(text: &str, partition: &str) -> bool {
+    let named = text
+        .strip_prefix("arn:")
+        .and_then(|rest| rest.split(':').next());
+    named.is_some_and(|named| named != partition)
+}
+
+/// Whether an address has the name of a region of another partition in it.
+fn is_url_elsewhere(url: &str, partition: &str) -> bool {
+    let labels = url.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+    let mut regions = labels.filter(|label| is_region(label));
+    regions.any(|region| partition_of(region) != partition)
 }
 
 fn is_safe_endpoint(url: &str) -> bool {
@@ -238,7 +293,7 @@ mod tests {
         let whole = keys(|settings| {
             settings.account_id = Some("001234567890".to_owned());
             settings.endpoint_url = Some("https://vpce-1.example:8443/".to_owned());
-            settings.role_arn = Some("arn:aws-us-gov:iam::123456789012:role/a/b".to_owned());
+            settings.role_arn = Some("arn:aws:iam::123456789012:role/a/b".to_owned());
             settings.external_id = Some("id".to_owned());
             settings.kms_key_id = Some("alias/claviger".to_owned());
             settings.tags = BTreeMap::from([("team".to_owned(), String::new())]);
@@ -326,6 +381,53 @@ mod tests {
             "eu-central-1 ",
         ] {
             assert!(!is_region(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_is_of_the_partition_of_the_region() {
+        for (region, partition) in [
+            ("eu-central-1", "aws"),
+            ("us-east-1", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("us-isof-south-1", "aws-iso-f"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("eusc-de-east-1", "aws-eusc"),
+        ] {
+            assert!(is_region(region), "{region}");
+            assert_eq!(partition_of(region), partition);
+            for other in ["aws", "aws-cn", "aws-us-gov"] {
+                let is_own = other == partition;
+                let role = Some(format!("arn:{other}:iam::123456789012:role/r"));
+                let key = Some(format!("arn:{other}:kms:{region}:123456789012:key/k"));
+                let found = keys(|settings| {
+                    settings.region = region.to_owned();
+                    settings.role_arn = role;
+                    settings.kms_key_id = key;
+                });
+                let expected: &[&str] = match is_own {
+                    true => &[],
+                    false => &["role_arn", "kms_key_id"],
+                };
+                assert_eq!(found, expected, "{region} {other}");
+            }
+        }
+        for (url, is_own) in [
+            ("https://secretsmanager.eu-west-1.amazonaws.com", true),
+            (
+                "https://vpce-0a-b.secretsmanager.eu-central-1.vpce.amazonaws.com",
+                true,
+            ),
+            ("https://secretsmanager.cn-north-1.amazonaws.com.cn", false),
+            ("https://secretsmanager.us-gov-west-1.amazonaws.com", false),
+            ("https://vault.example:8443", true),
+        ] {
+            let found = keys(|settings| settings.endpoint_url = Some(url.to_owned()));
+            let expected: &[&str] = if is_own { &[] } else { &["endpoint_url"] };
+            assert_eq!(found, expected, "{url}");
         }
     }
 

@@ -9,7 +9,7 @@ use claviger_core::{Cause, Error, Id, Reason, Result, Uid};
 use tokio::time::timeout;
 
 use crate::error::Failure;
-use crate::name::{self, SecretName, check_version};
+use crate::name::{self, SecretName, check_version, folded};
 use crate::shapes::{self, TAG_STORE, VALUE_BYTES_MAX, Version, has_tag, time};
 use crate::vault::Azure;
 use crate::write::check_managed;
@@ -58,8 +58,8 @@ impl Backend for Azure {
         name::derived(project, id, hash)
     }
 
-    fn place_name(&self, secret: &str) -> String {
-        secret.to_ascii_lowercase()
+    fn fold(&self, secret: &str) -> String {
+        folded(secret)
     }
 
     fn site(&self, secret: &str) -> Option<Site> {
@@ -118,7 +118,7 @@ impl Backend for Azure {
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
         // No promise of an order, so all pages are looked at.
-        let mut found = Listing::new(is_wanted, after, limit);
+        let mut found = Listing::new(is_wanted, after, limit).folding(folded);
         let listed = self.client().list(|secret| {
             let Some(name) = shapes::secret_name(secret.id.as_deref()) else {
                 return;

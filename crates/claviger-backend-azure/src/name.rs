@@ -33,12 +33,17 @@ impl<'a> SecretName<'a> {
 
     /// One spelling for all that Key Vault takes for the same.
     pub(crate) fn folded(self) -> String {
-        self.0.to_ascii_lowercase()
+        folded(self.0)
     }
 
     pub(crate) fn as_str(self) -> &'a str {
         self.0
     }
+}
+
+/// One spelling for all that Key Vault takes for the same: it ignores case.
+pub(crate) fn folded(name: &str) -> String {
+    name.to_ascii_lowercase()
 }
 
 /// What Key Vault may have given this name to.

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 
 use crate::client::{Answer, Client};
 use crate::error::Failure;
-use crate::name::SecretName;
+use crate::name::{SecretName, folded};
 use crate::shapes::{self, Version};
 
 /// Most entries that Key Vault gives per page.
@@ -259,7 +259,7 @@ impl Client {
             let page = page.into_model()?;
             let found = page.value.into_iter().find(|secret| {
                 let found = shapes::secret_name(secret.id.as_deref());
-                found.is_some_and(|found| found.eq_ignore_ascii_case(name.as_str()))
+                found.is_some_and(|found| folded(found) == name.folded())
             });
             if found.is_some() {
                 return Ok(found);

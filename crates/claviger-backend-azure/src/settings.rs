@@ -11,6 +11,8 @@ pub(crate) struct Cloud {
     zone: &'static str,
     /// Where applications log in.
     pub(crate) login_host: &'static str,
+    /// How the domains end that its tenants are given.
+    tenants: &'static str,
     /// The SDK's name for it.
     pub(crate) configuration: CloudConfiguration,
 }
@@ -19,16 +21,19 @@ const CLOUDS: &[Cloud] = &[
     Cloud {
         zone: "vault.azure.cn",
         login_host: "login.chinacloudapi.cn",
+        tenants: ".onmschina.cn",
         configuration: CloudConfiguration::AzureChina,
     },
     Cloud {
         zone: "vault.azure.net",
         login_host: "login.microsoftonline.com",
+        tenants: ".onmicrosoft.com",
         configuration: CloudConfiguration::AzurePublic,
     },
     Cloud {
         zone: "vault.usgovcloudapi.net",
         login_host: "login.microsoftonline.us",
+        tenants: ".onmicrosoft.us",
         configuration: CloudConfiguration::AzureGovernment,
     },
 ];
@@ -130,7 +135,18 @@ impl AzureSettings {
             });
         }
         match &self.credential {
-            Some(credential) => problems.extend(credential.problems()),
+            Some(credential) => {
+                problems.extend(credential.problems());
+                let is_elsewhere = |cloud| credential.is_of_another_cloud(cloud);
+                if self.cloud().is_some_and(is_elsewhere) {
+                    problems.push(problem(
+                        TENANT,
+                        "is a tenant of another cloud of Azure than vault_url (onmicrosoft.com, \
+                         onmicrosoft.us, onmschina.cn), which knows nobody of it; correct one of \
+                         the two",
+                    ));
+                }
+            }
             None => problems.push(SettingsProblem {
                 key: CREDENTIAL,
                 remedy: "is missing; say which one, { kind = \"managed_identity\" } for example \
@@ -149,7 +165,8 @@ impl AzureSettings {
     pub(crate) fn cloud(&self) -> Option<&'static Cloud> {
         let host = self.origin().strip_prefix("https://")?;
         let (name, zone) = host.split_once('.')?;
-        let cloud = CLOUDS.iter().find(|cloud| cloud.zone == zone);
+        let mut clouds = CLOUDS.iter();
+        let cloud = clouds.find(|cloud| cloud.zone.eq_ignore_ascii_case(zone));
         cloud.filter(|_| is_vault_name(name))
     }
 }
@@ -194,6 +211,22 @@ impl Credential {
             ]);
         }
         Some(kind?(table))
+    }
+
+    /// Whether its tenant has a domain that only another cloud gives.
+    fn is_of_another_cloud(&self, cloud: &Cloud) -> bool {
+        let tenant = match self {
+            Self::AzureCli | Self::ManagedIdentity { .. } => None,
+            Self::ClientCertificate { tenant_id, .. } | Self::ClientSecret { tenant_id, .. } => {
+                Some(tenant_id)
+            }
+            Self::WorkloadIdentity { tenant_id, .. } => tenant_id.as_ref(),
+        };
+        tenant.is_some_and(|tenant| {
+            let tenant = tenant.to_ascii_lowercase();
+            let mut others = CLOUDS.iter().filter(|other| other.zone != cloud.zone);
+            others.any(|other| tenant.ends_with(other.tenants))
+        })
     }
 
     fn problems(&self) -> Vec<SettingsProblem> {
@@ -334,6 +367,7 @@ mod tests {
             ("https://acme.vault.azure.net/", true),
             ("https://Acme-1.vault.azure.cn", true),
             ("https://acme.vault.usgovcloudapi.net", true),
+            ("https://ACME.Vault.Azure.NET/", true),
             ("http://acme.vault.azure.net", false),
             ("acme.vault.azure.net", false),
             ("https://acme.vault.azure.net:443", false),
@@ -402,6 +436,23 @@ mod tests {
             token_file: Some("token".into()),
         };
         assert_eq!(keys_of(workload), ["tenant_id", "client_id", "token_file"]);
+    }
+
+    #[test]
+    fn tenant_is_of_the_cloud_of_the_vault() {
+        let zones = ["azure.net", "usgovcloudapi.net", "azure.cn"];
+        let tenants = ["onmicrosoft.com", "onmicrosoft.us", "partner.onmschina.cn"];
+        for (zone, own) in zones.into_iter().zip(tenants) {
+            let url = format!("https://acme.vault.{zone}");
+            for tenant in tenants {
+                let credential = secret(&format!("Acme.{tenant}"), ID, "/run/secret");
+                let found = keys(&url, Some(credential));
+                let expected: &[&str] = if tenant == own { &[] } else { &["tenant_id"] };
+                assert_eq!(found, expected, "{zone} {tenant}");
+            }
+            let credential = secret("acme.example", ID, "/run/secret");
+            assert_eq!(keys(&url, Some(credential)), [""; 0], "{zone}");
+        }
     }
 
     #[test]

@@ -39,12 +39,12 @@ pub(crate) fn connections(timeout: Duration, is_local: bool) -> Result<Arc<dyn H
 
 /// Why no usable answer came.
 pub(crate) fn cause_of(error: &azure_core::Error) -> Cause {
-    match error.kind() {
-        ErrorKind::DataConversion | ErrorKind::Other => Cause::ServerError,
-        _ if find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout) => {
-            Cause::Timeout
-        }
-        _ => upstream::cause_of(error),
+    let is_unusable = matches!(error.kind(), ErrorKind::DataConversion | ErrorKind::Other);
+    let is_late = || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout);
+    match is_unusable {
+        true => Cause::ServerError,
+        false if is_late() => Cause::Timeout,
+        false => upstream::cause_of(error),
     }
 }
 

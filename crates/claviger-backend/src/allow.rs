@@ -36,6 +36,15 @@ impl Allow {
         })
     }
 
+    /// The same rules, their patterns spelled as the vault's names are compared.
+    #[must_use]
+    pub(crate) fn folded(mut self, fold: impl Fn(&str) -> String) -> Self {
+        for pattern in self.0.iter_mut().flat_map(|rule| &mut rule.names) {
+            pattern.0 = fold(&pattern.0);
+        }
+        self
+    }
+
     /// Whether there is any name that this project may use.
     pub fn names(&self, project: &Id) -> bool {
         self.0

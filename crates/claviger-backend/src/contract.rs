@@ -281,10 +281,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         String::new()
     }
 
+    /// One spelling for all that the vault takes for the same, in lower case where it ignores case.
+    /// Names, and the patterns of rules, are compared in no other one.
+    fn fold(&self, secret: &str) -> String {
+        secret.to_owned()
+    }
+
     /// One name for a secret however it is spelled: spellings that the vault takes for the same
     /// have the same.
     fn place_name(&self, secret: &str) -> String {
-        self.plain_name(secret).unwrap_or(secret).to_owned()
+        self.fold(self.plain_name(secret).unwrap_or(secret))
     }
 
     /// Where a secret is, for telling whether another vault or another name leads to it too. `None`

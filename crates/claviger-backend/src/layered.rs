@@ -223,6 +223,10 @@ impl<L: Layered> Backend for L {
         self.inner().credentials()
     }
 
+    fn fold(&self, secret: &str) -> String {
+        self.inner().fold(secret)
+    }
+
     fn place_name(&self, secret: &str) -> String {
         self.inner().place_name(secret)
     }
@@ -352,6 +356,9 @@ mod tests {
         fn credentials(&self) -> String {
             "credentials".to_owned()
         }
+        fn fold(&self, secret: &str) -> String {
+            format!("fold of {secret}")
+        }
         fn place_name(&self, secret: &str) -> String {
             format!("place of {secret}")
         }
@@ -461,6 +468,7 @@ mod tests {
             format!("{:?}", backend.plain_name("s")),
             backend.derived_name("p", "i", "h"),
             backend.credentials(),
+            backend.fold("s"),
             backend.place_name("s"),
             format!("{:?}", backend.site("s")),
             format!("{:?}", backend.check().await),

@@ -8,8 +8,9 @@ use crate::contract::ListedSecret;
 /// whatever order the vault has them; no more than the page is kept.
 pub struct Listing<'a> {
     is_wanted: &'a (dyn for<'n> Fn(&'n str) -> bool + Sync),
-    after: Option<&'a str>,
+    after: Option<String>,
     limit: usize,
+    fold: fn(&str) -> String,
     first: BTreeMap<String, ListedSecret>,
 }
 
@@ -17,24 +18,37 @@ impl<'a> Listing<'a> {
     /// The first `limit` names after `after` that are wanted.
     pub fn new(
         is_wanted: &'a (dyn for<'n> Fn(&'n str) -> bool + Sync),
-        after: Option<&'a str>,
+        after: Option<&str>,
         limit: usize,
     ) -> Self {
         Self {
             is_wanted,
-            after,
+            after: after.map(str::to_owned),
             limit,
+            fold: str::to_owned,
             first: BTreeMap::new(),
+        }
+    }
+
+    /// In the order of the names that this makes of them, and each of those once: see
+    /// [`Backend::fold`](crate::Backend::fold).
+    #[must_use]
+    pub fn folding(self, fold: fn(&str) -> String) -> Self {
+        Self {
+            after: self.after.as_deref().map(fold),
+            fold,
+            ..self
         }
     }
 
     /// Takes a secret if it may be of the page.
     pub fn add(&mut self, secret: ListedSecret) {
-        let is_later = self.after.is_none_or(|after| secret.name.as_str() > after);
+        let name = (self.fold)(&secret.name);
+        let is_later = self.after.as_ref().is_none_or(|after| name > *after);
         if !is_later || !(self.is_wanted)(&secret.name) {
             return;
         }
-        self.first.insert(secret.name.clone(), secret);
+        self.first.insert(name, secret);
         if self.first.len() > self.limit {
             self.first.pop_last();
         }
@@ -73,5 +87,26 @@ mod tests {
             let names: Vec<&str> = page.iter().map(|secret| secret.name.as_str()).collect();
             assert_eq!(names, expected, "{after:?} {limit}");
         }
+    }
+
+    #[test]
+    fn a_page_of_a_vault_that_ignores_case_is_in_the_order_that_its_next_one_goes_on_in() {
+        let mut seen = Vec::new();
+        // Between the pages somebody writes one of them in another case.
+        for (after, names) in [
+            (None, ["b", "Delta", "A", "c"]),
+            (Some("b"), ["B", "delta", "a", "C"]),
+        ] {
+            let mut listing = Listing::new(&|_| true, after, 2).folding(str::to_ascii_lowercase);
+            for name in names {
+                listing.add(ListedSecret {
+                    name: name.to_owned(),
+                    is_ours: false,
+                    change_time: None,
+                });
+            }
+            seen.extend(listing.into_page().into_iter().map(|secret| secret.name));
+        }
+        assert_eq!(seen, ["A", "b", "C", "delta"]);
     }
 }

@@ -41,10 +41,11 @@ impl Deref for Vault {
 impl Vault {
     /// A vault whose every call keeps within the limits.
     pub fn new(id: Id, backend: Arc<dyn Backend>, limits: &Limits, allow: Allow) -> Self {
+        let stack = layered(&id, backend, limits);
         Self {
-            stack: layered(&id, backend, limits),
+            allow: allow.folded(|pattern| stack.fold(pattern)),
+            stack,
             id,
-            allow,
             timeout: limits.timeout,
             is_remote: limits.concurrent_calls.is_some(),
             is_default: false,
@@ -102,8 +103,8 @@ impl Vault {
     /// `LOCATION_NOT_ALLOWED` with the remedy.
     pub fn check_allowed(&self, project: &Id, secret: &str) -> Result<()> {
         let plain = self.plain_name(secret);
-        if plain.is_some_and(|name| self.allow.allows(project, name))
-            || self.allow.allows_in_full(project, secret)
+        if plain.is_some_and(|name| self.allow.allows(project, &self.fold(name)))
+            || self.allow.allows_in_full(project, &self.fold(secret))
         {
             return Ok(());
         }
@@ -123,7 +124,7 @@ impl Vault {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        let is_allowed = |name: &str| self.allow.allows(project, name);
+        let is_allowed = |name: &str| self.allow.allows(project, &self.fold(name));
         self.stack.list(&is_allowed, after, limit).await
     }
 

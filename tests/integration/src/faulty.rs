@@ -185,7 +185,7 @@ impl Backend for FaultyBackend {
     }
 
     /// As some vaults do, it ignores case.
-    fn place_name(&self, secret: &str) -> String {
+    fn fold(&self, secret: &str) -> String {
         secret.to_ascii_lowercase()
     }
 

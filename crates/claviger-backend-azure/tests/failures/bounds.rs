@@ -172,12 +172,3 @@ async fn page_that_leads_back_is_an_error() {
     );
     assert_eq!(stub.count("GET /secrets/x"), 2);
 }
-
-#[test]
-fn one_secret_is_one_place_however_it_is_spelled() {
-    let azure = azure(&Stub::new(Vec::new()), LONG);
-    assert_eq!(azure.place_name("Stripe-API"), "stripe-api");
-    let site = azure.site("stripe-api").expect("anybody's");
-    assert!(site.may_be(&azure.site("Stripe-API").expect("anybody's")));
-    assert!(!site.may_be(&azure.site("stripe").expect("anybody's")));
-}

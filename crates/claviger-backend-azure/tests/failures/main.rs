@@ -14,6 +14,8 @@ mod logins;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod spelling;
+#[cfg(test)]
 mod stub;
 #[cfg(test)]
 mod transport;

@@ -98,7 +98,7 @@ mod tests {
                 value_bytes_max: 1,
             }
         }
-        fn place_name(&self, secret: &str) -> String {
+        fn fold(&self, secret: &str) -> String {
             secret.to_ascii_lowercase()
         }
         async fn check(&self) -> Result<()> {

@@ -13,7 +13,7 @@ use claviger_proto::v1;
 use claviger_proto::v1::secret_definition::Kind;
 use tonic::{Code, Status};
 
-use crate::support::{fails, secret};
+use crate::support::{fails, in_faulty, located, secret};
 
 /// The rest after a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
@@ -324,4 +324,43 @@ async fn what_a_definition_may_not_point_at_is_not_looked_at() {
     backend.set(Verb::Read, Fault::Fail(Reason::VaultAccessDenied));
     let refused = inspect(&client, looking_at("acme/stripe")).await;
     fails(refused, Code::FailedPrecondition, "VAULT_ACCESS_DENIED");
+}
+
+/// In the vault's own spelling, white space included: `apiKey ` and `apiKey` are two keys.
+#[tokio::test]
+async fn names_of_others_are_taken_letter_for_letter() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    let before = r#"{"apiKey":"plain"," apiKey":"before","apiKey ":"after"}"#;
+    for place in ["acme/spaced", "acme/spaced "] {
+        for (id, property, value) in [
+            ("plain", "apiKey", "plain"),
+            ("before", " apiKey", "before"),
+            ("after", "apiKey ", "after"),
+        ] {
+            backend.type_in(place, before);
+            let name = secret(&format!("{id}-{}", place.len()));
+            let mut location = in_faulty(place);
+            location.property = property.to_owned();
+            let put = client.put_definition(located(&name, location.clone()));
+            let put = put.await.unwrap().definition.unwrap();
+            assert_eq!(put.location, Some(location));
+            assert_eq!(client.text(&name).await, value);
+
+            let request = v1::InspectVaultSecretRequest {
+                property: property.to_owned(),
+                ..looking_at(place)
+            };
+            let found = client.vaults().inspect_vault_secret(request).await;
+            assert!(found.unwrap().into_inner().format.unwrap().ok);
+        }
+    }
+    let mut location = in_faulty("acme/spaced");
+    location.property = "apiKey\t".to_owned();
+    let absent = located(&secret("absent"), location);
+    client.put_definition(absent).await.unwrap();
+    fails(
+        client.get(&secret("absent")).await,
+        Code::NotFound,
+        "PROPERTY_NOT_FOUND",
+    );
 }

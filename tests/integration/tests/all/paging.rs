@@ -150,7 +150,7 @@ async fn a_token_of_another_parent_is_refused() {
 #[tokio::test]
 async fn a_list_of_the_longest_definitions_fits_a_default_client() {
     const COUNT: usize = 60;
-    let backend = FaultyBackend::new();
+    let backend = FaultyBackend::shared();
     let (_server, client) = Server::prepared(Options::with_faulty(&backend)).await;
     let environments: Vec<String> = (0..25).map(|n| format!("{n:0>128}")).collect();
     let ids: Vec<&str> = environments.iter().map(String::as_str).collect();
