@@ -148,10 +148,9 @@ reasons! {
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";
     /// The definition has no value yet.
     SecretNotFound "SECRET_NOT_FOUND" "{resource} has no value in vault {vault}; store one with PutSecretValue";
-    /// The secret in the vault was not made through this definition, and the call does not say
-    /// `adopt`.
+    /// The secret in the vault was not made for this project, and the call does not say `adopt`.
     SecretNotOwned "SECRET_NOT_OWNED"
-        "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
+        "the secret of {resource} in vault {vault} was not created for this project: {remedy}";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// An organization key of Stripe works only for a named account, and the definition names none.
@@ -176,7 +175,7 @@ reasons! {
         "the definition does not allow a {kind} of this class ({found}): {remedy}";
     /// The vault has marked the value as expired.
     ValueExpired "VALUE_EXPIRED"
-        "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
+        "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there (before a property is stored)";
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED" "the value is not a usable {kind} ({found}): {remedy}";
     /// A property is asked of a value that is not a JSON object.
