@@ -32,7 +32,7 @@ pub(crate) const TAG_DEFINITION: &str = "claviger-definition";
 pub(crate) const TAG_WRITE: &str = "claviger-write";
 
 /// What was there when the version was sent: Key Vault has seconds only, and no condition, so this
-/// tells afterwards what came in between. See [`Before`](crate::pages::Before).
+/// tells afterwards what came in between.
 pub(crate) const TAG_BEFORE: &str = "claviger-before";
 
 /// How the value is written where it is not the value itself: Key Vault has text only.

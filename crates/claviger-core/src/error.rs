@@ -170,10 +170,10 @@ reasons! {
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";
     /// The definition has no value yet.
     SecretNotFound "SECRET_NOT_FOUND" "{resource} has no value in vault {vault}; store one with PutSecretValue";
-    /// The secret in the vault was not made through this definition, and the call does not say
-    /// `adopt`.
+    /// The secret in the vault was not made for this project, and the call does not say `adopt`.
     SecretNotOwned "SECRET_NOT_OWNED"
-        "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
+        "the secret of {resource} in vault {vault} was not created for this project: {remedy}"
+        or "the secret of {resource} in vault {vault} was not created for this project; take it over by a PutSecretValue with adopt, or choose another secret";
     /// Health or reflection is asked for something that is not here.
     ServiceUnknown "SERVICE_UNKNOWN"
         "there is no such service or name here; list those there are by reflection (grpcurl list)";
@@ -208,7 +208,7 @@ reasons! {
         "the value of {resource} is empty, or null in its document; store one with PutSecretValue or in the vault's own console";
     /// The vault has marked the value as expired.
     ValueExpired "VALUE_EXPIRED"
-        "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there";
+        "the value of {resource} has expired in vault {vault}; store a new one, or move its expiry date there (before a property is stored)";
     /// A value of the right kind in a form that cannot work.
     ValueMalformed "VALUE_MALFORMED"
         "the value is not a usable {kind} ({found}): {remedy}"

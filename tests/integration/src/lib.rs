@@ -15,6 +15,7 @@ mod client;
 mod faulty;
 mod held;
 mod server;
+mod shared;
 mod watched;
 
 use tonic::{Request, Status};
@@ -24,6 +25,7 @@ pub use client::{Client, data_payload, text_payload};
 pub use faulty::{Fault, FaultyBackend, FaultySink, TYPED_TIME, Verb};
 pub use held::Gate;
 pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_uid};
+pub use shared::{Meanwhile, SharedBackend};
 pub use watched::Watched;
 
 /// The machine-readable cause of a failed call; empty if the answer is not one of ours.

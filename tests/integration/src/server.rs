@@ -19,10 +19,13 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, FaultyBackend, FaultySink, Gate};
+use crate::{Client, FaultyBackend, FaultySink, Gate, SharedBackend};
 
 /// The project that [`Server::prepared`] makes.
 pub const PROJECT: &str = "projects/acme";
+
+/// Older than this, a pending write of the vault `shared` is settled.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the audit log goes.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +60,8 @@ pub struct Options {
     pub first_admin: u32,
     /// Vaults besides the managed one.
     pub vaults: Vec<FaultyVault>,
+    /// One more, `shared`, which every project may use.
+    pub shared: Option<Arc<SharedBackend>>,
     /// Before the store.
     pub gate: Gate,
     /// How long a soft-deleted definition keeps its name.
@@ -73,6 +78,7 @@ impl Default for Options {
             audit: AuditLog::File,
             first_admin: own_uid(),
             vaults: Vec::new(),
+            shared: None,
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
             config: "",
@@ -331,6 +337,16 @@ impl Options {
             let id = Id::from_static(vault.id);
             Vault::new(id, backend, &vault.limits, vault.allow.clone())
         };
+        let shared = self.shared.iter().map(|shared| {
+            let backend = Arc::<SharedBackend>::clone(shared);
+            let limits = Limits::timeout(SHARED_TIMEOUT);
+            Vault::new(
+                Id::from_static("shared"),
+                backend,
+                &limits,
+                Allow::everything(),
+            )
+        });
         let gate = self.gate.clone();
         Parts {
             clock,
@@ -340,7 +356,7 @@ impl Options {
                 AuditLog::File => None,
                 AuditLog::Sink(sink) => Some(Box::new(sink.clone())),
             },
-            vaults: self.vaults.iter().map(vault).collect(),
+            vaults: self.vaults.iter().map(vault).chain(shared).collect(),
         }
     }
 }

@@ -122,6 +122,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn latest_version_out_of_its_dates_is_told_and_can_be_replaced() {
+        let cloud = Cloud::start();
+        let azure = cloud.azure("acme");
+        let vault = cloud.fake.vault("acme");
+        let address = address("dated");
+        let mut before = put(&azure, &address, "v", false).await.expect("written");
+        for (not_before, expires, reason) in [
+            (None, Some(1), Reason::ValueExpired),
+            (Some(i64::from(i32::MAX)), None, Reason::ValueNotYetValid),
+        ] {
+            vault.set_attributes("dated", not_before, expires);
+            let error = read(&azure, &address, None).await.expect_err("dated");
+            assert_eq!(error.reason(), reason);
+            let latest = azure.latest(&address).await.expect("told");
+            assert_eq!(latest.as_ref(), Some(&before.version));
+            let next = put(&azure, &address, "w", false).await.expect("written");
+            assert_eq!(next.replaced, Some(vec![before.version]));
+            before = next;
+        }
+    }
+
+    /// Marks of before tell the definition and no project.
+    #[tokio::test]
+    async fn mark_without_a_project_is_its_definitions_own_until_the_next_write() {
+        let cloud = Cloud::start();
+        let azure = cloud.azure("acme");
+        let vault = cloud.fake.vault("acme");
+        let own = address("old");
+        put(&azure, &own, "a", false).await.expect("written");
+        let (_, _, tags) = vault.versions("old").remove(0);
+        let ours = ["claviger-store", "claviger-definition"].map(|key| (key, tags[key].as_str()));
+        vault.set("old", "b", &ours);
+        let beside = || address("old");
+        let refused = put(&azure, &beside(), "c", false).await;
+        assert_eq!(
+            refused.expect_err("no project").reason(),
+            Reason::SecretNotOwned
+        );
+        put(&azure, &own, "c", false).await.expect("its own");
+        let written = put(&azure, &beside(), "d", false).await;
+        written.expect("the project's now");
+    }
+
+    #[tokio::test]
     async fn deleted_secret_of_another_is_recovered_only_when_adopted() {
         let cloud = Cloud::start();
         let fake = &cloud.fake;

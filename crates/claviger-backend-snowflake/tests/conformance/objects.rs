@@ -117,7 +117,9 @@ async fn without_a_reader_the_error_names_the_secret_to_use_inside() {
     assert_eq!(account.fake.statements("CALL"), 0);
     let found = vault.versions(&address, None, 10).await.expect("listed");
     let versions: Vec<_> = found.into_iter().map(|info| info.version).collect();
-    assert_eq!(versions, [written.version]);
+    assert_eq!(versions, std::slice::from_ref(&written.version));
+    let latest = vault.latest(&address).await.expect("told");
+    assert_eq!(latest, Some(written.version));
 }
 
 #[tokio::test]

@@ -151,14 +151,8 @@ impl Steps {
                 if error.reason() != Reason::WriteOutcomeUnknown {
                     self.close(&begun, None).await?;
                 }
-                let error = match error.reason() {
-                    Reason::SecretNotOwned => error.with(
-                        Detail::Remedy,
-                        "set adopt to write it all the same, or choose another secret",
-                    ),
-                    _ => error,
-                };
-                Err(error.with(Detail::Resource, &begun.name))
+                let remedy = "set adopt to write it all the same, or choose another secret";
+                Err(not_owned(error, remedy).with(Detail::Resource, &begun.name))
             }
         }
     }
@@ -417,6 +411,14 @@ fn check_fence(definition: &Definition, place: &Place, fence: &Fence) -> Result<
     match definition.current(place) == wanted.as_ref() {
         true => Ok(()),
         false => Err(version_mismatch(&definition.name)),
+    }
+}
+
+/// Names the remedy that the request has for a secret which is not the project's.
+pub(crate) fn not_owned(error: Error, remedy: &'static str) -> Error {
+    match error.reason() == Reason::SecretNotOwned {
+        true => error.with(Detail::Remedy, remedy),
+        false => error,
     }
 }
 

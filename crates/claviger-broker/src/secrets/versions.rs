@@ -11,6 +11,7 @@ use claviger_store::Batch;
 use crate::broker::Broker;
 use crate::engine::forms::definition_id;
 use crate::engine::found::{Asked, OnDefinition, expect};
+use crate::engine::steps::not_owned;
 use crate::model::definition::Definition;
 use crate::model::page::{Page, PageRequest};
 use crate::model::project::Project;
@@ -20,12 +21,16 @@ use crate::model::route::Route;
 /// How often a change of a version looks again when the definition or project was edited.
 const CONFIRM_ATTEMPTS: usize = 8;
 
+/// The request has no `adopt`.
+const TAKE_OVER: &str = "make it the project's by a PutSecretValue with adopt, or change the version in the vault's own \
+                         console";
+
 /// A version without its value.
 #[derive(Clone, Debug)]
 pub struct SecretVersion {
     /// What the vault says.
     pub info: VersionInfo,
-    /// Whether an unpinned read returns it.
+    /// Whether a read that names no version asks for it.
     pub is_current: bool,
 }
 
@@ -66,19 +71,20 @@ impl Broker {
         let after = listing.after(request)?;
         let after = after.map(|version| Id::parse("page_token", &version));
         let after = after.transpose()?;
-        let current = registered.definition.current(&route.place);
+        // First: what comes in between is listed and not marked.
+        let proof = &asked.proof;
+        let current = self
+            .reads
+            .current(proof, registered.definition, &route)
+            .await?;
         let size = request.size;
         let list = async move {
             let (vault, address) = (route.vault, route.address);
             vault.versions(&address, after.as_ref(), size).await
         };
-        let versions = self
-            .outside
-            .call(asked.proof.call().id, list)
-            .await?
-            .into_iter();
+        let versions = self.outside.call(proof.call().id, list).await?.into_iter();
         let versions = versions.map(|info| {
-            let is_current = Some(&info.version) == current;
+            let is_current = Some(&info.version) == current.as_ref();
             (info.version.to_string(), SecretVersion { info, is_current })
         });
         Ok(listing.page(versions.collect(), request))
@@ -130,10 +136,16 @@ impl Broker {
             ..route.facts()
         };
         self.audit.intent(&asked.proof, target).await?;
+        let current = self
+            .reads
+            .current(&asked.proof, registered.definition, &route)
+            .await;
         self.confirm(asked, environment, &route).await?;
         let info = route.vault.set_state(&route.address, version, state).await;
-        let info = info.map_err(|error| error.with(Detail::Resource, name))?;
-        let is_current = Some(&info.version) == registered.definition.current(&route.place);
+        let info =
+            info.map_err(|error| not_owned(error, TAKE_OVER).with(Detail::Resource, name))?;
+        // A leaked version is switched off also where Claviger may not read it.
+        let is_current = current.is_ok_and(|current| current.as_ref() == Some(&info.version));
         Ok(SecretVersion { info, is_current })
     }
 

@@ -36,6 +36,7 @@ mod raw_rpc;
 mod refusals;
 mod revocation;
 mod rotation;
+mod sharing;
 mod stripe;
 mod support;
 mod table;

@@ -254,7 +254,11 @@ async fn edit_in_the_console_between_read_and_put_is_kept_or_reported() {
         edits.plan(&[]);
         // Repeated as told, once nobody interferes any longer.
         caller.store(ID, &value).await.expect("nobody interferes");
-        assert_eq!(document(&**peer, SECRET)["apiKey"], value);
+        let now = document(&**peer, SECRET);
+        assert_eq!(now["apiKey"], value);
+        for (_, key) in planned[..made].iter().filter(|(_, key)| !key.is_empty()) {
+            assert_eq!(now[*key], "edited", "{planned:?}");
+        }
     }
     assert_eq!(lost, [""; 0], "acknowledged edits lost silently");
 }
@@ -274,7 +278,8 @@ async fn repeat_of_a_merge_gets_its_last_version_and_of_one_that_gave_up_a_new_o
     assert_eq!(peer.asked(), before, "answered without AWS");
 
     let request_id = Uuid::new_v4();
-    edits.plan(&[(PUT, "k2"), (PUT, "k3")]);
+    let keys = ["k2", "k3", "k4", "k5"];
+    edits.plan(&keys.map(|key| (PUT, key)));
     let gave_up = client.rotate(ID, "late", request_id).await;
     assert_refused(gave_up, "VALUE_CHANGED");
     let before = current();
@@ -282,6 +287,10 @@ async fn repeat_of_a_merge_gets_its_last_version_and_of_one_that_gave_up_a_new_o
     let repeated = repeated.expect("nobody interferes");
     assert_ne!(repeated, before, "the repeat is a new attempt");
     assert_eq!(current(), repeated);
+    let now = document(&**peer, SECRET);
+    for key in keys {
+        assert_eq!(now[key], "edited", "{key}");
+    }
 }
 
 #[tokio::test]
