@@ -84,15 +84,16 @@ async fn a_token_that_a_list_did_not_give_out_is_refused_by_every_list() {
         let own = &tokens[&method];
         let others = tokens.iter().filter(|(other, _)| **other != method);
         let mut wrong: Vec<String> = others.map(|(_, token)| token.clone()).collect();
-        wrong.extend((1..own.len()).map(|end| own[..end].to_owned()));
-        wrong.extend((1..own.len()).map(|start| own[start..].to_owned()));
+        for (start, end) in (1..own.len()).map(|middle| own.split_at(middle)) {
+            wrong.extend([start.to_owned(), end.to_owned()]);
+        }
+        let (_, key) = own.split_at(16);
         wrong.extend([
             format!("{own}x"),
             format!("{own}/"),
             format!(" {own}"),
             own.to_uppercase() + "A",
-            own[16..].to_owned(),
-            format!("{}{}", "0".repeat(16), &own[16..]),
+            format!("{}{key}", "0".repeat(16)),
             "x".to_owned(),
             "bm90IGEgdG9rZW4=".to_owned(),
             "acme/stripe".to_owned(),
