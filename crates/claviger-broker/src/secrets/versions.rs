@@ -136,14 +136,14 @@ impl Broker {
             ..route.facts()
         };
         self.audit.intent(&asked.proof, target).await?;
-        let current = self
-            .reads
-            .current(&asked.proof, registered.definition, &route)
-            .await;
         self.confirm(asked, environment, &route).await?;
         let info = route.vault.set_state(&route.address, version, state).await;
         let info =
             info.map_err(|error| not_owned(error, TAKE_OVER).with(Detail::Resource, name))?;
+        let current = self
+            .reads
+            .current(&asked.proof, registered.definition, &route)
+            .await;
         // A leaked version is switched off also where Claviger may not read it.
         let is_current = current.is_ok_and(|current| current.as_ref() == Some(&info.version));
         Ok(SecretVersion { info, is_current })
