@@ -96,18 +96,16 @@ fn api_key_findings(shape: &Shape, settings: &Settings, demanded: Option<Mode>) 
     };
     let mut findings = Vec::from_iter(wrong_kind);
     findings.extend(&shape.faults);
-    if shape.class == Class::Unknown && shape.faults.is_empty() {
+    let is_usable_unknown = shape.class == Class::Unknown && shape.faults.is_empty();
+    if is_usable_unknown {
         findings.push(Finding::UnknownPrefix);
     }
     if shape.class.is_server_key() {
         findings.extend(demanded.and_then(|demanded| mode_finding(demanded, shape.mode)));
     }
     // A list is of what may stand there, so nothing that is not known does.
-    let is_listed = match shape.class {
-        Class::Unknown => settings.allowed_classes.is_empty() || !shape.faults.is_empty(),
-        class => !class.is_server_key() || settings.allows(class),
-    };
-    if !is_listed {
+    let is_unlisted = is_usable_unknown && !settings.allowed_classes.is_empty();
+    if is_unlisted || shape.class.is_server_key() && !settings.allows(shape.class) {
         findings.push(Finding::ClassNotAllowed);
     }
     if shape.class == Class::Organization && settings.context.is_none() {

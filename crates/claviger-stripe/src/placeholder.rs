@@ -110,10 +110,10 @@ fn has_word(text: &[u8]) -> bool {
     let mut parts = text.split(|byte| !byte.is_ascii_alphanumeric());
     parts.any(|part| {
         let is_lone = part.len() == text.len() && part.iter().any(u8::is_ascii_digit);
-        let begins = |word: &&str| {
+        let begins = |word: &str| {
             let start = part.get(..word.len()).unwrap_or_default();
             start.eq_ignore_ascii_case(word.as_bytes())
         };
-        !is_lone && WORDS.iter().any(|word| begins(&word))
+        !is_lone && WORDS.iter().any(|word| begins(word))
     })
 }
