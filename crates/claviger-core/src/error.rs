@@ -152,6 +152,9 @@ reasons! {
     /// `adopt`.
     SecretNotOwned "SECRET_NOT_OWNED"
         "the secret of {resource} in vault {vault} was not created by this definition; set adopt to write it all the same, or choose another secret";
+    /// The embedded store can be read, and not written.
+    StoreNotWritable "STORE_NOT_WRITABLE"
+        "the store cannot be written: its disk is full, over a quota or read-only; free disk space or have it mounted for writing, then try again; reads go on, and no restart is needed";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// An organization key of Stripe works only for a named account, and the definition names none.

@@ -2,6 +2,7 @@
 //! it how it is.
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
+mod full_disk;
 mod signals;
 mod status;
 
