@@ -4,6 +4,7 @@
 
 mod full_disk;
 mod signals;
+mod starts;
 mod status;
 
 use std::path::PathBuf;
