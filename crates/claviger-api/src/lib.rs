@@ -26,7 +26,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use claviger_broker::Broker;
-use claviger_core::VaultName;
 use claviger_proto::v1::access_service_server::AccessServiceServer;
 use claviger_proto::v1::daemon_service_server::DaemonServiceServer;
 use claviger_proto::v1::project_service_server::ProjectServiceServer;
@@ -75,8 +74,11 @@ pub fn services(
     Ok((Door::new(routes.prepare(), Some(api), bodies), reporter))
 }
 
-/// The services of the admin listener, which asks for no credentials: health, one name per vault,
-/// each unknown until it is reported.
+/// The parts of the daemon whose health the admin listener tells, besides its vaults.
+pub const PARTS: [&str; 2] = ["audit", "store"];
+
+/// The services of the admin listener, which asks for no credentials: health, one name per vault
+/// and for each of [`PARTS`], all unknown until they are reported.
 ///
 /// # Errors
 /// As [`services`].
@@ -85,11 +87,10 @@ pub async fn admin_services(
     bodies: Arc<Bodies>,
 ) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
     let reporter = HealthReporter::new();
-    for vault in broker.vault_names() {
+    let vaults = broker.vault_names().map(|vault| vault.to_string());
+    for part in vaults.chain(PARTS.map(str::to_owned)) {
         let unknown = tonic_health::ServingStatus::Unknown;
-        reporter
-            .set_service_status(vault.to_string(), unknown)
-            .await;
+        reporter.set_service_status(part, unknown).await;
     }
     let routes = public(&reporter, &[])?;
     Ok((Door::new(routes.prepare(), None, bodies), reporter))
@@ -121,11 +122,9 @@ fn public(
         .add_service(small!(reflection().build_v1alpha()?)))
 }
 
-/// Tells the admin listener's health service whether a vault is well.
-pub async fn report_vault(reporter: &HealthReporter, vault: &VaultName, is_well: bool) {
-    reporter
-        .set_service_status(vault.to_string(), serving(is_well))
-        .await;
+/// Tells the admin listener's health service whether a vault or one of [`PARTS`] is well.
+pub async fn report_part(reporter: &HealthReporter, part: &str, is_well: bool) {
+    reporter.set_service_status(part, serving(is_well)).await;
 }
 
 fn serving(is_well: bool) -> tonic_health::ServingStatus {

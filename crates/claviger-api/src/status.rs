@@ -32,6 +32,7 @@ pub fn code_of(reason: Reason) -> Code {
         R::AuditDiskNearlyFull
         | R::AuditUnavailable
         | R::Overloaded
+        | R::StoreNotWritable
         | R::StoreUnavailable
         | R::VaultUnreachable => Code::Unavailable,
         R::Cancelled => Code::Cancelled,

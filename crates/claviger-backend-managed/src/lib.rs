@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use claviger_backend::{
     Address, Backend, Capabilities, Reading, Site, VersionInfo, VersionState, Write, Written,
 };
-use claviger_core::{Cause, Clock, Error, Id, Reason, Result, Uid};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Records, Stored};
 
 use crate::stored::{Head, State, Version, id_of, value_key, version_id};
@@ -88,10 +88,7 @@ impl Backend for Managed {
     }
 
     async fn check(&self) -> Result<()> {
-        self.records
-            .health()
-            .await
-            .map_err(|error| Error::unreachable(Cause::ServerError).caused_by(error))
+        self.records.health().await
     }
 
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
@@ -141,8 +138,11 @@ impl Backend for Managed {
             )
             .put(&version_id(address, number), &version, Expect::Absent)
             .put_secret(&value_key(address, number), write.value, Expect::Absent);
-        // A commit that failed may still have been done.
-        let unknown = |error| Error::new(Reason::WriteOutcomeUnknown).caused_by(error);
+        // A commit that failed may still have been done, unless there was no disk for it.
+        let unknown = |error: Error| match error.reason() == Reason::StoreNotWritable {
+            true => error,
+            false => Error::new(Reason::WriteOutcomeUnknown).caused_by(error),
+        };
         match self.records.commit(batch).await.map_err(unknown)? {
             Committed::At(_) => written(number),
             Committed::Conflict { .. } | Committed::Ended => {

@@ -28,9 +28,18 @@ impl Broker {
         self.ask_whether_well(Uid::random(), vault).await
     }
 
-    /// Whether calls can be served, and go on to be: for the health service, which knows no caller.
-    pub async fn is_serving(&self) -> bool {
-        self.audit.health() == Health::Well && self.catalog.health().await.is_ok()
+    /// Whether the store can be read and written, and goes on to be: for the health service, which
+    /// knows no caller.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `STORE_NOT_WRITABLE`.
+    pub async fn is_store_well(&self) -> Result<()> {
+        self.catalog.health().await
+    }
+
+    /// The same of the audit log.
+    pub fn is_audit_well(&self) -> bool {
+        self.audit.health() == Health::Well
     }
 
     /// Settles what a crash left behind; returns how many writes could not be settled because their

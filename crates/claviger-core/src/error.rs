@@ -177,6 +177,9 @@ reasons! {
     /// Health or reflection is asked for something that is not here.
     ServiceUnknown "SERVICE_UNKNOWN"
         "there is no such service or name here; list those there are by reflection (grpcurl list)";
+    /// The embedded store can be read, and not written.
+    StoreNotWritable "STORE_NOT_WRITABLE"
+        "the store cannot be written: its disk is full, over a quota or read-only; free disk space or have it mounted for writing, then try again; reads go on, and no restart is needed";
     /// The embedded store does not answer.
     StoreUnavailable "STORE_UNAVAILABLE" "the store does not answer; see clavigerd status and the log, then try again";
     /// An organization key of Stripe works only for a named account, and the definition names none.

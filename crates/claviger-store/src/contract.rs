@@ -77,8 +77,9 @@ pub enum Committed {
 ///
 /// Implementations are shared between tasks and never block one. Revisions belong to the whole
 /// store: each commit that is done takes the next number, without gaps, across restarts and deletes.
-/// A read that begins after a commit returned sees it. Failures are `STORE_UNAVAILABLE`; after one
-/// the outcome of a commit is unknown, but final.
+/// A read that begins after a commit returned sees it. Failures are `STORE_UNAVAILABLE`, and
+/// `STORE_NOT_WRITABLE` while there is no disk to write to; after one the outcome of a commit is
+/// unknown, but final.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The row of `key`.
@@ -104,7 +105,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// To be called again after a failure, which leaves them deleted.
     async fn erase(&self) -> Result<()>;
 
-    /// Whether reads and commits can work.
+    /// Whether reads and commits can work, and go on to: commits may still work when there is little
+    /// disk left.
     async fn health(&self) -> Result<()>;
 }
 
@@ -127,6 +129,10 @@ pub(crate) fn refuse_repeated_keys(changes: &[Change]) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Reason::Internal).caused_by("a commit names a key twice"))
+}
+
+pub(crate) fn not_writable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(Reason::StoreNotWritable).caused_by(source)
 }
 
 pub(crate) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

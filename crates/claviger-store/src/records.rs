@@ -200,7 +200,7 @@ impl Records {
     /// Whether the store can read and commit.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`.
+    /// `STORE_UNAVAILABLE`; `STORE_NOT_WRITABLE` if it can only be read, or soon can.
     pub async fn health(&self) -> Result<()> {
         self.store.health().await
     }

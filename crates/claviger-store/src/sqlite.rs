@@ -6,12 +6,13 @@
 mod checkpoint;
 mod fault;
 mod open;
+mod room;
 mod schema;
 mod writer;
 
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -19,9 +20,12 @@ use claviger_core::{Clock, Result};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::contract::{Commit, Committed, Row, Store, refuse_repeated_keys, unavailable};
+use crate::contract::{
+    Commit, Committed, Row, Store, not_writable, refuse_repeated_keys, unavailable,
+};
 use crate::sqlite::checkpoint::Checkpoints;
-use crate::sqlite::fault::Fault;
+use crate::sqlite::fault::{Fault, Stuck};
+use crate::sqlite::room::Room;
 use crate::sqlite::writer::{Request, Writer};
 use crate::threads::Threads;
 
@@ -42,8 +46,10 @@ pub struct SqliteStore {
     reads: mpsc::Sender<Read>,
     checkpoints: Checkpoints,
     fault: Fault,
+    stuck: Stuck,
     _threads: Threads,
-    _lock: File,
+    /// Also keeps a second process out.
+    room: Arc<Room>,
 }
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
@@ -54,19 +60,21 @@ impl SqliteStore {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` if another process has it open, if the file is not a store, is of a newer
-    /// version or has a schema with more than ours, or if the file system refuses.
+    /// version or has a schema with more than ours, or if the file system refuses;
+    /// `STORE_NOT_WRITABLE` if there is no disk to write to.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let lock = open::lock(path)?;
         let (connection, revision) = open::writer(path)?;
         let readers = (0..READERS)
             .map(|_| open::reader(path))
             .collect::<Result<Vec<_>>>()?;
-        let fault = Fault::default();
+        let (fault, stuck) = (Fault::default(), Stuck::default());
         let mut threads = Threads::default();
 
         let checkpoints = checkpoint::spawn(&mut threads, open::checkpointer(path)?, &fault)?;
         let pages = checkpoints.clone();
-        let writer = Writer::new(connection, revision, clock, pages, Arc::clone(&fault))?;
+        let state = (Arc::clone(&fault), Arc::clone(&stuck));
+        let writer = Writer::new(connection, revision, clock, pages, state)?;
         let (commits, queue) = mpsc::channel(QUEUE_LEN);
         threads
             .spawn("claviger-store-writer", move || writer.run(queue))
@@ -87,8 +95,9 @@ impl SqliteStore {
             reads,
             checkpoints,
             fault,
+            stuck,
             _threads: threads,
-            _lock: lock,
+            room: Arc::new(Room::new(lock, path)),
         })
     }
 
@@ -177,8 +186,17 @@ impl Store for SqliteStore {
         if self.commits.is_closed() {
             return Err(thread_gone());
         }
-        self.read(|connection| connection.query_row("SELECT revision FROM meta", [], |_| Ok(())))
-            .await
+        let room = Arc::clone(&self.room);
+        let check = self.read(move |connection| {
+            connection.query_row("SELECT revision FROM meta", [], |_| Ok(()))?;
+            Ok(room.check())
+        });
+        check.await?.map_err(not_writable)?;
+        if self.stuck.load(Ordering::Relaxed) {
+            // Only a commit shows that commits work again.
+            drop(self.commit(Commit::default()).await?);
+        }
+        Ok(())
     }
 }
 

@@ -142,8 +142,8 @@ impl Daemon {
             claviger_api::services(Arc::clone(&self.broker), self.about, Arc::clone(&bodies));
         let (door, health) = services.map_err(unbuilt)?;
         let admin_services = claviger_api::admin_services(&self.broker, bodies).await;
-        let (admin_door, vault_health) = admin_services.map_err(unbuilt)?;
-        let upkeep = Upkeep::start(&self.broker, health, &vault_health, stop.clone());
+        let (admin_door, part_health) = admin_services.map_err(unbuilt)?;
+        let upkeep = Upkeep::start(&self.broker, health, &part_health, stop.clone());
         let sealing = self.seal.clone().keep(self.broker.audit());
         upkeep.spawn(sealing);
         let Sockets {
@@ -224,8 +224,9 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
     } = parts;
     // Only for what ends: what waits by the clock would wait until it has caught up.
     let steady = Arc::new(SteadyClock::new(Arc::clone(&clock)));
+    let the_store = format!("the store {}", store_file.display());
     let store = SqliteStore::open(&store_file, Arc::<SteadyClock>::clone(&steady))
-        .map_err(|e| Stop::opening("the store", &e))?;
+        .map_err(|e| Stop::opening(&the_store, &e))?;
     let store: Arc<dyn Store> = match put_between {
         Some(put_between) => put_between(store),
         None => Arc::new(store),
@@ -236,10 +237,10 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
     ]
     .concat();
     let records = Records::open(store, &root_key, &upgrades).await;
-    let records = Arc::new(records.map_err(|e| Stop::opening("the store", &e))?);
+    let records = Arc::new(records.map_err(|e| Stop::opening(&the_store, &e))?);
     drop(root_key);
     let sealed = audit_seal::read(&records).await;
-    let sealed = sealed.map_err(|e| Stop::opening("the store", &e))?;
+    let sealed = sealed.map_err(|e| Stop::opening(&the_store, &e))?;
     let sealed = sealed.map(|(mark, time)| {
         remember(&steady, time, clock.now(), config.accepts_audit_gap);
         mark
@@ -254,7 +255,8 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         Some(sink) => Audit::with_sink(sink, Arc::clone(&clock)),
         None => Audit::open(&config.audit_file, options, Arc::clone(&clock)),
     };
-    let audit = audit.map_err(|e| Stop::opening("the audit log", &e))?;
+    let the_log = format!("the audit log {}", config.audit_file.display());
+    let audit = audit.map_err(|e| Stop::opening(&the_log, &e))?;
 
     let about = About {
         version: env!("CARGO_PKG_VERSION"),

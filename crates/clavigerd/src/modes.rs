@@ -4,14 +4,14 @@
 //! (`claviger_backend::private_file`).
 
 use std::fs::{self, DirBuilder, Metadata};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
 use crate::config::Config;
 use crate::owner::{OTHERS_WRITE, fault_of, own_uid};
 use crate::root_key::RootKeySource;
-use crate::stop::Stop;
+use crate::stop::{Stop, writable_remedy};
 
 const OTHERS_READ: u32 = 0o044;
 /// In such a directory others may make files, but not replace those that are there.
@@ -25,6 +25,9 @@ pub(crate) fn check(config: &Config) -> Result<(), Stop> {
         check_dir_of("root key", path)?;
     }
     check_path("directory of the audit log", parent(&config.audit_file), 0)?;
+    check_writable("data directory", &config.data_dir)?;
+    check_writable("directory of the audit log", parent(&config.audit_file))?;
+    check_writable("directory of the socket", parent(&config.socket))?;
     let files = ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"];
     let files = files.map(|name| ("file of the store", config.data_dir.join(name)));
     let audit_file = ("audit log", config.audit_file.clone());
@@ -75,6 +78,23 @@ fn check_path(what: &str, path: &Path, allowed: u32) -> Result<Option<Metadata>,
     match fault_of(metadata.uid(), mode, own_uid()) {
         Some(fault) => Err(refused(what, path, fault)),
         None => Ok(Some(metadata)),
+    }
+}
+
+/// Refuses a directory in which no file can be made and filled, whatever its mode says: the disk may
+/// be full or read-only.
+fn check_writable(what: &str, dir: &Path) -> Result<(), Stop> {
+    match tempfile::tempfile_in(dir).and_then(|mut file| file.write_all(&[0; 4096])) {
+        Ok(()) => Ok(()),
+        // Whoever needs it makes it, or says so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let cause = error
+                .get_ref()
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            let why = format!("cannot be written: {cause}; {}", writable_remedy());
+            Err(refused(what, dir, &why))
+        }
     }
 }
 

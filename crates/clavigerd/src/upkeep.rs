@@ -30,16 +30,17 @@ impl Upkeep {
     pub(crate) fn start(
         broker: &Arc<Broker>,
         health: HealthReporter,
-        vault_health: &HealthReporter,
+        part_health: &HealthReporter,
         stopping: CancellationToken,
     ) -> Self {
         let upkeep = Self {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        upkeep.spawn(report_health(Arc::clone(broker), health, stopping));
+        let parts = part_health.clone();
+        upkeep.spawn(report_health(Arc::clone(broker), health, parts, stopping));
         for vault in broker.vault_names() {
-            let health = vault_health.clone();
+            let health = part_health.clone();
             upkeep.spawn(watch_vault(Arc::clone(broker), vault, health));
         }
         upkeep.spawn(name_orphans(Arc::clone(broker)));
@@ -61,10 +62,16 @@ impl Upkeep {
     }
 }
 
-/// Keeps the health service true: not serving while the audit log cannot be written or the store
-/// does not answer.
-async fn report_health(broker: Arc<Broker>, health: HealthReporter, stopping: CancellationToken) {
+/// Keeps the health services true: not serving while the audit log or the store cannot be written,
+/// or soon cannot. What can still be served is, all the same.
+async fn report_health(
+    broker: Arc<Broker>,
+    health: HealthReporter,
+    parts: HealthReporter,
+    stopping: CancellationToken,
+) {
     let mut audit = broker.audit().watch_health();
+    let mut was_well = true;
     let mut due = tokio::time::interval(HEALTH_INTERVAL);
     loop {
         if stopping.is_cancelled() {
@@ -72,7 +79,18 @@ async fn report_health(broker: Arc<Broker>, health: HealthReporter, stopping: Ca
             return claviger_api::end_health(&health).await;
         }
         audit.mark_unchanged();
-        claviger_api::report_health(&health, broker.is_serving().await).await;
+        let is_audit_well = broker.is_audit_well();
+        let store = broker.is_store_well().await;
+        let is_store_well = store.is_ok();
+        claviger_api::report_health(&health, is_audit_well && is_store_well).await;
+        claviger_api::report_part(&parts, "audit", is_audit_well).await;
+        claviger_api::report_part(&parts, "store", is_store_well).await;
+        match store {
+            Err(error) if was_well => tracing::warn!(?error, "store not well"),
+            Ok(()) if !was_well => tracing::info!("store well again"),
+            Err(_) | Ok(()) => {}
+        }
+        was_well = is_store_well;
         tokio::select! {
             _ = due.tick() => {}
             Ok(()) = audit.changed() => {}
@@ -89,7 +107,7 @@ async fn watch_vault(broker: Arc<Broker>, vault: VaultName, health: HealthReport
         due.tick().await;
         let check = broker.is_vault_well(&vault).await;
         let is_well = check.is_ok();
-        claviger_api::report_vault(&health, &vault, is_well).await;
+        claviger_api::report_part(&health, &vault.to_string(), is_well).await;
         match check {
             Err(error) if was_well => tracing::warn!(%vault, ?error, "vault not well"),
             Ok(()) if !was_well => tracing::info!(%vault, "vault well again"),

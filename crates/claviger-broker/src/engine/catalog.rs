@@ -350,7 +350,7 @@ impl Catalog {
     /// Whether the store can read and commit.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`.
+    /// `STORE_UNAVAILABLE`, `STORE_NOT_WRITABLE`.
     pub(crate) async fn health(&self) -> Result<()> {
         self.records.health().await
     }

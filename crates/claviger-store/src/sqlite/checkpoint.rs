@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use crate::contract::unavailable;
-use crate::sqlite::fault::{Fault, is_passing};
+use crate::sqlite::fault::{Failure, Fault, is_passing};
 use crate::threads::Threads;
 
 /// Pages written since the last copy that make the next one due (4 MiB).
@@ -99,7 +99,13 @@ pub(super) fn spawn(
             }
             let erased = copier.erase();
             for answer in answers {
-                answer.send(erased.clone().map_err(unavailable)).ok();
+                answer
+                    .send(
+                        erased
+                            .clone()
+                            .map_err(|failure: Failure| failure.to_error()),
+                    )
+                    .ok();
             }
         }
         // The writer has ended: leaves all in one file.
@@ -129,7 +135,7 @@ impl Copier {
         Ok(())
     }
 
-    fn erase(&self) -> std::result::Result<(), String> {
+    fn erase(&self) -> std::result::Result<(), Failure> {
         let mut outcome = self.copy(PAGES_LONG);
         for _ in 1..ERASE_ATTEMPTS {
             if !matches!(&outcome, Err(error) if is_passing(error)) {
@@ -138,8 +144,8 @@ impl Copier {
             outcome = self.copy(PAGES_LONG);
         }
         outcome.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy) => STILL_READ.to_owned(),
-            _ => error.to_string(),
+            Some(ErrorCode::DatabaseBusy) => STILL_READ.into(),
+            _ => Failure::of(&error),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use claviger_core::Result;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use crate::contract::unavailable;
 use crate::sqlite::fault::{refused, sqlite};
@@ -50,6 +50,12 @@ pub(super) fn lock(path: &Path) -> Result<File> {
 pub(super) fn writer(path: &Path) -> Result<(Connection, i64)> {
     create_file(path).map_err(unavailable)?;
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // SQLite opens a file that it may not write to all the same.
+    if connection.is_readonly(MAIN_DB).map_err(sqlite)? {
+        let why = "the file may not be written";
+        let error = io::Error::new(io::ErrorKind::PermissionDenied, why);
+        return Err(unavailable(error));
+    }
     schema::prepare(&mut connection)?;
     let set_up = |connection: &Connection| {
         let mode: String =

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use claviger_core::{Clock, Result};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -9,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Commit, Committed, Expect, unavailable};
 use crate::sqlite::checkpoint::Checkpoints;
-use crate::sqlite::fault::{Fault, is_passing};
+use crate::sqlite::fault::{Failure, Fault, Stuck, is_passing};
 
 /// Most commits that share one transaction: bounds the time until the first of them is answered.
 const BATCH_LEN: usize = 256;
@@ -25,6 +26,7 @@ pub(super) struct Writer {
     revision: i64,
     clock: Arc<dyn Clock>,
     fault: Fault,
+    stuck: Stuck,
 }
 
 impl Writer {
@@ -33,7 +35,7 @@ impl Writer {
         revision: i64,
         clock: Arc<dyn Clock>,
         pages: Checkpoints,
-        fault: Fault,
+        (fault, stuck): (Fault, Stuck),
     ) -> Result<Self> {
         // Takes the place of SQLite's own hook, which would copy the log inside a commit.
         connection
@@ -47,6 +49,7 @@ impl Writer {
             revision,
             clock,
             fault,
+            stuck,
         })
     }
 
@@ -66,17 +69,8 @@ impl Writer {
 
     fn settle(&mut self, batch: Vec<Request>) {
         let written = match self.fault.get() {
-            Some(fault) => Err(fault.clone()),
-            None => self.write(&batch).map_err(|error| {
-                let text = error.to_string();
-                // INVARIANT: after an I/O error nothing is reported as done until the store is
-                // opened anew. The kernel reports a failed fsync once and then calls the lost
-                // pages clean, so that a later success would prove nothing.
-                if !is_passing(&error) {
-                    self.fault.set(format!("commits have stopped: {text}")).ok();
-                }
-                text
-            }),
+            Some(fault) => Err(fault.as_str().into()),
+            None => self.write(&batch).map_err(|error| self.failed(&error)),
         };
         match written {
             Ok(outcomes) => {
@@ -84,12 +78,27 @@ impl Writer {
                     request.answer.send(Ok(outcome)).ok();
                 }
             }
-            Err(text) => {
+            Err(failure) => {
                 for request in batch {
-                    request.answer.send(Err(unavailable(text.as_str()))).ok();
+                    request.answer.send(Err(failure.to_error())).ok();
                 }
             }
         }
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> Failure {
+        let failure = Failure::of(error);
+        // INVARIANT: after an I/O error nothing is reported as done until the store is opened anew.
+        // The kernel reports a failed fsync once and then calls the lost pages clean, so that a
+        // later success would prove nothing.
+        if !is_passing(error) {
+            let text = format!("commits have stopped: {}", failure.text);
+            self.fault.set(text).ok();
+        }
+        if failure.is_for_want_of_disk {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+        failure
     }
 
     fn write(&mut self, batch: &[Request]) -> rusqlite::Result<Vec<Committed>> {
@@ -112,6 +121,9 @@ impl Writer {
                 .execute([revision])?;
         }
         transaction.commit()?;
+        if revision != self.revision {
+            self.stuck.store(false, Ordering::Relaxed);
+        }
         self.revision = revision;
         Ok(outcomes)
     }
@@ -191,7 +203,8 @@ mod tests {
         let (connection, revision) = open::writer(&path).expect("opens");
         let checkpointer = open::checkpointer(&path).expect("opens");
         let pages = checkpoint::spawn(threads, checkpointer, &fault).expect("spawns");
-        Writer::new(connection, revision, clock, pages, fault).expect("is made")
+        let state = (fault, Stuck::default());
+        Writer::new(connection, revision, clock, pages, state).expect("is made")
     }
 
     fn put(key: &str, len: usize) -> Commit {
@@ -225,9 +238,9 @@ mod tests {
         answers.map(|answer| answer.expect("is answered")).collect()
     }
 
-    fn all_unavailable(outcomes: &[Result<Committed>]) -> bool {
-        let unavailable = |outcome: &Result<_>| matches!(outcome, Err(error) if error.reason() == Reason::StoreUnavailable);
-        outcomes.iter().all(unavailable)
+    fn all_fail(outcomes: &[Result<Committed>], reason: Reason) -> bool {
+        let fails = |outcome: &Result<_>| matches!(outcome, Err(error) if error.reason() == reason);
+        outcomes.iter().all(fails)
     }
 
     #[test]
@@ -236,12 +249,14 @@ mod tests {
         let mut threads = Threads::default();
         let mut writer = writer(&directory, &mut threads);
         writer.connection.commit_hook(Some(|| true)).expect("sets");
-        assert!(all_unavailable(&settle(&mut writer, &[("a", 1), ("b", 1)])));
+        let outcomes = settle(&mut writer, &[("a", 1), ("b", 1)]);
+        assert!(all_fail(&outcomes, Reason::StoreUnavailable));
         writer
             .connection
             .commit_hook(None::<fn() -> bool>)
             .expect("sets");
-        assert!(all_unavailable(&settle(&mut writer, &[("c", 1)])));
+        let outcomes = settle(&mut writer, &[("c", 1)]);
+        assert!(all_fail(&outcomes, Reason::StoreUnavailable));
         assert!(writer.fault.get().is_some());
         drop(writer);
 
@@ -269,12 +284,12 @@ mod tests {
             Ok(Committed::At(1))
         ));
         limit(&writer, 10);
-        assert!(all_unavailable(&settle(
-            &mut writer,
-            &[("b", 1), ("c", 1 << 20)]
-        )));
+        let outcomes = settle(&mut writer, &[("b", 1), ("c", 1 << 20)]);
+        assert!(all_fail(&outcomes, Reason::StoreNotWritable));
+        assert!(writer.stuck.load(Ordering::Relaxed));
         limit(&writer, 10_000);
         let outcomes = settle(&mut writer, &[("b", 1), ("c", 1 << 20)]);
+        assert!(!writer.stuck.load(Ordering::Relaxed));
         assert!(matches!(outcomes[0], Ok(Committed::At(2))));
         assert!(matches!(outcomes[1], Ok(Committed::At(3))));
     }

@@ -2,7 +2,9 @@
 //! it how it is.
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
+mod full_disk;
 mod signals;
+mod starts;
 mod status;
 
 use std::path::PathBuf;

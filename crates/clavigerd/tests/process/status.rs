@@ -67,7 +67,7 @@ fn a_socket_that_this_user_may_not_reach_is_told() {
     let _listener = UnixListener::bind(closed.join("sock")).expect("bound");
     // Root may connect to everything, and others may not to what is closed to themselves.
     let uid = may_be_others().then_some(STRANGER);
-    fs::set_permissions(&closed, Permissions::from_mode(0)).expect("ours");
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("ours");
     let said = said(&home, &closed.join("sock"), uid);
     fs::set_permissions(&closed, Permissions::from_mode(0o700)).expect("ours");
     assert!(said.contains(" may not connect to "), "{said}");
