@@ -476,13 +476,17 @@ impl Error {
         placed(self.template()).find(|detail| self.detail(*detail).is_none())
     }
 
-    /// The first of the reason's templates that can be filled; the last, if none can.
+    /// The first of the reason's templates that can be filled, or that can be once the layers above
+    /// have said what it is about; the last, if none can.
     fn template(&self) -> &'static str {
-        let is_filled = |template: &'static str| placed(template).all(|d| self.detail(d).is_some());
+        let lacks = |detail: &Detail| self.detail(*detail).is_none();
+        let is_filled = |template: &'static str, later: &[Detail]| {
+            placed(template).all(|detail| !lacks(&detail) || later.contains(&detail))
+        };
         let templates = self.0.reason.templates();
-        let mut filled = templates.iter().copied().filter(|t| is_filled(t));
-        let last = templates.last().copied();
-        filled.next().or(last).unwrap_or_default()
+        let first = |later| templates.iter().find(|template| is_filled(template, later));
+        let found = first(&[]).or_else(|| first(&[Detail::Resource, Detail::Vault]));
+        found.or(templates.last()).copied().unwrap_or_default()
     }
 
     /// The reason's template, filled from the details.
