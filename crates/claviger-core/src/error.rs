@@ -198,10 +198,10 @@ reasons! {
     /// for all such callers.
     UidUnmapped "UID_UNMAPPED"
         "the kernel shows this caller as its overflow uid, which stands for every uid that has no number where the daemon runs; call with a token (authorization: Bearer <token>), run caller and daemon in one user namespace, and neither as nobody";
-    /// Somebody else changed the document in the vault while a property of it was written.
+    /// Somebody else changed the secret in the vault while a value was written to it.
     ValueChanged "VALUE_CHANGED"
-        "the secret of {resource} was changed in vault {vault} while this call wrote a property of it; repeat the call"
-        or "the secret of {resource} was changed in its vault while this call wrote a property of it; repeat the call";
+        "the secret of {resource} was changed in vault {vault} while this call wrote to it, so what it holds now may not be what was stored; store the value again with PutSecretValue"
+        or "the secret of {resource} was changed in its vault while this call wrote to it, so what it holds now may not be what was stored; store the value again with PutSecretValue";
     /// A usable value of a class that the definition does not allow.
     ValueClassNotAllowed "VALUE_CLASS_NOT_ALLOWED"
         "the definition does not allow a {kind} of this class ({found}): {remedy}"

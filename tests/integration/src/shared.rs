@@ -23,6 +23,8 @@ pub enum Meanwhile {
     After(&'static str),
     /// Just after, in what was there before it.
     Late(&'static str),
+    /// As `Before`, and the version so many before the last is switched off then.
+    Off(&'static str, usize),
     /// Nothing.
     Nothing,
 }
@@ -37,6 +39,8 @@ struct Inner {
     meanwhile: VecDeque<Meanwhile>,
     /// How many answers to writes are lost.
     lost: usize,
+    /// Whether values are refused to Claviger.
+    is_denied: bool,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +91,11 @@ impl SharedBackend {
     /// The answers to this many writes are lost; the values are stored.
     pub fn lose_answers(&self, count: usize) {
         self.inner().lost = count;
+    }
+
+    /// Refuses values to Claviger from now on, and nothing else.
+    pub fn deny_values(&self) {
+        self.inner().is_denied = true;
     }
 
     /// The latest value of a secret.
@@ -156,6 +165,9 @@ impl Backend for SharedBackend {
 
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         let mut inner = self.inner();
+        if inner.is_denied {
+            return Err(Error::new(Reason::VaultAccessDenied));
+        }
         let secret = inner.secrets.get_mut(&address.secret);
         let secret = secret.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
         let found = match version {
@@ -192,6 +204,11 @@ impl Backend for SharedBackend {
         match meanwhile {
             Meanwhile::Before(key) => secret.edit(0, key),
             Meanwhile::BeforeText(text) => drop(secret.store(Uid::random(), text.into())),
+            Meanwhile::Off(key, back) => {
+                secret.edit(0, key);
+                let off = secret.versions.iter_mut().rev().nth(back);
+                off.expect("there").state = VersionState::Disabled;
+            }
             Meanwhile::After(_) | Meanwhile::Late(_) | Meanwhile::Nothing => {}
         }
         let id = match secret.version(&write.write_id.to_string()) {
@@ -205,7 +222,10 @@ impl Backend for SharedBackend {
         match meanwhile {
             Meanwhile::After(key) => secret.edit(0, key),
             Meanwhile::Late(key) => secret.edit(1, key),
-            Meanwhile::Before(_) | Meanwhile::BeforeText(_) | Meanwhile::Nothing => {}
+            Meanwhile::Before(_)
+            | Meanwhile::BeforeText(_)
+            | Meanwhile::Off(..)
+            | Meanwhile::Nothing => {}
         }
         if is_lost {
             return Err(Error::new(Reason::WriteOutcomeUnknown));

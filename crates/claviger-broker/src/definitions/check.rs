@@ -1,5 +1,6 @@
 //! Whether a read of a definition would work, said without its value.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Directory, Permission, Principal, Question, evaluate};
@@ -140,7 +141,10 @@ impl Broker {
         let place = registered.write_route(environment)?;
         let route = registered.route(environment, None);
         let demanded = registered.project.stripe_mode(environment);
-        let looked = self.look_at(proof, registered.definition, route, demanded);
+        // What is at one place is warned of as when it is put there: for all environments that read it.
+        let mut others = registered.stripe_modes(&place.place);
+        others.retain(|mode| Some(*mode) != demanded);
+        let looked = self.look_at(proof, registered.definition, route, demanded, &others);
         let looked = looked.await;
         let name = place.vault.check_name(&place.address.secret);
         let names: Vec<_> = name.ok().flatten().into_iter().collect();
@@ -178,6 +182,7 @@ impl Broker {
         definition: &Definition,
         route: Result<Route>,
         demanded: Option<Mode>,
+        others: &BTreeSet<Mode>,
     ) -> Looked {
         let named = |error: Error| error.with(Detail::Resource, &definition.name);
         let content = &definition.content;
@@ -205,8 +210,12 @@ impl Broker {
             refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
         });
         let sort = (content.kind, content.format);
+        let others = others.iter();
+        let others = others.filter_map(|mode| content.judge(&value, Some(*mode)));
+        let others: Vec<Verdict> = others.collect();
+        let verdicts = verdict.iter().chain(&others);
         Looked {
-            warnings: Warning::of_value(sort, &value, &verdict, ""),
+            warnings: Warning::of_value(sort, &value, verdicts, ""),
             usable: Some(value).filter(|_| matches!(kind, Some(Ok(())))),
             kind,
             verdict,

@@ -70,7 +70,12 @@ impl Reads {
             // It may be another name of a version.
             Some(pin) => match self.read_version(proof, route, Some(pin)).await {
                 Ok(document) => Ok(Some(document.version)),
-                Err(error) if is_unreadable(&error) => Ok(Id::parse("version", pin).ok()),
+                // Nor does a list need the right to read values.
+                Err(error)
+                    if is_unreadable(&error) || error.reason() == Reason::VaultAccessDenied =>
+                {
+                    Ok(Id::parse("version", pin).ok())
+                }
                 Err(error) if is_absent(&error) => Ok(None),
                 Err(error) => Err(error),
             },
@@ -87,6 +92,24 @@ impl Reads {
         let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
         let asked = async move { vault.latest(&address).await };
         self.outside.call(proof.call().id, asked).await
+    }
+
+    /// Up to `limit` versions before this one, newest first.
+    ///
+    /// # Errors
+    /// What the vault says.
+    pub(crate) async fn older(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        version: &Id,
+        limit: usize,
+    ) -> Result<Vec<Id>> {
+        let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
+        let version = version.clone();
+        let asked = async move { vault.versions(&address, Some(&version), limit).await };
+        let older = self.outside.call(proof.call().id, asked).await?.into_iter();
+        Ok(older.map(|info| info.version).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger_access::Authorized;
 use claviger_backend::{Vaults, Written};
 use claviger_core::{
-    Cause, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid, VersionName,
+    DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid, VersionName,
 };
 use claviger_store::{Batch, Expect, Stored};
 use tracing::Instrument;
@@ -23,7 +23,7 @@ use crate::engine::steps::{
 };
 use crate::model::answer::{Answer, Subject};
 use crate::model::definition::{Base, Definition, Unmerged};
-use crate::model::document::{Document, Part, merge};
+use crate::model::document::{Document, Part, is_document, merge};
 use crate::model::location::Place;
 use crate::model::reconcile::reconcile;
 use crate::model::request::{RequestId, RequestState};
@@ -33,8 +33,16 @@ use crate::model::route::Route;
 /// change in it. An editor without end is no reason to go on.
 const MERGE_ATTEMPTS: usize = 4;
 
+/// How many versions are looked at for the shape of a secret whose latest one cannot be read.
+const OLDER_VERSIONS: usize = 8;
+
 /// Pending writes settled per page at start-up.
 const SETTLE_PAGE: usize = 100;
+
+/// Said with the reason for which the latest version cannot be read.
+const MAY_BE_DOCUMENT: &str = "would take the place of all that is there, which may be a JSON \
+    document with other keys; make that readable first, or name a key in location.property, or set \
+    location.whole to replace all of it";
 
 /// The owner of the writes.
 #[derive(Debug)]
@@ -43,6 +51,21 @@ pub(crate) struct Writes {
     reads: Arc<Reads>,
     vaults: Vaults,
     steps: Steps,
+}
+
+/// A write on its way.
+struct Progress<'a> {
+    request: Option<(&'a FreshRequest, &'a Answer)>,
+    /// Whether the vault has the value, whatever fails from now on.
+    is_stored: bool,
+}
+
+/// What is at a place that a value goes to without a property.
+enum Shape {
+    /// A value that stands for itself, or none; with the version that was seen.
+    Bare(Base),
+    /// A document with this one key.
+    Key(String),
 }
 
 impl Writes {
@@ -108,8 +131,8 @@ impl Writes {
     /// Takes a value to its place.
     ///
     /// # Errors
-    /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` if others kept changing the
-    /// document; and as [`Steps::write`].
+    /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` for whatever fails once the
+    /// value is stored; and as [`Steps::write`].
     pub(crate) async fn write(
         &self,
         proof: &Authorized,
@@ -119,49 +142,155 @@ impl Writes {
         request: Option<(&FreshRequest, &Answer)>,
     ) -> Result<Written> {
         check_writable(route)?;
-        let property = match route.part(value.format) {
-            Part::Whole => None,
-            Part::Property(Some(property)) => Some(property.to_owned()),
-            Part::Property(None) => self.only_key(proof, &target, route).await?,
+        let name = target.name().clone();
+        let mut progress = Progress {
+            request,
+            is_stored: false,
         };
-        match &property {
-            None => {
-                let base = None;
-                let with = Companions { base, request };
-                self.steps.write(proof, &target, route, value, with).await
+        let written = self.write_part(proof, target, route, value, &mut progress);
+        match written.await {
+            Err(error) if progress.is_stored && error.reason() != Reason::WriteOutcomeUnknown => {
+                // Else a repeat would be told that all is well.
+                if let Some((fresh, _)) = request {
+                    fresh.forget(&self.catalog).await?;
+                }
+                // Its own reason would say that nothing is stored.
+                Err(Error::new(Reason::ValueChanged)
+                    .with(Detail::Resource, &name)
+                    .with(Detail::Vault, route.vault.id())
+                    .caused_by(error))
             }
-            Some(property) => {
-                self.write_property(proof, target, route, property, value, request)
-                    .await
-            }
+            written => written,
         }
     }
 
-    /// The key of the document that a value goes into which names none, if anybody could read one
-    /// there now: what was switched off, has expired or is on its way back must not stand in the way
-    /// of the value after it.
-    async fn only_key(
+    async fn write_part(
+        &self,
+        proof: &Authorized,
+        target: Target<'_>,
+        route: &Route,
+        value: NewValue<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Written> {
+        let property = match route.part(value.format) {
+            Part::Whole => {
+                let (base, request) = (None, progress.request);
+                let with = Companions { base, request };
+                return self.steps.write(proof, &target, route, value, with).await;
+            }
+            Part::Property(Some(property)) => property.to_owned(),
+            Part::Property(None) => match self.shape(proof, &target, route).await? {
+                Shape::Bare(base) => {
+                    let written = self.write_bare(proof, target, route, &base, value, progress);
+                    return written.await;
+                }
+                Shape::Key(key) => key,
+            },
+        };
+        self.write_property(proof, target, route, &property, value, progress)
+            .await
+    }
+
+    /// The shape of what is there, which a value keeps that names no property.
+    ///
+    /// # Errors
+    /// `PROPERTY_REQUIRED`; why the latest version cannot be read, if it may be a document.
+    async fn shape(&self, proof: &Authorized, target: &Target<'_>, route: &Route) -> Result<Shape> {
+        let document = match self.document(proof, target, route).await {
+            Err(error) if is_unreadable(&error) => {
+                let latest = self.reads.latest(proof, route).await?;
+                check_latest(target, latest.as_ref())?;
+                return match self.was_bare(proof, target, route, latest.as_ref()).await? {
+                    true => Ok(Shape::Bare(Base(latest))),
+                    false => Err(error.violation("payload", MAY_BE_DOCUMENT)),
+                };
+            }
+            // What the write brings back is looked at after it.
+            Err(error) if is_absent(&error) || error.reason() == Reason::WriteInProgress => None,
+            document => document?,
+        };
+        let Some(document) = document else {
+            return Ok(Shape::Bare(Base(None)));
+        };
+        check_latest(target, Some(&document.version))?;
+        let key = document.only_key();
+        let key = key.map_err(|error| error.with(Detail::Resource, target.name()))?;
+        Ok(key.map_or(Shape::Bare(Base(Some(document.version))), Shape::Key))
+    }
+
+    /// Whether a version that cannot be read was a bare value, as far as those before it tell, or
+    /// our own record where there are none: a leaked value that was switched off must not stand in
+    /// the way of the one after it, and the keys of a document must not get lost.
+    async fn was_bare(
         &self,
         proof: &Authorized,
         target: &Target<'_>,
         route: &Route,
-    ) -> Result<Option<String>> {
-        let document = match self.document(proof, target, route).await {
-            Err(error) if is_unreadable(&error) || is_absent(&error) => return Ok(None),
-            Err(error) if error.reason() == Reason::WriteInProgress => return Ok(None),
-            document => document?,
+        version: Option<&Id>,
+    ) -> Result<bool> {
+        let Some(version) = version else {
+            return Ok(true);
         };
-        let Some(document) = document else {
-            return Ok(None);
+        let older = self.reads.older(proof, route, version, OLDER_VERSIONS);
+        for older in older.await? {
+            if let Some(value) = self.readable(proof, route, &older).await? {
+                return Ok(!is_document(&value));
+            }
+        }
+        let (Target::New(definition) | Target::Existing(definition, _)) = target;
+        Ok(definition.current(&route.place) == Some(version))
+    }
+
+    /// Stores a value that stands for itself. A document that came in between is put back: the
+    /// repeat finds it and keeps its shape, or is told what it has to name.
+    async fn write_bare(
+        &self,
+        proof: &Authorized,
+        target: Target<'_>,
+        route: &Route,
+        base: &Base,
+        value: NewValue<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Written> {
+        let request = progress.request;
+        let with = Companions {
+            base: None,
+            request,
         };
-        check_latest(target, Some(&document.version))?;
-        let key = document.only_key();
-        key.map_err(|error| error.with(Detail::Resource, target.name()))
+        let written = self.steps.write(proof, &target, route, value, with).await?;
+        progress.is_stored = true;
+        let overwritten = base.overwritten(written.replaced.clone());
+        for other in overwritten.into_iter().flat_map(|it| it.others) {
+            let Some(theirs) = self.readable(proof, route, &other).await? else {
+                match self.was_bare(proof, &target, route, Some(&other)).await? {
+                    true => continue,
+                    false => return Err(Error::new(Reason::ValueChanged)),
+                }
+            };
+            if !is_document(&theirs) {
+                continue;
+            }
+            if !written.followed {
+                let (Target::New(definition) | Target::Existing(definition, _)) = target;
+                let fence = Fence::Current(Some(written.version.clone()));
+                let target = Target::Existing(definition, fence);
+                let bytes = &theirs;
+                let value = NewValue { bytes, ..value };
+                let ours = Base(Some(written.version));
+                let with = Companions {
+                    base: Some(&ours),
+                    request: None,
+                };
+                self.steps.write(proof, &target, route, value, with).await?;
+            }
+            return Err(Error::new(Reason::ValueChanged));
+        }
+        Ok(written)
     }
 
     /// Changes one property and keeps its siblings. The vault cannot compare and write in one step:
     /// what the write replaced tells whether somebody else's change was overwritten, and then that
-    /// is put back, by the next attempt or, after a crash, by the next write.
+    /// is put back, by the next attempt or, after a crash, by the next write of the definition.
     async fn write_property(
         &self,
         proof: &Authorized,
@@ -169,8 +298,9 @@ impl Writes {
         route: &Route,
         property: &str,
         value: NewValue<'_>,
-        mut request: Option<(&FreshRequest, &Answer)>,
+        progress: &mut Progress<'_>,
     ) -> Result<Written> {
+        let mut request = progress.request;
         let again = request.map(|(fresh, answer)| (fresh.again(), answer));
         let stored = self.catalog.find_definition(target.name()).await?;
         let unmerged = stored.as_ref().map(|stored| &stored.record);
@@ -208,6 +338,7 @@ impl Writes {
                 .steps
                 .write(proof, &target, route, merged, with)
                 .await?;
+            progress.is_stored = true;
             unmerged = base.overwritten(written.replaced.clone());
             let (Target::New(definition) | Target::Existing(definition, _)) = target;
             target = Target::Existing(definition, Fence::Current(Some(written.version.clone())));
@@ -219,13 +350,7 @@ impl Writes {
                 Some(_) | None => last = Some(written),
             }
         }
-        // Else a repeat would be told that all is well.
-        if let Some((fresh, _)) = &again {
-            fresh.forget(&self.catalog).await?;
-        }
-        Err(Error::new(Reason::ValueChanged)
-            .with(Detail::Resource, target.name())
-            .with(Detail::Vault, route.vault.id()))
+        Err(Error::new(Reason::ValueChanged))
     }
 
     /// The document to merge into, if there is one.
@@ -252,7 +377,7 @@ impl Writes {
     }
 
     /// The latest document with what a write of ours has overwritten. `is_known` if the caller was
-    /// told of that before: what cannot be put back is left then.
+    /// told of that before: what cannot be put back is left then, and else never in silence.
     async fn restored(
         &self,
         proof: &Authorized,
@@ -261,13 +386,17 @@ impl Writes {
         unmerged: &Unmerged,
         is_known: bool,
     ) -> Result<Option<SecretBytes>> {
+        let readable = async |version: &Id| match self.readable(proof, route, version).await? {
+            None if !is_known => Err(Error::new(Reason::ValueChanged)),
+            value => Ok(value),
+        };
         let base = match &unmerged.base.0 {
-            Some(base) => self.readable(proof, route, base).await?,
+            Some(base) => readable(base).await?,
             None => None,
         };
         let mut document = latest.value.duplicate();
         for other in &unmerged.others {
-            let Some(theirs) = self.readable(proof, route, other).await? else {
+            let Some(theirs) = readable(other).await? else {
                 tracing::warn!(vault = %route.vault.id(), version = %other, "overwritten change is gone");
                 continue;
             };
@@ -407,43 +536,43 @@ impl Writes {
             for (id, pointer) in page {
                 let vault = &pointer.record.place.vault;
                 let is_silent = silent.contains(vault);
-                let settled = self.settle_pointer(&id, &pointer.record, is_silent).await;
-                let Err(error) = settled else { continue };
-                unsettled += 1;
-                if is_silent {
-                    continue;
-                }
-                tracing::warn!(definition = %pointer.record.name, ?error, "pending write not settled");
-                if error.reason() == Reason::VaultUnreachable {
-                    silent.insert(vault.clone());
+                match self.settle_pointer(&id, &pointer.record, is_silent).await {
+                    Ok(true) => {}
+                    Ok(false) => unsettled += 1,
+                    Err(error) => {
+                        unsettled += 1;
+                        tracing::warn!(definition = %pointer.record.name, ?error, "pending write not settled");
+                        if error.reason() == Reason::VaultUnreachable {
+                            silent.insert(vault.clone());
+                        }
+                    }
                 }
             }
         }
     }
 
+    /// Whether it is settled: a vault that is silent is not asked.
     async fn settle_pointer(
         &self,
         id: &str,
         pointer: &PendingPointer,
         is_silent: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let PendingPointer { name, place } = pointer;
         let stored = self.catalog.find_definition(name).await?;
         let definition = stored.as_ref().map(|stored| &*stored.record);
         let pending = definition.and_then(|definition| definition.pending(place));
         let pending = pending.filter(|pending| pending.write_id.to_string() == id);
         match definition.zip(pending) {
-            Some(_) if is_silent => {
-                Err(Error::unreachable(Cause::Timeout).with(Detail::Vault, &place.vault))
-            }
+            Some(_) if is_silent => Ok(false),
             Some((definition, pending)) => {
                 let settle = self.steps.settle(definition, place, pending);
-                settle.instrument(span(Uid::random())).await
+                settle.instrument(span(Uid::random())).await.map(|()| true)
             }
             // What it pointed to is closed already.
             None => {
                 let batch = Batch::new().delete::<PendingPointer>(id, Expect::Any);
-                self.catalog.commit_own(batch).await.map(|_| ())
+                self.catalog.commit_own(batch).await.map(|_| true)
             }
         }
     }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use claviger_core::{Error, Format, Id, Reason, Result, SecretBytes};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A whole value of a vault, lent to all that need a part of it.
@@ -39,23 +39,25 @@ impl Document {
     /// write replaces.
     ///
     /// # Errors
-    /// `PROPERTY_REQUIRED`.
+    /// `PROPERTY_REQUIRED`, `VALUE_NOT_TEXT`.
     pub(crate) fn only_key(&self) -> Result<Option<String>> {
-        let Some(object) = Object::parse(self.value.expose()) else {
+        let Some(object) = Object::parse(self.value.expose())? else {
             return Ok(None);
         };
         object.only().map(|(key, _)| Some(key.clone()))
     }
 
-    /// Whether this is its value of a property.
-    pub(crate) fn has(&self, property: &str, value: &SecretBytes) -> bool {
-        let found = extract(&self.value, Some(property));
-        found.is_ok_and(|found| claviger_seal::equal(found.expose(), value.expose()))
+    /// Whether this is its value of a key, which is no pointer even if it begins with `/`.
+    pub(crate) fn has(&self, key: &str, value: &SecretBytes) -> bool {
+        let object = Object::of(&self.value);
+        let found = object.ok().and_then(|object| object.get(key));
+        let found = found.and_then(|found| text_of(found).ok());
+        found.is_some_and(|found| claviger_seal::equal(found.expose(), value.expose()))
     }
 
     /// The top-level keys of a JSON object; none of anything else.
     pub(crate) fn keys(&self) -> Vec<String> {
-        let object = Object::parse(self.value.expose());
+        let object = Object::of(&self.value);
         let members = object.into_iter().flat_map(|object| object.0);
         members.map(|(key, _)| key).collect()
     }
@@ -72,7 +74,7 @@ pub(crate) enum Part<'a> {
 
 /// Whether a reader that names no property would be given a part of this value, or nothing.
 pub(crate) fn is_document(value: &SecretBytes) -> bool {
-    Object::parse(value.expose()).is_some()
+    !matches!(Object::parse(value.expose()), Ok(None))
 }
 
 /// The property that a definition points at. Without a name a document with one key stands for its
@@ -81,7 +83,7 @@ pub(crate) fn is_document(value: &SecretBytes) -> bool {
 /// # Errors
 /// `PROPERTY_REQUIRED`, `PROPERTY_NOT_FOUND`, `VALUE_EMPTY`, `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
 fn extract(value: &SecretBytes, property: Option<&str>) -> Result<SecretBytes> {
-    match (property, Object::parse(value.expose())) {
+    match (property, Object::parse(value.expose())?) {
         (None, None) => Ok(value.duplicate()),
         (None, Some(object)) => text_of(object.only()?.1),
         (Some(property), Some(object)) => match object.find(property) {
@@ -102,13 +104,12 @@ pub(crate) fn merge(
     property: &str,
     value: &SecretBytes,
 ) -> Result<SecretBytes> {
-    let not_json = || Error::new(Reason::ValueNotJson);
     let object = match document {
         None => Object(Vec::new()),
-        Some(bytes) => Object::parse(bytes.expose()).ok_or_else(not_json)?,
+        Some(document) => Object::of(document)?,
     };
     let text = std::str::from_utf8(value.expose()).map_err(|_| Error::new(Reason::ValueNotText))?;
-    let quoted = serde_json::to_string(text).map_err(|_| not_json())?;
+    let quoted = serde_json::to_string(text).map_err(|_| Error::new(Reason::ValueNotJson))?;
     let is_there = object.0.iter().any(|(key, _)| key == property);
     let new = (!is_there).then_some((property, quoted.as_str()));
     let members = object.0.iter().map(|(key, old)| match key == property {
@@ -142,16 +143,32 @@ pub(super) fn write_object<'a>(
 pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    pub(super) fn of(document: &'a SecretBytes) -> Option<Self> {
-        Self::parse(document.expose())
+    /// # Errors
+    /// `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
+    pub(super) fn of(document: &'a SecretBytes) -> Result<Self> {
+        let object = Self::parse(document.expose())?;
+        object.ok_or_else(|| Error::new(Reason::ValueNotJson))
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(key, value)| (key.as_str(), *value))
     }
 
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+    /// `None` of what is no object.
+    ///
+    /// # Errors
+    /// `VALUE_NOT_TEXT` for an object with a key that is no Unicode, or with bytes that are no
+    /// UTF-8: it is a document, and nobody is to take it for a value that stands for itself.
+    fn parse(bytes: &'a [u8]) -> Result<Option<Self>> {
+        if let Ok(object) = serde_json::from_slice(bytes) {
+            return Ok(Some(object));
+        }
+        let is_object = bytes.trim_ascii_start().starts_with(b"{");
+        // What is ignored need not be text.
+        match is_object && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+            true => Err(Error::new(Reason::ValueNotText)),
+            false => Ok(None),
+        }
     }
 
     /// The member that stands for the whole.
@@ -182,7 +199,7 @@ impl<'a> Object<'a> {
             .map(|token| token.replace("~1", "/").replace("~0", "~"));
         let first = self.get(&tokens.next()?)?;
         tokens.try_fold(first, |value, token| {
-            if let Some(object) = Self::parse(value.get().as_bytes()) {
+            if let Ok(Some(object)) = Self::parse(value.get().as_bytes()) {
                 return object.get(&token);
             }
             let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
@@ -343,6 +360,43 @@ mod tests {
             present(b"\xff", Part::Whole, Format::Binary),
             Ok(vec![0xff])
         );
+    }
+
+    #[test]
+    fn a_document_whose_strings_are_no_text_is_no_value_that_stands_for_itself() {
+        for document in [
+            br#"{"\ud83d":"v"}"#.as_slice(),
+            br#" {"apiKey":"v","\udc00":1}"#,
+            b"{\"apiKey\":\"v\",\"other\":\"\xff\"}",
+            b"{\"apiKey\":\"v\",\"\xff\":[1]}",
+        ] {
+            let value = || SecretBytes::new(document.to_vec());
+            for property in [None, Some("apiKey")] {
+                let refused = extract(&value(), property).err().map(|e| e.reason());
+                assert_eq!(refused, Some(Reason::ValueNotText), "{property:?}");
+            }
+            let refused = merge(Some(&value()), "apiKey", &value()).err();
+            assert_eq!(refused.map(|e| e.reason()), Some(Reason::ValueNotText));
+            assert!(is_document(&value()));
+            let (version, value) = (Id::from_static("1"), value());
+            let document = Document { version, value };
+            let refused = document.only_key().err().map(|e| e.reason());
+            assert_eq!(refused, Some(Reason::ValueNotText));
+            assert!(document.keys().is_empty());
+            let whole = document.present(Part::Whole, Format::Binary);
+            assert!(whole.is_ok(), "all of it is what it is");
+        }
+    }
+
+    #[test]
+    fn a_key_that_begins_like_a_pointer_is_found_as_a_key() {
+        let (version, value) = (
+            Id::from_static("1"),
+            SecretBytes::new(br#"{"/a":"v","a":"other"}"#.to_vec()),
+        );
+        let document = Document { version, value };
+        assert!(document.has("/a", &SecretBytes::new(b"v".to_vec())));
+        assert!(!document.has("/a", &SecretBytes::new(b"other".to_vec())));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Two changes of one document, brought together.
 
-use claviger_core::{Error, Reason, Result, SecretBytes};
+use claviger_core::{Result, SecretBytes};
 use serde_json::value::RawValue;
 
 use crate::model::document::{Object, write_object};
@@ -9,16 +9,15 @@ use crate::model::document::{Object, write_object};
 /// that both changed ours stays; without a base theirs adds what ours lacks.
 ///
 /// # Errors
-/// `VALUE_NOT_JSON`.
+/// `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
 pub(crate) fn reconcile(
     ours: &SecretBytes,
     base: Option<&SecretBytes>,
     theirs: &SecretBytes,
 ) -> Result<SecretBytes> {
-    let parse = |document| Object::of(document).ok_or_else(|| Error::new(Reason::ValueNotJson));
-    let (ours, theirs) = (parse(ours)?, parse(theirs)?);
+    let (ours, theirs) = (Object::of(ours)?, Object::of(theirs)?);
     let base = match base {
-        Some(base) => parse(base)?,
+        Some(base) => Object::of(base)?,
         None => Object::default(),
     };
     // Whether theirs is the only one that changed it.
@@ -45,6 +44,8 @@ fn text<'a>(object: &Object<'a>, key: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use claviger_core::Reason;
+
     use super::*;
 
     fn document(text: &str) -> SecretBytes {

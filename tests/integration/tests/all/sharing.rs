@@ -304,7 +304,7 @@ const RACES: [&[Meanwhile]; 9] = [
 fn keys(race: &[Meanwhile]) -> Vec<&'static str> {
     let keys = race.iter().filter_map(|meanwhile| match meanwhile {
         Meanwhile::Before(key) | Meanwhile::After(key) | Meanwhile::Late(key) => Some(*key),
-        Meanwhile::BeforeText(_) | Meanwhile::Nothing => None,
+        Meanwhile::BeforeText(_) | Meanwhile::Off(..) | Meanwhile::Nothing => None,
     });
     keys.collect()
 }
@@ -424,11 +424,183 @@ async fn two_definitions_that_rotate_two_properties_at_once_both_have_theirs() {
 }
 
 #[tokio::test]
-async fn plain_text_in_between_is_reported_and_does_not_stay_in_the_way() {
-    let (_server, client, vault, name) = contended().await;
-    vault.meanwhile(&[Meanwhile::BeforeText("no document")]);
-    let refused = client.rotate(&name, "mine").await;
-    fails(refused, Code::FailedPrecondition, "VALUE_NOT_JSON");
-    client.rotate(&name, "mine").await.expect("told before");
-    assert_eq!(document(&vault), json!({"apiKey": "mine", "other": "b"}));
+async fn what_fails_once_the_value_is_stored_says_that_it_is() {
+    let long = json!({ "other": "x".repeat(65_530 - 12) }).to_string();
+    for (text, id) in [
+        ("no document", String::new()),
+        ("no document", request_id()),
+        (r#"{"\ud83d":"no text"}"#, request_id()),
+        (&*long.leak(), request_id()),
+    ] {
+        let (_server, client, vault, name) = contended().await;
+        vault.meanwhile(&[Meanwhile::BeforeText(text)]);
+        let put = v1::PutSecretValueRequest {
+            request_id: id,
+            ..storing(&name, "mine")
+        };
+        let told = client.put_value(put.clone()).await;
+        fails(told, Code::Aborted, "VALUE_CHANGED");
+        assert_eq!(client.text(&name).await, "mine", "it is stored");
+        let is_too_long = text.len() > 100;
+        match is_too_long {
+            true => assert_eq!(document(&vault)["other"], "b"),
+            false => {
+                client.put_value(put).await.expect("told before");
+                assert_eq!(document(&vault), json!({"apiKey": "mine", "other": "b"}));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn change_that_cannot_be_put_back_is_told() {
+    for back in [0, 1] {
+        let (_server, client, vault, name) = contended().await;
+        vault.meanwhile(&[Meanwhile::Off("k1", back)]);
+        let told = client.rotate(&name, "mine").await;
+        fails(told, Code::Aborted, "VALUE_CHANGED");
+        assert_eq!(document(&vault)["apiKey"], "mine");
+        client.rotate(&name, "next").await.expect("told before");
+        assert_eq!(document(&vault)["apiKey"], "next");
+    }
+}
+
+#[tokio::test]
+async fn document_that_comes_while_a_bare_value_is_stored_is_put_back() {
+    const ONE: &str = r#"{"apiKey":"theirs"}"#;
+    const TWO: &str = r#"{"apiKey":"theirs","other":"b"}"#;
+    for before in [None, Some("bare")] {
+        for (text, id) in [
+            (ONE, String::new()),
+            (ONE, request_id()),
+            (TWO, request_id()),
+        ] {
+            let (_server, client, vault) = shared().await;
+            let name = register(&client, "bare", at("bare", "")).await;
+            if let Some(before) = before {
+                vault.type_in("bare", before);
+                adopt(&client, &name, before).await;
+            }
+            vault.meanwhile(&[Meanwhile::BeforeText(text)]);
+            let put = v1::PutSecretValueRequest {
+                request_id: id,
+                ..storing(&name, "mine")
+            };
+            let told = client.put_value(put.clone()).await;
+            fails(told, Code::Aborted, "VALUE_CHANGED");
+            assert_eq!(vault.latest_value("bare"), text, "put back");
+            let again = client.put_value(put).await;
+            if text == TWO {
+                fails(again, Code::FailedPrecondition, "PROPERTY_REQUIRED");
+                assert_eq!(vault.latest_value("bare"), TWO);
+            } else {
+                again.expect("repeated as told");
+                assert_eq!(vault.latest_value("bare"), r#"{"apiKey":"mine"}"#);
+            }
+        }
+        // What stands for itself is replaced, whoever stored it.
+        let (_server, client, vault) = shared().await;
+        let name = register(&client, "bare", at("bare", "")).await;
+        vault.meanwhile(&[Meanwhile::BeforeText("theirs")]);
+        client.rotate(&name, "mine").await.expect("bare over bare");
+        assert_eq!(vault.latest_value("bare"), "mine");
+    }
+}
+
+#[tokio::test]
+async fn document_that_cannot_be_read_is_not_replaced_by_a_bare_value() {
+    let whole = |secret: &str| v1::Location {
+        whole: true,
+        ..at(secret, "")
+    };
+    for (index, (texts, is_replaced)) in [
+        (&[r#"{"a":"1","b":"2"}"#][..], false),
+        (&[r#"{"a":"1"}"#], false),
+        (&["bare"], false),
+        (&[r#"{"a":"1"}"#, r#"{"a":"2"}"#], false),
+        (&[r#"{"a":"1"}"#, "bare"], false),
+        (&["bare", "bare"], true),
+        // Cannot be told from the one before.
+        (&["bare", r#"{"a":"1"}"#], true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (_server, client, vault) = shared().await;
+        let place = format!("off-{index}");
+        let mut latest = String::new();
+        for text in texts {
+            latest = vault.type_in(&place, text);
+        }
+        vault.set(&place, &latest, VersionState::Disabled);
+        let name = register(&client, &place, at(&place, "")).await;
+        for if_version in ["", &latest] {
+            let put = v1::PutSecretValueRequest {
+                adopt: true,
+                if_version: if_version.to_owned(),
+                ..storing(&name, "mine")
+            };
+            if is_replaced {
+                if !if_version.is_empty() {
+                    client.put_value(put).await.expect("bare");
+                    assert_eq!(vault.latest_value(&place), "mine");
+                }
+                continue;
+            }
+            let refused = client.put_value(put).await;
+            let status = fails(refused, Code::FailedPrecondition, "VERSION_DISABLED");
+            let message = status.message();
+            assert!(message.contains(&latest), "{message}");
+            let said = format!("{status:?}");
+            for remedy in ["location.property", "location.whole"] {
+                assert!(said.contains(remedy), "{said}");
+            }
+            assert_eq!(&vault.latest_value(&place), texts.last().unwrap());
+        }
+        if !is_replaced {
+            let all = register(&client, &format!("all-{index}"), whole(&place)).await;
+            adopt(&client, &all, "all of it").await;
+            assert_eq!(vault.latest_value(&place), "all of it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn list_of_versions_needs_no_right_to_a_value() {
+    let (_server, client, vault) = shared().await;
+    let first = vault.type_in("acme/pinned", "one");
+    let location = v1::Location {
+        version: first.clone(),
+        ..at("acme/pinned", "")
+    };
+    let name = register(&client, "pinned", location).await;
+    vault.deny_values();
+    assert_eq!(current(&client, &name).await.version, first);
+}
+
+#[tokio::test]
+async fn registration_that_was_told_of_a_change_goes_on_with_a_rotation() {
+    let (_server, client, vault) = shared().await;
+    vault.type_in(DOCUMENT, r#"{"other":"b"}"#);
+    vault.meanwhile(&["k1", "k2", "k3", "k4"].map(Meanwhile::Before));
+    let name = secret("registered");
+    let put = v1::PutSecretDefinitionRequest {
+        payload: Some(text_payload("mine")),
+        adopt: true,
+        ..located(&name, at(DOCUMENT, "apiKey"))
+    };
+    let told = client.put_definition(put).await;
+    let status = fails(told, Code::Aborted, "VALUE_CHANGED");
+    assert!(
+        status
+            .message()
+            .ends_with("store the value again with PutSecretValue"),
+        "{status:?}"
+    );
+    client.rotate(&name, "mine").await.expect("told how");
+    assert_both(
+        &vault,
+        &["k1", "k2", "k3", "k4"].map(Meanwhile::Before),
+        "mine",
+    );
 }

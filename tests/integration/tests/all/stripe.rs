@@ -7,7 +7,7 @@ use claviger_proto::v1::secret_definition::Kind;
 use claviger_proto::v1::stripe_settings::Class;
 use tonic::{Code, Status};
 
-use crate::support::{check, defining, fails, reading_in, secret, storing};
+use crate::support::{check, checking, defining, fails, reading_in, reasons, secret, storing};
 
 /// The rest after a prefix; long enough for a key.
 const BODY: &str = "0123456789abcdefghijWXYZ";
@@ -97,6 +97,24 @@ async fn an_environment_takes_keys_of_the_mode_that_it_demands() {
     }
     let read = client.get_secret(reading_in(name, "dev")).await.unwrap();
     assert_eq!(read.stripe.unwrap().mode, "TEST");
+
+    // A check warns of it wherever it is asked.
+    let unknown = v1::PutSecretValueRequest {
+        environment: "any".to_owned(),
+        ..storing(name, &format!("zz_{BODY}"))
+    };
+    let put = reasons(client.put_value(unknown).await.unwrap().warnings);
+    assert!(put.contains(&"MODE_UNKNOWN".to_owned()), "{put:?}");
+    for environment in ["dev", "any"] {
+        let request = v1::CheckSecretDefinitionRequest {
+            environment: environment.to_owned(),
+            ..checking(name)
+        };
+        let checked = client.definitions().check_secret_definition(request).await;
+        let mut warnings = reasons(checked.unwrap().into_inner().warnings);
+        warnings.retain(|warning| warning != "ENVIRONMENTS_SHARE_VALUE");
+        assert_eq!(warnings, put, "{environment}");
+    }
 }
 
 #[tokio::test]

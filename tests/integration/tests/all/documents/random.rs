@@ -12,6 +12,14 @@ use super::{KEY, MARK, bytes_of, of, property, shared, whole};
 use crate::names::{Random, seeded};
 use crate::support::{in_faulty, located, secret, storing};
 
+/// Whether it is a JSON object with a key that is no Unicode.
+fn is_broken(text: &str) -> bool {
+    let is_document = serde_json::from_str::<&RawValue>(text).is_ok();
+    keys_of(text).is_none()
+        && text.trim_start_matches([' ', '\n', '\t']).starts_with('{')
+        && is_document
+}
+
 /// How many keys a JSON object has; `None` of anything else.
 fn keys_of(text: &str) -> Option<usize> {
     let object: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(text);
@@ -52,7 +60,16 @@ fn random_json(random: &mut Random, depth: usize) -> String {
         "plain",
         "rk_test_x",
     ];
-    const KEYS: [&str; 6] = ["apiKey", "b", "", "/", "a.b", "\\u0061piKey"];
+    const KEYS: [&str; 8] = [
+        "apiKey",
+        "b",
+        "",
+        "/",
+        "/b",
+        "a.b",
+        "\\u0061piKey",
+        "\\ud800",
+    ];
     let members = |random: &mut Random, is_object| {
         let count = random.pick(&[0, 1, 1, 2, 3]);
         let member = |_| {
@@ -117,9 +134,11 @@ async fn whatever_is_put_is_read_byte_for_byte_or_refused() {
                 taken += 1;
             }
             Err(status) => {
+                let is_over_broken = over.is_some_and(|text| is_broken(text));
                 let over = over.map(|text| keys_of(text));
                 let expected = match id {
-                    "none" if keys_of(&text).is_some() => "PROPERTY_REQUIRED",
+                    "none" if keys_of(&text).is_some() || is_broken(&text) => "PROPERTY_REQUIRED",
+                    "none" | "property" if is_over_broken => "VALUE_NOT_TEXT",
                     "none" if over.flatten() != Some(1) => "PROPERTY_REQUIRED",
                     "property" if over == Some(None) => "VALUE_NOT_JSON",
                     _ => "none",
