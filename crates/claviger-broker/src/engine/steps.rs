@@ -375,11 +375,15 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Target<'_> {
+    pub(super) fn definition(&self) -> &Definition {
+        match self {
+            Self::New(definition) | Self::Existing(definition, _) => definition,
+        }
+    }
+
     /// The definition's name.
     pub(super) fn name(&self) -> &DefinitionName {
-        match self {
-            Self::New(definition) | Self::Existing(definition, _) => &definition.name,
-        }
+        &self.definition().name
     }
 }
 

@@ -237,8 +237,7 @@ impl Writes {
                 return Ok(!is_document(&value));
             }
         }
-        let (Target::New(definition) | Target::Existing(definition, _)) = target;
-        Ok(definition.current(&route.place) == Some(version))
+        Ok(target.definition().current(&route.place) == Some(version))
     }
 
     /// Stores a value that stands for itself. A document that came in between is put back: the
@@ -319,9 +318,15 @@ impl Writes {
             }
             let document = match (&latest, &unmerged) {
                 (Some(latest), Some(unmerged)) => {
-                    let is_known = last.is_none();
-                    self.restored(proof, route, latest, unmerged, is_known)
-                        .await?
+                    let own = match &last {
+                        Some(written) => Some(&written.version),
+                        None => target.definition().current(&route.place),
+                    };
+                    let known = Known {
+                        is_told: last.is_none(),
+                        is_own: own == Some(&latest.version),
+                    };
+                    self.restored(proof, route, latest, unmerged, known).await?
                 }
                 (latest, _) => latest.as_ref().map(|latest| latest.value.duplicate()),
             };
@@ -376,18 +381,17 @@ impl Writes {
         }
     }
 
-    /// The latest document with what a write of ours has overwritten. `is_known` if the caller was
-    /// told of that before: what cannot be put back is left then, and else never in silence.
+    /// The latest document with what a write of ours has overwritten.
     async fn restored(
         &self,
         proof: &Authorized,
         route: &Route,
         latest: &Document,
         unmerged: &Unmerged,
-        is_known: bool,
+        known: Known,
     ) -> Result<Option<SecretBytes>> {
         let readable = async |version: &Id| match self.readable(proof, route, version).await? {
-            None if !is_known => Err(Error::new(Reason::ValueChanged)),
+            None if !known.is_told => Err(Error::new(Reason::ValueChanged)),
             value => Ok(value),
         };
         let base = match &unmerged.base.0 {
@@ -400,8 +404,8 @@ impl Writes {
                 tracing::warn!(vault = %route.vault.id(), version = %other, "overwritten change is gone");
                 continue;
             };
-            match reconcile(&document, base.as_ref(), &theirs) {
-                Err(error) if !is_known => return Err(error),
+            match reconcile(&document, base.as_ref(), &theirs, known.is_own) {
+                Err(error) if !known.is_told => return Err(error),
                 Err(_) => {}
                 Ok(both) => document = both,
             }
@@ -614,6 +618,15 @@ fn check_writable(route: &Route) -> Result<()> {
             "has a pointer as property, which is read-only; name a top-level key to write it",
         )),
     }
+}
+
+/// What is known of a change that a write of ours has overwritten.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The caller was told before: what cannot be put back is left then, and else never in silence.
+    is_told: bool,
+    /// The latest document is ours: all in it but our own property is older than the change.
+    is_own: bool,
 }
 
 fn read_only(route: &Route, remedy: &'static str) -> Error {

@@ -5,27 +5,27 @@ use serde_json::value::RawValue;
 
 use crate::model::document::{Object, write_object};
 
-/// The document `ours` with what `theirs` changed of `base`, which both come from. Of a property
-/// that both changed ours stays; without a base theirs adds what ours lacks.
+/// The document `latest` with what `theirs` changed of `base`, which both come from. Of a property
+/// that both changed the later one stays; without a base theirs adds what the latest lacks.
 ///
 /// # Errors
 /// `VALUE_NOT_JSON`, `VALUE_NOT_TEXT`.
 pub(crate) fn reconcile(
-    ours: &SecretBytes,
+    latest: &SecretBytes,
     base: Option<&SecretBytes>,
     theirs: &SecretBytes,
+    is_theirs_later: bool,
 ) -> Result<SecretBytes> {
-    let (ours, theirs) = (Object::of(ours)?, Object::of(theirs)?);
+    let (latest, theirs) = (Object::of(latest)?, Object::of(theirs)?);
     let base = match base {
         Some(base) => Object::of(base)?,
         None => Object::default(),
     };
-    // Whether theirs is the only one that changed it.
     let is_theirs = |key: &str| {
         let was = text(&base, key);
-        text(&ours, key) == was && text(&theirs, key) != was
+        text(&theirs, key) != was && (is_theirs_later || text(&latest, key) == was)
     };
-    let kept = ours
+    let kept = latest
         .members()
         .filter_map(|(key, value)| match is_theirs(key) {
             true => Some((key, text(&theirs, key)?)),
@@ -33,7 +33,7 @@ pub(crate) fn reconcile(
         });
     let added = theirs
         .members()
-        .filter(|(key, _)| ours.get(key).is_none() && is_theirs(key));
+        .filter(|(key, _)| latest.get(key).is_none() && is_theirs(key));
     let added = added.map(|(key, value)| (key, value.get()));
     write_object(kept.chain(added))
 }
@@ -74,7 +74,8 @@ mod tests {
             (base, base, base),
         ] {
             let (ours, theirs) = (document(ours), document(theirs));
-            let merged = reconcile(&ours, Some(&document(base)), &theirs).expect("JSON");
+            let base = document(base);
+            let merged = reconcile(&ours, Some(&base), &theirs, false).expect("JSON");
             let merged = String::from_utf8(merged.into_exposed()).expect("text");
             let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
             assert_eq!(value(&merged), value(both));
@@ -82,9 +83,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_later_wins_where_both_changed() {
+        let base = document(r#"{"key":"old","other":"a"}"#);
+        let ours = document(r#"{"key":"new","other":"b"}"#);
+        let theirs = document(r#"{"key":"old","other":"c"}"#);
+        for (is_theirs_later, wanted) in [
+            (false, r#"{"key":"new","other":"b"}"#),
+            (true, r#"{"key":"new","other":"c"}"#),
+        ] {
+            let both = reconcile(&ours, Some(&base), &theirs, is_theirs_later).expect("JSON");
+            assert_eq!(both.expose(), wanted.as_bytes());
+        }
+    }
+
+    #[test]
     fn without_a_base_theirs_adds_what_is_missing() {
         let (ours, theirs) = (document(r#"{"key":"new"}"#), document(r#"{"key":1,"k":2}"#));
-        let both = reconcile(&ours, None, &theirs).expect("JSON");
+        let both = reconcile(&ours, None, &theirs, false).expect("JSON");
         assert_eq!(both.expose(), br#"{"key":"new","k":2}"#);
     }
 
@@ -96,7 +111,7 @@ mod tests {
             (&object, Some(&text), &object),
             (&object, None, &text),
         ] {
-            let error = reconcile(ours, base, theirs).err().expect("refused");
+            let error = reconcile(ours, base, theirs, false).err().expect("refused");
             assert_eq!(error.reason(), Reason::ValueNotJson);
             assert!(!format!("{error:?}").contains("canary"));
         }
