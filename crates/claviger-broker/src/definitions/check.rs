@@ -142,9 +142,8 @@ impl Broker {
         let route = registered.route(environment, None);
         let demanded = registered.project.stripe_mode(environment);
         // What is at one place is warned of as when it is put there: for all environments that read it.
-        let mut others = registered.stripe_modes(&place.place);
-        others.retain(|mode| Some(*mode) != demanded);
-        let looked = self.look_at(proof, registered.definition, route, demanded, &others);
+        let modes = registered.stripe_modes(&place.place);
+        let looked = self.look_at(proof, registered.definition, route, demanded, &modes);
         let looked = looked.await;
         let name = place.vault.check_name(&place.address.secret);
         let names: Vec<_> = name.ok().flatten().into_iter().collect();
@@ -182,7 +181,7 @@ impl Broker {
         definition: &Definition,
         route: Result<Route>,
         demanded: Option<Mode>,
-        others: &BTreeSet<Mode>,
+        modes: &BTreeSet<Mode>,
     ) -> Looked {
         let named = |error: Error| error.with(Detail::Resource, &definition.name);
         let content = &definition.content;
@@ -210,10 +209,11 @@ impl Broker {
             refusal.map_or(Ok(()), |refusal| Err(named(refusal)))
         });
         let sort = (content.kind, content.format);
-        let others = others.iter();
-        let others = others.filter_map(|mode| content.judge(&value, Some(*mode)));
-        let others: Vec<Verdict> = others.collect();
-        let verdicts = verdict.iter().chain(&others);
+        let of_modes = modes.iter();
+        let of_modes = of_modes.filter_map(|mode| content.judge(&value, Some(*mode)));
+        let of_modes: Vec<Verdict> = of_modes.collect();
+        let own = verdict.iter().filter(|_| of_modes.is_empty());
+        let verdicts = own.chain(&of_modes);
         Looked {
             warnings: Warning::of_value(sort, &value, verdicts, ""),
             usable: Some(value).filter(|_| matches!(kind, Some(Ok(())))),

@@ -101,7 +101,7 @@ async fn an_environment_takes_keys_of_the_mode_that_it_demands() {
     // A check warns of it wherever it is asked.
     let unknown = v1::PutSecretValueRequest {
         environment: "any".to_owned(),
-        ..storing(name, &format!("zz_{BODY}"))
+        ..storing(name, &format!("rk_{BODY}"))
     };
     let put = reasons(client.put_value(unknown).await.unwrap().warnings);
     assert!(put.contains(&"MODE_UNKNOWN".to_owned()), "{put:?}");
