@@ -151,12 +151,14 @@ fn decrypted(pem: &str, password: &SecretBytes) -> Result<RsaPrivateKey, KeyProb
         PASSWORD_FILE,
         "holds a password that does not open the private key; correct the password",
     );
-    let opened = info.decrypt(password.expose());
-    let opened = opened.map_err(|error| match error {
-        pkcs8::Error::EncryptedPrivateKey(
-            pkcs5::Error::NoPbes1CryptSupport | pkcs5::Error::UnsupportedAlgorithm { .. },
-        ) => closed(),
-        _ => wrong,
+    let opened = info.decrypt(password.expose()).map_err(|error| {
+        let is_closed = matches!(
+            error,
+            pkcs8::Error::EncryptedPrivateKey(
+                pkcs5::Error::NoPbes1CryptSupport | pkcs5::Error::UnsupportedAlgorithm { .. },
+            )
+        );
+        if is_closed { closed() } else { wrong }
     })?;
     // The product of a wrong password and a key may look like something.
     RsaPrivateKey::from_pkcs8_der(opened.as_bytes()).map_err(|_| {

@@ -119,10 +119,12 @@ impl Sessions {
     fn astray(&self, before: u64, failure: Failure) -> Failure {
         let is_astray =
             self.guard.strayed() != before || matches!(failure, Failure::Status(UNKNOWN_TO_GUARD));
-        match failure {
-            _ if is_astray => Failure::unusable(ASTRAY),
-            Failure::NotSent(Cause::Proxy) => Failure::NotSent(self.guard.cause()),
-            other => other,
+        if is_astray {
+            return Failure::unusable(ASTRAY);
+        }
+        match matches!(failure, Failure::NotSent(Cause::Proxy)) {
+            true => Failure::NotSent(self.guard.cause()),
+            false => failure,
         }
     }
 

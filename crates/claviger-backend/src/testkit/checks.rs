@@ -165,6 +165,38 @@ impl Suite {
         );
     }
 
+    /// Two spellings are one secret exactly where the vault says so.
+    pub(super) async fn names_are_compared_as_declared(&self) {
+        let able = self.backend.capabilities();
+        if !able.secret || !able.latest {
+            return;
+        }
+        let address = self.fresh();
+        self.write(&address, "spelled").await;
+        let swapped = address.secret.chars().map(|letter| match letter {
+            'a'..='z' => letter.to_ascii_uppercase(),
+            letter => letter.to_ascii_lowercase(),
+        });
+        let other = Address {
+            owner: address.owner,
+            secret: swapped.collect(),
+        };
+        let both = [&address, &other].map(|one| self.backend.place_name(&one.secret));
+        let is_one = both[0] == both[1];
+        let sites = [&address, &other].map(|one| self.backend.site(&one.secret));
+        let [Some(one), Some(other_site)] = sites else {
+            panic!("a secret with a name of its own is somewhere");
+        };
+        assert_eq!(one.may_be(&other_site), is_one, "places and sites differ");
+        match is_one {
+            true => {
+                let read = self.read(&other, None).await;
+                assert_eq!(read.expect("one secret"), "spelled");
+            }
+            false => self.read_fails(&other, None, Reason::SecretNotFound).await,
+        }
+    }
+
     pub(super) async fn pinning_works_as_declared(&self) {
         let able = self.backend.capabilities();
         let address = self.fresh();

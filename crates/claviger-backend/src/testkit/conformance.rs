@@ -49,6 +49,7 @@ pub(super) async fn run(backend: Arc<dyn Backend>, console: Option<Arc<dyn Conso
     suite.a_repeated_write_stores_nothing().await;
     suite.versions_are_listed_newest_first_and_in_pages().await;
     suite.secrets_have_names_as_declared().await;
+    suite.names_are_compared_as_declared().await;
     suite.pinning_works_as_declared().await;
     suite.latest_is_served_as_declared().await;
     suite.what_was_replaced_is_told_as_declared().await;
