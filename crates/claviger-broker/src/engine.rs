@@ -10,6 +10,7 @@
 pub(crate) mod catalog;
 pub(crate) mod forms;
 pub(crate) mod found;
+pub(crate) mod merging;
 pub(crate) mod outside;
 pub(crate) mod reads;
 pub(crate) mod replay;

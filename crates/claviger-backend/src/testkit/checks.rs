@@ -178,8 +178,8 @@ impl Suite {
             letter => letter.to_ascii_lowercase(),
         });
         let other = Address {
-            owner: address.owner,
             secret: swapped.collect(),
+            ..address.clone()
         };
         let both = [&address, &other].map(|one| self.backend.place_name(&one.secret));
         let is_one = both[0] == both[1];
