@@ -17,8 +17,7 @@ use claviger_backend::upstream::{cause_of_status, chain, find, plain, refusal, u
 use claviger_core::{Cause, Error, Reason};
 use serde::Deserialize;
 
-use crate::login::{LoginFailure, retry_after};
-use crate::transport::cause_of;
+use crate::login::{LoginFailure, cause_of, retry_after};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 

@@ -9,12 +9,10 @@ use azure_core::error::ErrorKind;
 use azure_core::http::RawResponse;
 use azure_core::http::headers::{Headers, RETRY_AFTER};
 use claviger_backend::private_file::FileFault;
-use claviger_backend::upstream::{RETRY_AFTER_MAX, cause_of_status, chain, find, plain};
+use claviger_backend::upstream::{self, RETRY_AFTER_MAX, cause_of_status, chain, find, plain};
 use claviger_core::{Cause, SecretBytes};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-
-use crate::transport::cause_of;
 
 const TENANT: &str =
     "Entra knows no such tenant; correct tenant_id to the directory id of the application's";
@@ -187,6 +185,17 @@ pub(crate) fn text(content: SecretBytes) -> azure_core::Result<String> {
 pub(crate) fn retry_after(headers: &Headers) -> Option<Duration> {
     let seconds = headers.get_optional_str(&RETRY_AFTER)?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// Why no usable answer came.
+pub(crate) fn cause_of(error: &azure_core::Error) -> Cause {
+    let is_unusable = matches!(error.kind(), ErrorKind::DataConversion | ErrorKind::Other);
+    let is_late = || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout);
+    match is_unusable {
+        true => Cause::ServerError,
+        false if is_late() => Cause::Timeout,
+        false => upstream::cause_of(error),
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, RawResponse, Request, Url};
-use claviger_backend::upstream::{self, find};
-use claviger_core::{Cause, Error, Reason, Result};
+use claviger_core::{Error, Reason, Result};
 use futures_util::TryStreamExt as _;
 use reqwest::redirect::Policy;
 
@@ -35,17 +34,6 @@ pub(crate) fn connections(timeout: Duration, is_local: bool) -> Result<Arc<dyn H
     Ok(Arc::new(builder.build().map_err(|error| {
         Error::new(Reason::Internal).caused_by(error)
     })?))
-}
-
-/// Why no usable answer came.
-pub(crate) fn cause_of(error: &azure_core::Error) -> Cause {
-    let is_unusable = matches!(error.kind(), ErrorKind::DataConversion | ErrorKind::Other);
-    let is_late = || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout);
-    match is_unusable {
-        true => Cause::ServerError,
-        false if is_late() => Cause::Timeout,
-        false => upstream::cause_of(error),
-    }
 }
 
 /// An answer that has come in whole; one that is longer is left where it is.

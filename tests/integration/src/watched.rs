@@ -14,8 +14,6 @@ use tonic::codegen::Service;
 use tonic::service::interceptor::ResponseBody;
 use tonic::{Status, transport};
 
-use crate::reason;
-
 /// The way that the calls of a client take, watched.
 #[derive(Clone, Debug)]
 pub struct Watched(pub(crate) claviger_client::Service);
@@ -51,7 +49,7 @@ fn check(method: &str, headers: &HeaderMap) {
         !status.message().contains("unnamed"),
         "{method}: {status:?}"
     );
-    let reason = reason(&status);
+    let reason = claviger_client::reason(&status).unwrap_or_default();
     assert!(
         reason.is_empty() || listed.contains(&reason) || of_any.contains(&reason),
         "the comment of {method} does not list {reason}: {}",
