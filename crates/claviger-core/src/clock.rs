@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The last nanosecond of the year 9999, after which neither RFC 3339 nor a timestamp on the wire has
 /// a way to write a time.
@@ -22,10 +22,14 @@ pub fn clamp_time(time: SystemTime) -> SystemTime {
     time.clamp(first, last)
 }
 
-/// Wall-clock time.
+/// The time, and the time that passes.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The current time.
+    /// The current time, which people set.
     fn now(&self) -> SystemTime;
+
+    /// Time since a moment that stays the same as long as the process runs, for ages: whatever
+    /// people set the time to, it goes on evenly.
+    fn uptime(&self) -> Duration;
 }
 
 /// The operating system's clock.
@@ -39,6 +43,15 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the real clock"
+    )]
+    fn uptime(&self) -> Duration {
+        static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+        FIRST.elapsed()
     }
 }
 
@@ -75,6 +88,10 @@ impl Clock for SteadyClock {
             false => now,
         }
     }
+
+    fn uptime(&self) -> Duration {
+        self.clock.uptime()
+    }
 }
 
 /// Nanoseconds since 1970; up to the year 2554, after which a clock is out in any case.
@@ -87,6 +104,7 @@ pub fn nanoseconds(time: SystemTime) -> u64 {
 #[derive(Debug)]
 pub struct ManualClock {
     offset_seconds: AtomicU64,
+    up_seconds: AtomicU64,
 }
 
 impl ManualClock {
@@ -94,16 +112,23 @@ impl ManualClock {
     pub fn at(start: Duration) -> Self {
         Self {
             offset_seconds: AtomicU64::new(start.as_secs()),
+            up_seconds: AtomicU64::new(0),
         }
     }
 
-    /// Moves the clock forward; fractions of a second are dropped.
+    /// Lets time pass; fractions of a second are dropped.
     pub fn advance(&self, by: Duration) {
+        self.up_seconds.fetch_add(by.as_secs(), Ordering::SeqCst);
+        self.set_forward(by);
+    }
+
+    /// Sets the clock forward, as an administrator may.
+    pub fn set_forward(&self, by: Duration) {
         self.offset_seconds
             .fetch_add(by.as_secs(), Ordering::SeqCst);
     }
 
-    /// Sets the clock back, as an administrator may.
+    /// Sets the clock back.
     pub fn set_back(&self, by: Duration) {
         self.offset_seconds
             .fetch_sub(by.as_secs(), Ordering::SeqCst);
@@ -113,5 +138,9 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.offset_seconds.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(self.up_seconds.load(Ordering::SeqCst))
     }
 }

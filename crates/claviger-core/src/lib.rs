@@ -1,4 +1,4 @@
-//! The words every other crate speaks: names, secret bytes, kinds, errors, the clock.
+//! The words every other crate speaks: names, secret bytes, kinds, errors, the clock, timings.
 //!
 //! Does no I/O and knows neither gRPC nor any vault.
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@ mod kind;
 mod names;
 mod pasted;
 mod secret_bytes;
+mod timings;
 
 pub use cause::Cause;
 pub use clock::{
@@ -20,3 +21,4 @@ pub use kind::{Format, Kind};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
 pub use pasted::{STRIPE_STARTS, TOKEN_START, refuse_pasted};
 pub use secret_bytes::SecretBytes;
+pub use timings::{Timings, TimingsSnapshot};

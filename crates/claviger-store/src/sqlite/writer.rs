@@ -323,6 +323,10 @@ mod tests {
             *now += Duration::from_secs(1);
             *now
         }
+
+        fn uptime(&self) -> Duration {
+            Duration::ZERO
+        }
     }
 
     #[test]
