@@ -1,0 +1,568 @@
+//! The entries, and the flights that fill them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use claviger_access::Authorized;
+use claviger_core::{Clock, Error, Reason, Result, Uid};
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache as Index;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
+
+use crate::shares::Shares;
+use crate::slot::{
+    Answer, Failure, Held, Known, Meaning, Moment, Policy, Slot, State, Ticket, Wait,
+};
+use crate::stats::Stats;
+
+/// The size of a value, in bytes.
+pub trait Weigh: Send + Sync + 'static {
+    /// Its size.
+    fn weight(&self) -> usize;
+}
+
+/// Bounds of a cache.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// All values together, in bytes.
+    pub bytes: u64,
+    /// Entries, those without a value too.
+    pub entries: u64,
+    /// How long a vault's refusal counts.
+    pub negative: Duration,
+}
+
+/// How much a cache holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sizes {
+    /// All values together, in bytes; an entry counts as the least that it may take.
+    pub bytes: u64,
+    /// Entries, those without a value too.
+    pub entries: u64,
+}
+
+/// A value that was served.
+#[derive(Debug)]
+pub struct Served<V> {
+    /// The value.
+    pub value: Arc<V>,
+    /// Whether the vault was asked for it, for this reader or another one at the same time.
+    pub is_fetched: bool,
+    /// When the vault was asked for it.
+    pub fetch_time: SystemTime,
+    /// Time since then.
+    pub age: Duration,
+    /// Why it is older than wanted.
+    pub stale: Option<Arc<Error>>,
+}
+
+type Outcome<V> = Option<Result<Held<V>, Failure>>;
+type Flight<V> = watch::Receiver<Outcome<V>>;
+
+/// What stands for a document.
+pub trait Key: Clone + Eq + Hash + Send + Sync + 'static {
+    /// Whether the vault's no to one is a no to the other.
+    fn falls_with(&self, other: &Self) -> bool;
+}
+
+/// Places for flights, of which each reader gets its own.
+pub trait Places: Sync {
+    /// One of them, until it is dropped.
+    type Place: Send + 'static;
+
+    /// One, if there is one.
+    fn try_take(&self) -> Option<Self::Place>;
+
+    /// One, when there is one.
+    ///
+    /// # Errors
+    /// `OVERLOADED` if that takes too long.
+    fn take(&self) -> impl Future<Output = Result<Self::Place>> + Send;
+}
+
+/// What is known of one document, and whose share it is counted in.
+struct Entry<V> {
+    slot: Mutex<Slot<V, Flight<V>>>,
+    owner: Option<Uid>,
+    /// Woken when a flight begins: those that wait for a place of their own need none then.
+    launched: Notify,
+}
+
+/// An entry that is being asked: kept although the index has no room for it, so that nobody makes
+/// another one.
+struct Asked<'a, K: Key, V> {
+    inner: &'a Inner<K, V>,
+    key: K,
+    entry: Arc<Entry<V>>,
+}
+
+impl<K: Key, V> Drop for Asked<'_, K, V> {
+    fn drop(&mut self) {
+        let mut asked = locked(&self.inner.asked);
+        // The last one, and nothing came of it.
+        if Arc::strong_count(&self.entry) == 1 {
+            asked.remove(&self.key);
+        }
+    }
+}
+
+/// An entry with what it weighs in the index.
+struct Indexed<V> {
+    entry: Arc<Entry<V>>,
+    weight: u32,
+}
+
+impl<V> Clone for Indexed<V> {
+    fn clone(&self) -> Self {
+        Self {
+            entry: Arc::clone(&self.entry),
+            ..*self
+        }
+    }
+}
+
+impl<V> Entry<V> {
+    fn slot(&self) -> MutexGuard<'_, Slot<V, Flight<V>>> {
+        locked(&self.slot)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Entries by key, for all readers.
+pub struct Cache<K, V>(Arc<Inner<K, V>>);
+
+struct Inner<K, V> {
+    index: Index<K, Indexed<V>>,
+    /// All entries that were made since the last clearing and are still there: in the index, asked
+    /// or with a flight. There is no other one of the same key.
+    asked: Mutex<HashMap<K, Weak<Entry<V>>>>,
+    shares: Arc<Shares>,
+    stats: Arc<Stats>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+    flights: TaskTracker,
+}
+
+impl<K, V> Clone for Cache<K, V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K, V> fmt::Debug for Cache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Key,
+    V: Weigh,
+{
+    /// An empty cache whose flights run on `runtime`.
+    pub fn new(limits: Limits, clock: Arc<dyn Clock>, runtime: Handle) -> Self {
+        let shares = Arc::new(Shares::new(limits.bytes));
+        let given_back = Arc::clone(&shares);
+        let stats = Arc::new(Stats::default());
+        let evicted = Arc::clone(&stats);
+        let index = Index::builder()
+            .max_capacity(limits.bytes)
+            .weigher(|_, indexed: &Indexed<V>| indexed.weight)
+            // Not by frequency: what a job at the top of the hour reads is read once an hour.
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |_, gone, cause| {
+                given_back.remove(gone.entry.owner, gone.weight);
+                if cause == RemovalCause::Size {
+                    evicted.evict();
+                }
+            })
+            .build();
+        Self(Arc::new(Inner {
+            index,
+            asked: Mutex::default(),
+            shares,
+            stats,
+            limits,
+            clock,
+            runtime,
+            flights: TaskTracker::new(),
+        }))
+    }
+
+    /// A value: what is held if it is fresh, else what `fetch` brings, which is started unless it is
+    /// under way already. `owner` is whose share a new entry is counted in.
+    ///
+    /// # Errors
+    /// What the vault said, now or a moment ago, with the time after which it may be asked again;
+    /// what [`Places::take`] says.
+    pub async fn read<P: Places, F>(
+        &self,
+        _: &Authorized,
+        key: K,
+        owner: Option<Uid>,
+        policy: &Policy,
+        places: &P,
+        fetch: impl Fn(P::Place) -> F,
+    ) -> Result<Served<V>>
+    where
+        F: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
+        let asked = self.0.ask(key, owner);
+        let mut place = None;
+        loop {
+            let launched = asked.entry.launched.notified();
+            let mut is_launched = false;
+            let answer = asked.entry.slot().ask(self.0.now(), policy, |ticket| {
+                let place = place.take().or_else(|| places.try_take())?;
+                is_launched = true;
+                Some(self.launch(&asked, ticket, fetch(place)))
+            });
+            if let Answer::Crowded = answer {
+                place = wait_for(places, launched).await?;
+                continue;
+            }
+            self.0.stats.meet(&answer, is_launched);
+            return self.conclude(&asked.entry, policy, answer).await;
+        }
+    }
+
+    /// As [`Self::read`], but asks the vault now: at most once a second, together with others that
+    /// want the same. What is held is no answer.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn refresh<P: Places, F>(
+        &self,
+        _: &Authorized,
+        key: K,
+        owner: Option<Uid>,
+        policy: &Policy,
+        places: &P,
+        fetch: impl Fn(P::Place) -> F,
+    ) -> Result<Served<V>>
+    where
+        F: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
+        let asked = self.0.ask(key, owner);
+        let since = asked.entry.slot().begun();
+        let mut place = None;
+        loop {
+            let launched = asked.entry.launched.notified();
+            let answer = asked
+                .entry
+                .slot()
+                .refresh(self.0.now(), since, policy, |ticket| {
+                    let place = place.take().or_else(|| places.try_take())?;
+                    Some(self.launch(&asked, ticket, fetch(place)))
+                });
+            match answer {
+                Ok(Answer::Crowded) => place = wait_for(places, launched).await?,
+                Ok(answer) => {
+                    let policy = Policy {
+                        usable: Duration::ZERO,
+                        ..*policy
+                    };
+                    return self.conclude(&asked.entry, &policy, answer).await;
+                }
+                Err(Wait::Landing(mut flight)) => {
+                    // Whatever it brings, and even if it is lost.
+                    let _landed = flight.wait_for(Option::is_some).await;
+                }
+                Err(Wait::Until(next)) => sleep(next.saturating_sub(self.0.now())).await,
+            }
+        }
+    }
+
+    /// How an entry is for a reader.
+    pub fn state(&self, key: &K, policy: &Policy) -> State {
+        let entry = self.0.find(key);
+        entry.map_or(State::Absent, |entry| {
+            entry.slot().state(self.0.now(), policy)
+        })
+    }
+
+    /// Forgets what is known of the documents that `is_changed`. Flights to them that began before
+    /// fill nothing, and the next reader asks the vault.
+    pub fn forget(&self, is_changed: impl Fn(&K) -> bool) {
+        self.0.forget(is_changed);
+    }
+
+    /// Drops what can no longer be served; to be called now and then.
+    pub fn maintain(&self) {
+        let now = self.0.now();
+        for (key, indexed) in &self.0.index {
+            if indexed.entry.slot().sweep(now) {
+                self.0.index.invalidate(&*key);
+            }
+        }
+        self.0.index.run_pending_tasks();
+        let is_alive = |_: &K, entry: &mut Weak<Entry<V>>| entry.strong_count() > 0;
+        self.0.asked().retain(is_alive);
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// How much there is.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            bytes: self.0.index.weighted_size(),
+            entries: self.0.index.entry_count(),
+        }
+    }
+
+    /// Waits until the flights under way have landed.
+    pub async fn drain(&self) {
+        self.0.flights.close();
+        self.0.flights.wait().await;
+    }
+
+    fn launch<F>(&self, asked: &Asked<'_, K, V>, ticket: Ticket, fetch: F) -> Flight<V>
+    where
+        F: Future<Output = Result<V, Failure>> + Send + 'static,
+    {
+        let (sender, flight) = watch::channel(None);
+        self.0.stats.launch();
+        let landing = Landing {
+            inner: Arc::clone(&self.0),
+            key: asked.key.clone(),
+            entry: Arc::clone(&asked.entry),
+            ticket,
+            fetch_time: self.0.clock.now(),
+            sender: Some(sender),
+        };
+        let task = async move { landing.land(fetch.await) };
+        self.0.flights.spawn_on(task, &self.0.runtime);
+        asked.entry.launched.notify_waiters();
+        flight
+    }
+
+    async fn conclude(
+        &self,
+        entry: &Entry<V>,
+        policy: &Policy,
+        answer: Answer<V, Flight<V>>,
+    ) -> Result<Served<V>> {
+        let mut flight = match answer {
+            Answer::Flight(flight) => flight,
+            Answer::Known(known) => return self.tell(known),
+            Answer::Crowded => return Err(Error::new(Reason::Internal)),
+        };
+        // A flight lands even if its task ends early.
+        let landed = flight.wait_for(Option::is_some).await;
+        let outcome = landed.ok().and_then(|outcome| outcome.clone());
+        match outcome.unwrap_or_else(|| Err(lost())) {
+            Ok(held) => Ok(self.served(held, true, None)),
+            Err(failure) => {
+                let known = entry.slot().fall_back(self.0.now(), policy, &failure);
+                if let Known::Held(..) = known {
+                    self.0.stats.fall_back();
+                }
+                self.tell(known)
+            }
+        }
+    }
+
+    fn tell(&self, known: Known<V>) -> Result<Served<V>> {
+        match known {
+            Known::Held(held, stale) => Ok(self.served(held, false, stale)),
+            Known::Refused(error, rest) if rest.is_zero() => Err(error.again()),
+            Known::Refused(error, rest) => Err(error.again().retry_after(rest)),
+        }
+    }
+
+    fn served(&self, held: Held<V>, is_fetched: bool, stale: Option<Arc<Error>>) -> Served<V> {
+        Served {
+            is_fetched,
+            fetch_time: held.fetch_time,
+            age: held.age(self.0.now()),
+            value: held.value,
+            stale,
+        }
+    }
+}
+
+impl<K, V> Inner<K, V>
+where
+    K: Key,
+    V: Weigh,
+{
+    fn now(&self) -> Moment {
+        self.clock.uptime()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<K, Weak<Entry<V>>>> {
+        locked(&self.asked)
+    }
+
+    fn find(&self, key: &K) -> Option<Arc<Entry<V>>> {
+        let indexed = self.index.get(key).map(|indexed| indexed.entry);
+        indexed.or_else(|| self.asked().get(key).and_then(Weak::upgrade))
+    }
+
+    /// The entry of a key, made if there is none. It comes into the index when something is known.
+    fn ask(&self, key: K, owner: Option<Uid>) -> Asked<'_, K, V> {
+        let entry = self.index.get(&key).map(|indexed| indexed.entry);
+        let entry = entry.unwrap_or_else(|| {
+            let mut asked = self.asked();
+            let known = asked.get(&key).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let entry = Arc::new(Entry {
+                    slot: Mutex::new(Slot::new(self.now())),
+                    owner,
+                    launched: Notify::new(),
+                });
+                asked.insert(key.clone(), Arc::downgrade(&entry));
+                entry
+            })
+        });
+        Asked {
+            inner: self,
+            key,
+            entry,
+        }
+    }
+
+    fn forget(&self, is_changed: impl Fn(&K) -> bool) {
+        let changed: Vec<_> = {
+            let asked = self.asked();
+            let changed = asked.iter().filter(|(key, _)| is_changed(key));
+            changed.filter_map(|(_, entry)| entry.upgrade()).collect()
+        };
+        for entry in changed {
+            entry.slot().bump();
+        }
+    }
+
+    /// Puts an entry into the index, weighed by what it holds; again if there was no room for it
+    /// before.
+    ///
+    /// Never called with a slot locked: others than this entry may be dropped.
+    fn put(&self, key: &K, entry: &Arc<Entry<V>>, held: usize) {
+        let least = self.limits.bytes / self.limits.entries.max(1);
+        let weight = u32::try_from(least.max(held as u64)).unwrap_or(u32::MAX);
+        let owner = entry.owner;
+        let too_much = self.shares.add(owner, weight);
+        let entry = Arc::clone(entry);
+        self.index.insert(key.clone(), Indexed { entry, weight });
+        if let Some(too_much) = too_much {
+            self.make_room(owner, too_much);
+        }
+    }
+
+    /// Takes so many bytes from an owner: entries without a value first, then those that were not
+    /// used for the longest time.
+    fn make_room(&self, owner: Option<Uid>, mut bytes: u64) {
+        let owned = self.index.iter();
+        let owned = owned.filter(|(_, indexed)| indexed.entry.owner == owner);
+        let mut owned: Vec<_> = owned
+            .map(|(key, indexed)| {
+                let slot = indexed.entry.slot();
+                ((slot.held().is_some(), slot.used()), key, indexed.weight)
+            })
+            .collect();
+        owned.sort_by_key(|(order, ..)| *order);
+        for (_, key, weight) in owned {
+            if bytes == 0 {
+                break;
+            }
+            bytes = bytes.saturating_sub(weight.into());
+            self.index.invalidate(&*key);
+            self.stats.evict_for_share();
+        }
+    }
+}
+
+/// A flight that has not landed yet. It lands whatever becomes of its task: those that wait for it
+/// must hear of it, and the next reader must be able to start another one.
+struct Landing<K, V>
+where
+    K: Key,
+    V: Weigh,
+{
+    inner: Arc<Inner<K, V>>,
+    key: K,
+    entry: Arc<Entry<V>>,
+    ticket: Ticket,
+    fetch_time: SystemTime,
+    sender: Option<watch::Sender<Outcome<V>>>,
+}
+
+impl<K, V> Landing<K, V>
+where
+    K: Key,
+    V: Weigh,
+{
+    fn land(mut self, result: Result<V, Failure>) {
+        self.settle(result);
+    }
+
+    fn settle(&mut self, result: Result<V, Failure>) {
+        let Some(sender) = self.sender.take() else {
+            return;
+        };
+        let result = result.map(|value| (Arc::new(value), self.fetch_time));
+        let (inner, entry) = (&self.inner, &self.entry);
+        let (outcome, is_taken, known) = {
+            let mut slot = entry.slot();
+            let (outcome, is_taken) =
+                slot.land(inner.now(), self.ticket, inner.limits.negative, result);
+            (
+                outcome,
+                is_taken,
+                slot.known().map(|held| held.map_or(0, Weigh::weight)),
+            )
+        };
+        if let Some(weight) = known {
+            inner.put(&self.key, entry, weight);
+        }
+        if is_taken {
+            let key = &self.key;
+            inner.forget(|other| other != key && other.falls_with(key));
+        }
+        sender.send_replace(Some(outcome));
+    }
+}
+
+impl<K, V> Drop for Landing<K, V>
+where
+    K: Key,
+    V: Weigh,
+{
+    fn drop(&mut self) {
+        self.settle(Err(lost()));
+    }
+}
+
+/// A place for a flight, unless somebody else begins one meanwhile.
+async fn wait_for<P: Places>(
+    places: &P,
+    launched: impl Future<Output = ()>,
+) -> Result<Option<P::Place>> {
+    tokio::select! {
+        place = places.take() => place.map(Some),
+        () = launched => Ok(None),
+    }
+}
+
+/// The failure of a flight that ended without an answer.
+fn lost() -> Failure {
+    Failure {
+        error: Arc::new(Error::new(Reason::Internal)),
+        meaning: Meaning::Lost,
+    }
+}
