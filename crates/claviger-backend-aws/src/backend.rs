@@ -97,7 +97,7 @@ impl Backend for Aws {
 
     async fn check(&self) -> Result<()> {
         // Counts against the same quota as reads do, which `calls_per_second` is a share of.
-        let asked = self.client.reads().describe_secret().secret_id(PROBE);
+        let asked = self.client.sdk().describe_secret().secret_id(PROBE);
         match asked.send().await.map_err(|error| self.failure(&error)) {
             Ok(_) => Ok(()),
             // AWS says so only to credentials that it takes.
@@ -182,7 +182,7 @@ impl Backend for Aws {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ListedSecret>> {
-        let listed = self.client.reads().list_secrets().max_results(PAGE);
+        let listed = self.client.sdk().list_secrets().max_results(PAGE);
         let mut pages = listed.into_paginator().send();
         // AWS has an order of its own, so all pages are looked at.
         let mut found = Listing::new(is_wanted, after, limit);

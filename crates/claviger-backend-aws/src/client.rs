@@ -1,33 +1,26 @@
-//! The connection to AWS: credentials, regions, and the calls that may be tried twice.
+//! The connection to AWS: credentials and regions.
 
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::Client as Sdk;
-use aws_sdk_secretsmanager::config::interceptors::InterceptorContext;
-use aws_sdk_secretsmanager::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::config::{Builder as ConfigBuilder, Config, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::retries::ErrorKind;
-use aws_smithy_runtime_api::client::retries::classifiers::{RetryClassifierPriority, RetryReason};
 
 use crate::AwsSettings;
-use crate::error::says_when;
 use crate::name::SecretName;
 use crate::transport::connections;
-
-/// How often a read is tried, the first time included.
-const READ_ATTEMPTS: u32 = 2;
 
 /// The name of role sessions in CloudTrail.
 const SESSION_NAME: &str = "claviger";
 
-/// Clients of the SDK that share credentials and connections.
+/// A client of the SDK, which sends each request once: of a write whose answer was lost nobody
+/// knows whether it was done, and when a read is tried again is decided for all its readers at once.
 pub(crate) struct Client {
     region: String,
-    reads: Sdk,
-    writes: Sdk,
+    sdk: Sdk,
 }
 
 impl Client {
@@ -42,7 +35,8 @@ impl Client {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .http_client(connections())
-            .timeout_config(timeouts);
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled());
         if let Some(profile) = &settings.profile {
             loader = loader.profile_name(profile);
         }
@@ -55,16 +49,9 @@ impl Client {
             let provider = assumed(role, settings.external_id.as_deref(), &shared).await;
             builder = builder.credentials_provider(provider);
         }
-        let reads = RetryConfig::standard().with_max_attempts(READ_ATTEMPTS);
-        let reads = builder
-            .clone()
-            .retry_config(reads)
-            .retry_classifier(NobodyAsksTooEarly);
-        let writes = builder.retry_config(RetryConfig::disabled());
         Self {
             region: settings.region.clone(),
-            reads: Sdk::from_conf(reads.build()),
-            writes: Sdk::from_conf(writes.build()),
+            sdk: Sdk::from_conf(builder.build()),
         }
     }
 
@@ -73,29 +60,19 @@ impl Client {
     }
 
     /// For calls that name no secret.
-    pub(crate) fn reads(&self) -> &Sdk {
-        &self.reads
+    pub(crate) fn sdk(&self) -> &Sdk {
+        &self.sdk
     }
 
-    /// For calls that change nothing.
-    pub(crate) fn reads_of(&self, name: SecretName<'_>) -> Sdk {
-        self.at(&self.reads, name)
-    }
-
-    /// For calls that change something: a lost answer stays lost.
-    pub(crate) fn writes_of(&self, name: SecretName<'_>) -> Sdk {
-        self.at(&self.writes, name)
-    }
-
-    /// An ARN says itself which region to ask.
-    fn at(&self, sdk: &Sdk, name: SecretName<'_>) -> Sdk {
+    /// For calls about a secret: an ARN says itself which region to ask.
+    pub(crate) fn sdk_of(&self, name: SecretName<'_>) -> Sdk {
         match name.region() {
             Some(region) if region != self.region => {
-                let config: Config = sdk.config().clone();
+                let config: Config = self.sdk.config().clone();
                 let region = Region::new(region.to_owned());
                 Sdk::from_conf(config.to_builder().region(region).build())
             }
-            Some(_) | None => sdk.clone(),
+            Some(_) | None => self.sdk.clone(),
         }
     }
 }
@@ -120,41 +97,6 @@ async fn assumed(
         provider = provider.external_id(id);
     }
     SharedCredentialsProvider::new(provider.build().await)
-}
-
-/// Asking a throttled vault again only keeps it throttled, and a vault that says when to come back
-/// means it.
-#[derive(Debug)]
-struct NobodyAsksTooEarly;
-
-impl ClassifyRetry for NobodyAsksTooEarly {
-    fn classify_retry(&self, _: &InterceptorContext) -> RetryAction {
-        RetryAction::NoActionIndicated
-    }
-
-    fn classify_retry_v2(&self, cx: &InterceptorContext, so_far: &RetryAction) -> RetryAction {
-        let is_throttled = matches!(
-            so_far,
-            RetryAction::RetryIndicated(RetryReason::RetryableError {
-                kind: ErrorKind::ThrottlingError,
-                ..
-            })
-        );
-        match is_throttled || cx.response().is_some_and(says_when) {
-            true => RetryAction::RetryForbidden,
-            false => RetryAction::NoActionIndicated,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "nobody asks too early"
-    }
-
-    fn priority(&self) -> RetryClassifierPriority {
-        RetryClassifierPriority::run_after(RetryClassifierPriority::run_after(
-            RetryClassifierPriority::transient_error_classifier(),
-        ))
-    }
 }
 
 #[cfg(test)]

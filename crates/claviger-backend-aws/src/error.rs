@@ -404,12 +404,6 @@ impl fmt::Display for Failure {
 
 impl StdError for Failure {}
 
-/// Whether the answer says when to come back; then nobody asks earlier.
-pub(crate) fn says_when(response: &HttpResponse) -> bool {
-    let headers = response.headers();
-    headers.contains_key(RETRY_AFTER) || headers.contains_key(RETRY_AFTER_MILLIS)
-}
-
 /// When to come back. A date instead of a pause is left to the client's own patience.
 fn retry_after(response: &HttpResponse) -> Option<Duration> {
     let number = |name| response.headers().get(name)?.parse().ok();

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use claviger_backend::count_request;
 
 /// The operation of a request.
 const TARGET: &str = "x-amz-target";
@@ -38,6 +39,10 @@ struct Bounded(SharedHttpConnector);
 impl HttpConnector for Bounded {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get(TARGET).unwrap_or_default();
+        // Who gives credentials has a quota of its own.
+        if target.starts_with("secretsmanager.") {
+            count_request();
+        }
         let len_max = match target.starts_with("secretsmanager.List") {
             true => PAGE_LEN_MAX,
             false => ANSWER_LEN_MAX,

@@ -109,7 +109,7 @@ impl Aws {
         name: SecretName<'_>,
         selector: Selector<'_>,
     ) -> Result<GetSecretValueOutput, Failure> {
-        let get = self.client.reads_of(name).get_secret_value();
+        let get = self.client.sdk_of(name).get_secret_value();
         let get = get.secret_id(name.as_str());
         let get = match selector {
             Selector::Label(label) => get.version_stage(label),
@@ -123,7 +123,7 @@ impl Aws {
         &self,
         name: SecretName<'_>,
     ) -> Result<Option<DescribeSecretOutput>> {
-        let sdk = self.client.reads_of(name);
+        let sdk = self.client.sdk_of(name);
         let described = sdk.describe_secret().secret_id(name.as_str()).send().await;
         match described.map_err(|error| self.failure(&error)) {
             Ok(found) => {
@@ -171,7 +171,7 @@ impl Aws {
         &self,
         name: SecretName<'_>,
     ) -> Result<Vec<SecretVersionsListEntry>> {
-        let listed = self.client.reads_of(name).list_secret_version_ids();
+        let listed = self.client.sdk_of(name).list_secret_version_ids();
         let mut pages = listed
             .secret_id(name.as_str())
             .include_deprecated(true)

@@ -59,7 +59,7 @@ impl Aws {
         }
         let configured = self.tags.iter().map(|(key, value)| tag(key, value));
         let tags = configured.chain(self.own_tags(address)).collect();
-        let created = self.client.writes_of(name).create_secret();
+        let created = self.client.sdk_of(name).create_secret();
         let created = created
             .name(name.as_str())
             .client_request_token(write.write_id.to_string())
@@ -81,7 +81,7 @@ impl Aws {
 
     /// Comes before the value: a secret that is ours without a new value is what it was before.
     pub(crate) async fn adopt(&self, name: SecretName<'_>, address: &Address) -> Result<()> {
-        let tagged = self.client.writes_of(name).tag_resource();
+        let tagged = self.client.sdk_of(name).tag_resource();
         let tagged = tagged
             .secret_id(name.as_str())
             .set_tags(Some(self.own_tags(address).into()))
@@ -99,7 +99,7 @@ impl Aws {
         write: &Write<'_>,
         content: Content,
     ) -> Result<Written> {
-        let put = self.client.writes_of(name).put_secret_value();
+        let put = self.client.sdk_of(name).put_secret_value();
         let put = put
             .secret_id(name.as_str())
             .client_request_token(write.write_id.to_string())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, RawResponse, Request, Url};
+use claviger_backend::count_request;
 use claviger_core::{Error, Reason, Result};
 use futures_util::TryStreamExt as _;
 use reqwest::redirect::Policy;
@@ -69,6 +70,7 @@ impl HttpClient for OwnOrigin {
                 "the vault's answer leads to another host",
             ));
         }
+        count_request();
         let response = self.inner.execute_request(request).await?;
         let answer = whole(response, VAULT_LEN_MAX).await?;
         let (status, headers, body) = answer.deconstruct();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use claviger_backend::count_request;
 use claviger_core::{Cause, Clock};
 use serde_json::json;
 use snowflake_connector_rs::{
@@ -99,6 +100,7 @@ impl Sessions {
 
     async fn execute(&self, session: &Session, query: Query) -> Answer<Vec<Row>> {
         let before = self.guard.strayed();
+        count_request();
         let rows = async {
             let found = session.query(query).await?;
             // The connector has no limit of its own for the parts of a large result.

@@ -21,7 +21,7 @@ pub struct Address {
 }
 
 /// Where a secret is, whichever vault of the configuration and name lead to it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Site {
     /// The system that holds it, spelled one way.
     pub system: String,
@@ -247,9 +247,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The abilities of this vault, which never change.
     fn capabilities(&self) -> Capabilities;
 
-    /// How many calls per second the vault's provider lets an account make, where it says. Calls of
-    /// the contract are counted, the ones that read: some ask the vault several times, and a
-    /// listing once per page.
+    /// How many calls per second the vault's provider lets an account make, where it says. Requests
+    /// are counted ([`count_request`](crate::count_request)): some calls of the contract make
+    /// several, and a listing one per page.
     fn calls_per_second(&self) -> Option<u32> {
         None
     }

@@ -9,8 +9,8 @@ use claviger_core::{Detail, Error, Id, Reason, Result};
 
 use crate::allow::Allow;
 use crate::contract::{Backend, ListedSecret};
-use crate::layers::{Deadline, Declared, Gate, Named};
-use crate::limits::Limits;
+use crate::layers::{Counted, Counts, Deadline, Declared, Gate, Named};
+use crate::limits::{Freshness, Limits};
 
 /// Said of a full name that no rule spells out.
 const FULL_NAME: &str = "is an ARN of another region or account than the vault's, as far as its \
@@ -24,9 +24,11 @@ const FULL_NAME: &str = "is an ARN of another region or account than the vault's
 pub struct Vault {
     id: Id,
     stack: Arc<dyn Backend>,
+    counts: Arc<Counts>,
     allow: Allow,
     timeout: Duration,
-    is_remote: bool,
+    freshness: Freshness,
+    concurrent_calls: Option<usize>,
     is_default: bool,
 }
 
@@ -41,13 +43,16 @@ impl Deref for Vault {
 impl Vault {
     /// A vault whose every call keeps within the limits.
     pub fn new(id: Id, backend: Arc<dyn Backend>, limits: &Limits, allow: Allow) -> Self {
-        let stack = layered(&id, backend, limits);
+        let counts = Arc::new(Counts::default());
+        let stack = layered(&id, backend, limits, &counts);
         Self {
             allow: allow.folded(|pattern| stack.fold(pattern)),
             stack,
+            counts,
             id,
             timeout: limits.timeout,
-            is_remote: limits.concurrent_calls.is_some(),
+            freshness: limits.freshness,
+            concurrent_calls: limits.concurrent_calls,
             is_default: false,
         }
     }
@@ -66,12 +71,27 @@ impl Vault {
 
     /// Whether it is another system, asked over a network.
     pub fn is_remote(&self) -> bool {
-        self.is_remote
+        self.concurrent_calls.is_some()
+    }
+
+    /// What was counted of it so far: nothing if it is not another system.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many calls there may be at a time, if it is another system.
+    pub fn concurrent_calls(&self) -> Option<usize> {
+        self.concurrent_calls
     }
 
     /// How long a call may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// How old its values may be where a definition does not say.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness
     }
 
     /// Whether there is any secret here that definitions of this project may point at.
@@ -134,14 +154,27 @@ impl Vault {
 }
 
 /// The backend in its layers, the outermost last. The time that a call waits for its turn counts.
-fn layered(id: &Id, backend: Arc<dyn Backend>, limits: &Limits) -> Arc<dyn Backend> {
-    let gate = Gate::new(Arc::clone(&backend), limits);
-    let inner: Arc<dyn Backend> = match gate.is_open() {
-        true => backend,
-        false => Arc::new(gate),
-    };
+fn layered(
+    id: &Id,
+    backend: Arc<dyn Backend>,
+    limits: &Limits,
+    counts: &Arc<Counts>,
+) -> Arc<dyn Backend> {
+    let gate = Gate::new(Arc::clone(&backend), limits, Arc::clone(counts));
     let timeout = limits.timeout;
-    let inner = Arc::new(Deadline { inner, timeout });
+    let inner: Arc<dyn Backend> = match gate.is_open() {
+        true => Arc::new(Deadline {
+            inner: backend,
+            timeout,
+        }),
+        false => Arc::new(Counted {
+            inner: Arc::new(Deadline {
+                inner: Arc::new(gate),
+                timeout,
+            }),
+            counts: Arc::clone(counts),
+        }),
+    };
     let inner = Arc::new(Declared { inner });
     let id = id.clone();
     Arc::new(Named { inner, id })
@@ -162,12 +195,15 @@ mod tests {
             &Limits::timeout(Duration::from_secs(5)),
             Allow::default(),
         );
-        let address = Address {
+        (vault, silent_address())
+    }
+
+    fn silent_address() -> Address {
+        Address {
             project: Id::from_static("acme"),
             owner: Uid::random(),
             secret: "s".into(),
-        };
-        (vault, address)
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,6 +215,40 @@ mod tests {
         assert_eq!(error.detail(Detail::Cause), Some("TIMEOUT"));
         assert_eq!(error.detail(Detail::Vault), Some("quiet"));
         assert_eq!(start.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_call_to_another_system_counts_once_by_how_it_ended() {
+        let limits = Limits {
+            concurrent_calls: Some(1),
+            ..Limits::timeout(Duration::from_secs(4))
+        };
+        let id = Id::from_static("quiet");
+        let silent = Arc::new(Silent::default());
+        let vault = Vault::new(id, silent, &limits, Allow::default());
+        let address = silent_address();
+        let read = || vault.read(&address, None);
+        // The second one is not let in within half of its time; the third one's caller leaves.
+        let (first, second) = tokio::join!(read(), read());
+        assert_eq!(
+            first.expect_err("silent").reason(),
+            Reason::VaultUnreachable
+        );
+        assert_eq!(second.expect_err("late").reason(), Reason::Overloaded);
+        let left = tokio::time::timeout(Duration::from_secs(1), read()).await;
+        assert!(left.is_err());
+
+        let counts = vault.counts();
+        let mut calls: Vec<_> = counts.calls().collect();
+        calls.sort_unstable();
+        let expected = ["CANCELLED", "OVERLOADED", "VAULT_UNREACHABLE"].map(|end| (end, 1));
+        assert_eq!(calls, expected);
+        let causes: Vec<_> = counts.causes().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(causes, [("TIMEOUT", 1)]);
+        let took = counts.took.snapshot();
+        assert_eq!((took.count, took.sum), (2, Duration::from_secs(5)));
+        let waited = counts.waited.snapshot();
+        assert_eq!((waited.count, waited.sum), (3, Duration::from_secs(2)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -260,8 +260,6 @@ fn who_gives_credentials_and_is_not_heard_is_told_from_one_that_refuses() {
                 (SETTINGS[0], stub.url()),
                 ("AWS_ENDPOINT_URL_STS", url.to_owned()),
                 ("AWS_REGION", "eu-central-1".to_owned()),
-                // Nobody waits between the attempts.
-                ("AWS_MAX_ATTEMPTS", "1".to_owned()),
             ];
             environment.extend(identity.map(|(name, value)| (name, value.to_owned())));
             if identity == of_role {

@@ -15,7 +15,7 @@ mod tests {
     use std::sync::Arc;
 
     use claviger_backend::testkit::{self, address, put, read};
-    use claviger_backend::{Backend, VersionState};
+    use claviger_backend::{Backend, VersionState, requests_of};
     use claviger_core::{Detail, Format, Id, Reason, SecretBytes, Uid};
     use claviger_keyvault_fake::{Behaviour, Filter, Recorded, TokenFault};
 
@@ -336,11 +336,15 @@ mod tests {
             vault.set(&format!("s{n:02}"), "v", &[]);
             vault.set("one", &n.to_string(), &[]);
         }
-        let listed = azure
-            .list(&|_| true, Some("s09"), 1_000)
-            .await
-            .expect("listed");
-        assert_eq!(listed.len(), 50);
+        let before = vault.requests().len();
+        let listing = requests_of(async {
+            let listed = azure.list(&|_| true, Some("s09"), 1_000).await;
+            assert_eq!(listed.expect("listed").len(), 50);
+        });
+        let counted = usize::try_from(listing.await).expect("a small number");
+        // Each page counts.
+        assert!(counted > 2, "{counted}");
+        assert_eq!(counted, vault.requests().len() - before);
         let versions = azure.versions(&address("one"), None, 1_000).await;
         assert_eq!(versions.expect("listed").len(), 60);
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use claviger_backend::Backend as _;
 use claviger_backend::testkit::Console as _;
 use claviger_backend::testkit::{address, put_as, read};
+use claviger_backend::{Backend as _, requests_of};
 use claviger_backend_snowflake::{Grantee, Snowflake, SnowflakeSettings, Storage};
 use claviger_core::{Detail, Format, Id, Reason, SecretBytes, SystemClock, Uid};
 use claviger_seal::{Keyring, RootKey};
@@ -272,9 +272,14 @@ async fn forged_or_copied_mark_makes_no_secret_ours() {
     ));
     let refused = put(&vault, &ours, "w").await.expect_err("foreign");
     assert_eq!(refused.reason(), Reason::SecretNotOwned);
-    let listed = vault.list(&|_| true, None, 9).await.expect("listed");
-    assert_eq!(listed.len(), 3);
-    assert!(listed.iter().all(|secret| !secret.is_ours), "{listed:?}");
+    let before = fake.statements("");
+    let listing = requests_of(async {
+        let listed = vault.list(&|_| true, None, 9).await.expect("listed");
+        assert_eq!(listed.len(), 3);
+        assert!(listed.iter().all(|secret| !secret.is_ours), "{listed:?}");
+    });
+    let counted = usize::try_from(listing.await).expect("a small number");
+    assert_eq!(counted, fake.statements("") - before);
 }
 
 #[tokio::test]

@@ -1,18 +1,20 @@
-//! How many calls a vault gets from this process, at a time and per second.
+//! How many calls a vault gets from this process at a time, and how many requests per second.
 //!
 //! A vault that hangs holds a bounded number of calls; one that is asked too often is not asked
 //! more, because a provider that throttles us throttles everybody else who uses the account.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use claviger_core::{Error, Reason, Result};
+use claviger_core::{Error, Reason, Result, Timings};
 use tokio::sync::{Mutex as Line, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::contract::Backend;
 use crate::layered::{Layered, Verb};
+use crate::layers::counted::Counts;
 use crate::limits::Limits;
 
 /// Calls that may wait for each place; more are refused at once.
@@ -21,6 +23,44 @@ const WAITING_PER_PLACE: usize = 16;
 /// The part of a provider's published quota that one process takes where the configuration does
 /// not say: a fifth.
 const SHARE_OF_QUOTA: u32 = 5;
+
+tokio::task_local! {
+    /// The call that is under way.
+    static TURN: Turn;
+}
+
+/// A call that has got its turn, which pays for one request.
+struct Turn {
+    budget: Option<Arc<Budget>>,
+    requests: Cell<u32>,
+}
+
+/// Counts a request of the call that is under way: backends say so before they send one. The first
+/// is what the call has waited for; the next calls wait for the others.
+pub fn count_request() {
+    let count = |turn: &Turn| {
+        let before = turn.requests.replace(turn.requests.get().saturating_add(1));
+        if let Some(budget) = turn.budget.as_ref().filter(|_| before > 0) {
+            budget.charge();
+        }
+    };
+    // Nobody counts what is sent outside of a call.
+    TURN.try_with(count).ok();
+}
+
+/// How many requests a call makes.
+#[cfg(feature = "testkit")]
+pub async fn requests_of(call: impl Future) -> u32 {
+    let turn = Turn {
+        budget: None,
+        requests: Cell::new(0),
+    };
+    let counted = async {
+        call.await;
+        TURN.with(|turn| turn.requests.get())
+    };
+    TURN.scope(turn, counted).await
+}
 
 /// Lets calls to one vault pass as its limits allow.
 #[derive(Debug)]
@@ -33,7 +73,8 @@ pub(crate) struct Gate {
     waiting_max: usize,
     /// Calls that have not got their turn yet.
     waiting: AtomicUsize,
-    budget: Option<Budget>,
+    budget: Option<Arc<Budget>>,
+    counts: Arc<Counts>,
 }
 
 impl Layered for Gate {
@@ -46,13 +87,21 @@ impl Layered for Gate {
         _: Verb,
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        let _place = self.enter(Instant::now() + self.patience).await?;
-        call.await
+        let waiting = Timed::start(&self.counts.waited);
+        let place = self.enter(waiting.start + self.patience).await;
+        drop(waiting);
+        let _place = place?;
+        let _asking = Timed::start(&self.counts.took);
+        let turn = Turn {
+            budget: self.budget.clone(),
+            requests: Cell::new(0),
+        };
+        TURN.scope(turn, call).await
     }
 }
 
 impl Gate {
-    pub(crate) fn new(inner: Arc<dyn Backend>, limits: &Limits) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Backend>, limits: &Limits, counts: Arc<Counts>) -> Self {
         let share = inner.calls_per_second().map(|calls| calls / SHARE_OF_QUOTA);
         Self {
             inner,
@@ -62,7 +111,11 @@ impl Gate {
                 .concurrent_calls
                 .map_or(usize::MAX, |places| places * WAITING_PER_PLACE),
             waiting: AtomicUsize::new(0),
-            budget: limits.calls_per_second.or(share).map(Budget::new),
+            budget: limits
+                .calls_per_second
+                .or(share)
+                .map(|calls| Arc::new(Budget::new(calls))),
+            counts,
         }
     }
 
@@ -94,6 +147,25 @@ impl Gate {
             Some(budget) if !budget.take(deadline).await => Err(overloaded()),
             Some(_) | None => Ok(place),
         }
+    }
+}
+
+/// Adds how long something took, however it ended.
+struct Timed<'a> {
+    timings: &'a Timings,
+    start: Instant,
+}
+
+impl<'a> Timed<'a> {
+    fn start(timings: &'a Timings) -> Self {
+        let start = Instant::now();
+        Self { timings, start }
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.timings.add(self.start.elapsed());
     }
 }
 
@@ -152,8 +224,15 @@ impl Budget {
             return false;
         }
         sleep_until(turn).await;
-        *self.due() = Some(even + self.interval);
+        self.charge();
         true
+    }
+
+    /// Takes a turn without waiting for it: the next one waits longer.
+    fn charge(&self) {
+        let now = Instant::now();
+        let mut due = self.due();
+        *due = Some(due.unwrap_or(now).max(now) + self.interval);
     }
 
     /// When the next call is due if calls come evenly.
@@ -218,12 +297,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn each_request_of_a_call_counts() {
+        let limits = Limits {
+            calls_per_second: Some(10),
+            ..Limits::timeout(Duration::from_secs(10))
+        };
+        let gate = Gate::new(Arc::new(Silent::default()), &limits, Arc::default());
+        let start = Instant::now();
+        let pages = async {
+            (0..40).for_each(|_| count_request());
+            Ok(())
+        };
+        gate.around(Verb::List, pages).await.expect("listed");
+        assert_eq!(start.elapsed(), Duration::ZERO, "it had its turn");
+        let far = start + Duration::from_secs(60);
+        gate.enter(far).await.expect("its turn comes");
+        // Of the 41, ten went at once.
+        assert_eq!(start.elapsed(), Duration::from_millis(3100));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn callers_that_gave_up_cost_the_next_one_nothing() {
         let limits = Limits {
             calls_per_second: Some(300),
             ..Limits::timeout(Duration::from_secs(10))
         };
-        let gate = Gate::new(Arc::new(Silent::default()), &limits);
+        let gate = Gate::new(Arc::new(Silent::default()), &limits, Arc::default());
         let start = Instant::now();
         let far = start + Duration::from_secs(5);
         for _ in 0..300 {
@@ -249,7 +348,7 @@ mod tests {
             concurrent_calls: Some(1),
             ..Limits::timeout(Duration::from_secs(1))
         };
-        let gate = Gate::new(Arc::new(Silent::default()), &limits);
+        let gate = Gate::new(Arc::new(Silent::default()), &limits, Arc::default());
         let start = Instant::now();
         let far = start + Duration::from_secs(3600);
         let place = gate.enter(far).await.expect("free");
