@@ -1,12 +1,13 @@
 //! Between the wire and the broker's types.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use claviger_access::{Label, Principal, Role};
 use claviger_broker::{
-    Class, Content, Definition, Environment, GrantView, Location, Mode, NewGrant, Payload, Project,
-    ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState, Warning,
+    Class, Content, Definition, Environment, FreshnessPolicy, GrantView, Location, Mode, NewGrant,
+    Payload, Project, ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState,
+    Warning,
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
@@ -24,6 +25,23 @@ const ENVIRONMENT_TWICE: &str = "names an environment twice";
 
 pub(crate) fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Some(Timestamp::from(clamp_time(time)))
+}
+
+/// An age is never too long for the wire.
+pub(crate) fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    duration.try_into().ok()
+}
+
+/// # Errors
+/// `FIELD_INVALID` for one before zero.
+pub(crate) fn optional_duration(
+    field: &'static str,
+    wire: Option<prost_types::Duration>,
+) -> Result<Option<Duration>> {
+    let is_negative =
+        |_| Error::new(Reason::FieldInvalid).violation(field, "is negative; leave it out");
+    wire.map(|wire| Duration::try_from(wire).map_err(is_negative))
+        .transpose()
 }
 
 /// The text without surrounding white space; empty is none.
@@ -154,12 +172,31 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
         },
         environments,
         environment_fallback: definition.environment_fallback,
+        freshness: freshness_policy(definition.freshness.as_ref())?,
         stripe: match &definition.stripe {
             Some(wire) => stripe_settings(wire)?,
             None => StripeSettings::default(),
         },
         rotate_by: optional_time("definition.rotate_by", definition.rotate_by)?,
         labels: labels(&definition.labels)?,
+    })
+}
+
+fn freshness_policy(wire: Option<&v1::FreshnessPolicy>) -> Result<FreshnessPolicy> {
+    let Some(wire) = wire else {
+        return Ok(FreshnessPolicy::default());
+    };
+    Ok(FreshnessPolicy {
+        max_age: optional_duration("definition.freshness.max_age", wire.max_age)?,
+        max_stale: optional_duration("definition.freshness.max_stale", wire.max_stale)?,
+    })
+}
+
+fn wire_freshness(policy: FreshnessPolicy) -> Option<v1::FreshnessPolicy> {
+    let wire = |age: Option<Duration>| age.and_then(duration);
+    (policy != FreshnessPolicy::default()).then(|| v1::FreshnessPolicy {
+        max_age: wire(policy.max_age),
+        max_stale: wire(policy.max_stale),
     })
 }
 
@@ -281,6 +318,7 @@ pub(crate) fn definition(
         .collect();
     v1::SecretDefinition {
         stripe: wire_stripe(content.stripe),
+        freshness: wire_freshness(content.freshness),
         rotate_by: content.rotate_by.and_then(timestamp),
         labels: content
             .labels

@@ -24,12 +24,14 @@ use tonic::body::Body as TonicBody;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
+use crate::counts::Counts;
 use crate::door::attempt::Attempt;
 use crate::door::message::{Reading, Streamed};
 use crate::door::outgoing::Stay;
 use crate::door::timeout::client_timeout;
 use crate::handler::Api;
 use crate::limits::{Limits, SMALL_BYTES_MAX};
+use crate::page::Page;
 use crate::status::{header_bytes, refused_by_library, status_of};
 use crate::{Peer, rpc};
 
@@ -52,6 +54,9 @@ pub struct Door {
     /// None where all services are public.
     api: Option<Api>,
     bodies: Arc<Bodies>,
+    counts: Arc<Counts>,
+    /// What clients without gRPC get here, if there is something.
+    page: Option<Page>,
 }
 
 impl Door {
@@ -60,7 +65,26 @@ impl Door {
             routes,
             api,
             bodies,
+            counts: Counts::new(),
+            page: None,
         }
+    }
+
+    /// The same with a page for clients that speak HTTP/1.1.
+    pub(crate) fn with_page(self, page: Page) -> Self {
+        Self {
+            page: Some(page),
+            ..self
+        }
+    }
+
+    /// What is counted here.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    pub(crate) fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
     }
 }
 
@@ -128,10 +152,12 @@ impl Doorway {
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
-        let deadline = match client_timeout(request.headers()) {
-            Some(timeout) => self.deadline().min(Instant::now() + timeout),
-            None => self.deadline(),
+        let counting = self.door.counts.begin(rpc);
+        let time = match client_timeout(request.headers()) {
+            Some(timeout) => timeout.min(self.limits.request),
+            None => self.limits.request,
         };
+        let deadline = counting.began() + time;
         let attempt = Attempt::new(api, rpc, self.peer);
         let (mut parts, body) = request.into_parts();
         let entering = async {
@@ -142,7 +168,8 @@ impl Doorway {
             Ok((caller, message))
         };
         let entered = timeout_at(deadline, entering).await;
-        match entered.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded))) {
+        let entered = entered.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)));
+        let answer = match entered {
             Ok((caller, message)) => {
                 let call = attempt.begin(caller);
                 let id = call.id;
@@ -152,7 +179,9 @@ impl Doorway {
                     .await
             }
             Err(error) => attempt.refuse(error).await.into_http(),
-        }
+        };
+        counting.end(answer.headers());
+        answer
     }
 
     /// Reads the message. A caller without any grant has no use for a long one.

@@ -8,12 +8,14 @@
 mod access_service;
 mod authenticate;
 mod convert;
+mod counts;
 mod daemon_service;
 mod door;
 mod fitting;
 mod handler;
 mod health;
 mod limits;
+mod page;
 mod project_service;
 pub mod rpc;
 mod secret_definition_service;
@@ -36,8 +38,10 @@ use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
 pub use authenticate::Peer;
+pub use counts::{Connections, Counts};
 pub use door::{Bodies, Door};
 pub use handler::About;
+pub use page::Page;
 pub use status::{code_of, status_of};
 
 use crate::handler::Api;
@@ -78,13 +82,14 @@ pub fn services(
 pub const PARTS: [&str; 2] = ["audit", "store"];
 
 /// The services of the admin listener, which asks for no credentials: health, one name per vault
-/// and for each of [`PARTS`], all unknown until they are reported.
+/// and for each of [`PARTS`], all unknown until they are reported; and the page of the metrics.
 ///
 /// # Errors
 /// As [`services`].
 pub async fn admin_services(
     broker: &Broker,
     bodies: Arc<Bodies>,
+    metrics: Page,
 ) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
     let reporter = HealthReporter::new();
     let vaults = broker.vault_names().map(|vault| vault.to_string());
@@ -93,7 +98,8 @@ pub async fn admin_services(
         reporter.set_service_status(part, unknown).await;
     }
     let routes = public(&reporter, &[])?;
-    Ok((Door::new(routes.prepare(), None, bodies), reporter))
+    let door = Door::new(routes.prepare(), None, bodies).with_page(metrics);
+    Ok((door, reporter))
 }
 
 /// The services that every listener has: health, and reflection, which describes them and all that

@@ -65,6 +65,7 @@ rpcs! {
         [DefinitionsPut, SecretsPut] AUDITED REQUEST_ID;
     UNDELETE_SECRET_DEFINITION "SecretDefinitionService/UndeleteSecretDefinition"
         [DefinitionsDelete, DefinitionsPut] AUDITED PLAIN;
+    BATCH_GET_SECRETS "SecretService/BatchGetSecrets" [SecretsGet] AUDITED PLAIN;
     DESTROY_SECRET_VERSION "SecretService/DestroySecretVersion" [VersionsChange] AUDITED PLAIN;
     DISABLE_SECRET_VERSION "SecretService/DisableSecretVersion" [VersionsChange] AUDITED PLAIN;
     ENABLE_SECRET_VERSION "SecretService/EnableSecretVersion" [VersionsChange] AUDITED PLAIN;

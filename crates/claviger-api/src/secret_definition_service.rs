@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use claviger_access::Principal;
 use claviger_broker::{
-    Broker, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter, LiveOutcome,
-    LiveVerdict, PageRequest, PutDefinition, RequestId,
+    Broker, CacheState, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter,
+    LiveOutcome, LiveVerdict, PageRequest, PutDefinition, RequestId,
 };
 use claviger_core::{DefinitionName, ProjectName};
 use claviger_proto::v1::{self, secret_definition_service_server::SecretDefinitionService};
@@ -159,8 +159,10 @@ impl SecretDefinitionService for Api {
                         .map(|principal| Principal::parse("principal", &principal))
                         .transpose()?,
                     is_live: request.live,
+                    is_refreshing: request.refresh,
                 };
-                let call = call.with(&[("live", check.is_live)]);
+                let switches = [("live", check.is_live), ("refresh", check.is_refreshing)];
+                let call = call.with(&switches);
                 let report = broker.check_definition(&Arc::new(call), check).await?;
                 Ok(checked(report))
             },
@@ -193,6 +195,21 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
         warnings: convert::warnings(&report.warnings),
         live: report.live.as_ref().map(live),
         principal: report.principal.to_string(),
+        cache: Some(cache(report.remembered)),
+    }
+}
+
+fn cache(state: CacheState) -> v1::Cache {
+    use v1::cache::State;
+    let (state, age) = match state {
+        CacheState::Absent => (State::Absent, None),
+        CacheState::Fresh(age) => (State::Fresh, Some(age)),
+        CacheState::Negative => (State::Negative, None),
+        CacheState::Stale(age) => (State::Stale, Some(age)),
+    };
+    v1::Cache {
+        state: state.into(),
+        age: age.and_then(convert::duration),
     }
 }
 

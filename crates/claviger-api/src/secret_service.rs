@@ -1,13 +1,14 @@
 //! `SecretService`.
 
+mod batch;
+mod reply;
+
 use std::sync::Arc;
 
 use claviger_access::{Call, Label, Rpc};
-use claviger_broker::{GetSecret, PageRequest, PutValue, RequestId, Served, VersionState};
-use claviger_core::{DefinitionName, Error, Format, Id, Reason, Result, VersionName};
-use claviger_proto::v1::{
-    self, freshness::Source, get_secret_response::Value, secret_service_server::SecretService,
-};
+use claviger_broker::{GetSecret, PageRequest, PutValue, RequestId, VersionState};
+use claviger_core::{DefinitionName, Result, VersionName};
+use claviger_proto::v1::{self, secret_service_server::SecretService};
 use tonic::{Request, Response, Status};
 
 use crate::convert;
@@ -31,11 +32,21 @@ impl SecretService for Api {
                 name: DefinitionName::parse("name", &request.name)?,
                 environment: convert::optional_id("environment", &request.environment)?,
                 version: convert::optional_id("version", &request.version)?,
+                max_age: convert::optional_duration("max_age", request.max_age)?,
             };
+            let known = convert::optional_id("if_version_not", &request.if_version_not)?;
             let served = broker.get_secret(&call, &get).await?;
-            answer(served, get.environment)
+            reply::answer(served, get.environment, known.as_ref())
         })
         .await
+    }
+
+    async fn batch_get_secrets(
+        &self,
+        request: Request<v1::BatchGetSecretsRequest>,
+    ) -> Result<Response<v1::BatchGetSecretsResponse>, Status> {
+        self.handle(&rpc::BATCH_GET_SECRETS, request, batch::get)
+            .await
     }
 
     async fn put_secret_value(
@@ -134,39 +145,6 @@ impl SecretService for Api {
         )
         .await
     }
-}
-
-fn answer(served: Served, environment: Option<Id>) -> Result<v1::GetSecretResponse> {
-    let stripe = served
-        .stripe
-        .map(|(verdict, settings)| v1::StripeCredential {
-            class: verdict.class.to_string(),
-            mode: convert::text(verdict.mode),
-            account: settings.account.unwrap_or_default(),
-            context: settings.context.unwrap_or_default(),
-        });
-    let crc32c = served.value.crc32c();
-    let bytes = served.value.into_exposed();
-    let value = match served.format {
-        Format::Binary => Value::Data(bytes),
-        // The broker has checked it; the bytes of a failed check must not travel in the error.
-        Format::Text => {
-            Value::Text(String::from_utf8(bytes).map_err(|_| Error::new(Reason::Internal))?)
-        }
-    };
-    Ok(v1::GetSecretResponse {
-        version: served.version.to_string(),
-        value: Some(value),
-        crc32c,
-        environment: convert::text(environment),
-        vault: served.vault.to_string(),
-        freshness: Some(v1::Freshness {
-            served_from: Source::Vault.into(),
-            age: Some(prost_types::Duration::default()),
-        }),
-        stripe,
-        kind: convert::wire_kind(served.kind).into(),
-    })
 }
 
 impl Api {

@@ -13,6 +13,7 @@ mod turns;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::counts::{Connections, Counts};
 use crate::door::Doorway;
 use crate::serve::connection::serve_connection;
 use crate::serve::places::{Place, Places};
@@ -87,7 +89,7 @@ pub async fn serve(
         )?);
         queues.push(queue);
     }
-    accept(listeners, &queues, limits, &stop).await;
+    accept(listeners, &queues, limits, door.counts(), &stop).await;
     drop(queues);
     // The workers end by themselves within `limits.drain`.
     let joined = tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(join));
@@ -105,25 +107,31 @@ async fn accept(
     listeners: Listeners,
     queues: &[mpsc::UnboundedSender<Accepted>],
     limits: Limits,
+    counts: &Counts,
     stop: &CancellationToken,
 ) {
-    let hand_over = async |listener: Option<Listener>| {
+    let hand_over = async |listener: Option<Listener>, counts: &Arc<Connections>| {
         if let Some(listener) = listener {
-            hand_over(listener, queues, limits).await;
+            hand_over(listener, queues, limits, Arc::clone(counts)).await;
         }
     };
-    let unix = hand_over(listeners.unix.map(Listener::Unix));
-    let tcp = hand_over(listeners.tcp.map(Listener::Tcp));
+    let unix = hand_over(listeners.unix.map(Listener::Unix), &counts.unix);
+    let tcp = hand_over(listeners.tcp.map(Listener::Tcp), &counts.tcp);
     stop.run_until_cancelled(async { tokio::join!(unix, tcp) })
         .await;
 }
 
-async fn hand_over(listener: Listener, queues: &[mpsc::UnboundedSender<Accepted>], limits: Limits) {
+async fn hand_over(
+    listener: Listener,
+    queues: &[mpsc::UnboundedSender<Accepted>],
+    limits: Limits,
+    counts: Arc<Connections>,
+) {
     let own = match listener {
         Listener::Tcp(_) => None,
         Listener::Unix(_) => Some(Peer::Unix(limits.own_uid)),
     };
-    let places = Places::new(limits.connections_max, own);
+    let places = Places::new(limits.connections_max, own, counts);
     for queue in queues.iter().cycle() {
         let (stream, place) = loop {
             match listener.accept().await {

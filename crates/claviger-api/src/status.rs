@@ -7,7 +7,7 @@ use claviger_core::{Detail, Error, Reason, Uid};
 use http::HeaderMap;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
 
 use crate::limits::SMALL_BYTES_MAX;
 
@@ -51,6 +51,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::EnvironmentUncovered
         | R::LocationNotAllowed
         | R::ProjectNotEmpty
+        | R::ResponseTooLarge
         | R::SecretDeleted
         | R::SecretNotOwned
         | R::PropertyRequired
@@ -115,6 +116,23 @@ pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
     matches!(
         Code::from_bytes(status.as_bytes()),
         Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
+    )
+}
+
+/// Why an answer is a refusal, if it is one.
+pub(crate) fn reason_in(headers: &HeaderMap) -> Option<Reason> {
+    let status = Status::from_header_map(headers)?;
+    if status.code() == Code::Ok {
+        return None;
+    }
+    let info = status.get_details_error_info();
+    let named = |info: &ErrorInfo| Reason::ALL.iter().find(|one| one.as_str() == info.reason);
+    // Ours all say why.
+    Some(
+        info.as_ref()
+            .and_then(named)
+            .copied()
+            .unwrap_or(Reason::Internal),
     )
 }
 

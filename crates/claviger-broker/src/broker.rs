@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use claviger_access::{Authorizer, Caller, DecisionLog, Directory as _, Principal};
 use claviger_audit::{Audit, Facts};
 use claviger_backend::Vaults;
+use claviger_cache::Limits;
 use claviger_core::{Clock, Detail, Error, Reason, Resource, Result};
 use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
@@ -17,6 +18,7 @@ use crate::engine::outside::Outside;
 use crate::engine::reads::Reads;
 use crate::engine::writes::Writes;
 use crate::model::definition::Definition;
+use crate::model::registered::Registered;
 
 /// The parts of a broker.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub struct Parts {
     pub stripe: LiveClient,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Bounds of what is remembered of other systems' values.
+    pub cache: Limits,
+    /// Whether reads are counted by project.
+    pub tells_projects: bool,
     /// How long a soft-deleted definition keeps its name.
     pub deleted_retention: Duration,
     /// The uid that is admin by itself: the daemon's own.
@@ -58,12 +64,17 @@ impl Broker {
         let catalog = Arc::new(Catalog::new(
             parts.records,
             Authorizer::new(log, Arc::clone(&parts.clock)),
-            parts.clock,
+            Arc::clone(&parts.clock),
             parts.first_admin,
             parts.deleted_retention,
         ));
         let outside = Arc::new(Outside::new(parts.runtime));
-        let reads = Arc::new(Reads::new(Arc::clone(&outside)));
+        let reads = Arc::new(Reads::new(
+            Arc::clone(&outside),
+            parts.clock,
+            parts.cache,
+            parts.tells_projects,
+        ));
         let writes = Writes::new(
             Arc::clone(&catalog),
             Arc::clone(&reads),
@@ -85,9 +96,10 @@ impl Broker {
         &self.audit
     }
 
-    /// Waits until the writes that were begun have ended.
+    /// Waits until the writes that were begun have ended, and the vaults have answered.
     pub async fn drain(&self) {
         self.outside.drain().await;
+        self.reads.drain().await;
     }
 
     /// Finds out whose token this is.
@@ -106,6 +118,15 @@ impl Broker {
         let grants = self.catalog.grants(principal).await?;
         let now = self.catalog.now();
         Ok(grants.iter().any(|grant| grant.is_standing(now)))
+    }
+
+    /// Forgets what is remembered of all places that a definition leads to.
+    pub(crate) fn forget(&self, registered: Registered<'_>) {
+        for place in registered.places() {
+            if let Ok(vault) = self.vaults.find(&place.vault) {
+                self.reads.forget(vault, &place);
+            }
+        }
     }
 
     /// When a soft-deleted definition's name becomes free.

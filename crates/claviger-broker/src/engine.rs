@@ -10,9 +10,11 @@
 pub(crate) mod catalog;
 pub(crate) mod forms;
 pub(crate) mod found;
+pub(crate) mod lanes;
 pub(crate) mod merging;
 pub(crate) mod outside;
 pub(crate) mod reads;
 pub(crate) mod replay;
 pub(crate) mod steps;
+pub(crate) mod tally;
 pub(crate) mod writes;

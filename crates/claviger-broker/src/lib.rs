@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod counts;
 mod definitions;
 mod dev;
 mod engine;
@@ -28,14 +29,19 @@ mod vaults;
 
 pub use broker::{Broker, Parts};
 pub use claviger_backend::{ListedSecret, VersionState};
+pub use claviger_cache::{
+    Limits as CacheLimits, Sizes as CacheSizes, State as CacheState, Stats as CacheStats,
+};
 pub use claviger_stripe::live::{LiveVerdict, Outcome as LiveOutcome};
 pub use claviger_stripe::{Class, Mode, Settings as StripeSettings, Verdict as StripeVerdict};
+pub use counts::VaultCounts;
 pub use definitions::check::{CheckDefinition, CheckReport};
 pub use definitions::list::{DefinitionFilter, LabelFilter};
 pub use definitions::put::{PutDefinition, PutDefinitionOutcome};
 pub use engine::forms::UPGRADES;
 pub use model::content::Content;
 pub use model::definition::Definition;
+pub use model::freshness::{Age, FreshnessPolicy};
 pub use model::grants::{GrantView, NewGrant};
 pub use model::location::{Location, VaultRef};
 pub use model::page::{Page, PageRequest};

@@ -5,6 +5,7 @@ pub(crate) mod versions;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_access::{Call, Permission};
 use claviger_audit::Facts;
@@ -15,6 +16,8 @@ use claviger_stripe::{Settings, Verdict};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnDefinition};
+use crate::engine::reads::Found;
+use crate::model::freshness::Age;
 
 /// A read.
 #[derive(Clone, Debug)]
@@ -25,12 +28,16 @@ pub struct GetSecret {
     pub environment: Option<Id>,
     /// A version, if not the current one.
     pub version: Option<Id>,
+    /// The caller wants it no older.
+    pub max_age: Option<Duration>,
 }
 
 /// A value that was read.
 pub struct Served {
     /// Its version.
     pub version: Id,
+    /// How old it is.
+    pub age: Age,
     /// Its bytes; UTF-8 if the format is TEXT.
     pub value: SecretBytes,
     /// How they are meant.
@@ -63,7 +70,12 @@ impl Broker {
             .catalog
             .ask_definition(call, permissions, &get.name, environment)
             .await?;
-        let result = self.read(&asked, get).await;
+        let mut result = self.read(&asked, get).await;
+        if result.is_err() {
+            // Nor may it hear why, if it was revoked meanwhile.
+            let standing = asked.proof.still_valid(&*self.catalog).await;
+            result = standing.and(result);
+        }
         let facts = |(served, facts): &(Served, Facts)| Facts {
             version: Some(served.version.clone()),
             ..facts.clone()
@@ -80,7 +92,8 @@ impl Broker {
         let route = registered.route(environment, get.version.as_ref())?;
 
         let named = |error| naming(error, &get.name, route.version.as_deref());
-        let document = self.reads.read(&asked.proof, &route).await.map_err(named)?;
+        let read = self.reads.read(&asked.proof, &route, get.max_age);
+        let Found { document, age } = read.await.map_err(named)?;
         let content = &registered.definition.content;
         let value = route.present(&document, content.format).map_err(named)?;
         let verdict = content.judge(&value, registered.project.stripe_mode(environment));
@@ -92,7 +105,8 @@ impl Broker {
         asked.proof.still_valid(&*self.catalog).await?;
         let facts = route.facts();
         let served = Served {
-            version: document.version,
+            version: document.version.clone(),
+            age,
             value,
             format: content.format,
             kind: content.kind,

@@ -59,6 +59,11 @@ impl Broker {
         self.writes.sweep_requests().await
     }
 
+    /// Drops remembered values that can no longer be served.
+    pub fn forget_old_values(&self) {
+        self.reads.maintain();
+    }
+
     /// The definitions whose vault is no longer configured, by the vault they lead to.
     ///
     /// # Errors

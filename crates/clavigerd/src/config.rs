@@ -13,6 +13,7 @@ use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use claviger_api::serve::Limits;
+use claviger_broker::CacheLimits;
 use claviger_core::Id;
 use claviger_settings::{Place, Problems, read_document};
 use claviger_stripe::live::LiveSettings;
@@ -71,6 +72,10 @@ pub struct Config {
     pub(crate) audit_reserve_bytes: u64,
     /// Whether it may go on although records are missing.
     pub(crate) accepts_audit_gap: bool,
+    /// Bounds of what is remembered of other systems' values.
+    pub(crate) cache: CacheLimits,
+    /// Whether metrics tell projects apart.
+    pub(crate) tells_projects: bool,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
     /// How Stripe is asked about a key.
@@ -137,6 +142,8 @@ impl Config {
                     audit_segment_bytes: file.audit_segment_bytes.into(),
                     audit_reserve_bytes: file.audit_reserve_bytes.into(),
                     accepts_audit_gap: cli.accept_audit_gap,
+                    cache: file.cache,
+                    tells_projects: file.tells_projects,
                     vaults: file.vaults,
                     stripe,
                 })

@@ -13,6 +13,9 @@ use tokio_util::task::TaskTracker;
 /// How often records of old requests are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// How often remembered values are dropped that can no longer be served.
+const FORGET_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How often the store is asked whether it is well; the audit log says so by itself.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -45,6 +48,7 @@ impl Upkeep {
         }
         upkeep.spawn(name_orphans(Arc::clone(broker)));
         upkeep.spawn(sweep(Arc::clone(broker)));
+        upkeep.spawn(forget(Arc::clone(broker)));
         upkeep
     }
 
@@ -127,6 +131,15 @@ async fn name_orphans(broker: Arc<Broker>) {
             }
         }
         Err(error) => tracing::warn!(?error, "definitions not looked through"),
+    }
+}
+
+/// Drops remembered values that can no longer be served.
+async fn forget(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(FORGET_INTERVAL);
+    loop {
+        due.tick().await;
+        broker.forget_old_values();
     }
 }
 

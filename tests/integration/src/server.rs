@@ -14,6 +14,8 @@ use claviger_proto::v1;
 use claviger_raw::Raw;
 use clavigerd::{Cli, Config, Daemon, Environment, Parts, Stop};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -240,6 +242,29 @@ impl Server {
     pub async fn admin(&self) -> Client {
         let admin = self.running().admin.expect("configured");
         self.connect(admin).await
+    }
+
+    /// The answer of the admin listener, which the configuration has to name, to a request in
+    /// HTTP/1.1.
+    pub async fn http(&self, request: &str) -> String {
+        let admin = self.running().admin.expect("configured");
+        let mut stream = TcpStream::connect(admin).await.expect("connects");
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("takes it");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        read.expect("answers to the end");
+        answer
+    }
+
+    /// The page of the metrics.
+    pub async fn metrics(&self) -> String {
+        let answer = self
+            .http("GET /metrics HTTP/1.1\r\nhost: claviger\r\n\r\n")
+            .await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        body.to_owned()
     }
 
     async fn connect(&self, address: SocketAddr) -> Client {

@@ -134,8 +134,10 @@ impl Secret {
     fn edit(&mut self, back: usize, key: &str) {
         let from = self.versions.iter().rev().nth(back);
         let bytes = from.map_or(b"{}".as_slice(), |version| &version.value);
-        let mut document: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
-        document[key] = "edited".into();
+        let mut document: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(bytes).expect("JSON");
+        document.insert(key.to_owned(), "edited".into());
+        let document = serde_json::Value::Object(document);
         self.store(Uid::random(), document.to_string().into());
     }
 }

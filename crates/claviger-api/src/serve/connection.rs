@@ -47,19 +47,31 @@ pub(super) async fn serve_connection(
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let limits = doorway.limits;
-    let mut preface = [0; PREFACE.len()];
-    let handshake = timeout(limits.handshake, stream.read_exact(&mut preface));
-    tokio::select! {
+    let handshake = timeout(limits.handshake, first_bytes(&mut stream));
+    let first = tokio::select! {
         handshake = handshake => handshake??,
         () = stop.cancelled() => return Ok(()),
         () = place.taken_away() => return Ok(()),
     };
-    if preface != *PREFACE {
-        return Err("the client does not speak HTTP/2".into());
-    }
+    let is_http2 = first == PREFACE;
     let (reader, writer) = tokio::io::split(stream);
+    let reader = io::Cursor::new(first).chain(reader);
+    if !is_http2 {
+        let page = doorway.door.page();
+        let page = page.ok_or("the client does not speak HTTP/2")?;
+        let serving = page.serve(
+            tokio::io::join(reader, writer),
+            limits,
+            doorway.door.counts(),
+        );
+        return tokio::select! {
+            served = timeout(limits.request, serving) => Ok(served??),
+            () = stop.cancelled() => Ok(()),
+            () = place.taken_away() => Ok(()),
+        };
+    }
     let resets = Arc::new(Turns::new(RESETS_PER_SECOND, RESETS_BURST));
-    let reader = Paced::new(io::Cursor::new(preface).chain(reader), Arc::clone(&resets));
+    let reader = Paced::new(reader, Arc::clone(&resets));
     let io = tokio::io::join(reader, writer);
 
     let place = Arc::new(place);
@@ -92,6 +104,19 @@ pub(super) async fn serve_connection(
     connection.as_mut().graceful_shutdown();
     timeout(grace, connection).await??;
     Ok(())
+}
+
+/// The first bytes of a client, as many as tell whether it speaks HTTP/2: requests in HTTP/1.1 can be
+/// shorter than that.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut first = Vec::with_capacity(PREFACE.len());
+    while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+        let mut rest = stream.take((PREFACE.len() - first.len()) as u64);
+        if rest.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(first)
 }
 
 /// A call whose client may reset it before it has an answer.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::Peer;
+use crate::counts::Connections;
 use crate::door::Busy;
 use crate::serve::turns::Turns;
 
@@ -30,6 +31,7 @@ pub(super) struct Places {
     /// Has places that others cannot take: whoever runs the daemon gets in.
     own: Option<Peer>,
     held: Mutex<Held>,
+    counts: Arc<Connections>,
 }
 
 #[derive(Debug, Default)]
@@ -66,11 +68,12 @@ struct Seat {
 
 impl Places {
     /// `own` is a peer that may come to this listener.
-    pub(super) fn new(max: usize, own: Option<Peer>) -> Arc<Self> {
+    pub(super) fn new(max: usize, own: Option<Peer>, counts: Arc<Connections>) -> Arc<Self> {
         Arc::new(Self {
             max,
             own,
             held: Mutex::default(),
+            counts,
         })
     }
 
@@ -81,9 +84,14 @@ impl Places {
             Some(own) if own != peer => self.max / SHARES,
             Some(_) | None => 0,
         };
-        if held.count >= self.max - kept && !held.make_room(peer, self.max / SHARES) {
-            return None;
+        if held.count >= self.max - kept {
+            if !held.make_room(peer, self.max / SHARES) {
+                self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            self.counts.taken_away.fetch_add(1, Ordering::Relaxed);
         }
+        self.counts.opened.fetch_add(1, Ordering::Relaxed);
         let number = held.next;
         held.next += 1;
         held.count += 1;
@@ -176,6 +184,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.lock().remove(self.peer, self.number);
+        self.places.counts.closed.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -189,13 +198,17 @@ mod tests {
         place.seat.leave.is_cancelled()
     }
 
+    fn sixteen() -> Arc<Places> {
+        Places::new(16, Some(Peer::Unix(OWN)), Arc::default())
+    }
+
     fn fill(places: &Arc<Places>, peer: Peer, count: usize) -> Vec<Place> {
         (0..count).map(|_| places.take(peer).unwrap()).collect()
     }
 
     #[test]
     fn free_places_are_anybodys_but_for_the_reserve() {
-        let places = Places::new(16, Some(Peer::Unix(OWN)));
+        let places = sixteen();
         let stranger = Peer::Unix(1);
         let held = fill(&places, stranger, 14);
         assert!(!held.iter().any(is_asked_to_leave));
@@ -205,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_largest_holder_gives_up_its_oldest_idle_connection() {
-        let places = Places::new(16, Some(Peer::Unix(OWN)));
+        let places = sixteen();
         let mut large = fill(&places, Peer::Unix(1), 10);
         let small = fill(&places, Peer::Unix(2), 4);
         let busy = large[0].busy();
@@ -222,19 +235,23 @@ mod tests {
         // A place that is given up twice is free once.
         large.clear();
         assert_eq!(places.lock().count, 4 + 2);
+        let counts = &places.counts;
+        assert_eq!((counts.opened(), counts.open()), (16, 4 + 2));
+        assert_eq!((counts.taken_away(), counts.turned_away()), (2, 0));
     }
 
     #[test]
     fn busy_connections_are_cut_only_above_the_share_and_for_others() {
-        let places = Places::new(16, Some(Peer::Unix(OWN)));
+        let places = sixteen();
         let large = fill(&places, Peer::Unix(1), 14);
         let _calls: Vec<Busy> = large.iter().map(Place::busy).collect();
         assert!(places.take(Peer::Unix(1)).is_none());
+        assert_eq!(places.counts.turned_away(), 1);
         let newcomer = places.take(Peer::Unix(2)).unwrap();
         assert!(is_asked_to_leave(&large[0]));
         assert!(!is_asked_to_leave(&newcomer));
 
-        let places = Places::new(16, Some(Peer::Unix(OWN)));
+        let places = sixteen();
         let shares: Vec<Place> = (0..7)
             .flat_map(|uid| fill(&places, Peer::Unix(uid + 100), 2))
             .collect();
@@ -246,7 +263,7 @@ mod tests {
 
     #[test]
     fn no_peer_stays_after_its_last_connection() {
-        let places = Places::new(16, Some(Peer::Unix(OWN)));
+        let places = sixteen();
         drop(fill(&places, Peer::Unix(1), 3));
         assert_eq!(places.lock().by_peer.len(), 0);
         assert_eq!(places.lock().count, 0);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Directory, Permission, Principal, Question, evaluate};
 use claviger_audit::Facts;
+use claviger_cache::State;
 use claviger_core::{DefinitionName, Detail, Error, Id, Kind, Reason, Result, SecretBytes};
 use claviger_stripe::live::{LiveVerdict, Outcome};
 use claviger_stripe::{Mode, Verdict};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnDefinition};
+use crate::engine::reads::Found;
 use crate::model::content::Content;
 use crate::model::definition::Definition;
 use crate::model::route::Route;
@@ -27,6 +29,8 @@ pub struct CheckDefinition {
     pub principal: Option<Principal>,
     /// Whether Stripe is asked too.
     pub is_live: bool,
+    /// Whether the vault is asked now, whatever is remembered.
+    pub is_refreshing: bool,
 }
 
 /// What [`Broker::check_definition`] found.
@@ -54,6 +58,8 @@ pub struct CheckReport {
     pub stripe: Option<Verdict>,
     /// What Stripe said, if it was to be asked.
     pub live: Option<LiveVerdict>,
+    /// What is remembered of it.
+    pub remembered: State,
     /// What deserves a look though a read works.
     pub warnings: Vec<Warning>,
     /// Whether the principal may read it.
@@ -140,11 +146,15 @@ impl Broker {
         }
         let place = registered.write_route(environment)?;
         let route = registered.route(environment, None);
+        let to = route.as_ref().ok().cloned();
         let demanded = registered.project.stripe_mode(environment);
         // What is at one place is warned of as when it is put there: for all environments that read it.
         let modes = registered.stripe_modes(&place.place);
-        let looked = self.look_at(proof, registered.definition, route, demanded, &modes);
+        let modes = (demanded, &modes);
+        let is_refreshing = check.is_refreshing;
+        let looked = self.look_at(proof, registered.definition, route, modes, is_refreshing);
         let looked = looked.await;
+        let remembered = to.map_or(State::Absent, |route| self.reads.state(&route));
         let name = place.vault.check_name(&place.address.secret);
         let names: Vec<_> = name.ok().flatten().into_iter().collect();
         let mut warnings = self.warnings_about(registered, &names);
@@ -169,6 +179,7 @@ impl Broker {
             warnings,
             stripe: looked.verdict,
             live,
+            remembered,
             access: self.check_access(proof, environment, &principal).await?,
             principal,
         })
@@ -180,17 +191,20 @@ impl Broker {
         proof: &Authorized,
         definition: &Definition,
         route: Result<Route>,
-        demanded: Option<Mode>,
-        modes: &BTreeSet<Mode>,
+        (demanded, modes): (Option<Mode>, &BTreeSet<Mode>),
+        is_refreshing: bool,
     ) -> Looked {
         let named = |error: Error| error.with(Detail::Resource, &definition.name);
         let content = &definition.content;
         let read = match route {
             Ok(route) => {
-                let document = self.reads.read(proof, &route).await;
-                document.map(|document| {
+                let found = match is_refreshing {
+                    true => self.reads.refresh(proof, &route).await,
+                    false => self.reads.read(proof, &route, None).await,
+                };
+                found.map(|Found { document, .. }| {
                     let value = route.present(&document, content.format);
-                    (document.version, value)
+                    (document.version.clone(), value)
                 })
             }
             Err(error) => Err(error),

@@ -63,8 +63,9 @@ impl Broker {
             return Ok(Vec::new());
         };
         let field = "definition.location";
-        let document = match self.reads.read(proof, &route).await {
-            Ok(document) => document,
+        // What is there now: it may have been typed a moment ago.
+        let document = match self.reads.refresh(proof, &route).await {
+            Ok(found) => found.document,
             // To be stored yet.
             Err(error) if error.reason() == Reason::SecretNotFound => return Ok(Vec::new()),
             Err(_) => return Ok(vec![Warning::VALUE_NOT_CHECKED]),

@@ -304,7 +304,10 @@ impl Broker {
         }
         let changing = existing.changing(&outcome.definition);
         self.audit.intent(&asked.proof, changing).await?;
-        self.commit_change(asked, outcome, request).await
+        let changed = self.commit_change(asked, outcome, request).await?;
+        self.forget(self.registered(project, existing));
+        self.forget(self.registered(project, &changed.definition));
+        Ok(changed)
     }
 
     /// Answers a put that changes nothing, so nothing is refused: callers that put again to see
@@ -471,6 +474,7 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
             "environment_fallback" => content.environment_fallback = new.environment_fallback,
             "environments" => content.environments.clone_from(&new.environments),
             "format" => content.format = new.format,
+            "freshness" => content.freshness = new.freshness,
             "kind" => content.kind = new.kind,
             "stripe" => content.stripe.clone_from(&new.stripe),
             "labels" => content.labels.clone_from(&new.labels),
@@ -480,7 +484,7 @@ fn masked(existing: &Content, new: &Content, paths: &[String]) -> Result<Content
                 return Err(Error::new(Reason::FieldInvalid).violation(
                     "update_mask",
                     "names a field that cannot be changed; use description, environment_fallback, \
-                     environments, format, kind, labels, location, rotate_by, stripe or *",
+                     environments, format, freshness, kind, labels, location, rotate_by, stripe or *",
                 ));
             }
         }

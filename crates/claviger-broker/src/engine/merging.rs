@@ -265,7 +265,7 @@ impl Merging<'_> {
         target: &Target<'_>,
         route: &Route,
     ) -> Result<Option<Document>> {
-        match self.reads.read_version(proof, route, None).await {
+        match self.reads.read_around(proof, route, None).await {
             Ok(document) => Ok(Some(document)),
             Err(error) if error.reason() == Reason::SecretNotFound => Ok(None),
             // Its other properties cannot be kept, and the one to enable has to be named.
@@ -321,7 +321,7 @@ impl Merging<'_> {
         version: &Id,
     ) -> Result<Option<SecretBytes>> {
         let version = Some(version.as_str());
-        match self.reads.read_version(proof, route, version).await {
+        match self.reads.read_around(proof, route, version).await {
             Ok(document) => Ok(Some(document.value)),
             Err(error) if is_unreadable(&error) || is_absent(&error) => Ok(None),
             Err(error) => Err(error),

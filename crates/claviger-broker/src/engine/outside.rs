@@ -22,6 +22,11 @@ impl Outside {
         }
     }
 
+    /// The runtime where other systems are called.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// Runs a call that ends with its caller: one that asks and leaves must not use up a vault for
     /// others. Its lines in the log carry `id`.
     ///

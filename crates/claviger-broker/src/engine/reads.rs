@@ -1,41 +1,131 @@
-//! The only way to a vault's values. Later the cache stands here.
+//! The only way to a vault's values. What other systems hold is remembered for a while.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_access::Authorized;
-use claviger_backend::Reading;
-use claviger_core::{Error, Id, Reason, Result};
+use claviger_backend::{Reading, Site, Vault};
+use claviger_cache::{Cache, Failure, Limits, Served, Sizes, State, Stats, Weigh};
+use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
 
-use crate::engine::outside::Outside;
+use crate::engine::lanes::{Lanes, Turn};
+use crate::engine::outside::{Outside, span};
+use crate::engine::tally::Tally;
 use crate::model::definition::Definition;
 use crate::model::document::Document;
+use crate::model::freshness::Age;
+use crate::model::location::Place;
 use crate::model::route::Route;
+
+/// What is remembered, by what the vault was asked for: a property, a format and a kind are judged
+/// afterwards, so that all definitions that lead there share it.
+///
+/// SECURITY: with the name as it was asked, which may tell more than the place does: the end of an
+/// ARN tells a secret from the one that was made again under its name.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Key {
+    place: Place,
+    asked: String,
+    /// The definition, where values are found by it and not by name.
+    owner: Option<Uid>,
+    version: Option<String>,
+    site: Option<Site>,
+}
+
+/// A document, and how old it is.
+pub(crate) struct Found {
+    pub(crate) document: Arc<Document>,
+    pub(crate) age: Age,
+}
+
+impl Weigh for Document {
+    fn weight(&self) -> usize {
+        self.value.len()
+    }
+}
 
 /// The owner of the way to values.
 #[derive(Debug)]
 pub(crate) struct Reads {
     outside: Arc<Outside>,
+    clock: Arc<dyn Clock>,
+    cache: Cache<Key, Document>,
+    lanes: Lanes,
+    tally: Tally,
 }
 
 impl Reads {
-    pub(crate) fn new(outside: Arc<Outside>) -> Self {
-        Self { outside }
+    pub(crate) fn new(
+        outside: Arc<Outside>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        tells_projects: bool,
+    ) -> Self {
+        let cache = Cache::new(limits, Arc::clone(&clock), outside.runtime().clone());
+        Self {
+            outside,
+            lanes: Lanes::new(Arc::clone(&clock)),
+            clock,
+            cache,
+            tally: Tally::new(tells_projects),
+        }
     }
 
-    /// The document that a route leads to. The managed vault answers from memory, at once.
+    /// The document that a route leads to, no older than the definition and the reader want it.
+    /// The managed vault answers from memory, at once.
+    ///
+    /// # Errors
+    /// What the vault says, or said a moment ago.
+    pub(crate) async fn read(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        wanted: Option<Duration>,
+    ) -> Result<Found> {
+        self.tally.add(&route.address.project);
+        let Some(policy) = route.policy(wanted) else {
+            return self.ask(proof, route).await;
+        };
+        let turn = self.turn(proof, route);
+        let read = self.cache.read(
+            proof,
+            Key::of(route),
+            share(proof),
+            &policy,
+            &turn,
+            |place| self.fetch(proof, place, route),
+        );
+        read.await.map(Found::from)
+    }
+
+    /// As [`Self::read`], but asks the vault now: at most once a second, together with others.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) async fn refresh(&self, proof: &Authorized, route: &Route) -> Result<Found> {
+        let Some(policy) = route.policy(None) else {
+            return self.ask(proof, route).await;
+        };
+        let turn = self.turn(proof, route);
+        let read = self.cache.refresh(
+            proof,
+            Key::of(route),
+            share(proof),
+            &policy,
+            &turn,
+            |place| self.fetch(proof, place, route),
+        );
+        read.await.map(Found::from)
+    }
+
+    /// Asks the vault for a version, past everything that is remembered: for writes, which must not
+    /// build on what was there a while ago. `None` is the latest.
     ///
     /// # Errors
     /// What the vault says.
-    pub(crate) async fn read(&self, proof: &Authorized, route: &Route) -> Result<Document> {
-        let version = route.version.as_deref();
-        self.read_version(proof, route, version).await
-    }
-
-    /// As [`Self::read`], of another version than the route's; `None` is the latest.
-    ///
-    /// # Errors
-    /// What the vault says.
-    pub(crate) async fn read_version(
+    pub(crate) async fn read_around(
         &self,
         proof: &Authorized,
         route: &Route,
@@ -50,8 +140,94 @@ impl Reads {
                 self.outside.call(proof.call().id, read).await
             }
         };
-        let Reading { version, value, .. } = reading?;
-        Ok(Document { version, value })
+        reading.map(Document::from)
+    }
+
+    async fn ask(&self, proof: &Authorized, route: &Route) -> Result<Found> {
+        let fetch_time = self.clock.now();
+        let document = self.read_around(proof, route, route.version.as_deref());
+        Ok(Found {
+            document: Arc::new(document.await?),
+            age: Age {
+                is_remembered: false,
+                fetch_time,
+                age: Duration::ZERO,
+                stale: None,
+            },
+        })
+    }
+
+    fn turn<'a>(&'a self, proof: &'a Authorized, route: &'a Route) -> Turn<'a> {
+        Turn {
+            lanes: &self.lanes,
+            vault: &route.vault,
+            caller: &proof.call().caller.principal,
+        }
+    }
+
+    /// The call that brings a document, whoever waits for it.
+    fn fetch(
+        &self,
+        proof: &Authorized,
+        place: OwnedSemaphorePermit,
+        route: &Route,
+    ) -> impl Future<Output = Result<Document, Failure>> + Send + use<> {
+        let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
+        let (lane, version) = (self.lanes.of(&vault), route.version.clone());
+        let fetch = async move {
+            let _place = place;
+            let read = vault.read(&address, version.as_deref());
+            let read = lane.ask(&address.secret, read).await;
+            read.map(Document::from).inspect_err(|failure| {
+                tracing::info!(error = ?failure.error, "the vault did not give a value");
+            })
+        };
+        fetch.instrument(span(proof.call().id))
+    }
+
+    /// Forgets what is remembered of a secret, whichever vault and name lead there, because it was
+    /// changed: the next reader asks.
+    pub(crate) fn forget(&self, vault: &Vault, place: &Place) {
+        let site = vault.site(&place.secret);
+        self.cache.forget(|key| key.is_of(place, site.as_ref()));
+    }
+
+    /// What is remembered of what a route leads to.
+    pub(crate) fn state(&self, route: &Route) -> State {
+        match route.policy(None) {
+            Some(policy) => self.cache.state(&Key::of(route), &policy),
+            None => State::Absent,
+        }
+    }
+
+    /// How readers were answered.
+    pub(crate) fn stats(&self) -> &Stats {
+        self.cache.stats()
+    }
+
+    /// How much is remembered.
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.cache.sizes()
+    }
+
+    /// Whether a vault is left alone just now.
+    pub(crate) fn is_left_alone(&self, vault: &Id) -> bool {
+        self.lanes.is_open(vault)
+    }
+
+    /// How often a value was asked for, by project if they are told apart.
+    pub(crate) fn counted(&self) -> Vec<(Option<Id>, u64)> {
+        self.tally.counted()
+    }
+
+    /// Drops what can no longer be served.
+    pub(crate) fn maintain(&self) {
+        self.cache.maintain();
+    }
+
+    /// Waits until the vaults have answered that are being asked.
+    pub(crate) async fn drain(&self) {
+        self.cache.drain().await;
     }
 
     /// The version that a read of the definition gets that names none, also while it cannot be
@@ -68,7 +244,7 @@ impl Reads {
     ) -> Result<Option<Id>> {
         match &route.pin {
             // It may be another name of a version.
-            Some(pin) => match self.read_version(proof, route, Some(pin)).await {
+            Some(pin) => match self.read_around(proof, route, Some(pin)).await {
                 Ok(document) => Ok(Some(document.version)),
                 // Nor does a list need the right to read values.
                 Err(error)
@@ -133,4 +309,54 @@ pub(crate) fn is_absent(error: &Error) -> bool {
         error.reason(),
         Reason::SecretDeleted | Reason::SecretNotFound | Reason::VersionNotFound
     )
+}
+
+impl Key {
+    fn of(route: &Route) -> Self {
+        let site = route.vault.site(&route.address.secret);
+        Self {
+            place: route.place.clone(),
+            asked: route.address.secret.clone(),
+            owner: site.is_none().then_some(route.address.owner),
+            version: route.version.clone(),
+            site,
+        }
+    }
+
+    /// Whether it may be of the same secret, whichever vault and name lead there.
+    fn is_of(&self, place: &Place, site: Option<&Site>) -> bool {
+        let sites = self.site.as_ref().zip(site);
+        self.place == *place || sites.is_some_and(|(one, other)| one.may_be(other))
+    }
+}
+
+impl claviger_cache::Key for Key {
+    fn falls_with(&self, other: &Self) -> bool {
+        self.is_of(&other.place, other.site.as_ref())
+    }
+}
+
+impl From<Reading> for Document {
+    fn from(Reading { version, value, .. }: Reading) -> Self {
+        Self { version, value }
+    }
+}
+
+impl From<Served<Document>> for Found {
+    fn from(served: Served<Document>) -> Self {
+        Self {
+            document: served.value,
+            age: Age {
+                is_remembered: !served.is_fetched,
+                fetch_time: served.fetch_time,
+                age: served.age,
+                stale: served.stale.map(|error| error.reason()),
+            },
+        }
+    }
+}
+
+/// Whose share of the memory it is: the project's.
+fn share(proof: &Authorized) -> Option<Uid> {
+    proof.resolved().project
 }

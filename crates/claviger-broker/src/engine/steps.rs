@@ -19,6 +19,7 @@ use claviger_store::{Batch, Expect, Stored};
 use crate::engine::catalog::Catalog;
 use crate::engine::catalog::commit::Update;
 use crate::engine::forms::{PendingPointer, definition_id};
+use crate::engine::reads::Reads;
 use crate::engine::replay::{FreshRequest, Landed};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::model::answer::Answer;
@@ -77,6 +78,7 @@ pub(crate) struct Companions<'a> {
 #[derive(Debug)]
 pub(super) struct Steps {
     catalog: Arc<Catalog>,
+    reads: Arc<Reads>,
     vaults: Vaults,
     under_way: Mutex<HashSet<Uid>>,
 }
@@ -97,9 +99,10 @@ struct Begun {
 }
 
 impl Steps {
-    pub(super) fn new(catalog: Arc<Catalog>, vaults: Vaults) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>, reads: Arc<Reads>, vaults: Vaults) -> Self {
         Self {
             catalog,
+            reads,
             vaults,
             under_way: Mutex::default(),
         }
@@ -130,6 +133,8 @@ impl Steps {
         };
         let written = route.vault.write(&route.address, &write);
         let written = written.await;
+        // Whatever came of it: the next reader asks.
+        self.reads.forget(&route.vault, &route.place);
         failpoints::reach(AFTER_VAULT);
         match written {
             Ok(written) => {
@@ -325,6 +330,7 @@ impl Steps {
         let vault = Arc::clone(self.vaults.find(&place.vault)?);
         let address = definition.address(place);
         let version = vault.find_write(&address, pending.write_id).await?;
+        self.reads.forget(&vault, place);
         let begun = Begun {
             name: definition.name.clone(),
             place: place.clone(),

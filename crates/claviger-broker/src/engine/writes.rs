@@ -39,7 +39,7 @@ pub(crate) struct Writes {
 impl Writes {
     pub(crate) fn new(catalog: Arc<Catalog>, reads: Arc<Reads>, vaults: Vaults) -> Self {
         Self {
-            steps: Steps::new(Arc::clone(&catalog), vaults.clone()),
+            steps: Steps::new(Arc::clone(&catalog), Arc::clone(&reads), vaults.clone()),
             catalog,
             reads,
             vaults,
@@ -156,7 +156,7 @@ impl Writes {
         if !route.vault.capabilities().latest {
             return Ok(Fence::Current(Some(wanted.clone())));
         }
-        let latest = match self.reads.read_version(proof, route, None).await {
+        let latest = match self.reads.read_around(proof, route, None).await {
             Ok(document) => Some(document.version),
             // One that is switched off, or out of its dates, is the one to be replaced.
             Err(error) if is_unreadable(&error) => self.reads.latest(proof, route).await?,

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use claviger_core::{Error, Format, Id, Kind, Reason, Result, SecretBytes};
 use claviger_stripe::{Mode, Settings, Verdict};
 
+use crate::model::freshness::FreshnessPolicy;
 use crate::model::location::Location;
 use crate::model::texts::{check_description, check_environment_count};
 
@@ -30,6 +31,8 @@ pub struct Content {
     pub environments: BTreeMap<Id, Location>,
     /// Whether the other environments use `location`.
     pub environment_fallback: bool,
+    /// How old its values may be.
+    pub freshness: FreshnessPolicy,
     /// What a Stripe credential has to be.
     pub stripe: Settings,
     /// Until when its value is to be rotated.
@@ -108,6 +111,7 @@ impl Content {
     pub(crate) fn validate(&self) -> Result<()> {
         check_description(&self.description, "definition.description")?;
         self.check_labels()?;
+        self.freshness.validate()?;
         self.stripe.validate(self.kind)?;
         if self.kind.is_stripe() && self.format == Format::Binary {
             return Err(Error::new(Reason::FieldInvalid).violation(

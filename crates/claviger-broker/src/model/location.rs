@@ -60,7 +60,7 @@ impl Location {
 }
 
 /// A vault and the plain name of a secret in it: shared by all environments that resolve to it.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Place {
     pub(crate) vault: Id,
     pub(crate) secret: String,

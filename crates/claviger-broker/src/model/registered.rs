@@ -225,13 +225,17 @@ impl<'a> Registered<'a> {
     }
 
     fn route_to(self, location: &Location, place: Place) -> Result<Route> {
-        Route::new(
+        let route = Route::new(
             self.definition.uid,
             location,
             place,
             self.project,
             self.vaults,
-        )
+        )?;
+        Ok(Route {
+            freshness: self.definition.content.freshness,
+            ..route
+        })
     }
 
     fn location_in(self, environment: Option<&Id>) -> Result<&'a Location> {

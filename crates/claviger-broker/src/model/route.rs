@@ -1,12 +1,15 @@
 //! The way from a location to its value, and the rules for where a location may lead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_audit::Facts;
 use claviger_backend::{Address, Vault, Vaults};
-use claviger_core::{Detail, Error, Format, Reason, Result, SecretBytes, Uid};
+use claviger_cache::Policy;
+use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
 
 use crate::model::document::{Document, Part};
+use crate::model::freshness::FreshnessPolicy;
 use crate::model::location::{Location, Place};
 use crate::model::project::Project;
 
@@ -27,6 +30,8 @@ pub(crate) struct Route {
     pub(crate) is_whole: bool,
     /// The version that the location names.
     pub(crate) pin: Option<String>,
+    /// How old a value may be.
+    pub(crate) freshness: FreshnessPolicy,
 }
 
 impl Route {
@@ -57,6 +62,7 @@ impl Route {
             property: location.property.clone(),
             is_whole: location.is_whole,
             pin: location.version.clone(),
+            freshness: FreshnessPolicy::default(),
             vault,
             place,
             version: None,
@@ -85,6 +91,7 @@ impl Route {
             property: location.property,
             is_whole: location.is_whole,
             pin: location.version,
+            freshness: FreshnessPolicy::default(),
             vault,
         }
     }
@@ -96,6 +103,22 @@ impl Route {
             secret: Some(self.address.secret.clone()),
             property: self.property.clone(),
             ..Facts::default()
+        }
+    }
+
+    /// How old a value may be for a reader that wants it no older than `wanted`. `None` if nothing
+    /// of the vault is remembered: it is memory already, or the configuration says so.
+    pub(crate) fn policy(&self, wanted: Option<Duration>) -> Option<Policy> {
+        // A label may stand for another version tomorrow.
+        let pin = self.pin.as_deref();
+        let version = pin.and_then(|version| Id::parse("version", version).ok());
+        let is_pinned =
+            version.is_some_and(|version| self.vault.check_caller_version(&version).is_ok());
+        match self.vault.is_remote() {
+            true => self
+                .freshness
+                .policy(self.vault.freshness(), is_pinned, wanted),
+            false => None,
         }
     }
 

@@ -3,11 +3,14 @@
 //!
 //! SECURITY: none of them is, or is made of, a value.
 
+use std::time::Duration;
+
 use claviger_access::{Edit, Facts, Grant, Scope, Told, Word};
 use claviger_core::{Coordinate, Format, Id, List, Resource, Uid};
 
 use crate::model::content::Content;
 use crate::model::definition::Definition;
+use crate::model::freshness::FreshnessPolicy;
 use crate::model::grants::GrantView;
 use crate::model::location::Location;
 use crate::model::project::Project;
@@ -63,6 +66,9 @@ impl Content {
         }
         let fallback = self.environment_fallback.then(|| Word::of("true"));
         note(&mut told, "environment_fallback", fallback);
+        let FreshnessPolicy { max_age, max_stale } = self.freshness;
+        note(&mut told, "freshness.max_age", max_age.map(seconds));
+        note(&mut told, "freshness.max_stale", max_stale.map(seconds));
         note(&mut told, "rotate_by", self.rotate_by.map(Word::Time));
         for (key, value) in &self.labels {
             let value = Some(Word::of(Coordinate(value)));
@@ -219,6 +225,10 @@ fn text(text: Option<&String>) -> Option<Word> {
 
 fn private(text: &str) -> Option<Word> {
     (!text.is_empty()).then(|| Word::Private(text.to_owned()))
+}
+
+fn seconds(duration: Duration) -> Word {
+    Word::of(duration.as_secs())
 }
 
 fn note(told: &mut Told, field: &str, word: Option<Word>) {

@@ -138,6 +138,7 @@ impl Broker {
         self.audit.intent(&asked.proof, target).await?;
         self.confirm(asked, environment, &route).await?;
         let info = route.vault.set_state(&route.address, version, state).await;
+        self.reads.forget(&route.vault, &route.place);
         let info =
             info.map_err(|error| not_owned(error, TAKE_OVER).with(Detail::Resource, name))?;
         let current = self

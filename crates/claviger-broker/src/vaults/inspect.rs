@@ -118,7 +118,8 @@ impl Broker {
         let vault = Arc::clone(vault.map_err(|error| error.at("name"))?);
         let (route, name) = inspect.route(vault, project)?;
         let named = |error: Error| error.with(Detail::Resource, Coordinate(&inspect.secret));
-        let document = self.reads.read(proof, &route).await.map_err(named)?;
+        let read = self.reads.refresh(proof, &route).await;
+        let document = read.map_err(named)?.document;
         let age = self.age(proof, &route, &document.version).await;
 
         let (properties, hidden_properties) = properties_of(&document);
@@ -139,7 +140,7 @@ impl Broker {
         let (kind, verdict) = judged.unzip();
         let refusal = |verdict: &Verdict| verdict.refusal(kind?, None).map(named);
         Ok(InspectReport {
-            version: document.version,
+            version: document.version.clone(),
             age,
             properties,
             hidden_properties,

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use claviger_api::serve::Limits;
+use claviger_broker::CacheLimits;
 use claviger_core::Id;
 use claviger_settings::{Place, Table};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::Targets;
 
 use super::kinds::VaultKind;
-use super::limits::read_limits;
+use super::limits::{read_cache, read_limits};
 use super::vaults::{VaultConfig, read_vaults};
 use crate::logging::{LogFormat, parse_filter};
 
@@ -45,6 +46,8 @@ pub(super) struct ConfigFile {
     pub(super) audit_file: Option<Given<PathBuf>>,
     pub(super) audit_segment_bytes: u32,
     pub(super) audit_reserve_bytes: u32,
+    pub(super) cache: CacheLimits,
+    pub(super) tells_projects: bool,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
     /// None if something is wrong with it.
     pub(super) stripe: Option<LiveSettings>,
@@ -89,6 +92,11 @@ impl ConfigFile {
             audit_file,
             audit_segment_bytes: segment_bytes.unwrap_or(256 * MIB),
             audit_reserve_bytes: reserve_bytes.unwrap_or(64 * MIB),
+            cache: root.table("cache", read_cache),
+            // There is one label to ask for.
+            tells_projects: root
+                .table("metrics", |metrics| metrics.texts("labels", parse_label))
+                .is_some_and(|labels| !labels.is_empty()),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
             stripe: root.table("stripe", LiveSettings::read),
         }
@@ -116,6 +124,13 @@ pub(super) fn parse_loopback(text: &str) -> Result<SocketAddr, &'static str> {
             "is not a loopback address; TLS listeners come later: put it on loopback \
             (127.0.0.1:PORT) or use the Unix socket",
         )
+    }
+}
+
+fn parse_label(text: &str) -> Result<(), &'static str> {
+    match text {
+        "project" => Ok(()),
+        _ => Err("is not a label that can be asked for; write \"project\", or leave it out"),
     }
 }
 

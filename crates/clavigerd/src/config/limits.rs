@@ -1,9 +1,10 @@
-//! The bounds of the listeners.
+//! The bounds of the listeners, and of what is remembered.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use claviger_api::serve::Limits;
+use claviger_broker::CacheLimits;
 use claviger_settings::Table;
 
 /// Reads the bounds that the `listen` table changes.
@@ -38,6 +39,22 @@ pub(super) fn read_limits(listen: &mut Table<'_>) -> Limits {
         ),
         drain: time("drain_timeout", seconds(1..=300), defaults.drain),
         ..defaults
+    }
+}
+
+/// Reads the bounds of what is remembered of other systems' values.
+pub(super) fn read_cache(cache: &mut Table<'_>) -> CacheLimits {
+    let bytes = cache.number("bytes", 1024 * 1024..=4095 * 1024 * 1024);
+    let entries = cache.number("entries", 64..=1_000_000);
+    let negative = Duration::from_secs(2);
+    CacheLimits {
+        bytes: bytes.unwrap_or(32 * 1024 * 1024).into(),
+        entries: entries.unwrap_or(16_384).into(),
+        negative: cache.duration(
+            "negative_age",
+            Duration::ZERO..=Duration::from_secs(60),
+            negative,
+        ),
     }
 }
 

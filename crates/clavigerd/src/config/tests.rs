@@ -137,6 +137,22 @@ fn what_is_not_toml_is_located_and_not_quoted() {
 }
 
 #[test]
+fn metrics_tell_projects_apart_only_if_asked_to() {
+    let case = Case::new();
+    let tells = |text| case.with_file(text, "").unwrap().tells_projects;
+    assert!(!tells(""));
+    assert!(!tells("metrics.labels = []"));
+    assert!(tells("metrics.labels = [\"project\"]"));
+    let problems = problems("metrics.labels = [\"project\", \"secret\"]");
+    let remedy = "is not a label that can be asked for; write \"project\", or leave it out";
+    assert!(
+        problems.starts_with("c.toml:1: metrics.labels"),
+        "{problems}"
+    );
+    assert!(problems.ends_with(remedy), "{problems}");
+}
+
+#[test]
 fn values_are_never_quoted() {
     let keys = "data_dir deleted_retention listen.socket listen.tcp root_key.file log.format \
         log.filter audit.file vaults.managed.kind vaults.managed.timeout vaults.managed.settings \

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use claviger_backend::{
-    Allow, BackendKind, BackendSettings, CONCURRENT_CALLS_DEFAULT, Limits, NamePattern, Rule,
+    Allow, BackendKind, BackendSettings, CONCURRENT_CALLS_DEFAULT, Freshness, Limits, NamePattern,
+    Rule,
 };
 use claviger_core::{Id, List};
 use claviger_settings::Table;
@@ -15,6 +16,9 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// Less than a call to the daemon may take.
 const TIMEOUT_MAX: Duration = Duration::from_secs(25);
+
+const MAX_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+const MAX_STALE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const CONCURRENT_CALLS_MAX: u32 = 1024;
 const CALLS_PER_SECOND_MAX: u32 = 100_000;
@@ -79,6 +83,8 @@ fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<Vau
             "allow",
             "concurrent_calls",
             "calls_per_second",
+            "max_age",
+            "max_stale",
             "default",
         ]);
         return None;
@@ -108,10 +114,19 @@ fn read_vault(vault: &mut Table<'_>, id: &Id, kinds: &[VaultKind]) -> Option<Vau
 fn read_limits(vault: &mut Table<'_>, timeout: Duration) -> Limits {
     let concurrent = vault.number("concurrent_calls", 1..=CONCURRENT_CALLS_MAX);
     let concurrent = concurrent.and_then(|calls| usize::try_from(calls).ok());
+    let default = Freshness::DEFAULT;
     Limits {
         timeout,
         concurrent_calls: Some(concurrent.unwrap_or(CONCURRENT_CALLS_DEFAULT)),
         calls_per_second: vault.number("calls_per_second", 1..=CALLS_PER_SECOND_MAX),
+        freshness: Freshness {
+            max_age: vault.duration("max_age", Duration::ZERO..=MAX_AGE_MAX, default.max_age),
+            max_stale: vault.duration(
+                "max_stale",
+                Duration::ZERO..=MAX_STALE_MAX,
+                default.max_stale,
+            ),
+        },
     }
 }
 

@@ -50,6 +50,7 @@ async fn every_switch_of_a_request_is_told_however_the_call_ends() {
             "cascade",
             "live",
             "purge",
+            "refresh",
             "skip_value_check",
             "validate_only",
             "whole"

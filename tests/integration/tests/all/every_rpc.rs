@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use claviger_integration::{Client, PROJECT, text_payload};
 use claviger_proto::v1;
 use prost::Message;
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Calls that one RPC decides differently, beside the RPCs themselves.
 pub(crate) const VARIANTS: [(&str, &str); 8] = [
@@ -66,6 +67,22 @@ pub(crate) fn shown<T: Debug + Message>(
     result: Result<Response<T>, Status>,
 ) -> Result<Answer, Status> {
     result.map(|response| response.map(|message| (format!("{message:?}"), message.encode_to_vec())))
+}
+
+/// Of a batch with one name, as if the call had ended as its result did.
+fn only_result(
+    reply: Response<v1::BatchGetSecretsResponse>,
+) -> Result<Response<v1::BatchGetSecretsResponse>, Status> {
+    use v1::batch_get_secrets_response::result::Answer;
+    let Some(Answer::Error(error)) = &reply.get_ref().results[0].answer else {
+        return Ok(reply);
+    };
+    let details = ErrorDetails::with_error_info(&error.reason, "claviger", []);
+    Err(Status::with_error_details(
+        Code::from(error.code),
+        &error.message,
+        details,
+    ))
 }
 
 /// The parts of one call.
@@ -419,6 +436,15 @@ impl Scene {
                     environment,
                 };
                 shown(secrets.enable_secret_version(request).await)
+            }
+            "BatchGetSecrets" => {
+                let request = v1::BatchGetSecretsRequest {
+                    names: vec![self.name()],
+                    environment,
+                    ..Default::default()
+                };
+                let reply = secrets.batch_get_secrets(request).await;
+                shown(reply.and_then(only_result))
             }
             "GetSecret" => {
                 let request = v1::GetSecretRequest {

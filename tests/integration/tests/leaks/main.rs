@@ -3,7 +3,7 @@
 //! Every RPC is called, with success and with every failure that has a value or a token in its
 //! hands, each time with another canary. Then everything that came out is searched for all of them
 //! in every encoding of `search.rs`: the logs of all crates at TRACE, replies, errors with details
-//! and metadata, the audit log, the data directory. A program of its own, because the subscriber
+//! and metadata, the audit log, the metrics, the data directory. A program of its own, because the subscriber
 //! that hears every thread is one per process.
 #![forbid(unsafe_code)]
 #![expect(
@@ -87,6 +87,8 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
     Box::pin(failures::of_credentials(&mut room)).await;
 
     room.collect_files("running");
+    let metrics = room.server.metrics().await;
+    room.note("metrics", metrics.into());
     room.server.restart().await;
     room.collect_files("restarted");
     room.note("logs", log.bytes());
@@ -104,6 +106,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
     for part in [
         "store.db",
         "audit.jsonl",
+        "claviger_calls_total",
         "VALUE_WRONG_KIND",
         "VALUE_WRONG_MODE",
         "TOKEN_INVALID",

@@ -30,7 +30,11 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) async fn new() -> Self {
         let faulty = FaultyBackend::shared();
-        let (server, keeper) = Server::prepared(Options::with_faulty(&faulty)).await;
+        let options = Options {
+            config: "listen.admin = \"127.0.0.1:0\"",
+            ..Options::with_faulty(&faulty)
+        };
+        let (server, keeper) = Server::prepared(options).await;
         keeper
             .grant(
                 &format!("unix:{}", claviger_integration::own_uid()),

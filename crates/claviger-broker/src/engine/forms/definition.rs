@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Not;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use claviger_core::{DefinitionName, Error, Id, Uid};
 use claviger_store::Record;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::engine::forms::names::{ClassForm, FormatForm, KindForm, NameForm};
 use crate::model::content::Content;
 use crate::model::definition::{Base, Definition, DerivedFrom, Pending, PlaceState, Unmerged};
+use crate::model::freshness::FreshnessPolicy;
 use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
@@ -59,6 +60,10 @@ struct ContentForm {
     location: LocationForm,
     environments: BTreeMap<Id, LocationForm>,
     environment_fallback: bool,
+    /// Left out where it is unset: the repeat of a request from before it was there has to look the
+    /// same.
+    #[serde(skip_serializing_if = "is_unset")]
+    freshness: FreshnessForm,
     stripe: StripeForm,
     rotate_by: Option<SystemTime>,
     labels: BTreeMap<Id, String>,
@@ -75,6 +80,17 @@ struct LocationForm {
     /// Left out where it is not set: requests of before are hashed without it.
     #[serde(skip_serializing_if = "Not::not")]
     whole: bool,
+}
+
+#[derive(Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+struct FreshnessForm {
+    max_age: Option<Duration>,
+    max_stale: Option<Duration>,
+}
+
+fn is_unset(freshness: &FreshnessForm) -> bool {
+    *freshness == FreshnessForm::default()
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -200,6 +216,10 @@ impl From<&Content> for ContentForm {
                 .map(|(id, location)| (id.clone(), LocationForm::from(location)))
                 .collect(),
             environment_fallback: content.environment_fallback,
+            freshness: FreshnessForm {
+                max_age: content.freshness.max_age,
+                max_stale: content.freshness.max_stale,
+            },
             stripe: StripeForm {
                 allowed_classes: classes.map(|class| (*class).into()).collect(),
                 account: content.stripe.account.clone(),
@@ -226,6 +246,10 @@ impl TryFrom<ContentForm> for Content {
                 .map(|(id, location)| Ok((id, Location::try_from(location)?)))
                 .collect::<Result<_, Error>>()?,
             environment_fallback: form.environment_fallback,
+            freshness: FreshnessPolicy {
+                max_age: form.freshness.max_age,
+                max_stale: form.freshness.max_stale,
+            },
             stripe: Settings {
                 allowed_classes: classes.map(Into::into).collect(),
                 account: form.stripe.account,

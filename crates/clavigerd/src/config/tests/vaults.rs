@@ -1,4 +1,4 @@
-use claviger_backend::Limits;
+use claviger_backend::{Freshness, Limits};
 
 use super::*;
 
@@ -31,6 +31,8 @@ kind = "cloud"
 timeout = "2s"
 concurrent_calls = 8
 calls_per_second = 1_000
+max_age = "0s"
+max_stale = "7d"
 [[vaults.eu.allow]]
 project = "acme"
 names = ["acme/*"]
@@ -47,6 +49,10 @@ names = ["shared/*"]
             timeout: Duration::from_secs(2),
             concurrent_calls: Some(8),
             calls_per_second: Some(1_000),
+            freshness: Freshness {
+                max_age: Duration::ZERO,
+                max_stale: Duration::from_secs(7 * 24 * 3600),
+            },
         }
     );
     let (acme, other) = (Id::from_static("acme"), Id::from_static("other"));

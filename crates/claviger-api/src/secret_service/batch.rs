@@ -1,0 +1,103 @@
+//! Several values in one call.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use claviger_access::{Call, Label};
+use claviger_broker::{Broker, GetSecret};
+use claviger_core::{DefinitionName, Detail, Error, Reason, Result};
+use claviger_proto::v1::{self, batch_get_secrets_response as reply};
+use futures_util::future::join_all;
+use prost::Message as _;
+use reply::result::Answer;
+
+use crate::convert;
+use crate::secret_service::reply as value;
+use crate::status::code_of;
+
+/// Most names of one call.
+const NAMES_MAX: usize = 100;
+
+/// Most bytes of all values: clients take replies of 4 MiB, and the errors need room too.
+const BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Longest text in an error: 100 of them have to fit beside the values.
+const ERROR_BYTES_MAX: usize = 1024;
+
+/// Reads all of them side by side: one that waits for its vault holds up no other.
+pub(super) async fn get(
+    broker: Arc<Broker>,
+    call: Call,
+    request: v1::BatchGetSecretsRequest,
+) -> Result<v1::BatchGetSecretsResponse> {
+    if !(1..=NAMES_MAX).contains(&request.names.len()) {
+        return Err(Error::new(Reason::FieldInvalid).violation(
+            "names",
+            "has none or more than 100; send 1 to 100, and the others in another call",
+        ));
+    }
+    let call = Arc::new(Call {
+        run_id: Label::parse("run_id", &request.run_id)?,
+        purpose: Label::parse("purpose", &request.purpose)?,
+        ..call
+    });
+    let environment = convert::optional_id("environment", &request.environment)?;
+    let max_age = convert::optional_duration("max_age", request.max_age)?;
+    let get = |name: DefinitionName| GetSecret {
+        name,
+        environment: environment.clone(),
+        version: None,
+        max_age,
+    };
+    let mut known = HashSet::new();
+    let names = request.names.iter().map(|name| name.trim_ascii());
+    let room = AtomicUsize::new(BYTES_MAX);
+    let reads = names.filter(|name| known.insert(*name)).map(async |name| {
+        let read = async {
+            let definition = DefinitionName::parse("names", name)?;
+            let served = broker.get_secret(&call, &get(definition.clone())).await?;
+            let secret = value::answer(served, environment.clone(), None)?;
+            // At once: what does not fit is not kept until the slowest one is there.
+            fitting(secret, definition, &room)
+        };
+        let answer = match read.await {
+            Ok(secret) => Answer::Secret(Box::new(secret)),
+            Err(error) => {
+                tracing::info!(call_id = %call.id, rpc = call.rpc.name, ?error, "one of the names failed");
+                Answer::Error(wire_error(&error))
+            }
+        };
+        reply::Result {
+            name: name.to_owned(),
+            answer: Some(answer),
+        }
+    });
+    Ok(v1::BatchGetSecretsResponse {
+        results: join_all(reads).await,
+    })
+}
+
+/// Takes room for a value, which is given out only if there is enough.
+fn fitting(
+    secret: v1::GetSecretResponse,
+    name: DefinitionName,
+    room: &AtomicUsize,
+) -> Result<v1::GetSecretResponse> {
+    let bytes = secret.encoded_len();
+    let take = |left: usize| left.checked_sub(bytes);
+    match room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+        Ok(_) => Ok(secret),
+        Err(_) => Err(Error::new(Reason::ResponseTooLarge).with(Detail::Resource, name)),
+    }
+}
+
+fn wire_error(error: &Error) -> reply::Error {
+    let error = error.shortened(ERROR_BYTES_MAX);
+    reply::Error {
+        code: code_of(error.reason()).into(),
+        reason: error.reason().as_str().to_owned(),
+        message: error.to_string(),
+        retry_after: error.retry_delay().and_then(convert::duration),
+    }
+}
