@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Outcome};
-use claviger_core::{Clock, Error, Reason, Result, Uid};
+use claviger_core::{Clock, Error, Reason, Result, Timings, Uid};
 use tokio::sync::watch;
 
 use crate::Sink;
@@ -195,6 +195,16 @@ impl Audit {
     /// Whether the log can be written, and goes on to be.
     pub fn health(&self) -> Health {
         *self.shared.health.borrow()
+    }
+
+    /// How long the log took to take in the records that waited together.
+    pub fn written(&self) -> &Timings {
+        &self.shared.written
+    }
+
+    /// How long it took until they would survive a loss of power.
+    pub fn flushed(&self) -> &Timings {
+        &self.shared.flushed
     }
 
     /// Tells when [`health`](Self::health) changes.

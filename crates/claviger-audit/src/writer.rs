@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
-use claviger_core::{Clock, clamp_time};
+use claviger_core::{Clock, Timings, clamp_time};
 use tokio::sync::watch;
 
 use crate::bundle::Bundle;
@@ -52,6 +52,10 @@ pub(crate) struct Shared {
     pub(crate) turned_away: AtomicU64,
     /// Records of which too many wait, and which are only counted.
     pub(crate) unqueued: AtomicU64,
+    /// How long the log took to take in records.
+    pub(crate) written: Timings,
+    /// How long it took until they would survive a loss of power.
+    pub(crate) flushed: Timings,
 }
 
 impl Shared {
@@ -61,6 +65,8 @@ impl Shared {
             synced: watch::Sender::new(Chain::empty().mark().clone()),
             turned_away: AtomicU64::new(0),
             unqueued: AtomicU64::new(0),
+            written: Timings::default(),
+            flushed: Timings::default(),
         }
     }
 }
@@ -273,17 +279,25 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        let start = self.clock.uptime();
         self.sink.append(&self.buffer)?;
+        self.shared.written.add(self.since(start));
         self.chain = chain;
         self.unsynced_since.get_or_insert(now);
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let start = self.clock.uptime();
         self.sink.sync()?;
+        self.shared.flushed.add(self.since(start));
         self.unsynced_since = None;
         self.shared.synced.send_replace(self.chain.mark().clone());
         Ok(())
+    }
+
+    fn since(&self, start: Duration) -> Duration {
+        self.clock.uptime().saturating_sub(start)
     }
 
     /// How long to wait for a record until something else is due.
@@ -446,6 +460,9 @@ mod tests {
         writer.idle(&HashMap::new());
         writer.idle(&HashMap::new());
         assert_eq!(syncs(), 3);
+        let shared = &writer.shared;
+        assert_eq!(shared.flushed.snapshot().count, 3);
+        assert_eq!(shared.written.snapshot().count, 5, "that of the start too");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use claviger_api::serve::{Limits, Listeners, serve};
-use claviger_api::{About, Bodies};
+use claviger_api::{About, Bodies, Page};
 use claviger_audit::{Audit, FileOptions, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit_seal::{self, Seal};
 use crate::config::Config;
 use crate::listen::{SocketFile, Sockets};
+use crate::metrics::Metrics;
 use crate::modes::{self, make_private_dir};
 use crate::owner::own_uid;
 use crate::ready;
@@ -141,7 +142,9 @@ impl Daemon {
         let services =
             claviger_api::services(Arc::clone(&self.broker), self.about, Arc::clone(&bodies));
         let (door, health) = services.map_err(unbuilt)?;
-        let admin_services = claviger_api::admin_services(&self.broker, bodies).await;
+        let metrics = Metrics::new(Arc::clone(&self.broker), Arc::clone(door.counts()));
+        let page = Page::new(move |admin| metrics.text(admin));
+        let admin_services = claviger_api::admin_services(&self.broker, bodies, page).await;
         let (admin_door, part_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &part_health, stop.clone());
         let sealing = self.seal.clone().keep(self.broker.audit());
@@ -278,6 +281,8 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
             Arc::clone(&clock),
         ),
         clock: steady,
+        cache: config.cache,
+        tells_projects: config.tells_projects,
         deleted_retention: config.deleted_retention,
         first_admin,
         runtime: Handle::current(),

@@ -13,6 +13,7 @@ mod environment;
 mod listen;
 mod log_limit;
 mod logging;
+mod metrics;
 mod modes;
 mod owner;
 mod ready;

@@ -79,6 +79,12 @@ pub(crate) const STEPS: &[Step] = &[
         policies::check,
     ),
     Step::new(
+        "check-alerts",
+        "the alert rules are as Prometheus wants them",
+        check_alerts,
+    )
+    .lint(),
+    Step::new(
         "check-new-backend",
         "a new backend compiles and is red",
         new_backend::check,
@@ -183,6 +189,13 @@ fn doc(cx: &mut Context) -> Result {
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
+/// That they ask for metrics which there are is a test, as is what Prometheus says of those.
+fn check_alerts(cx: &mut Context) -> Result {
+    run(Command::new(tools::promtool()?)
+        .current_dir(cx.root())
+        .args(["check", "rules", "deploy/dashboards/alerts.yml"]))
+}
+
 fn test(cx: &mut Context) -> Result {
     let mut command = cx.cargo(&["test", "--workspace", "--no-fail-fast"]);
     for package in [E2E, FUZZ] {
@@ -195,6 +208,7 @@ fn test(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_MOTO",
             tools::python_program(cx, "moto_server")?,
         )
+        .env("CLAVIGER_TEST_PROMTOOL", tools::promtool()?)
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .arg("--")
         .args(&cx.extra);

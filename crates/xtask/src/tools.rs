@@ -105,6 +105,7 @@ pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", stripe_mock(cx)?.display());
     println!("{}", go_job(cx)?.display());
     println!("{}", python_program(cx, "python")?.display());
+    println!("{}", promtool()?.display());
     println!("{}", strace()?.display());
     Ok(())
 }
@@ -182,25 +183,40 @@ fn libraries() -> Vec<&'static str> {
     [PYTHON_LIBRARIES, MOTO, KEY_VAULT_CLIENT, FAKESNOW, STRIPE].concat()
 }
 
-/// `strace`, installed from Debian if the machine has none.
+/// `strace`.
 pub(crate) fn strace() -> Result<PathBuf> {
-    if !has_strace() {
-        let hint = "strace is missing and could not be installed: install it by hand";
+    debian_program("strace", "strace")
+}
+
+/// Prometheus' own checks of metrics and rules.
+pub(crate) fn promtool() -> Result<PathBuf> {
+    debian_program("promtool", "prometheus")
+}
+
+/// A program, installed with its package from Debian if the machine has none.
+fn debian_program(program: &str, package: &str) -> Result<PathBuf> {
+    if !has_program(program) {
         run(Command::new("apt-get").args(["-qq", "update"]))
             .and_then(|()| {
                 run(Command::new("apt-get")
-                    .args(["-qq", "install", "-y", "--no-install-recommends", "strace"])
+                    .args(["-qq", "install", "-y", "--no-install-recommends", package])
                     .env("DEBIAN_FRONTEND", "noninteractive"))
             })
-            .map_err(|error| format!("{hint} ({error})"))?;
+            .map_err(|error| {
+                format!(
+                    "{program} is missing and could not be installed: install Debian's package \
+                    {package} by hand ({error})"
+                )
+            })?;
     }
-    Ok(PathBuf::from("strace"))
+    Ok(PathBuf::from(program))
 }
 
-fn has_strace() -> bool {
-    Command::new("strace")
+fn has_program(program: &str) -> bool {
+    Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
 }

@@ -45,6 +45,13 @@ impl SecretService for Echo {
         Ok(Response::new(self.reply.clone()))
     }
 
+    async fn batch_get_secrets(
+        &self,
+        _: Request<v1::BatchGetSecretsRequest>,
+    ) -> std::result::Result<Response<v1::BatchGetSecretsResponse>, Status> {
+        Err(absent())
+    }
+
     async fn put_secret_value(
         &self,
         _: Request<v1::PutSecretValueRequest>,

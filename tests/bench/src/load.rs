@@ -15,12 +15,13 @@ use claviger_proto::v1;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::machine::cpu_us;
-use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, put_name, read_name};
+use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, external_name, put_name, read_name};
 use crate::step::{Result, runtime};
 
 /// The method that is called.
@@ -28,6 +29,8 @@ use crate::step::{Result, runtime};
 pub(crate) enum Rpc {
     /// `GetSecret`, always of the same definition.
     Get,
+    /// The same, of the definition whose value lies in another system.
+    GetExternal,
     /// `PutSecretValue`; no two workers write to one definition.
     Put,
 }
@@ -86,6 +89,7 @@ impl Load {
     fn to_words(self) -> [String; 7] {
         let rpc = match self.rpc {
             Rpc::Get => "get",
+            Rpc::GetExternal => "get-external",
             Rpc::Put => "put",
         };
         [
@@ -105,7 +109,11 @@ impl Load {
         };
         Ok(Self {
             address: address.parse()?,
-            rpc: if *rpc == "put" { Rpc::Put } else { Rpc::Get },
+            rpc: match *rpc {
+                "put" => Rpc::Put,
+                "get-external" => Rpc::GetExternal,
+                _ => Rpc::Get,
+            },
             connections: connections.parse()?,
             streams: streams.parse()?,
             warm_up: Duration::from_millis(u64::from_str(warm_up)?),
@@ -136,15 +144,13 @@ async fn measure(load: Load, token: &str) -> Result<Measured> {
     for _ in 0..load.connections {
         let stream = TcpStream::connect(load.address).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(1 << 20)
-            .initial_connection_window_size(1 << 20)
-            .handshake::<_, Bytes>(stream)
-            .await?;
-        connections.spawn(connection);
-        senders.push(sender);
+        senders.push(connect(stream, &mut connections).await?);
     }
-    let head = Arc::new(head(load, token)?);
+    let method = match load.rpc {
+        Rpc::Get | Rpc::GetExternal => "GetSecret",
+        Rpc::Put => "PutSecretValue",
+    };
+    let head = Arc::new(head(method, token)?);
     let begin = Instant::now() + load.warm_up;
     let window = Window {
         begin,
@@ -175,25 +181,30 @@ async fn measure(load: Load, token: &str) -> Result<Measured> {
     })
 }
 
-/// Nearest rank, of sorted nanoseconds, in microseconds.
-fn percentile(sorted: &[u32], percent: usize) -> Result<f64> {
-    let rank = sorted.len() * percent / 100;
-    let found = sorted.get(rank.min(sorted.len().saturating_sub(1)));
-    let nanoseconds = found.ok_or("not one call was answered in time")?;
-    Ok(f64::from(*nanoseconds) / 1e3)
+/// Speaks HTTP/2 on a connection, which lives in `connections`.
+pub(crate) async fn connect<S>(
+    stream: S,
+    connections: &mut JoinSet<()>,
+) -> Result<SendRequest<Bytes>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(1 << 20)
+        .handshake(stream)
+        .await?;
+    // The calls on it tell how it ends.
+    connections.spawn(async { connection.await.unwrap_or_default() });
+    Ok(sender)
 }
 
-fn head(load: Load, token: &str) -> Result<http::request::Parts> {
-    let method = match load.rpc {
-        Rpc::Get => "GetSecret",
-        Rpc::Put => "PutSecretValue",
-    };
-    let mut request = Request::post(format!(
-        "http://{}/claviger.v1.SecretService/{method}",
-        load.address
-    ))
-    .header("content-type", "application/grpc")
-    .header("te", "trailers");
+/// The headers of a call of this method.
+pub(crate) fn head(method: &str, token: &str) -> Result<http::request::Parts> {
+    let uri = format!("http://localhost/claviger.v1.SecretService/{method}");
+    let mut request = Request::post(uri)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
@@ -220,10 +231,8 @@ enum Calls {
 impl Calls {
     fn new(rpc: Rpc, worker: usize, workers: usize) -> Self {
         match rpc {
-            Rpc::Get => Self::Get(frame(&v1::GetSecretRequest {
-                name: read_name(),
-                ..Default::default()
-            })),
+            Rpc::Get => Self::get(read_name()),
+            Rpc::GetExternal => Self::get(external_name(0)),
             Rpc::Put => Self::Put {
                 names: (worker..PUT_DEFINITIONS)
                     .step_by(workers)
@@ -233,6 +242,13 @@ impl Calls {
                 worker,
             },
         }
+    }
+
+    fn get(name: String) -> Self {
+        Self::Get(frame(&v1::GetSecretRequest {
+            name,
+            ..Default::default()
+        }))
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -261,7 +277,7 @@ impl Calls {
 }
 
 /// A message as it travels: a flag, its length, itself.
-fn frame(message: &impl Message) -> Bytes {
+pub(crate) fn frame(message: &impl Message) -> Bytes {
     let body = message.encode_to_vec();
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&[0], length.as_slice(), body.as_slice()].concat().into()
@@ -296,18 +312,27 @@ async fn work(
     }
 }
 
-async fn call(sender: &mut SendRequest<Bytes>, head: Request<()>, message: Bytes) -> Result {
+/// Makes a call; returns the body of the answer.
+pub(crate) async fn call(
+    sender: &mut SendRequest<Bytes>,
+    head: Request<()>,
+    message: Bytes,
+) -> Result<Vec<u8>> {
     let (response, mut request_body) = sender.send_request(head, false)?;
     request_body.send_data(message, true)?;
     let mut response = response.await?;
     let body = response.body_mut();
+    let mut read = Vec::new();
     while let Some(chunk) = body.data().await {
-        body.flow_control().release_capacity(chunk?.len())?;
+        let chunk = chunk?;
+        read.extend_from_slice(&chunk);
+        body.flow_control().release_capacity(chunk.len())?;
     }
     match body.trailers().await? {
         Some(trailers) => check(&trailers),
         None => check(response.headers()),
-    }
+    }?;
+    Ok(read)
 }
 
 fn check(trailers: &HeaderMap) -> Result {
@@ -321,4 +346,12 @@ fn check(trailers: &HeaderMap) -> Result {
         )
         .into()),
     }
+}
+
+/// Nearest rank, of sorted nanoseconds, in microseconds.
+pub(crate) fn percentile(sorted: &[u32], percent: usize) -> Result<f64> {
+    let rank = sorted.len() * percent / 100;
+    let found = sorted.get(rank.min(sorted.len().saturating_sub(1)));
+    let nanoseconds = found.ok_or("not one call was answered in time")?;
+    Ok(f64::from(*nanoseconds) / 1e3)
 }

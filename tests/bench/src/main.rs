@@ -1,12 +1,14 @@
-//! Benchmarks of the built daemon: `cargo xtask bench warm`, `put`, `start` or `door`.
+//! Benchmarks of the built daemon: `cargo xtask bench warm`, `put`, `start`, `door`, `herd`,
+//! `outage` or `memory`.
 //!
 //! Measures from outside, over the sockets a client has, and always next to a floor in the same
 //! run: absolute numbers move with the machine, ratios much less. Every result is a line
 //! `figure <name> <value> <unit>`. Judges nothing: the goals are not written here.
 //!
-//! [`warm`], [`put`], [`start`] and [`door`] are the benchmarks; [`server`] runs the processes that they
-//! measure, [`load`] is the process that asks, [`echo`] the floor of a call, [`machine`] cores and
-//! memory.
+//! [`warm`], [`put`], [`start`], [`door`], [`herd`], [`outage`] and [`memory`] are the benchmarks;
+//! [`server`] runs the processes that they measure, [`load`] is the process that asks, [`jobs`] are
+//! those that ask once, [`aws`] is the vault behind the daemon, [`echo`] the floor of a call,
+//! [`machine`] cores and memory.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -15,11 +17,16 @@
     reason = "a program for developers: the terminal is its output and real time its subject"
 )]
 
+mod aws;
 mod door;
 mod echo;
 mod figures;
+mod herd;
+mod jobs;
 mod load;
 mod machine;
+mod memory;
+mod outage;
 mod put;
 mod server;
 mod start;
@@ -35,6 +42,9 @@ const USAGE: &str = "usage: cargo xtask bench NAME
 
   warm    GetSecret with token, grants and audit against a bare gRPC echo
   put     durable PutSecretValue against an fdatasync loop
+  herd    jobs that start at once: calls to the vault, latency, memory
+  outage  reads of values whose vault hangs, throttles or answers 503
+  memory  what 10,000 remembered values of 1 KiB take
   door    a reader's latency while a stranger attacks, against its latency in peace
   start   time from exec to the first answer, and idle memory
 
@@ -53,6 +63,9 @@ fn run(words: &[&str]) -> Result {
 fn bench(name: &str, plan: Plan) -> Result {
     let bench = match name {
         "door" => door::run,
+        "herd" => herd::run,
+        "memory" => memory::run,
+        "outage" => outage::run,
         "warm" => warm::run,
         "put" => put::run,
         "start" => start::run,

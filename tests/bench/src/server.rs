@@ -34,6 +34,11 @@ pub(crate) fn read_name() -> String {
     format!("{PROJECT}/secrets/bench")
 }
 
+/// Name of one of the definitions whose values lie in another system.
+pub(crate) fn external_name(index: usize) -> String {
+    format!("{PROJECT}/secrets/external-{index}")
+}
+
 /// Name of one of the definitions that are written to.
 pub(crate) fn put_name(index: usize) -> String {
     format!("{PROJECT}/secrets/put-{index}")
@@ -96,9 +101,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the daemon as a newcomer would.
-    pub(crate) fn ephemeral_daemon() -> Result<Self> {
-        Self::start(daemon()?.args(["--dev", "--ephemeral"]), &[])
+    /// Starts the daemon with this configuration, in front of an AWS that takes any credentials.
+    pub(crate) fn ephemeral_daemon_with(config: &str) -> Result<Self> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(config.as_bytes())?;
+        let mut command = daemon()?;
+        command
+            .args(["--dev", "--ephemeral", "--config"])
+            .arg(file.path())
+            .envs([
+                ("AWS_ACCESS_KEY_ID", "bench"),
+                ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ]);
+        Self::start(&mut command, &[])
     }
 
     /// Starts the daemon on a directory that is kept, and that may have been used before.
@@ -220,6 +235,27 @@ fn daemon() -> Result<Command> {
         command.env_remove(name);
     }
     Ok(command)
+}
+
+/// Registers this many secrets of the vault `aws`; returns their names.
+pub(crate) async fn register_external(client: &Client, count: usize) -> Result<Vec<String>> {
+    let names: Vec<String> = (0..count).map(external_name).collect();
+    for name in &names {
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                name: name.clone(),
+                location: Some(v1::Location {
+                    vault: "aws".to_owned(),
+                    secret: name.clone(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        client.definitions().put_secret_definition(request).await?;
+    }
+    Ok(names)
 }
 
 /// Registers a definition in the managed vault, with a value.

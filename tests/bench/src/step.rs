@@ -19,6 +19,10 @@ pub(crate) struct Plan {
     pub(crate) run: Duration,
     /// Processes started.
     pub(crate) starts: usize,
+    /// Jobs that start at once.
+    pub(crate) jobs: usize,
+    /// How long a vault fails.
+    pub(crate) outage: Duration,
 }
 
 pub(crate) const FULL: Plan = Plan {
@@ -26,6 +30,8 @@ pub(crate) const FULL: Plan = Plan {
     warm_up: Duration::from_secs(1),
     run: Duration::from_secs(3),
     starts: 10,
+    jobs: 10_000,
+    outage: Duration::from_secs(60),
 };
 
 /// To see that everything works; the figures mean little.
@@ -34,6 +40,8 @@ pub(crate) const QUICK: Plan = Plan {
     warm_up: Duration::from_millis(200),
     run: Duration::from_millis(600),
     starts: 3,
+    jobs: 500,
+    outage: Duration::from_secs(3),
 };
 
 /// The runtime of every part that talks gRPC: one thread, like one serving thread of the daemon.

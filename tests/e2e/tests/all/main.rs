@@ -25,6 +25,7 @@ mod peers;
 mod places;
 mod printed_lines;
 mod python;
+mod read_contract;
 mod reading;
 mod readme;
 mod refusals;

@@ -21,8 +21,9 @@ const MOTO: &str = "moto_server -p 5000\n";
 const MOTO_URL: &str = "http://127.0.0.1:5000";
 
 /// The pages that are followed with the first daemon.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
+    "crates/claviger-cache/README.md",
     "crates/claviger-access/README.md",
     "crates/claviger-backend-managed/README.md",
     "proto/README.md",

@@ -19,6 +19,9 @@ pub(crate) const SECRET: &str = "stripe";
 /// In everything that a vault says when it fails.
 pub(crate) const MARKER: &str = "upstream-marker";
 
+/// Among the keys of a vault: it is asked at each read.
+pub(crate) const ASKED_ALWAYS: &str = "max_age = \"0s\"\n";
+
 /// How the next calls fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Failure {
@@ -104,12 +107,14 @@ pub(crate) trait Peer {
         part(self.place(secret), property)
     }
 
-    /// A vault of this kind: its id, the project that may use these names, and further keys.
+    /// A vault of this kind that is asked at each read: its id, the project that may use these
+    /// names, and further keys.
     fn vault_as(&self, id: &str, (project, names): (&str, &[&str]), more: &str) -> String {
         format!(
             "[vaults.{id}]\n\
              kind = {:?}\n\
              allow = [{{ project = {project:?}, names = {names:?} }}]\n\
+             {ASKED_ALWAYS}\
              {more}\n\
              [vaults.{id}.settings]\n\
              {}\n",
@@ -121,6 +126,11 @@ pub(crate) trait Peer {
     /// The vault of most tests, of which `projects/dev` may use everything.
     fn vault(&self, more: &str) -> String {
         self.vault_as(VAULT, ("dev", &["*"]), more)
+    }
+
+    /// The same, whose values are remembered.
+    fn remembered(&self, more: &str) -> String {
+        self.vault(more).replace(ASKED_ALWAYS, "")
     }
 
     /// The vault of most tests, of which a project may use these names.
