@@ -10,7 +10,7 @@ use crate::claim::{Claim, Claims, On, check_row, denial, earliest};
 use crate::directory::{Directory, Resolved};
 use crate::{Call, Decision, DecisionLog, Grant, Outcome, Permission, Phase, Scope};
 
-/// Proof that a call was allowed; made only by [`Authorizer`].
+/// Proof that a call was allowed; made only by [`Authorizer`](crate::Authorizer).
 ///
 /// It ends in the audit log: the audit consumes it. One that is dropped instead (the client reset
 /// the call) leaves a `CANCELLED` record without waiting.
