@@ -39,8 +39,11 @@ const BRACKETS: &[(&str, &str)] = &[
     ("%", "%"),
 ];
 
-/// As many equal letters in a row are in no key. Digits may be: keys of tests count with them.
+/// As many x in a row are in no key.
 const RUN: usize = 6;
+
+/// As many digits and nothing else are none.
+const DIGITS: usize = 8;
 
 /// Longest text without a prefix that is looked at: of a longer one, a word is only a part.
 const TEXT_LEN_MAX: usize = 64;
@@ -50,14 +53,14 @@ pub(crate) fn is_body(body: &[u8]) -> bool {
     // Every read comes by here, and goes on here with a key.
     let has_digit = body.iter().any(u8::is_ascii_digit);
     let is_alphanumeric = body.iter().all(u8::is_ascii_alphanumeric);
-    let letters_in_row = body.split(|byte| !byte.is_ascii_alphabetic());
-    let mut runs = letters_in_row.flat_map(|row| row.chunk_by(|a, b| a == b));
-    let is_repeating = runs.any(|run| run.len() >= RUN);
-    if has_digit && is_alphanumeric && !is_repeating {
-        return body.iter().all(u8::is_ascii_digit);
+    let mut windows = body.windows(RUN);
+    let is_filled = windows.any(|window| window.eq_ignore_ascii_case(&[b'x'; RUN]));
+    if has_digit && is_alphanumeric && !is_filled {
+        let is_number = body.len() >= DIGITS && body.iter().all(u8::is_ascii_digit);
+        return is_number || is_one_letter(body);
     }
     let letters = letters(body);
-    is_repeating
+    is_filled
         || letters.is_empty()
         || is_one_letter(&letters)
         || NOUNS.iter().any(|noun| noun.as_bytes() == letters)

@@ -179,6 +179,7 @@ fn placeholders_are_no_keys_and_keys_are_no_placeholders() {
         "xxxx",
         "XXXX_XXXX",
         "xxxxxxxxxxxxxxxxxxxxab12",
+        "000",
         "0000000000",
         "1234567890",
         "secret_key",
@@ -232,6 +233,8 @@ fn placeholders_are_no_keys_and_keys_are_no_placeholders() {
     for value in [
         key(RK_TEST),
         format!("{RK_TEST}abc"),
+        format!("{RK_TEST}1"),
+        format!("{RK_TEST}51MadeUp00000000000001"),
         format!("{SK_LIVE}your51H8ZxQmC0nFiGzyX"),
         format!("{SK_LIVE}todoZxQmCnFiGzyXwVu5"),
         format!("{SK_LIVE}{BODY}key"),
