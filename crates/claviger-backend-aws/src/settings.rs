@@ -8,8 +8,8 @@ use claviger_settings::{SettingsProblem, Table};
 /// The start of the names of our own tags.
 pub(crate) const TAG_PREFIX: &str = "claviger:";
 
-/// AWS allows 50 tags; two are ours.
-const TAGS_MAX: usize = 48;
+/// AWS allows 50 tags; three are ours.
+const TAGS_MAX: usize = 47;
 
 /// How the names of regions begin, in every partition.
 const AREAS: &[&str] = &[
@@ -167,7 +167,7 @@ impl AwsSettings {
             (
                 "tags",
                 self.tags.len() > TAGS_MAX,
-                "are more than 48, and AWS takes 50 with the two of Claviger's own",
+                "are more than 47, and AWS takes 50 with the three of Claviger's own",
             ),
             (
                 "tags",
