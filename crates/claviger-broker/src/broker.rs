@@ -96,7 +96,7 @@ impl Broker {
         &self.audit
     }
 
-    /// Waits until the writes that were begun have ended, and the vaults have answered.
+    /// Waits until the writes that were begun have ended.
     pub async fn drain(&self) {
         self.outside.drain().await;
         self.reads.drain().await;

@@ -14,6 +14,7 @@ use moka::sync::Cache as Index;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::shares::Shares;
@@ -152,6 +153,8 @@ struct Inner<K, V> {
     clock: Arc<dyn Clock>,
     runtime: Handle,
     flights: TaskTracker,
+    /// Ends the flights: at a drain nobody needs them.
+    stop: CancellationToken,
 }
 
 impl<K, V> Clone for Cache<K, V> {
@@ -198,6 +201,7 @@ where
             clock,
             runtime,
             flights: TaskTracker::new(),
+            stop: CancellationToken::new(),
         }))
     }
 
@@ -325,8 +329,9 @@ where
         }
     }
 
-    /// Waits until the flights under way have landed.
+    /// Ends the flights under way. Nothing is lost with a read.
     pub async fn drain(&self) {
+        self.0.stop.cancel();
         self.0.flights.close();
         self.0.flights.wait().await;
     }
@@ -346,6 +351,7 @@ where
             sender: Some(sender),
         };
         let task = async move { landing.land(fetch.await) };
+        let task = self.0.stop.clone().run_until_cancelled_owned(task);
         self.0.flights.spawn_on(task, &self.0.runtime);
         asked.entry.launched.notify_waiters();
         flight

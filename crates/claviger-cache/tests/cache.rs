@@ -501,3 +501,14 @@ async fn a_no_to_one_is_a_no_to_all_that_fall_with_it() {
     assert_eq!(pinned.reason(), Reason::SecretNotFound);
     assert!(world.read("other/latest").await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_no_vault() {
+    let world = World::new(LIMITS, 0, 10).await;
+    let readers = herd(&world, 10);
+    world.vault.was_asked.notified().await;
+    world.cache.drain().await;
+    for answer in readers.join_all().await {
+        assert_eq!(answer.expect_err("lost").reason(), Reason::Internal);
+    }
+}

@@ -225,7 +225,7 @@ impl Reads {
         self.cache.maintain();
     }
 
-    /// Waits until the vaults have answered that are being asked.
+    /// Ends the calls for values that are under way.
     pub(crate) async fn drain(&self) {
         self.cache.drain().await;
     }
