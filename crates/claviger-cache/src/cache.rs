@@ -106,10 +106,13 @@ struct Asked<'a, K: Key, V> {
 
 impl<K: Key, V> Drop for Asked<'_, K, V> {
     fn drop(&mut self) {
-        let mut asked = locked(&self.inner.asked);
-        // The last one, and nothing came of it.
-        if Arc::strong_count(&self.entry) == 1 {
-            asked.remove(&self.key);
+        // The last one, and nothing came of it. Without the lock first: what is held is in the index.
+        let is_last = || Arc::strong_count(&self.entry) == 1;
+        if is_last() {
+            let mut asked = locked(&self.inner.asked);
+            if is_last() {
+                asked.remove(&self.key);
+            }
         }
     }
 }
