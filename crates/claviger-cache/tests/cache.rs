@@ -1,8 +1,11 @@
 //! Entries and flights of a cache that many readers share, with a clock of their own.
 #![expect(clippy::expect_used, reason = "helpers of tests fail like tests")]
 
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +14,10 @@ use claviger_access::{
     Principal, Resolved, Role, Rpc, Scope,
 };
 use claviger_cache::{Cache, Failure, Key, Limits, Meaning, Places, Policy, Served, State, Weigh};
-use claviger_core::{DefinitionName, Error, Id, ManualClock, Reason, Resource, Result, Uid};
+use claviger_core::{
+    DefinitionName, Error, Id, ManualClock, Reason, Resource, Result, SecretBytes, Uid,
+};
+use claviger_mem::ZeroOnFree;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -37,6 +43,41 @@ const LIMITS: Limits = Limits {
     entries: 1024,
     negative: Duration::from_secs(2),
 };
+
+#[global_allocator]
+static ALLOCATOR: ZeroOnFree = ZeroOnFree::new();
+
+/// A value that is nowhere in the program as it is written down.
+const HIDDEN: [u8; 32] = *b"the bytes of it, each xored 0x55";
+
+const KEY: u8 = 0x55;
+
+/// Only the test that looks for it lets there be one.
+static IS_LOOKED_FOR: AtomicBool = AtomicBool::new(false);
+
+fn canary() -> SecretBytes {
+    let is_wanted = IS_LOOKED_FOR.load(Ordering::SeqCst);
+    let bytes = HIDDEN.iter().filter(|_| is_wanted).map(|byte| byte ^ KEY);
+    SecretBytes::new(bytes.collect())
+}
+
+/// How often the value stands in the memory of this process.
+fn found_in_memory() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").expect("maps");
+    let memory = File::open("/proc/self/mem").expect("memory");
+    let mut found = 0;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, _) = line.split_once(' ').expect("a range");
+        let (start, end) = range.split_once('-').expect("two ends");
+        let [start, end] = [start, end].map(|end| u64::from_str_radix(end, 16).expect("hex"));
+        let mut bytes = vec![0; usize::try_from(end - start).expect("fits")];
+        if memory.read_exact_at(&mut bytes, start).is_ok() {
+            let is_it = |window: &&[u8]| window.iter().zip(&HIDDEN).all(|(a, b)| a ^ KEY == *b);
+            found += bytes.windows(HIDDEN.len()).filter(is_it).count();
+        }
+    }
+    found
+}
 
 #[derive(Debug)]
 struct Forgetful;
@@ -98,15 +139,22 @@ async fn proof() -> Authorized {
 }
 
 /// A value of this version that takes so many bytes.
-#[derive(Debug)]
 struct Document {
     version: usize,
     bytes: usize,
+    /// What is looked for in memory.
+    secret: SecretBytes,
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").finish_non_exhaustive()
+    }
 }
 
 impl Weigh for Document {
     fn weight(&self) -> usize {
-        self.bytes
+        self.bytes.max(self.secret.len())
     }
 }
 
@@ -175,6 +223,7 @@ impl Vault {
                 None => Ok(Document {
                     version,
                     bytes: vault.bytes,
+                    secret: canary(),
                 }),
                 Some((reason, meaning)) => Err(Failure {
                     error: Arc::new(Error::new(reason)),
@@ -511,4 +560,23 @@ async fn a_drain_waits_for_no_vault() {
     for answer in readers.join_all().await {
         assert_eq!(answer.expect_err("lost").reason(), Reason::Internal);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_evicted_forgotten_or_too_old_is_nowhere_in_memory() {
+    let world = World::new(LIMITS, usize::MAX >> 4, 1024).await;
+    IS_LOOKED_FOR.store(true, Ordering::SeqCst);
+    for count in 0..10_000 {
+        let read = world.read(&format!("key-{count}")).await;
+        assert!(read.is_ok());
+    }
+    world.cache.maintain();
+    IS_LOOKED_FOR.store(false, Ordering::SeqCst);
+    let held = usize::try_from(world.cache.sizes().entries).expect("fits");
+    assert!(held < 2_000, "the others were evicted");
+    assert!(found_in_memory() >= held, "it finds what is there");
+    world.cache.forget(|key| key.0.ends_with('7'));
+    world.clock.advance(Duration::from_secs(3_900));
+    world.cache.maintain();
+    assert_eq!(found_in_memory(), 0);
 }
