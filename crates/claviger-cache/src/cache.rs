@@ -326,6 +326,7 @@ where
 
     /// How much there is.
     pub fn sizes(&self) -> Sizes {
+        self.0.index.run_pending_tasks();
         Sizes {
             bytes: self.0.index.weighted_size(),
             entries: self.0.index.entry_count(),

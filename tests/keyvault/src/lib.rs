@@ -115,6 +115,11 @@ impl Fake {
         self.shared.release();
     }
 
+    /// Waits until none of those that were held is any longer.
+    pub async fn released(&self) {
+        self.shared.wait_until_none_is_held().await;
+    }
+
     /// Waits until this many requests are held.
     pub async fn held(&self, count: usize) {
         self.shared.wait_until_held(count).await;

@@ -99,6 +99,13 @@ impl Shared {
         self.releases.send_modify(|count| *count += 1);
     }
 
+    pub(crate) async fn wait_until_none_is_held(&self) {
+        let mut held = self.held.subscribe();
+        held.wait_for(|held| *held == 0)
+            .await
+            .expect("we hold the sender");
+    }
+
     pub(crate) async fn wait_until_held(&self, count: usize) {
         let mut held = self.held.subscribe();
         held.wait_for(|held| *held >= count)

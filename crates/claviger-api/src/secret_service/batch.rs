@@ -1,6 +1,5 @@
 //! Several values in one call.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,16 +49,20 @@ pub(super) async fn get(
         version: None,
         max_age,
     };
-    let mut known = HashSet::new();
-    let names = request.names.iter().map(|name| name.trim_ascii());
+    let mut names: Vec<DefinitionName> = Vec::new();
+    for name in &request.names {
+        let name = DefinitionName::parse("names", name)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let room = AtomicUsize::new(BYTES_MAX);
-    let reads = names.filter(|name| known.insert(*name)).map(async |name| {
+    let reads = names.into_iter().map(async |name| {
         let read = async {
-            let definition = DefinitionName::parse("names", name)?;
-            let served = broker.get_secret(&call, &get(definition.clone())).await?;
+            let served = broker.get_secret(&call, &get(name.clone())).await?;
             let secret = value::answer(served, environment.clone(), None)?;
             // At once: what does not fit is not kept until the slowest one is there.
-            fitting(secret, definition, &room)
+            fitting(secret, &name, &room)
         };
         let answer = match read.await {
             Ok(secret) => Answer::Secret(Box::new(secret)),
@@ -69,7 +72,7 @@ pub(super) async fn get(
             }
         };
         reply::Result {
-            name: name.to_owned(),
+            name: name.to_string(),
             answer: Some(answer),
         }
     });
@@ -81,7 +84,7 @@ pub(super) async fn get(
 /// Takes room for a value, which is given out only if there is enough.
 fn fitting(
     secret: v1::GetSecretResponse,
-    name: DefinitionName,
+    name: &DefinitionName,
     room: &AtomicUsize,
 ) -> Result<v1::GetSecretResponse> {
     let bytes = secret.encoded_len();

@@ -299,7 +299,8 @@ impl Merging<'_> {
             None => None,
         };
         let mut document = latest.value.duplicate();
-        for other in &unmerged.others {
+        // The oldest first: vaults tell the newest first, and what is later wins.
+        for other in unmerged.others.iter().rev() {
             let Some(theirs) = readable(other).await? else {
                 tracing::warn!(vault = %route.vault.id(), version = %other, "overwritten change is gone");
                 continue;

@@ -85,6 +85,11 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
         }
         .encode_to_vec(),
         "GetProjectRequest" => v1::GetProjectRequest { name: parent }.encode_to_vec(),
+        "BatchGetSecretsRequest" => v1::BatchGetSecretsRequest {
+            names: vec![name],
+            ..Default::default()
+        }
+        .encode_to_vec(),
         "GetSecretRequest" => v1::GetSecretRequest {
             name,
             ..Default::default()
@@ -177,8 +182,8 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
             }],
             b"prod",
         ),
-        "Environment" | "FieldMask" | "Grant" | "Location" | "Payload" | "Project"
-        | "SecretDefinition" | "StripeSettings" => Vec::new(),
+        "Duration" | "Environment" | "FieldMask" | "FreshnessPolicy" | "Grant" | "Location"
+        | "Payload" | "Project" | "SecretDefinition" | "StripeSettings" => Vec::new(),
         _ => panic!("{message} has no good form in pasted.rs"),
     }
 }

@@ -44,7 +44,7 @@ kind = "managed"
     let expected = "\
 c.toml:2: data_dir: is of type integer; write text in quotes
 c.toml:3: deleted_retention: is not a duration; write a number with its unit, such as \"30s\" or \"5m\"
-c.toml:4: socket: is not a key (keys here: audit, data_dir, deleted_retention, listen, log, root_key, stripe, vaults)
+c.toml:4: socket: is not a key (keys here: audit, cache, data_dir, deleted_retention, listen, log, metrics, root_key, stripe, vaults)
 c.toml:7: listen.socket: is of type array; write text in quotes
 c.toml:8: listen.tcp: is not a loopback address; TLS listeners come later: put it on loopback (127.0.0.1:PORT) or use the Unix socket
 c.toml:11: root_key.files: is not a key; did you mean file? (keys here: file)
@@ -54,14 +54,14 @@ c.toml:18: audit.file: is not an absolute path; write it out, `~` and variables 
 c.toml:21: vaults.managed.timeout: is out of bounds; write 10ms to 25s
 c.toml:23: vaults.managed.settings.canary-value: is not a key (keys here: none)
 c.toml:26: vaults.aws-eu.kind: is not a kind of vault; known: aws, azure, cloud, managed, snowflake
-c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, default, kind, settings, timeout)
+c.toml:27: vaults.aws-eu.timout: is not a key; did you mean timeout? (keys here: allow, calls_per_second, concurrent_calls, default, kind, max_age, max_stale, settings, timeout)
 c.toml:31: vaults.azure.kind: is missing; write the kind of this vault: aws, azure, cloud, managed, snowflake
 c.toml:32: vaults.cloud.allow: is missing; without it no definition can point at this vault: write allow = [{ project = \"acme\", names = [\"acme/*\"] }]
 c.toml:34: vaults.cloud.settings.tags.x: is not a key (keys here: owner)
 c.toml:34: vaults.cloud.settings.regio: is not a key; did you mean region? (keys here: region, tags)
 c.toml:35: vaults.\"two words\": is not an id; use 1 to 128 of the characters 0-9 A-Z a-z _ ( ) -
 c.toml:37: vaults.second.kind: the vault `managed` and the kind \"managed\" go together: Claviger's own vault has this id, and there is one of it
-c.toml:38: vaultss: is not a key; did you mean vaults? (keys here: audit, data_dir, deleted_retention, listen, log, root_key, stripe, vaults)";
+c.toml:38: vaultss: is not a key; did you mean vaults? (keys here: audit, cache, data_dir, deleted_retention, listen, log, metrics, root_key, stripe, vaults)";
     assert_eq!(problems(text), expected);
 }
 

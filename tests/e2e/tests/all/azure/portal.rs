@@ -96,6 +96,8 @@ async fn edit_in_the_portal_between_read_and_put_of_a_property_is_kept() {
                 edited["edits"] = json!(format!("{round} {edit}"));
                 peer.set("doc", &edited.to_string());
                 peer.fake.release();
+                // Else the next one would be taken for held already.
+                peer.fake.released().await;
             }
             edits
         };
