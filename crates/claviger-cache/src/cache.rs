@@ -88,6 +88,24 @@ pub trait Places: Sync {
     fn take(&self) -> impl Future<Output = Result<Self::Place>> + Send;
 }
 
+/// What a reader asks for.
+#[derive(Debug)]
+pub struct Request<'a, K, P> {
+    /// Why it may.
+    pub proof: &'a Authorized,
+    /// The document.
+    pub key: K,
+    /// Whose share a new entry is counted in.
+    pub owner: Option<Uid>,
+    /// How old a value may be.
+    pub policy: Policy,
+    /// Its places for flights.
+    pub places: P,
+    /// Whether the vault is asked now: at most once a second, together with others that want the
+    /// same.
+    pub is_refresh: bool,
+}
+
 /// What is known of one document, and whose share it is counted in.
 struct Entry<V> {
     slot: Mutex<Slot<V, Flight<V>>>,
@@ -209,78 +227,49 @@ where
     }
 
     /// A value: what is held if it is fresh, else what `fetch` brings, which is started unless it is
-    /// under way already. `owner` is whose share a new entry is counted in.
+    /// under way already.
     ///
     /// # Errors
     /// What the vault said, now or a moment ago, with the time after which it may be asked again;
     /// what [`Places::take`] says.
     pub async fn read<P: Places, F>(
         &self,
-        _: &Authorized,
-        key: K,
-        owner: Option<Uid>,
-        policy: &Policy,
-        places: &P,
+        request: Request<'_, K, P>,
         fetch: impl Fn(P::Place) -> F,
     ) -> Result<Served<V>>
     where
         F: Future<Output = Result<V, Failure>> + Send + 'static,
     {
-        let asked = self.0.ask(key, owner);
+        let Request { policy, places, .. } = request;
+        let asked = self.0.ask(request.key, request.owner);
+        let since = request.is_refresh.then(|| asked.entry.slot().begun());
         let mut place = None;
         loop {
             let launched = asked.entry.launched.notified();
             let mut is_launched = false;
-            let answer = asked.entry.slot().ask(self.0.now(), policy, |ticket| {
+            let launch = |ticket| {
                 let place = place.take().or_else(|| places.try_take())?;
                 is_launched = true;
                 Some(self.launch(&asked, ticket, fetch(place)))
-            });
-            if let Answer::Crowded = answer {
-                place = wait_for(places, launched).await?;
-                continue;
-            }
-            self.0.stats.meet(&answer, is_launched);
-            return self.conclude(&asked.entry, policy, answer).await;
-        }
-    }
-
-    /// As [`Self::read`], but asks the vault now: at most once a second, together with others that
-    /// want the same. What is held is no answer.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub async fn refresh<P: Places, F>(
-        &self,
-        _: &Authorized,
-        key: K,
-        owner: Option<Uid>,
-        policy: &Policy,
-        places: &P,
-        fetch: impl Fn(P::Place) -> F,
-    ) -> Result<Served<V>>
-    where
-        F: Future<Output = Result<V, Failure>> + Send + 'static,
-    {
-        let asked = self.0.ask(key, owner);
-        let since = asked.entry.slot().begun();
-        let mut place = None;
-        loop {
-            let launched = asked.entry.launched.notified();
-            let answer = asked
-                .entry
-                .slot()
-                .refresh(self.0.now(), since, policy, |ticket| {
-                    let place = place.take().or_else(|| places.try_take())?;
-                    Some(self.launch(&asked, ticket, fetch(place)))
-                });
+            };
+            let answer = match since {
+                None => Ok(asked.entry.slot().ask(self.0.now(), &policy, launch)),
+                Some(since) => {
+                    let mut slot = asked.entry.slot();
+                    slot.refresh(self.0.now(), since, &policy, launch)
+                }
+            };
             match answer {
-                Ok(Answer::Crowded) => place = wait_for(places, launched).await?,
+                Ok(Answer::Crowded) => place = wait_for(&places, launched).await?,
                 Ok(answer) => {
-                    let policy = Policy {
-                        usable: Duration::ZERO,
-                        ..*policy
-                    };
+                    // Others may need it while this one waits for somebody else's flight.
+                    drop(place);
+                    if since.is_none() {
+                        self.0.stats.meet(&answer, is_launched);
+                    }
+                    // To a refresh what is held is no answer.
+                    let usable = since.map_or(policy.usable, |_| Duration::ZERO);
+                    let policy = Policy { usable, ..policy };
                     return self.conclude(&asked.entry, &policy, answer).await;
                 }
                 Err(Wait::Landing(mut flight)) => {

@@ -13,15 +13,17 @@ use claviger_access::{
     Authorized, Authorizer, Call, Caller, Decision, DecisionLog, Directory, Grant, Permission,
     Principal, Resolved, Role, Rpc, Scope,
 };
-use claviger_cache::{Cache, Failure, Key, Limits, Meaning, Places, Policy, Served, State, Weigh};
+use claviger_cache::{
+    Cache, Failure, Key, Limits, Meaning, Places, Policy, Request, Served, State, Weigh,
+};
 use claviger_core::{
     DefinitionName, Error, Id, ManualClock, Reason, Resource, Result, SecretBytes, Uid,
 };
 use claviger_mem::ZeroOnFree;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout;
 
 static RPC: Rpc = Rpc {
     name: "claviger.v1.SecretService/GetSecret",
@@ -169,6 +171,7 @@ impl Key for Name {
 }
 
 /// As many flights as a test lets there be.
+#[derive(Clone)]
 struct Room(Arc<Semaphore>);
 
 impl Places for Room {
@@ -268,25 +271,49 @@ impl World {
     }
 
     async fn read_as(&self, key: &str, owner: Option<Uid>) -> Result<Served<Document>> {
-        let key = Name(key.to_owned());
+        let request = self.request(key);
+        let request = Request { owner, ..request };
         let read = |place| self.vault.read(place);
-        self.cache
-            .read(&self.proof, key, owner, &POLICY, &self.room, read)
-            .await
+        self.cache.read(request, read).await
     }
 
     async fn refresh(&self, key: &str) -> Result<Served<Document>> {
-        let key = Name(key.to_owned());
+        let request = Request {
+            is_refresh: true,
+            ..self.request(key)
+        };
         let read = |place| self.vault.read(place);
-        self.cache
-            .refresh(&self.proof, key, self.owner, &POLICY, &self.room, read)
-            .await
+        self.cache.read(request, read).await
+    }
+
+    fn request(&self, key: &str) -> Request<'_, Name, Room> {
+        Request {
+            proof: &self.proof,
+            key: Name(key.to_owned()),
+            owner: self.owner,
+            policy: POLICY,
+            places: self.room.clone(),
+            is_refresh: false,
+        }
+    }
+
+    /// Until so many readers wait for the flight of another one.
+    async fn coalesced(&self, readers: u64) {
+        let count = || {
+            let reads = self.cache.stats().reads();
+            reads
+                .iter()
+                .find(|(met, _)| *met == "coalesced")
+                .map_or(0, |(_, count)| *count)
+        };
+        until(|| count() >= readers).await;
     }
 }
 
-/// Until nothing can go on without the test.
-async fn settle() {
-    sleep(Duration::from_secs(1)).await;
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        yield_now().await;
+    }
 }
 
 /// So many readers of one key at once.
@@ -305,7 +332,7 @@ async fn a_thousand_readers_make_one_call_although_the_first_one_leaves() {
     let mut first = herd(&world, 1);
     world.vault.was_asked.notified().await;
     let herd = herd(&world, 999);
-    settle().await;
+    world.coalesced(999).await;
     world.clock.advance(Duration::from_secs(1));
     first.shutdown().await;
     world.vault.answers.add_permits(1);
@@ -388,7 +415,8 @@ async fn a_missing_secret_is_asked_for_once_per_window_and_a_refresh_finds_it() 
         let world = Arc::clone(&world);
         refreshes.spawn(async move { world.refresh("key").await.is_ok() });
     }
-    settle().await;
+    // All were asked for by the time that the first one is answered.
+    assert!(matches!(refreshes.join_next().await, Some(Ok(true))));
     world.clock.advance(Duration::from_secs(1));
     assert!(refreshes.join_all().await.into_iter().all(|is_ok| is_ok));
     assert!(world.read("key").await.is_ok());
@@ -399,11 +427,8 @@ async fn a_missing_secret_is_asked_for_once_per_window_and_a_refresh_finds_it() 
 #[tokio::test(start_paused = true)]
 async fn a_flight_that_ends_without_an_answer_is_heard_of_and_can_be_repeated() {
     let world = World::new(LIMITS, 0, 10).await;
-    let key = Name("key".to_owned());
     let panics = |_| async { panic!("a bug of a backend") };
-    let read = world
-        .cache
-        .read(&world.proof, key, world.owner, &POLICY, &world.room, panics);
+    let read = world.cache.read(world.request("key"), panics);
     let error = read.await.expect_err("lost");
     assert_eq!(error.reason(), Reason::Internal);
     world.vault.answers.add_permits(1);
@@ -495,7 +520,7 @@ async fn an_entry_that_finds_no_room_still_makes_one_call() {
     world.vault.was_asked.notified().await;
     world.cache.maintain();
     let more = herd(&world, 10);
-    settle().await;
+    world.coalesced(19).await;
     assert_eq!(world.vault.calls(), 1);
     world.vault.answers.add_permits(1);
     for answer in readers
@@ -514,15 +539,15 @@ async fn those_that_wait_for_a_place_need_none_once_somebody_else_has_begun() {
     let all = Arc::clone(&world.room.0).acquire_many_owned(1_000);
     let all = all.await.expect("open");
     let readers = herd(&world, 100);
-    settle().await;
+    // Each that waits keeps the places alive.
+    until(|| Arc::strong_count(&world.room.0) > 100).await;
     assert_eq!(world.vault.calls(), 0);
     // Somebody with a place of its own.
-    let key = Name("key".to_owned());
-    let own = Room(Arc::new(Semaphore::new(1)));
-    let read = |place| world.vault.read(place);
-    let other = world
-        .cache
-        .read(&world.proof, key, world.owner, &POLICY, &own, read);
+    let own = Request {
+        places: Room(Arc::new(Semaphore::new(1))),
+        ..world.request("key")
+    };
+    let other = world.cache.read(own, |place| world.vault.read(place));
     world.vault.answers.add_permits(1);
     assert!(other.await.is_ok());
     assert!(readers.join_all().await.iter().all(Result::is_ok));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use claviger_access::Authorized;
 use claviger_backend::{Reading, Site, Vault};
-use claviger_cache::{Cache, Failure, Limits, Served, Sizes, State, Stats, Weigh};
+use claviger_cache::{Cache, Failure, Limits, Request, Served, Sizes, State, Stats, Weigh};
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
@@ -85,19 +85,7 @@ impl Reads {
         wanted: Option<Duration>,
     ) -> Result<Found> {
         self.tally.add(&route.address.project);
-        let Some(policy) = route.policy(wanted) else {
-            return self.ask(proof, route).await;
-        };
-        let turn = self.turn(proof, route);
-        let read = self.cache.read(
-            proof,
-            Key::of(route),
-            share(proof),
-            &policy,
-            &turn,
-            |place| self.fetch(proof, place, route),
-        );
-        read.await.map(Found::from)
+        self.remembered(proof, route, wanted, false).await
     }
 
     /// As [`Self::read`], but asks the vault now: at most once a second, together with others.
@@ -105,19 +93,34 @@ impl Reads {
     /// # Errors
     /// As [`Self::read`].
     pub(crate) async fn refresh(&self, proof: &Authorized, route: &Route) -> Result<Found> {
-        let Some(policy) = route.policy(None) else {
+        self.remembered(proof, route, None, true).await
+    }
+
+    async fn remembered(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        wanted: Option<Duration>,
+        is_refresh: bool,
+    ) -> Result<Found> {
+        let Some(policy) = route.policy(wanted) else {
             return self.ask(proof, route).await;
         };
-        let turn = self.turn(proof, route);
-        let read = self.cache.refresh(
+        let request = Request {
             proof,
-            Key::of(route),
-            share(proof),
-            &policy,
-            &turn,
-            |place| self.fetch(proof, place, route),
-        );
-        read.await.map(Found::from)
+            key: Key::of(route),
+            // The project's share of the memory.
+            owner: proof.resolved().project,
+            policy,
+            places: Turn {
+                lanes: &self.lanes,
+                vault: &route.vault,
+                caller: &proof.call().caller.principal,
+            },
+            is_refresh,
+        };
+        let fetch = |place| self.fetch(proof, place, route);
+        self.cache.read(request, fetch).await.map(Found::from)
     }
 
     /// Asks the vault for a version, past everything that is remembered: for writes, which must not
@@ -155,14 +158,6 @@ impl Reads {
                 stale: None,
             },
         })
-    }
-
-    fn turn<'a>(&'a self, proof: &'a Authorized, route: &'a Route) -> Turn<'a> {
-        Turn {
-            lanes: &self.lanes,
-            vault: &route.vault,
-            caller: &proof.call().caller.principal,
-        }
     }
 
     /// The call that brings a document, whoever waits for it.
@@ -354,9 +349,4 @@ impl From<Served<Document>> for Found {
             },
         }
     }
-}
-
-/// Whose share of the memory it is: the project's.
-fn share(proof: &Authorized) -> Option<Uid> {
-    proof.resolved().project
 }
