@@ -23,7 +23,7 @@ impl Failure {
         let (reason, remedy) = match self {
             Self::NotWritten(call) => (Reason::VaultCapabilityMissing, call),
         };
-        refusal(reason, remedy, None, self)
+        refusal(reason, remedy, self)
     }
 }
 
