@@ -87,13 +87,18 @@ impl Api {
         let id = call.id;
         let answer = handler(Arc::clone(&self.broker), call, request.into_inner()).await;
         answer.map(Response::new).map_err(|error| {
-            if error.reason() == Reason::AccessDenied {
-                // Anyone can cause these without end, and the audit log has them.
-                tracing::debug!(call_id = %id, rpc = rpc.name, ?error, "call denied");
-            } else {
-                tracing::info!(call_id = %id, rpc = rpc.name, ?error, "call failed");
-            }
+            log_failure(id, rpc, &error);
             status_of(&error, id)
         })
+    }
+}
+
+/// Writes down why a call failed, or one of the things that it was about.
+pub(crate) fn log_failure(call_id: Uid, rpc: &Rpc, error: &Error) {
+    if error.reason() == Reason::AccessDenied {
+        // Anyone can cause these without end, and the audit log has them.
+        tracing::debug!(%call_id, rpc = rpc.name, ?error, "call denied");
+    } else {
+        tracing::info!(%call_id, rpc = rpc.name, ?error, "call failed");
     }
 }

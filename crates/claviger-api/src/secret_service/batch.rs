@@ -12,6 +12,7 @@ use prost::Message as _;
 use reply::result::Answer;
 
 use crate::convert;
+use crate::handler::log_failure;
 use crate::secret_service::reply as value;
 use crate::status::code_of;
 
@@ -67,7 +68,7 @@ pub(super) async fn get(
         let answer = match read.await {
             Ok(secret) => Answer::Secret(Box::new(secret)),
             Err(error) => {
-                tracing::info!(call_id = %call.id, rpc = call.rpc.name, ?error, "one of the names failed");
+                log_failure(call.id, call.rpc, &error);
                 Answer::Error(wire_error(&error))
             }
         };
