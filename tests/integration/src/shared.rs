@@ -2,6 +2,7 @@
 //! anybody's product.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
@@ -51,11 +52,16 @@ struct Secret {
     versions: Vec<Version>,
 }
 
-#[derive(Debug)]
 struct Version {
     id: Id,
     value: Vec<u8>,
     state: VersionState,
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version").finish_non_exhaustive()
+    }
 }
 
 impl SharedBackend {
