@@ -165,9 +165,9 @@ reasons! {
     RequestTooLarge "REQUEST_TOO_LARGE"
         "the request is longer than {limit} bytes; shorten it (a value may have 65536 bytes, and a caller without any grant may send 4096 in all)"
         or "the request is too long; shorten it";
-    /// The values before it fill the reply.
+    /// Other values fill the reply.
     ResponseTooLarge "RESPONSE_TOO_LARGE"
-        "{resource} has no room in this reply beside the values before it; ask for it in a call of its own";
+        "{resource} has no room in this reply beside the other values; ask for it in a call of its own";
     /// Deleted in the vault, and to be brought back only there.
     SecretDeleted "SECRET_DELETED"
         "the secret of {resource} is scheduled for deletion in vault {vault}; restore it there, or point the definition elsewhere";
