@@ -13,11 +13,12 @@ mod turns;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -44,15 +45,36 @@ pub struct Listeners {
 ///
 /// # Errors
 /// If the address is not a loopback one, because there is no TLS yet; if it cannot be bound.
-pub async fn bind_loopback(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind_loopback(address: SocketAddr) -> io::Result<TcpListener> {
     if !address.ip().is_loopback() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "only a loopback address can be listened on without TLS",
         ));
     }
-    TcpListener::bind(address).await
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As the listener of the library does: a restart must not wait for the last connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
+
+/// Binds a Unix socket.
+///
+/// # Errors
+/// If the path cannot be bound.
+pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    socket.listen(BACKLOG)
+}
+
+/// Connections that wait to be accepted; the kernel makes `net.core.somaxconn` of more. At the top
+/// of an hour thousands come at once: one that finds no room is reset, or waits a second.
+const BACKLOG: u32 = 65_535;
 
 /// A connection on its way to the thread that serves it.
 struct Accepted {

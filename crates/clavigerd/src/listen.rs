@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use claviger_api::serve::{Listeners, bind_loopback};
+use claviger_api::serve::{self, Listeners};
 use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
@@ -30,8 +30,8 @@ impl Sockets {
     pub(crate) async fn bind(config: &Config) -> Result<Self, Stop> {
         let unix = Some(bind_unix(&config.socket).await?);
         let file = SocketFile::new(&config.socket);
-        let tcp = bind_tcp("listen.tcp", config.tcp).await?;
-        let admin = bind_tcp("listen.admin", config.admin).await?;
+        let tcp = bind_tcp("listen.tcp", config.tcp)?;
+        let admin = bind_tcp("listen.admin", config.admin)?;
         Ok(Self {
             listeners: Listeners { unix, tcp },
             admin,
@@ -79,17 +79,17 @@ async fn bind_unix(socket: &Path) -> Result<UnixListener, Stop> {
     // closed to keep others out altogether. Through the umask, because the path may lead elsewhere
     // a moment later.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o111));
-    let bound = UnixListener::bind(socket);
+    let bound = serve::bind_unix(socket);
     rustix::process::umask(umask);
     bound.map_err(|error| Stop::refused(format!("{}: {error}", socket.display())))
 }
 
-async fn bind_tcp(key: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Stop> {
+fn bind_tcp(key: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Stop> {
     let Some(address) = address else {
         return Ok(None);
     };
     let refused = |error| Stop::refused(format!("{key} {address}: {error}"));
-    bind_loopback(address).await.map_err(refused).map(Some)
+    serve::bind_loopback(address).map_err(refused).map(Some)
 }
 
 /// Makes place for our socket: only a socket of ours that nobody listens on is removed.
@@ -108,5 +108,28 @@ async fn remove_stale(socket: &Path) -> Result<(), Stop> {
             fs::remove_file(socket).or_else(|error| refused(&error.to_string()))
         }
         Ok(_) | Err(_) => refused("another daemon listens here"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than there is room for by default, and far below what Linux grants.
+    const HERD: usize = 2_000;
+
+    #[tokio::test]
+    async fn thousands_that_come_at_once_find_room_to_wait() {
+        let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        files.current = files.maximum;
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, files).expect("ours");
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("socket");
+        let _listener = bind_unix(&path).await.expect("bound");
+        let mut waiting = Vec::new();
+        for _ in 0..HERD {
+            // One without room is told to come again, which a client takes for a failure.
+            waiting.push(UnixStream::connect(&path).await.expect("room to wait"));
+        }
     }
 }
