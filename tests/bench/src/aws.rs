@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use claviger_stub::aws::{operation, refusal};
 use claviger_stub::{Reply, Request, Stub};
+use serde_json::{Value, json};
 
 /// How long AWS takes for a read.
 const DELAY: Duration = Duration::from_millis(50);
@@ -46,6 +47,17 @@ impl Shared {
         self.mood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Of the secret asked for: an answer that names another is none.
+    fn answer(&self, request: &Request) -> String {
+        let asked: Value = serde_json::from_str(&request.body).unwrap_or_default();
+        json!({
+            "ARN": "", "Name": asked["SecretId"], "SecretString": self.value,
+            "VersionId": "11111111-2222-4333-8444-555555555555",
+            "VersionStages": ["AWSCURRENT"],
+        })
+        .to_string()
+    }
+
     fn play(&self, request: &Request) -> Reply {
         if operation(request) != "GetSecretValue" {
             return refusal(400, "ResourceNotFoundException", "");
@@ -53,7 +65,7 @@ impl Shared {
         sleep(DELAY);
         let mood = *self.mood();
         match mood {
-            Mood::Well => Reply::json(200, &self.value),
+            Mood::Well => Reply::json(200, &self.answer(request)),
             Mood::Throttles => refusal(400, "ThrottlingException", "Rate exceeded"),
             Mood::Unavailable => refusal(503, "ServiceUnavailable", ""),
             Mood::Hangs => {
@@ -75,14 +87,10 @@ pub(crate) struct Aws {
 impl Aws {
     /// All of its values are as long as this.
     pub(crate) fn start(value_bytes: usize) -> Self {
-        let value = "x".repeat(value_bytes);
-        let version = "11111111-2222-4333-8444-555555555555";
         let shared = Arc::new(Shared {
             mood: Mutex::new(Mood::Well),
             is_over: AtomicBool::new(false),
-            value: format!(
-                r#"{{"ARN":"","Name":"bench","SecretString":"{value}","VersionId":"{version}","VersionStages":["AWSCURRENT"]}}"#
-            ),
+            value: "x".repeat(value_bytes),
         });
         let playing = Arc::clone(&shared);
         let stub = Stub::start(move |request| playing.play(request));
