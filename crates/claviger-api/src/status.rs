@@ -34,6 +34,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::Overloaded
         | R::StoreNotWritable
         | R::StoreUnavailable
+        | R::VaultCredentialsRejected
         | R::VaultUnreachable => Code::Unavailable,
         R::Cancelled => Code::Cancelled,
         R::Conflict
@@ -68,7 +69,6 @@ pub fn code_of(reason: Reason) -> Code {
         | R::VaultAccessDenied
         | R::VaultAmbiguous
         | R::VaultCapabilityMissing
-        | R::VaultCredentialsRejected
         | R::VaultUnknown
         | R::VersionDestroyed
         | R::VersionDisabled => Code::FailedPrecondition,
@@ -201,15 +201,26 @@ pub(crate) fn header_bytes(headers: &HeaderMap) -> usize {
         .sum()
 }
 
+/// The code of an error.
+pub(crate) fn code(error: &Error) -> Code {
+    match (error.reason(), error.field_violation()) {
+        // Nothing is wrong with the request that met a wrong value in the vault.
+        (Reason::ValueMalformed | Reason::ValueWrongKind, None) => Code::FailedPrecondition,
+        (reason, _) => code_of(reason),
+    }
+}
+
+/// When the call may be repeated, if that helps.
+pub(crate) fn retry_after(error: &Error) -> Option<Duration> {
+    let usual = (code(error) == Code::Unavailable).then_some(RETRY_AFTER);
+    error.retry_delay().or(usual)
+}
+
 /// The status with all that there is to say, or without what is in it twice.
 fn told(error: &Error, call_id: Uid, is_repeating: bool) -> Status {
     let reason = error.reason();
     let violation = error.field_violation();
-    let code = match (reason, &violation) {
-        // Nothing is wrong with the request that met a wrong value in the vault.
-        (Reason::ValueMalformed | Reason::ValueWrongKind, None) => Code::FailedPrecondition,
-        _ => code_of(reason),
-    };
+    let code = code(error);
     let metadata: HashMap<String, String> = error
         .details()
         .iter()
@@ -230,8 +241,8 @@ fn told(error: &Error, call_id: Uid, is_repeating: bool) -> Status {
     if code == Code::NotFound {
         details.set_resource_info("", resource, "", "");
     }
-    if code == Code::Unavailable || error.retry_delay().is_some() {
-        details.set_retry_info(Some(error.retry_delay().unwrap_or(RETRY_AFTER)));
+    if let Some(after) = retry_after(error) {
+        details.set_retry_info(Some(after));
     }
     let mut status = Status::with_error_details(code, message, details);
     if reason == Reason::CompressionUnsupported {

@@ -120,11 +120,12 @@ impl Broker {
         Ok(grants.iter().any(|grant| grant.is_standing(now)))
     }
 
-    /// Forgets what is remembered of all places that a definition leads to.
-    pub(crate) fn forget(&self, registered: Registered<'_>) {
+    /// Has what is remembered of all places that a definition leads to asked for again. Kept until
+    /// then: other definitions may lead there, and it may be all that there is during an outage.
+    pub(crate) fn doubt(&self, registered: Registered<'_>) {
         for place in registered.places() {
             if let Ok(vault) = self.vaults.find(&place.vault) {
-                self.reads.forget(vault, &place);
+                self.reads.doubt(vault, &place);
             }
         }
     }

@@ -38,9 +38,9 @@ impl Broker {
         })
     }
 
-    /// How often a value was asked for: of each project, or of all (`None`) where projects are not
-    /// told apart.
-    pub fn reads(&self) -> Vec<(Option<Id>, u64)> {
-        self.reads.counted()
+    /// How often a value was asked for by callers that may ask, by the reason why they did not get
+    /// it or `OK`, and by project where projects are told apart.
+    pub fn reads(&self) -> Vec<(Option<Id>, &'static str, u64)> {
+        self.reads.tally().counted()
     }
 }

@@ -80,8 +80,12 @@ impl Broker {
             version: Some(served.version.clone()),
             ..facts.clone()
         };
-        let (served, _) = self.concluded(asked, result, facts).await?;
-        Ok(served)
+        let project = asked.found.project().cloned().ok();
+        let result = self.concluded(asked, result, facts).await;
+        let project = project.as_ref().map(|project| project.record.name.id());
+        let failure = result.as_ref().err().map(Error::reason);
+        self.reads.tally().add(project, failure);
+        Ok(result?.0)
     }
 
     /// From the proof to the value: what is registered, where it leads, the document there, the part

@@ -130,16 +130,14 @@ impl Broker {
     ) -> Result<Page<ListedSecret>> {
         let project = asked.found.project()?.record.name.id().clone();
         let found = self.vaults.find_for(&project, vault.id());
-        let vault = Arc::clone(found.map_err(|error| error.at("parent"))?);
+        let vault = found.map_err(|error| error.at("parent"))?;
         let of = [vault.id().to_string(), project.to_string()];
         let listing = self.catalog.listing(&asked.proof, of);
         let (after, size) = (listing.after(request)?, request.size);
-        let list = async move { vault.list(&project, after.as_deref(), size).await };
-        let keyed = self
-            .outside
-            .call(asked.proof.call().id, list)
-            .await?
-            .into_iter();
+        let asked_of = Arc::clone(vault);
+        let list = async move { asked_of.list(&project, after.as_deref(), size).await };
+        let keyed = self.reads.call(&asked.proof, vault, "", list);
+        let keyed = keyed.await?.into_iter();
         let keyed = keyed.map(|secret| (secret.name.clone(), secret)).collect();
         Ok(listing.page(keyed, request))
     }

@@ -79,7 +79,7 @@ impl Breaker {
                 let wait = turn.saturating_sub(now);
                 return Err(Failure {
                     error: Arc::new(open.error.again().retry_after(wait)),
-                    meaning: Meaning::Away,
+                    meaning: Meaning::Barred,
                 });
             }
             open.is_probed = true;
@@ -116,7 +116,7 @@ impl Pass<'_> {
         // Calls that were let through before it opened do not make it longer.
         let is_due = self.is_probe || inner.open.is_none();
         if let Some(error) = error.filter(|_| is_due && inner.failed.len() >= bound) {
-            let until = now + rest(inner.steps, None);
+            let until = now + rest(inner.steps, error.retry_delay());
             inner.steps = inner.steps.saturating_add(1);
             inner.open = Some(Open {
                 error: Arc::clone(error),
@@ -201,6 +201,20 @@ mod tests {
             assert!(end(&breaker, Duration::ZERO, document, Ending::Refused));
         }
         assert!(!end(&breaker, Duration::ZERO, "c", Ending::Answered));
+    }
+
+    #[test]
+    fn a_vault_that_says_how_long_is_left_alone_so_long() {
+        let breaker = Breaker::default();
+        let asked = Duration::from_secs(30);
+        let error = Arc::new(Error::new(Reason::VaultUnreachable).retry_after(asked));
+        for document in ["a", "b", "c", "d", "e"] {
+            let pass = breaker.enter(Duration::ZERO, document).expect("closed");
+            pass.end(Duration::ZERO, Ending::Failed, Some(&error));
+        }
+        let almost = asked - Duration::from_secs(1);
+        assert!(!end(&breaker, almost, "f", Ending::Answered));
+        assert!(end(&breaker, asked, "f", Ending::Answered));
     }
 
     #[test]

@@ -208,6 +208,10 @@ where
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(move |_, gone, cause| {
                 given_back.remove(gone.entry.owner, gone.weight);
+                // SECURITY: not when the index drops the entry, which may be much later.
+                if cause != RemovalCause::Replaced {
+                    gone.entry.slot().empty();
+                }
                 if cause == RemovalCause::Size {
                     evicted.evict();
                 }
@@ -243,6 +247,9 @@ where
         let Request { policy, places, .. } = request;
         let asked = self.0.ask(request.key, request.owner);
         let since = request.is_refresh.then(|| asked.entry.slot().begun());
+        // To a refresh what is held is no answer.
+        let usable = since.map_or(policy.usable, |_| Duration::ZERO);
+        let fallback = Policy { usable, ..policy };
         let mut place = None;
         loop {
             let launched = asked.entry.launched.notified();
@@ -260,17 +267,23 @@ where
                 }
             };
             match answer {
-                Ok(Answer::Crowded) => place = wait_for(&places, launched).await?,
+                Ok(Answer::Crowded) => match wait_for(&places, launched).await {
+                    Ok(taken) => place = taken,
+                    Err(error) => {
+                        let failure = Failure {
+                            error: Arc::new(error),
+                            meaning: Meaning::Unasked,
+                        };
+                        return self.fall_back(&asked.entry, &fallback, &failure);
+                    }
+                },
                 Ok(answer) => {
                     // Others may need it while this one waits for somebody else's flight.
                     drop(place);
                     if since.is_none() {
                         self.0.stats.meet(&answer, is_launched);
                     }
-                    // To a refresh what is held is no answer.
-                    let usable = since.map_or(policy.usable, |_| Duration::ZERO);
-                    let policy = Policy { usable, ..policy };
-                    return self.conclude(&asked.entry, &policy, answer).await;
+                    return self.conclude(&asked.entry, &fallback, answer).await;
                 }
                 Err(Wait::Landing(mut flight)) => {
                     // Whatever it brings, and even if it is lost.
@@ -292,7 +305,13 @@ where
     /// Forgets what is known of the documents that `is_changed`. Flights to them that began before
     /// fill nothing, and the next reader asks the vault.
     pub fn forget(&self, is_changed: impl Fn(&K) -> bool) {
-        self.0.forget(is_changed);
+        self.0.each(is_changed, Slot::bump);
+    }
+
+    /// As [`forget`](Self::forget), where they may have changed: until a vault that fails answers
+    /// again, what is known of them is served and marked.
+    pub fn doubt(&self, may_have_changed: impl Fn(&K) -> bool) {
+        self.0.each(may_have_changed, Slot::doubt);
     }
 
     /// Drops what can no longer be served; to be called now and then.
@@ -366,14 +385,16 @@ where
         let outcome = landed.ok().and_then(|outcome| outcome.clone());
         match outcome.unwrap_or_else(|| Err(lost())) {
             Ok(held) => Ok(self.served(held, true, None)),
-            Err(failure) => {
-                let known = entry.slot().fall_back(self.0.now(), policy, &failure);
-                if let Known::Held(..) = known {
-                    self.0.stats.fall_back();
-                }
-                self.tell(known)
-            }
+            Err(failure) => self.fall_back(entry, policy, &failure),
         }
+    }
+
+    fn fall_back(&self, entry: &Entry<V>, policy: &Policy, failure: &Failure) -> Result<Served<V>> {
+        let known = entry.slot().fall_back(self.0.now(), policy, failure);
+        if let Known::Held(..) = known {
+            self.0.stats.fall_back();
+        }
+        self.tell(known)
     }
 
     fn tell(&self, known: Known<V>) -> Result<Served<V>> {
@@ -436,14 +457,14 @@ where
         }
     }
 
-    fn forget(&self, is_changed: impl Fn(&K) -> bool) {
-        let changed: Vec<_> = {
+    fn each(&self, is_wanted: impl Fn(&K) -> bool, act: impl Fn(&mut Slot<V, Flight<V>>)) {
+        let wanted: Vec<_> = {
             let asked = self.asked();
-            let changed = asked.iter().filter(|(key, _)| is_changed(key));
-            changed.filter_map(|(_, entry)| entry.upgrade()).collect()
+            let wanted = asked.iter().filter(|(key, _)| is_wanted(key));
+            wanted.filter_map(|(_, entry)| entry.upgrade()).collect()
         };
-        for entry in changed {
-            entry.slot().bump();
+        for entry in wanted {
+            act(&mut entry.slot());
         }
     }
 
@@ -516,22 +537,28 @@ where
         };
         let result = result.map(|value| (Arc::new(value), self.fetch_time));
         let (inner, entry) = (&self.inner, &self.entry);
-        let (outcome, is_taken, known) = {
+        let (outcome, is_for_more, known) = {
             let mut slot = entry.slot();
-            let (outcome, is_taken) =
+            let (outcome, is_for_more) =
                 slot.land(inner.now(), self.ticket, inner.limits.negative, result);
             (
                 outcome,
-                is_taken,
+                is_for_more,
                 slot.known().map(|held| held.map_or(0, Weigh::weight)),
             )
         };
         if let Some(weight) = known {
             inner.put(&self.key, entry, weight);
         }
-        if is_taken {
+        if is_for_more {
             let key = &self.key;
-            inner.forget(|other| other != key && other.falls_with(key));
+            let falls = |other: &K| other != key && other.falls_with(key);
+            // What they were refused stands, or each would send the other one to the vault again.
+            inner.each(falls, |slot| {
+                if slot.held().is_some() {
+                    slot.bump();
+                }
+            });
         }
         sender.send_replace(Some(outcome));
     }

@@ -5,8 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use claviger_core::Uid;
 
-/// However many owners there are, each may have this part of all bytes.
+/// However many owners there are, each may have this part of what may be filled.
 const OWNERS_MAX: u64 = 4;
+
+/// Nobody gives back anything while less than this is filled, of eight parts.
+const FILLED: u64 = 7;
 
 /// Bytes per owner.
 #[derive(Debug)]
@@ -23,17 +26,19 @@ impl Shares {
         }
     }
 
-    /// Adds to an owner's share; returns how much it has to give back, if that is too large by then:
-    /// a quarter more than it has too much, so that it is not asked again at once.
+    /// Adds to an owner's share; returns how much it has to give back, if there is little room left
+    /// and that share is too large: an eighth more, so that it is not asked again at once. Also the
+    /// only owner, so that what it needs least goes first.
     pub(crate) fn add(&self, owner: Option<Uid>, bytes: u32) -> Option<u64> {
         let mut owners = self.lock();
         let share = owners.entry(owner).or_default();
         *share += u64::from(bytes);
         let share = *share;
+        let room = self.bytes / 8 * FILLED;
         let count = u64::try_from(owners.len()).unwrap_or(OWNERS_MAX);
-        let fair = self.bytes / count.min(OWNERS_MAX);
-        // One alone may have all of it.
-        (count > 1 && share > fair).then(|| share - fair / 4 * 3)
+        let fair = room / count.min(OWNERS_MAX);
+        let is_filled = owners.values().sum::<u64>() > room;
+        (is_filled && share > fair).then(|| share - fair / 8 * 7)
     }
 
     /// Takes from an owner's share.

@@ -55,10 +55,15 @@ pub struct Failure {
 pub enum Meaning {
     /// The vault is away: it may be served meanwhile, and the vault is left alone for a while.
     Away,
-    /// Nothing was learned: as if nobody had asked.
+    /// The vault was not asked, because it is away for others: as [`Away`](Self::Away), for as long
+    /// as the error says.
+    Barred,
+    /// Nothing was learned. It is kept and not served, and the vault left alone for a moment.
     Lost,
-    /// The vault says no: it is forgotten.
+    /// The vault says no to this document: it is forgotten.
     Refused,
+    /// The vault says no to all that [falls with](crate::Key::falls_with) this document.
+    RefusedAll,
     /// The vault was not asked, because we are asking too much: it may be served meanwhile.
     Unasked,
 }
@@ -66,7 +71,10 @@ pub enum Meaning {
 impl Failure {
     /// Whether what is held may be served.
     fn may_serve(&self) -> bool {
-        matches!(self.meaning, Meaning::Away | Meaning::Unasked)
+        matches!(
+            self.meaning,
+            Meaning::Away | Meaning::Barred | Meaning::Unasked
+        )
     }
 }
 
@@ -158,6 +166,8 @@ pub(crate) struct Slot<V, F> {
     /// Counts what makes a flight useless that began before.
     epoch: u64,
     held: Option<Held<V>>,
+    /// Whether what is held may have been replaced: the next reader asks.
+    is_doubtful: bool,
     failed: Option<Failed>,
     /// The call to the vault that is under way.
     flying: Option<F>,
@@ -179,6 +189,7 @@ impl<V, F: Clone> Slot<V, F> {
         Self {
             epoch: 0,
             held: None,
+            is_doubtful: false,
             failed: None,
             flying: None,
             is_probing: false,
@@ -203,7 +214,7 @@ impl<V, F: Clone> Slot<V, F> {
         let fresh = self
             .held
             .clone()
-            .filter(|held| held.age(now) < policy.fresh);
+            .filter(|held| !self.is_doubtful && held.age(now) < policy.fresh);
         if let Some(held) = fresh {
             let is_due = policy
                 .renewal
@@ -289,7 +300,8 @@ impl<V, F: Clone> Slot<V, F> {
     }
 
     /// Takes in what a flight brought, unless it has become useless, and hands the value on to
-    /// those that wait for it all the same. Says also whether a value was taken away.
+    /// those that wait for it all the same. Says also whether that is a no to more than this
+    /// document: to all of them, or to a value that there was.
     pub(crate) fn land(
         &mut self,
         now: Moment,
@@ -309,12 +321,14 @@ impl<V, F: Clone> Slot<V, F> {
                     value,
                     fetch_time,
                     fetched: ticket.began,
+                    // Apart, so that those that came together are not asked for together again.
                     renewal: 0.75 + fastrand::f64() / 5.0,
                 };
                 if is_current {
                     self.failures = 0;
                     self.failed = None;
                     self.held = Some(held.clone());
+                    self.is_doubtful = false;
                 }
                 (Ok(held), false)
             }
@@ -324,7 +338,8 @@ impl<V, F: Clone> Slot<V, F> {
                     self.fail(now, negative, failure.clone());
                 }
                 let is_taken = was_held && self.held.is_none();
-                (Err(failure), is_taken)
+                let is_for_all = failure.meaning == Meaning::RefusedAll;
+                (Err(failure), is_taken || is_for_all)
             }
         }
     }
@@ -336,12 +351,14 @@ impl<V, F: Clone> Slot<V, F> {
                 self.failures = self.failures.saturating_add(1);
                 rest
             }
-            Meaning::Refused => {
+            Meaning::Barred => failure.error.retry_delay().unwrap_or(BACK_OFF_FIRST),
+            Meaning::Lost => BACK_OFF_FIRST,
+            Meaning::Refused | Meaning::RefusedAll => {
                 self.held = None;
                 self.failures = 0;
                 negative
             }
-            Meaning::Lost | Meaning::Unasked => return,
+            Meaning::Unasked => return,
         };
         self.failed = Some(Failed {
             failure,
@@ -359,6 +376,19 @@ impl<V, F: Clone> Slot<V, F> {
         self.usable = Duration::ZERO;
     }
 
+    /// What is known may no longer be so: as [`bump`](Self::bump), but what is held may be served
+    /// while the vault fails, and a vault that does is left alone as before.
+    pub(crate) fn doubt(&mut self) {
+        self.outdate();
+        self.is_doubtful = true;
+        self.failed.take_if(|failed| !failed.failure.may_serve());
+    }
+
+    /// Drops what is held, because there is no room for it.
+    pub(crate) fn empty(&mut self) {
+        self.held = None;
+    }
+
     /// Forgets what nobody can be served any more; says whether nothing is left.
     pub(crate) fn sweep(&mut self, now: Moment) -> bool {
         let usable = self.usable;
@@ -371,7 +401,9 @@ impl<V, F: Clone> Slot<V, F> {
     /// How it is for a reader.
     pub(crate) fn state(&self, now: Moment, policy: &Policy) -> State {
         match (&self.held, &self.failed) {
-            (Some(held), _) if held.age(now) < policy.fresh => State::Fresh(held.age(now)),
+            (Some(held), _) if !self.is_doubtful && held.age(now) < policy.fresh => {
+                State::Fresh(held.age(now))
+            }
             (Some(held), _) if held.age(now) < policy.usable => State::Stale(held.age(now)),
             (_, Some(failed)) if now < failed.until => State::Negative,
             _ => State::Absent,
@@ -399,10 +431,13 @@ impl<V, F: Clone> Slot<V, F> {
         self.held.as_ref().map(|held| &*held.value)
     }
 
-    /// Whether the vault is left alone because it was away.
+    /// Whether the vault is left alone because it did not answer.
     fn is_resting(&self, now: Moment) -> bool {
-        let failed = self.failed.as_ref();
-        failed.is_some_and(|failed| failed.failure.meaning == Meaning::Away && now < failed.until)
+        let failed = self.failed.as_ref().filter(|failed| now < failed.until);
+        failed.is_some_and(|failed| {
+            let meaning = failed.failure.meaning;
+            !matches!(meaning, Meaning::Refused | Meaning::RefusedAll)
+        })
     }
 
     fn join(&mut self, now: Moment, launch: impl FnOnce(Ticket) -> Option<F>) -> Answer<V, F> {

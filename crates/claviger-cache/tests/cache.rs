@@ -54,11 +54,7 @@ const HIDDEN: [u8; 32] = *b"the bytes of it, each xored 0x55";
 
 const KEY: u8 = 0x55;
 
-/// Only the test that looks for it lets there be one.
-static IS_LOOKED_FOR: AtomicBool = AtomicBool::new(false);
-
-fn canary() -> SecretBytes {
-    let is_wanted = IS_LOOKED_FOR.load(Ordering::SeqCst);
+fn canary(is_wanted: bool) -> SecretBytes {
     let bytes = HIDDEN.iter().filter(|_| is_wanted).map(|byte| byte ^ KEY);
     SecretBytes::new(bytes.collect())
 }
@@ -206,6 +202,8 @@ struct Vault {
     refusal: Mutex<Option<(Reason, Meaning)>>,
     version: AtomicUsize,
     bytes: usize,
+    /// Only the test that looks for its values lets there be some.
+    is_looked_for: AtomicBool,
     was_asked: Notify,
 }
 
@@ -226,7 +224,7 @@ impl Vault {
                 None => Ok(Document {
                     version,
                     bytes: vault.bytes,
-                    secret: canary(),
+                    secret: canary(vault.is_looked_for.load(Ordering::SeqCst)),
                 }),
                 Some((reason, meaning)) => Err(Failure {
                     error: Arc::new(Error::new(reason)),
@@ -259,6 +257,7 @@ impl World {
                 refusal: Mutex::new(None),
                 version: AtomicUsize::new(1),
                 bytes,
+                is_looked_for: AtomicBool::new(false),
                 was_asked: Notify::new(),
             }),
             proof: proof().await,
@@ -464,7 +463,8 @@ async fn one_owner_pushes_out_nobody_elses_entries() {
     assert_eq!(world.vault.calls(), calls);
     world.cache.maintain();
     let sizes = world.cache.sizes();
-    assert!(sizes.bytes <= LIMITS.bytes / 4 * 3, "{sizes:?}");
+    // A part of them stays free, so that nobody pushes out anybody.
+    assert!(sizes.bytes <= LIMITS.bytes / 8 * 7, "{sizes:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -561,19 +561,112 @@ async fn those_that_wait_for_a_place_need_none_once_somebody_else_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_no_to_one_is_a_no_to_all_that_fall_with_it() {
+async fn one_that_finds_no_place_in_time_gets_what_is_held() {
     let world = World::new(LIMITS, usize::MAX >> 4, 10).await;
-    for key in ["secret/latest", "secret/pinned", "other/latest"] {
-        assert!(world.read(key).await.is_ok());
-    }
-    world.clock.advance(Duration::from_secs(1));
+    let fetched = world.read("key").await.expect("fetched").fetch_time;
+    world.clock.advance(Duration::from_secs(301));
+    let all = Arc::clone(&world.room.0).acquire_many_owned(1_000);
+    let all = all.await.expect("open");
+    let served = world.read("key").await.expect("held");
+    let why = served.stale.expect("marked");
+    assert_eq!(why.reason(), Reason::Overloaded);
+    assert_eq!(served.fetch_time, fetched);
+    assert_eq!(world.cache.stats().served_stale(), 1);
+    let refresh = world.refresh("key").await.expect_err("no answer");
+    assert_eq!(refresh.reason(), Reason::Overloaded);
+    drop(all);
+    assert!(world.read("key").await.expect("asked").is_fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_changed_is_asked_for_and_served_while_the_vault_fails() {
+    let world = World::new(LIMITS, usize::MAX >> 4, 10).await;
+    world.read("key").await.expect("fetched");
     world
         .vault
-        .refuse(Some((Reason::SecretNotFound, Meaning::Refused)));
-    assert!(world.refresh("secret/latest").await.is_err());
-    let pinned = world.read("secret/pinned").await.expect_err("gone too");
-    assert_eq!(pinned.reason(), Reason::SecretNotFound);
-    assert!(world.read("other/latest").await.is_ok());
+        .refuse(Some((Reason::VaultUnreachable, Meaning::Away)));
+    world.cache.doubt(|_| true);
+    for _ in 0..3 {
+        let served = world.read("key").await.expect("held");
+        assert_eq!(
+            served.stale.expect("marked").reason(),
+            Reason::VaultUnreachable
+        );
+    }
+    assert_eq!(world.vault.calls(), 2, "the vault is left alone");
+    world.vault.refuse(None);
+    world.vault.version.store(2, Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(world.read("key").await.expect("asked").value.version, 2);
+    world.cache.doubt(|_| true);
+    let key = Name("key".to_owned());
+    assert_eq!(
+        world.cache.state(&key, &POLICY),
+        State::Stale(Duration::ZERO)
+    );
+    assert!(world.read("key").await.expect("asked").is_fetched);
+    assert!(!world.read("key").await.expect("held").is_fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_to_one_is_a_no_to_all_that_fall_with_it() {
+    for (meaning, was_held) in [
+        (Meaning::Refused, true),
+        (Meaning::RefusedAll, true),
+        (Meaning::RefusedAll, false),
+    ] {
+        let world = World::new(LIMITS, usize::MAX >> 4, 10).await;
+        for key in ["secret/pinned", "other/latest"] {
+            assert!(world.read(key).await.is_ok());
+        }
+        if was_held {
+            assert!(world.read("secret/latest").await.is_ok());
+        }
+        world.clock.advance(Duration::from_secs(1));
+        world.vault.refuse(Some((Reason::SecretNotFound, meaning)));
+        assert!(world.refresh("secret/latest").await.is_err());
+        let pinned = world.read("secret/pinned").await.expect_err("gone too");
+        assert_eq!(pinned.reason(), Reason::SecretNotFound);
+        assert!(world.read("other/latest").await.is_ok());
+        // And neither sends the other one to the vault again.
+        let calls = world.vault.calls();
+        for key in ["secret/latest", "secret/pinned", "secret/latest"] {
+            assert!(world.read(key).await.is_err());
+        }
+        assert_eq!(world.vault.calls(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_to_one_version_that_nobody_held_takes_nothing_away() {
+    let world = World::new(LIMITS, usize::MAX >> 4, 10).await;
+    assert!(world.read("secret/latest").await.is_ok());
+    world
+        .vault
+        .refuse(Some((Reason::VersionNotFound, Meaning::Refused)));
+    assert!(world.read("secret/none").await.is_err());
+    assert!(!world.read("secret/latest").await.expect("held").is_fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_pushes_out_no_value_of_the_only_owner() {
+    let world = World::new(LIMITS, usize::MAX >> 4, 1024).await;
+    for count in 0..100 {
+        assert!(world.read(&format!("key-{count}")).await.is_ok());
+    }
+    world
+        .vault
+        .refuse(Some((Reason::SecretNotFound, Meaning::RefusedAll)));
+    for count in 0..10_000 {
+        assert!(world.read(&format!("missing-{count}")).await.is_err());
+    }
+    world.cache.maintain();
+    let calls = world.vault.calls();
+    for count in 0..100 {
+        let read = world.read(&format!("key-{count}")).await;
+        assert!(!read.expect("held").is_fetched);
+    }
+    assert_eq!(world.vault.calls(), calls);
 }
 
 #[tokio::test(start_paused = true)]
@@ -590,13 +683,12 @@ async fn a_drain_waits_for_no_vault() {
 #[tokio::test(start_paused = true)]
 async fn what_is_evicted_forgotten_or_too_old_is_nowhere_in_memory() {
     let world = World::new(LIMITS, usize::MAX >> 4, 1024).await;
-    IS_LOOKED_FOR.store(true, Ordering::SeqCst);
+    world.vault.is_looked_for.store(true, Ordering::SeqCst);
     for count in 0..10_000 {
         let read = world.read(&format!("key-{count}")).await;
         assert!(read.is_ok());
     }
     world.cache.maintain();
-    IS_LOOKED_FOR.store(false, Ordering::SeqCst);
     let held = usize::try_from(world.cache.sizes().entries).expect("fits");
     assert!(held < 2_000, "the others were evicted");
     assert!(found_in_memory() >= held, "it finds what is there");

@@ -83,13 +83,20 @@ impl Metrics {
             "How long calls took, from their headers to the beginning of their answer.",
             took.filter(|(_, metric)| metric.get_histogram().get_sample_count() > 0),
         );
-        let reads = self.broker.reads().into_iter().map(|(project, count)| {
-            let project = project
-                .as_ref()
-                .map(|project| ("project", project.as_str()));
-            counter(labels(project), count)
+        let reads = self.broker.reads().into_iter();
+        let reads = reads.map(|(project, reason, count)| {
+            let project = project.as_ref();
+            let project = project.map(|project| ("project", project.as_str()));
+            counter(
+                labels(project.into_iter().chain([("reason", reason)])),
+                count,
+            )
         });
-        families.add(READS, "Values that were asked for, of any vault.", reads);
+        families.add(
+            READS,
+            "Values that were asked for, of any vault, each one of a batch, by reason; OK is no error.",
+            reads,
+        );
     }
 
     fn connections(&self, admin: &Counts, families: &mut Families) {

@@ -14,7 +14,7 @@ use reply::result::Answer;
 use crate::convert;
 use crate::handler::log_failure;
 use crate::secret_service::reply as value;
-use crate::status::code_of;
+use crate::status::{code, retry_after};
 
 /// Most names of one call.
 const NAMES_MAX: usize = 100;
@@ -99,9 +99,9 @@ fn fitting(
 fn wire_error(error: &Error) -> reply::Error {
     let error = error.shortened(ERROR_BYTES_MAX);
     reply::Error {
-        code: code_of(error.reason()).into(),
+        code: code(&error).into(),
         reason: error.reason().as_str().to_owned(),
         message: error.to_string(),
-        retry_after: error.retry_delay().and_then(convert::duration),
+        retry_after: retry_after(&error).and_then(convert::duration),
     }
 }

@@ -1,7 +1,7 @@
 //! A value on its way out.
 
 use claviger_broker::{Age, Served};
-use claviger_core::{Error, Format, Id, Reason, Result};
+use claviger_core::{Detail, Error, Format, Id, Reason, Result};
 use claviger_proto::v1::{self, freshness::Source, get_secret_response::Value};
 
 use crate::convert;
@@ -56,6 +56,13 @@ fn freshness(age: &Age) -> v1::Freshness {
         age: convert::duration(age.age),
         fetch_time: convert::timestamp(age.fetch_time),
         stale: age.stale.is_some(),
-        stale_reason: age.stale.map_or("", Reason::as_str).to_owned(),
+        stale_reason: age.stale.as_deref().map(why).unwrap_or_default(),
     }
+}
+
+/// The reason, and the cause if the vault was not reached: `VAULT_UNREACHABLE/FIREWALL`.
+fn why(error: &Error) -> String {
+    let cause = error.detail(Detail::Cause);
+    let words = [Some(error.reason().as_str()), cause];
+    words.into_iter().flatten().collect::<Vec<_>>().join("/")
 }

@@ -84,7 +84,7 @@ impl Broker {
         self.audit.intent(proof, facts).await?;
         let definition = self.change_deletion(proof, found, delete).await?;
         if let Ok(registered) = asked.found.live(&self.vaults) {
-            self.forget(registered);
+            self.doubt(registered);
         }
         if is_purging {
             self.writes.purge(proof, &definition).await?;

@@ -305,8 +305,8 @@ impl Broker {
         let changing = existing.changing(&outcome.definition);
         self.audit.intent(&asked.proof, changing).await?;
         let changed = self.commit_change(asked, outcome, request).await?;
-        self.forget(self.registered(project, existing));
-        self.forget(self.registered(project, &changed.definition));
+        self.doubt(self.registered(project, existing));
+        self.doubt(self.registered(project, &changed.definition));
         Ok(changed)
     }
 

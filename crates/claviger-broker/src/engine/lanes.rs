@@ -64,11 +64,11 @@ impl Lane {
         }
     }
 
-    /// Asks the vault for a document.
+    /// Runs a call that asks the vault for a document.
     ///
     /// # Errors
     /// What the vault says, or said to others.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn run<T>(
         &self,
         document: &str,
         call: impl Future<Output = Result<T>>,
@@ -132,6 +132,10 @@ fn meaning_of(reason: Reason) -> (Meaning, Ending) {
         Reason::VaultCredentialsRejected => (Meaning::Away, Ending::Refused),
         Reason::Internal => (Meaning::Lost, Ending::Unasked),
         Reason::Overloaded => (Meaning::Unasked, Ending::Unasked),
+        // Of the secret, whichever version was asked for.
+        Reason::SecretDeleted | Reason::SecretNotFound | Reason::VaultAccessDenied => {
+            (Meaning::RefusedAll, Ending::Answered)
+        }
         _ => (Meaning::Refused, Ending::Answered),
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use claviger_access::Authorized;
 use claviger_backend::{Reading, Site, Vault};
-use claviger_cache::{Cache, Failure, Limits, Request, Served, Sizes, State, Stats, Weigh};
+use claviger_cache::{
+    Cache, Failure, Limits, Places as _, Request, Served, Sizes, State, Stats, Weigh,
+};
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
@@ -84,7 +86,6 @@ impl Reads {
         route: &Route,
         wanted: Option<Duration>,
     ) -> Result<Found> {
-        self.tally.add(&route.address.project);
         self.remembered(proof, route, wanted, false).await
     }
 
@@ -112,11 +113,7 @@ impl Reads {
             // The project's share of the memory.
             owner: proof.resolved().project,
             policy,
-            places: Turn {
-                lanes: &self.lanes,
-                vault: &route.vault,
-                caller: &proof.call().caller.principal,
-            },
+            places: self.turn(proof, &route.vault),
             is_refresh,
         };
         let fetch = |place| self.fetch(proof, place, route);
@@ -134,16 +131,47 @@ impl Reads {
         route: &Route,
         version: Option<&str>,
     ) -> Result<Document> {
-        let reading = match route.vault.is_remote() {
-            false => route.vault.read(&route.address, version).await,
-            true => {
-                let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
-                let version = version.map(str::to_owned);
-                let read = async move { vault.read(&address, version.as_deref()).await };
-                self.outside.call(proof.call().id, read).await
-            }
-        };
-        reading.map(Document::from)
+        // The managed vault, without another thread.
+        if !route.vault.is_remote() {
+            return Ok(route.vault.read(&route.address, version).await?.into());
+        }
+        let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
+        let version = version.map(str::to_owned);
+        let read = async move { vault.read(&address, version.as_deref()).await };
+        let read = self.call(proof, &route.vault, &route.address.secret, read);
+        Ok(read.await?.into())
+    }
+
+    /// Asks a vault for a document, or for the list of them with none, past everything that is
+    /// remembered: in the caller's turn, and not while the
+    /// vault fails for everybody. Changes do not come this way: a version must be switched off
+    /// although its vault hardly answers.
+    ///
+    /// # Errors
+    /// Those of the call; what the vault said to others; `OVERLOADED`.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        proof: &Authorized,
+        vault: &Vault,
+        document: &str,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let call = self.outside.call(proof.call().id, call);
+        if !vault.is_remote() {
+            return call.await;
+        }
+        let _place = self.turn(proof, vault).take().await?;
+        let answer = self.lanes.of(vault).run(document, call).await;
+        answer
+            .map_err(|failure| Arc::try_unwrap(failure.error).unwrap_or_else(|error| error.again()))
+    }
+
+    fn turn<'a>(&'a self, proof: &'a Authorized, vault: &'a Vault) -> Turn<'a> {
+        Turn {
+            lanes: &self.lanes,
+            vault,
+            caller: &proof.call().caller.principal,
+        }
     }
 
     async fn ask(&self, proof: &Authorized, route: &Route) -> Result<Found> {
@@ -172,7 +200,7 @@ impl Reads {
         let fetch = async move {
             let _place = place;
             let read = vault.read(&address, version.as_deref());
-            let read = lane.ask(&address.secret, read).await;
+            let read = lane.run(&address.secret, read).await;
             read.map(Document::from).inspect_err(|failure| {
                 tracing::info!(error = ?failure.error, "the vault did not give a value");
             })
@@ -185,6 +213,12 @@ impl Reads {
     pub(crate) fn forget(&self, vault: &Vault, place: &Place) {
         let site = vault.site(&place.secret);
         self.cache.forget(|key| key.is_of(place, site.as_ref()));
+    }
+
+    /// As [`Self::forget`], because it may have been changed.
+    pub(crate) fn doubt(&self, vault: &Vault, place: &Place) {
+        let site = vault.site(&place.secret);
+        self.cache.doubt(|key| key.is_of(place, site.as_ref()));
     }
 
     /// What is remembered of what a route leads to.
@@ -210,9 +244,9 @@ impl Reads {
         self.lanes.is_open(vault)
     }
 
-    /// How often a value was asked for, by project if they are told apart.
-    pub(crate) fn counted(&self) -> Vec<(Option<Id>, u64)> {
-        self.tally.counted()
+    /// How reads ended.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Drops what can no longer be served.
@@ -262,7 +296,8 @@ impl Reads {
     pub(crate) async fn latest(&self, proof: &Authorized, route: &Route) -> Result<Option<Id>> {
         let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
         let asked = async move { vault.latest(&address).await };
-        self.outside.call(proof.call().id, asked).await
+        self.call(proof, &route.vault, &route.address.secret, asked)
+            .await
     }
 
     /// Up to `limit` versions before this one, newest first.
@@ -279,7 +314,8 @@ impl Reads {
         let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
         let version = version.clone();
         let asked = async move { vault.versions(&address, Some(&version), limit).await };
-        let older = self.outside.call(proof.call().id, asked).await?.into_iter();
+        let older = self.call(proof, &route.vault, &route.address.secret, asked);
+        let older = older.await?.into_iter();
         Ok(older.map(|info| info.version).collect())
     }
 }
@@ -345,7 +381,7 @@ impl From<Served<Document>> for Found {
                 is_remembered: !served.is_fetched,
                 fetch_time: served.fetch_time,
                 age: served.age,
-                stale: served.stale.map(|error| error.reason()),
+                stale: served.stale,
             },
         }
     }

@@ -133,8 +133,13 @@ impl Steps {
         };
         let written = route.vault.write(&route.address, &write);
         let written = written.await;
-        // Whatever came of it: the next reader asks.
-        self.reads.forget(&route.vault, &route.place);
+        match &written {
+            // A vault that fails would take all readers with it.
+            Err(error) if error.reason() != Reason::WriteOutcomeUnknown => {
+                self.reads.doubt(&route.vault, &route.place);
+            }
+            Ok(_) | Err(_) => self.reads.forget(&route.vault, &route.place),
+        }
         failpoints::reach(AFTER_VAULT);
         match written {
             Ok(written) => {

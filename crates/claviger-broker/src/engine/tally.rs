@@ -1,55 +1,41 @@
-//! How often values were asked for.
+//! How often values were asked for, and how that ended.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use claviger_core::Id;
+use claviger_core::{Id, Reason};
 
-/// A number, or one per project: only where the configuration asks for it, because it takes a lock.
+const OK: &str = "OK";
+
+/// Reads by project, where the configuration asks for it, and by the reason why there was no value.
 #[derive(Debug)]
-pub(crate) enum Tally {
-    All(AtomicU64),
-    ByProject(Mutex<BTreeMap<Id, u64>>),
+pub(crate) struct Tally {
+    tells_projects: bool,
+    counts: Mutex<BTreeMap<(Option<Id>, &'static str), u64>>,
 }
 
 impl Tally {
     pub(crate) fn new(tells_projects: bool) -> Self {
-        match tells_projects {
-            true => Self::ByProject(Mutex::default()),
-            false => Self::All(AtomicU64::new(0)),
+        Self {
+            tells_projects,
+            counts: Mutex::default(),
         }
     }
 
-    /// Counts one more of a project.
-    pub(crate) fn add(&self, project: &Id) {
-        match self {
-            Self::All(count) => {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-            Self::ByProject(counts) => {
-                let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-                match counts.get_mut(project) {
-                    Some(count) => *count += 1,
-                    None => {
-                        counts.insert(project.clone(), 1);
-                    }
-                }
-            }
-        }
+    /// Counts a read, with its project if there is one, and with the reason if it failed.
+    pub(crate) fn add(&self, project: Option<&Id>, failure: Option<Reason>) {
+        let project = project.filter(|_| self.tells_projects).cloned();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = failure.map_or(OK, Reason::as_str);
+        *counts.entry((project, end)).or_default() += 1;
     }
 
-    /// What was counted, by project if they are told apart.
-    pub(crate) fn counted(&self) -> Vec<(Option<Id>, u64)> {
-        match self {
-            Self::All(count) => vec![(None, count.load(Ordering::Relaxed))],
-            Self::ByProject(counts) => {
-                let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-                let counts = counts.iter();
-                counts
-                    .map(|(id, count)| (Some(id.clone()), *count))
-                    .collect()
-            }
-        }
+    /// What was counted: the project, the reason or `OK`, and how often.
+    pub(crate) fn counted(&self) -> Vec<(Option<Id>, &'static str, u64)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.iter();
+        counts
+            .map(|((project, end), count)| (project.clone(), *end, *count))
+            .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! How old a value may be that a reader gets, and how old the one is that it got.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_backend::Freshness;
@@ -82,7 +83,7 @@ impl FreshnessPolicy {
 }
 
 /// How old a value is that was served.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Age {
     /// Whether it was remembered, and the vault was not asked for this read.
     pub is_remembered: bool,
@@ -91,5 +92,5 @@ pub struct Age {
     /// Time since then.
     pub age: Duration,
     /// Why it is older than it should be.
-    pub stale: Option<Reason>,
+    pub stale: Option<Arc<Error>>,
 }

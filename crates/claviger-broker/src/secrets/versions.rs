@@ -78,11 +78,12 @@ impl Broker {
             .current(proof, registered.definition, &route)
             .await?;
         let size = request.size;
-        let list = async move {
-            let (vault, address) = (route.vault, route.address);
-            vault.versions(&address, after.as_ref(), size).await
-        };
-        let versions = self.outside.call(proof.call().id, list).await?.into_iter();
+        let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
+        let list = async move { vault.versions(&address, after.as_ref(), size).await };
+        let list = self
+            .reads
+            .call(proof, &route.vault, &route.address.secret, list);
+        let versions = list.await?.into_iter();
         let versions = versions.map(|info| {
             let is_current = Some(&info.version) == current.as_ref();
             (info.version.to_string(), SecretVersion { info, is_current })
@@ -138,6 +139,7 @@ impl Broker {
         self.audit.intent(&asked.proof, target).await?;
         self.confirm(asked, environment, &route).await?;
         let info = route.vault.set_state(&route.address, version, state).await;
+        // Also if that failed: whoever switches a version off wants it served no longer.
         self.reads.forget(&route.vault, &route.place);
         let info =
             info.map_err(|error| not_owned(error, TAKE_OVER).with(Detail::Resource, name))?;

@@ -159,8 +159,10 @@ impl Broker {
     async fn age(&self, proof: &Authorized, route: &Route, version: &Id) -> Option<Duration> {
         let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
         let list = async move { vault.versions(&address, None, VERSIONS_MAX).await };
-        let versions = self.outside.call(proof.call().id, list).await;
-        let mut versions = versions.ok()?.into_iter();
+        let versions = self
+            .reads
+            .call(proof, &route.vault, &route.address.secret, list);
+        let mut versions = versions.await.ok()?.into_iter();
         let stored = versions
             .find(|found| found.version == *version)?
             .create_time;

@@ -31,6 +31,10 @@ struct World {
     seconds: AtomicU64,
     vault: AtomicU64,
     is_away: AtomicBool,
+    /// Whether it says no, once it is there again.
+    is_refusing: AtomicBool,
+    /// Whether there is no place for a flight.
+    is_crowded: AtomicBool,
     /// The newest change that a writer was told of.
     told: AtomicU64,
     is_revoked: AtomicBool,
@@ -45,7 +49,10 @@ impl World {
         Duration::from_secs(self.seconds.load(Ordering::SeqCst))
     }
 
-    fn launch(self: &Arc<Self>, ticket: Ticket) -> Flight {
+    fn launch(self: &Arc<Self>, ticket: Ticket) -> Option<Flight> {
+        if self.is_crowded.load(Ordering::SeqCst) {
+            return None;
+        }
         let flight = Flight::default();
         {
             let mut flying = self.flying.lock().expect("not poisoned");
@@ -59,26 +66,34 @@ impl World {
         let (world, landing) = (Arc::clone(self), Arc::clone(&flight));
         let task = thread::spawn(move || world.fly(ticket, &landing));
         self.flights.lock().expect("not poisoned").push(task);
-        flight
+        Some(flight)
     }
 
     fn fly(&self, ticket: Ticket, flight: &Flight) {
         let is_away = self.is_away.load(Ordering::SeqCst);
         let value = self.vault.load(Ordering::SeqCst);
         thread::yield_now();
-        let result = match is_away {
-            false => Ok((Arc::new(value), SystemTime::UNIX_EPOCH)),
-            true => Err(Failure {
-                error: Arc::new(Error::new(Reason::VaultUnreachable)),
-                meaning: Meaning::Away,
-            }),
+        let fails = |reason, meaning| {
+            let error = Arc::new(Error::new(reason));
+            Err(Failure { error, meaning })
+        };
+        let is_refusing = self.is_refusing.load(Ordering::SeqCst);
+        let result = match (is_away, is_refusing) {
+            (true, _) => fails(Reason::VaultUnreachable, Meaning::Away),
+            (false, true) => fails(Reason::SecretNotFound, Meaning::Refused),
+            (false, false) => Ok((Arc::new(value), SystemTime::UNIX_EPOCH)),
         };
         let outcome = {
             let mut slot = self.slot.lock().expect("not poisoned");
             let mut flying = self.flying.lock().expect("not poisoned");
             flying.retain(|epoch| *epoch != ticket.epoch);
-            slot.land(self.now(), ticket, Duration::from_secs(1), result)
-                .0
+            let is_current = slot.epoch == ticket.epoch;
+            let (outcome, _) = slot.land(self.now(), ticket, Duration::from_secs(1), result);
+            let refused = outcome.as_ref().err();
+            if is_current && refused.is_some_and(|failure| failure.meaning == Meaning::Refused) {
+                assert!(slot.held.is_none(), "kept although the vault said no");
+            }
+            outcome
         };
         *flight.0.lock().expect("not poisoned") = Some(outcome);
         flight.1.notify_all();
@@ -89,12 +104,12 @@ impl World {
         let was_revoked = self.is_revoked.load(Ordering::SeqCst);
         let answer = {
             let mut slot = self.slot.lock().expect("not poisoned");
-            slot.ask(self.now(), &POLICY, |ticket| Some(self.launch(ticket)))
+            slot.ask(self.now(), &POLICY, |ticket| self.launch(ticket))
         };
         let answer = match answer {
             Answer::Flight(flight) => self.wait(&flight),
             Answer::Known(known) => known,
-            Answer::Crowded => panic!("there is always a place"),
+            Answer::Crowded => return,
         };
         // As the broker does after each wait.
         let is_revoked = self.is_revoked.load(Ordering::SeqCst);
@@ -136,9 +151,7 @@ impl World {
         loop {
             let answer = {
                 let mut slot = self.slot.lock().expect("not poisoned");
-                slot.refresh(self.now(), since, &POLICY, |ticket| {
-                    Some(self.launch(ticket))
-                })
+                slot.refresh(self.now(), since, &POLICY, |ticket| self.launch(ticket))
             };
             match answer {
                 Err(Wait::Until(_)) => {
@@ -173,6 +186,8 @@ fn run() {
         seconds: AtomicU64::new(0),
         vault: AtomicU64::new(0),
         is_away: AtomicBool::new(false),
+        is_refusing: AtomicBool::new(false),
+        is_crowded: AtomicBool::new(false),
         told: AtomicU64::new(0),
         is_revoked: AtomicBool::new(false),
         flying: Mutex::new(Vec::new()),
@@ -206,6 +221,13 @@ fn run() {
         for away in [true, false] {
             world.is_away.store(away, Ordering::SeqCst);
             world.seconds.fetch_add(2, Ordering::SeqCst);
+        }
+        for crowded in [true, false] {
+            world.is_crowded.store(crowded, Ordering::SeqCst);
+            world.is_refusing.store(!crowded, Ordering::SeqCst);
+            let mut slot = world.slot.lock().expect("not poisoned");
+            slot.doubt();
+            slot.sweep(world.now());
         }
         world.seconds.fetch_add(4, Ordering::SeqCst);
         world.is_revoked.store(true, Ordering::SeqCst);

@@ -306,19 +306,69 @@ fn a_refresh_asks_once_a_second_whatever_is_known() {
 }
 
 #[test]
-fn what_is_not_learned_from_the_vault_changes_nothing() {
-    for (meaning, reason) in [
-        (Meaning::Unasked, Reason::Overloaded),
-        (Meaning::Lost, Reason::Internal),
+fn what_is_not_learned_from_the_vault_takes_nothing_away() {
+    let overloaded = Error::new(Reason::Overloaded);
+    let internal = Error::new(Reason::Internal);
+    for (meaning, error, next) in [
+        (Meaning::Unasked, overloaded, Got::Flight(2)),
+        // Or each reader would run into the same fault.
+        (Meaning::Lost, internal, Got::Refused(Reason::Internal, 1)),
     ] {
         let mut world = World::new();
         world.ask();
         world.land(0, 1);
         assert_eq!(world.at(300.0).ask(), Got::Flight(1));
-        assert!(!world.fail(1, Error::new(reason), meaning));
+        assert!(!world.fail(1, error, meaning));
         assert_eq!(world.slot.held(), Some(&1));
-        assert_eq!(world.ask(), Got::Flight(2), "nothing to wait for");
+        assert_eq!(world.ask(), next);
+        world.at(301.0).ask();
+        assert_eq!(world.flights.len(), 3);
     }
+}
+
+#[test]
+fn a_vault_that_is_away_for_others_is_left_alone_as_long_as_they_leave_it() {
+    let mut world = World::new();
+    world.ask();
+    world.land(0, 1);
+    for time in [300.0, 303.0, 306.0] {
+        world.at(time).ask();
+        let flight = world.flights.len() - 1;
+        let away = Error::new(Reason::VaultUnreachable).retry_after(Duration::from_secs(3));
+        world.fail(flight, away, Meaning::Barred);
+        assert_eq!(
+            world.at(time + 2.9).ask(),
+            Got::Stale(1, Reason::VaultUnreachable)
+        );
+        assert_eq!(world.flights.len(), flight + 1);
+    }
+}
+
+#[test]
+fn what_may_have_changed_is_served_only_while_the_vault_fails() {
+    let mut world = World::new();
+    world.ask();
+    world.slot.doubt();
+    world.land(0, 1);
+    assert_eq!(world.slot.held(), None, "it began before");
+    assert_eq!(world.ask(), Got::Flight(1));
+    world.land(1, 2);
+    world.slot.doubt();
+    assert_eq!(world.at(1.0).ask(), Got::Flight(2));
+    world.away(2);
+    assert_eq!(world.ask(), Got::Stale(2, Reason::VaultUnreachable));
+    world.slot.doubt();
+    assert_eq!(world.ask(), Got::Stale(2, Reason::VaultUnreachable));
+    assert_eq!(world.flights.len(), 3, "and left alone as before");
+    assert_eq!(world.at(2.0).ask(), Got::Stale(2, Reason::VaultUnreachable));
+    world.land(3, 3);
+    assert_eq!(world.ask(), Got::Fresh(3));
+    world.slot.doubt();
+    world.ask();
+    world.missing(4);
+    assert_eq!(world.slot.held(), None);
+    world.slot.doubt();
+    assert_eq!(world.ask(), Got::Flight(5), "it may be there now");
 }
 
 #[test]

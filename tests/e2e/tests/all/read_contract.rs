@@ -190,7 +190,7 @@ async fn all_are_served_and_told_while_the_vault_is_away(peer: Box<dyn Peer>) {
     let before = Before::of(&stage.daemon).await;
     let _files = stage.peer.end();
     before.grows_stale().await;
-    before.serves_all("VAULT_UNREACHABLE").await;
+    before.serves_all("VAULT_UNREACHABLE/CONNECTION").await;
 }
 
 /// The daemon in front of AWS, which fails each read like this.
@@ -209,13 +209,13 @@ async fn outage_of_aws(reason: &str, failure: AwsReply) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_served_while_aws_throttles() {
     let failure = refusal(400, "ThrottlingException", "Rate exceeded");
-    outage_of_aws("VAULT_UNREACHABLE", failure).await;
+    outage_of_aws("VAULT_UNREACHABLE/THROTTLED", failure).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_served_while_aws_answers_503() {
     let failure = refusal(503, "ServiceUnavailable", "");
-    outage_of_aws("VAULT_UNREACHABLE", failure).await;
+    outage_of_aws("VAULT_UNREACHABLE/SERVER_ERROR", failure).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,7 +235,7 @@ async fn all_are_served_while_aws_hangs() {
     let calls = stage.peer.count("GetSecretValue");
     stage.peer.hang();
     let asked = || stage.peer.count("GetSecretValue") - calls;
-    before.outlasts("VAULT_UNREACHABLE", asked).await;
+    before.outlasts("VAULT_UNREACHABLE/TIMEOUT", asked).await;
     stage.peer.mend();
     before.grows_fresh().await;
 }
@@ -251,7 +251,7 @@ async fn all_are_served_while_a_firewall_of_azure_keeps_us_out() {
         .fake
         .next(reads("/secrets/stripe/"), usize::MAX, refused);
     before
-        .outlasts("VAULT_UNREACHABLE", || azure.asked() - calls)
+        .outlasts("VAULT_UNREACHABLE/FIREWALL", || azure.asked() - calls)
         .await;
 }
 
@@ -263,7 +263,9 @@ async fn all_are_served_while_snowflake_answers_503() {
     let calls = snowflake.fake.statements("CALL");
     snowflake.fake.fault("CALL", usize::MAX, Fault::Status(503));
     let asked = || snowflake.fake.statements("CALL") - calls;
-    before.outlasts("VAULT_UNREACHABLE", asked).await;
+    before
+        .outlasts("VAULT_UNREACHABLE/SERVER_ERROR", asked)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

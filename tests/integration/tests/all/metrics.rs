@@ -13,6 +13,7 @@ use claviger_core::Reason;
 use claviger_integration::{
     Client, Fault, FaultyBackend, FaultyVault, Options, Server, Verb, reason,
 };
+use claviger_proto::v1;
 use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::{in_faulty, located, reading, secret};
@@ -83,7 +84,7 @@ async fn metrics_change_as_what_they_count_does() {
     for (series, grown) in [
         (format!("claviger_calls_total{{{get},reason=\"OK\"}}"), 2.0),
         (format!("claviger_call_seconds_count{{{get}}}"), 2.0),
-        ("claviger_reads_total".to_owned(), 2.0),
+        ("claviger_reads_total{reason=\"OK\"}".to_owned(), 2.0),
         ("claviger_cache_reads_total{met=\"miss\"}".to_owned(), 1.0),
         ("claviger_cache_reads_total{met=\"hit\"}".to_owned(), 1.0),
         ("claviger_cache_flights_total".to_owned(), 1.0),
@@ -151,6 +152,17 @@ async fn metrics_change_as_what_they_count_does() {
     let open = "claviger_vault_breaker_open{vault=\"faulty\"}";
     // One document that fails is not the vault.
     assert_eq!((number(&after, open), number(&failing, open)), (0.0, 0.0));
+    // Each one of a batch counts.
+    let batch = v1::BatchGetSecretsRequest {
+        names: vec![secret("key"), secret("none")],
+        ..Default::default()
+    };
+    client.secrets().batch_get_secrets(batch).await.unwrap();
+    let batched = server.metrics().await;
+    for reason in ["OK", "DEFINITION_NOT_FOUND"] {
+        let reads = format!("claviger_reads_total{{reason=\"{reason}\"}}");
+        assert_eq!(growth((&failing, &batched), &reads), 1.0, "{reason}");
+    }
 
     let error = client
         .get_secret(reading(&secret("none")))
@@ -162,7 +174,7 @@ async fn metrics_change_as_what_they_count_does() {
         reason(&error)
     );
     assert_eq!(
-        growth((&failing, &refused), &series),
+        growth((&batched, &refused), &series),
         1.0,
         "{series}\n{refused}"
     );
@@ -213,7 +225,7 @@ async fn projects_are_named_only_where_the_configuration_asks_for_it() {
     let (server, client, _) = prepared(ADMIN).await;
     client.get_secret(reading(&secret("key"))).await.unwrap();
     let page = server.metrics().await;
-    assert_eq!(number(&page, "claviger_reads_total"), 1.0);
+    assert_eq!(number(&page, "claviger_reads_total{reason=\"OK\"}"), 1.0);
     for name in ["acme", "\"key\"", "unix:", "token:"] {
         assert!(!page.contains(name), "{name}: {page}");
     }
@@ -223,7 +235,8 @@ async fn projects_are_named_only_where_the_configuration_asks_for_it() {
     let (server, client, _) = prepared(config).await;
     client.get_secret(reading(&secret("key"))).await.unwrap();
     let page = server.metrics().await;
-    assert_eq!(number(&page, "claviger_reads_total{project=\"acme\"}"), 1.0);
+    let counted = "claviger_reads_total{project=\"acme\",reason=\"OK\"}";
+    assert_eq!(number(&page, counted), 1.0);
     let names = page.lines().filter(|line| line.contains("acme"));
     assert_eq!(names.count(), 1, "{page}");
 }

@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::support::{checking, defining, denied, fails, in_faulty, located, reading, secret};
+use crate::support::{
+    checking, defining, delete, denied, fails, in_faulty, located, reading, replacing, secret,
+};
 
 /// The vault's limits; long enough that a call which hangs does so until the test ends it.
 const LIMITS: Limits = Limits {
@@ -270,7 +272,13 @@ async fn definitions_that_share_a_document_share_the_call_and_no_verdict() {
 #[tokio::test]
 async fn while_the_vault_is_away_the_old_value_is_served_and_marked() {
     use claviger_core::Reason;
-    for why in [Reason::VaultUnreachable, Reason::VaultCredentialsRejected] {
+    for (why, told) in [
+        (Reason::VaultUnreachable, "VAULT_UNREACHABLE/CONNECTION"),
+        (
+            Reason::VaultCredentialsRejected,
+            "VAULT_CREDENTIALS_REJECTED",
+        ),
+    ] {
         let (server, client, backend) = prepared().await;
         let request = reading(&secret("key"));
         let first = client.get_secret(request.clone()).await.unwrap();
@@ -283,7 +291,7 @@ async fn while_the_vault_is_away_the_old_value_is_served_and_marked() {
                 let answer = answer.unwrap();
                 let freshness = freshness(&answer);
                 assert!(freshness.stale);
-                assert_eq!(freshness.stale_reason, why.as_str());
+                assert_eq!(freshness.stale_reason, told);
                 assert_eq!(freshness.fetch_time, self::freshness(&first).fetch_time);
                 let age = freshness.age.as_ref().unwrap().seconds;
                 assert_eq!(age, 300 + 4 * i64::try_from(round).unwrap());
@@ -297,12 +305,49 @@ async fn while_the_vault_is_away_the_old_value_is_served_and_marked() {
         }
         assert_eq!(cache_of(&client, &secret("key"), false).await, State::Stale);
         server.clock.advance(Duration::from_secs(3600));
-        let refused = client.get_secret(request.clone()).await.expect_err("old");
-        assert_eq!(reason(&refused), why.as_str());
+        let refused = fails(
+            client.get(&secret("key")).await,
+            Code::Unavailable,
+            why.as_str(),
+        );
+        assert!(refused.get_details_retry_info().is_some());
         backend.heal();
         server.clock.advance(Duration::from_secs(60));
         assert_eq!(client.text(&secret("key")).await, "first");
     }
+}
+
+#[tokio::test]
+async fn what_operators_do_during_an_outage_takes_no_value_away() {
+    use claviger_core::Reason;
+    let (server, client, backend) = prepared().await;
+    let name = secret("key");
+    client
+        .put_definition(located(&secret("other"), in_faulty("key")))
+        .await
+        .unwrap();
+    assert_eq!(client.text(&name).await, "first");
+    for verb in [Verb::Read, Verb::Write] {
+        backend.set(verb, Fault::Fail(Reason::VaultUnreachable));
+    }
+    let put = client.rotate(&name, "second").await;
+    fails(put, Code::Unavailable, "VAULT_UNREACHABLE");
+    let mut longer = client.definition(&name).await.unwrap();
+    longer.freshness = Some(v1::FreshnessPolicy {
+        max_stale: seconds(86_400),
+        ..Default::default()
+    });
+    client.put_definition(replacing(longer)).await.unwrap();
+    // Of another definition that leads there.
+    delete(&client, &secret("other"), false).await.unwrap();
+    for _ in 0..2 {
+        let served = client.get_secret(reading(&name)).await.unwrap();
+        assert_eq!(text(&served), "first");
+        assert!(freshness(&served).stale);
+        server.clock.advance(Duration::from_secs(7200));
+    }
+    backend.heal();
+    assert_eq!(client.text(&name).await, "first");
 }
 
 #[tokio::test]
@@ -537,6 +582,40 @@ async fn a_batch_answers_each_name_by_itself() {
     let fitting = 3 * 1024 * 1024 / (60 * 1024 + 100);
     assert_eq!(count("OK"), fitting);
     assert_eq!(count("RESPONSE_TOO_LARGE"), 60 - fitting);
+
+    // Each fails as it does alone.
+    backend.type_in("wrong", "pk_test_canary");
+    let wrong = v1::SecretDefinition {
+        kind: v1::secret_definition::Kind::StripeApiKey.into(),
+        ..located(&secret("wrong"), in_faulty("wrong"))
+            .definition
+            .unwrap()
+    };
+    client.put_definition(replacing(wrong)).await.unwrap();
+    let gone = located(&secret("gone"), in_faulty("gone"));
+    client.put_definition(gone).await.unwrap();
+    let wrong = client.get(&secret("wrong")).await;
+    fails(wrong, Code::FailedPrecondition, "VALUE_WRONG_KIND");
+    backend.set(
+        Verb::Read,
+        Fault::Fail(claviger_core::Reason::VaultUnreachable),
+    );
+    let names = [secret("wrong"), secret("gone"), secret("none")];
+    for result in batch(&client, &names).await.unwrap() {
+        let Some(Answer::Error(error)) = result.answer else {
+            panic!("{}: refused", result.name)
+        };
+        let alone = client.get(&result.name).await.expect_err("refused");
+        assert_eq!(error.reason, reason(&alone));
+        assert_eq!(error.code, i32::from(alone.code()), "{}", error.reason);
+        let delay = alone.get_details_retry_info();
+        assert_eq!(
+            error.retry_after.is_some(),
+            delay.is_some(),
+            "{}",
+            error.reason
+        );
+    }
 
     let many: Vec<_> = (0..101).map(|count| secret(&count.to_string())).collect();
     for (names, why) in [
