@@ -14,9 +14,6 @@ const VALUE_BYTES: usize = 1024;
 
 const CONNECTIONS: usize = 8;
 
-/// Of one project, which has a quarter at most.
-const CACHE: &str = "[cache]\nbytes = 67108864\nentries = 65536\n";
-
 /// The memory of a daemon, in KiB.
 struct Held {
     registered: f64,
@@ -43,7 +40,7 @@ pub(crate) fn run(plan: Plan) -> Result {
 
 fn round(cores: Cores, values: usize) -> Result<Held> {
     let aws = Aws::start(VALUE_BYTES);
-    let config = CACHE.to_owned() + &aws.config("timeout = \"20s\"");
+    let config = aws.config("timeout = \"20s\"");
     let daemon = on_core(cores.server, || Server::ephemeral_daemon_with(&config))?;
     runtime()?.block_on(async {
         let client = daemon.connect().await?;

@@ -584,7 +584,6 @@ async fn a_batch_answers_each_name_by_itself() {
     assert_eq!(count("RESPONSE_TOO_LARGE"), 60 - fitting);
 
     // Each fails as it does alone.
-    backend.type_in("wrong", "pk_test_canary");
     let wrong = v1::SecretDefinition {
         kind: v1::secret_definition::Kind::StripeApiKey.into(),
         ..located(&secret("wrong"), in_faulty("wrong"))
@@ -594,6 +593,8 @@ async fn a_batch_answers_each_name_by_itself() {
     client.put_definition(replacing(wrong)).await.unwrap();
     let gone = located(&secret("gone"), in_faulty("gone"));
     client.put_definition(gone).await.unwrap();
+    backend.type_in("wrong", "pk_test_canary");
+    server.clock.advance(Duration::from_secs(2));
     let wrong = client.get(&secret("wrong")).await;
     fails(wrong, Code::FailedPrecondition, "VALUE_WRONG_KIND");
     backend.set(
