@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
+
+use crate::stamp::Changes;
 
 /// Few commits share a stripe, so few loads are turned away because of another key.
 const STRIPES: usize = 64;
@@ -24,8 +25,7 @@ pub(crate) struct Memory {
     cache: Cache<Arc<str>, Entry>,
     stripes: [Mutex<Stripe>; STRIPES],
     hasher: RandomState,
-    /// Moves when a commit begins and again when it has ended.
-    changes: AtomicU64,
+    changes: Changes,
 }
 
 #[derive(Default)]
@@ -73,16 +73,17 @@ impl Memory {
                 .build(),
             stripes: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            changes: AtomicU64::new(0),
+            changes: Changes::new(),
         }
     }
 
-    /// Differs from an earlier answer if any record may have changed since.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
+    /// The way into every read of a key.
     pub(crate) fn get(&self, key: &str) -> Option<Entry> {
+        self.changes.look_at(key);
         self.cache.get(key)
     }
 
@@ -103,7 +104,7 @@ impl Memory {
 
     /// To be called before the store begins the commit.
     pub(crate) fn begin(self: &Arc<Self>, keys: Vec<Arc<str>>) -> UnderWay {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.changes.begin(&keys);
         for key in &keys {
             let mut stripe = self.stripe(key);
             stripe.under_way.push(Arc::clone(key));
@@ -127,7 +128,6 @@ impl Memory {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.memory.changes.fetch_add(1, Ordering::SeqCst);
         for key in &self.keys {
             let mut stripe = self.memory.stripe(key);
             stripe.ended += 1;
@@ -135,5 +135,6 @@ impl Drop for UnderWay {
                 stripe.under_way.swap_remove(index);
             }
         }
+        self.memory.changes.end(&self.keys);
     }
 }
