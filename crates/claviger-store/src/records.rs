@@ -1,7 +1,7 @@
 //! Typed, sealed records: the face of this crate for the others.
 //!
-//! A record is JSON, sealed under its full key. Decoded records are remembered; secret values are
-//! remembered as they are stored, sealed.
+//! A record is JSON, sealed under its full key. What was read or committed is remembered: records
+//! decoded, secret values as they are stored, sealed.
 
 use std::fmt;
 use std::future::Future;
@@ -192,16 +192,15 @@ impl Records {
     /// written as JSON or a key is named twice.
     pub async fn commit(&self, batch: Batch) -> Result<Committed> {
         let erases = batch.erases();
-        let commit = batch.seal(&self.keyring)?;
-        let keys = commit
-            .changes
-            .iter()
-            .map(|change| change.key.as_str().into());
-        let under_way = self.memory.begin(keys.collect());
+        let (commit, written) = batch.seal(&self.keyring)?;
+        let under_way = self.memory.begin(written);
         let store = Arc::clone(&self.store);
         let work: Work = Box::pin(async move {
             let outcome = store.commit(commit).await;
-            drop(under_way);
+            match outcome {
+                Ok(Committed::At(revision)) => under_way.done(revision),
+                Ok(Committed::Conflict { .. } | Committed::Ended) | Err(_) => drop(under_way),
+            }
             if erases && matches!(outcome, Ok(Committed::At(_))) {
                 store.erase().await?;
             }

@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::slice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Few keys share a slot, so few commits end a stamp that they do not concern.
@@ -32,10 +31,10 @@ pub struct Stamp {
     keys: Option<Vec<Seen>>,
 }
 
+/// The commits that a slot had when somebody looked.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
-    slot: usize,
-    /// The commits of the slot before the row was read.
+pub(crate) struct Seen {
+    pub(crate) slot: usize,
     commits: u64,
 }
 
@@ -65,14 +64,43 @@ impl Changes {
         }
     }
 
-    pub(crate) fn begin(&self, keys: &[Arc<str>]) {
+    /// Marks a commit of these keys as under way.
+    pub(crate) fn begin<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Vec<Seen> {
         self.all.begin();
-        self.commits_of(keys).for_each(Commits::begin);
+        let begin = |key| {
+            let slot = self.slot(key);
+            let commits = self.slots.get(slot).map_or(0, Commits::begin);
+            Seen { slot, commits }
+        };
+        keys.map(begin).collect()
     }
 
-    pub(crate) fn end(&self, keys: &[Arc<str>]) {
-        self.commits_of(keys).for_each(Commits::end);
+    /// To be called with what [`Self::begin`] returned.
+    pub(crate) fn end(&self, begun: &[Seen]) {
+        for begun in begun {
+            if let Some(commits) = self.slots.get(begun.slot) {
+                commits.end();
+            }
+        }
         self.all.end();
+    }
+
+    /// What is seen of a key, unless a commit of it is under way.
+    pub(crate) fn at_rest(&self, key: &str) -> Option<Seen> {
+        let slot = self.slot(key);
+        let commits = self.slots.get(slot)?.count_at_rest()?;
+        Some(Seen { slot, commits })
+    }
+
+    /// Whether no commit has begun or ended since.
+    pub(crate) fn is_same(&self, seen: &Seen) -> bool {
+        let commits = self.slots.get(seen.slot);
+        commits.is_some_and(|commits| commits.count() == seen.commits)
+    }
+
+    /// Whether this commit, which is under way, has had no company.
+    pub(crate) fn is_alone(&self, begun: &Seen) -> bool {
+        begun.commits % ENDED == 1 && self.is_same(begun)
     }
 
     /// Differs from an earlier answer if any record may have changed since.
@@ -82,11 +110,7 @@ impl Changes {
 
     /// To be called before anything is read of this key.
     pub(crate) fn look_at(&self, key: &str) {
-        self.collect(|| {
-            let slot = self.slot(key);
-            let commits = self.slots.get(slot)?.count_at_rest()?;
-            Some(Seen { slot, commits })
-        });
+        self.collect(|| self.at_rest(key));
     }
 
     /// To be called before anything is read of keys that are not known yet.
@@ -116,17 +140,10 @@ impl Changes {
     }
 
     pub(crate) fn hold(&self, stamp: &Stamp) -> bool {
-        let is_same = |seen: &Seen| {
-            let commits = self.slots.get(seen.slot);
-            commits.is_some_and(|commits| commits.count() == seen.commits)
-        };
+        let all_same = |keys: &Vec<Seen>| keys.iter().all(|seen| self.is_same(seen));
         // The counts never come back, so all that hold one after another held when the first did.
         stamp.records == self.records
-            && (stamp.all == Some(self.all.count())
-                || stamp
-                    .keys
-                    .as_ref()
-                    .is_some_and(|keys| keys.iter().all(is_same)))
+            && (stamp.all == Some(self.all.count()) || stamp.keys.as_ref().is_some_and(all_same))
     }
 
     fn collect(&self, look: impl FnOnce() -> Option<Seen>) {
@@ -137,10 +154,6 @@ impl Changes {
         };
         // Most reads are not remembered.
         STAMP.try_with(add).ok();
-    }
-
-    fn commits_of<'a>(&'a self, keys: &'a [Arc<str>]) -> impl Iterator<Item = &'a Commits> {
-        keys.iter().filter_map(|key| self.slots.get(self.slot(key)))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the low bits are enough")]
@@ -162,8 +175,8 @@ impl Stamp {
 }
 
 impl Commits {
-    fn begin(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+    fn begin(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     fn end(&self) {
@@ -210,17 +223,31 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_at_rest_once_all_its_commits_have_ended() {
         let changes = Changes::new();
-        let key = ["a".into()];
         let before = stamp_of(&changes, &["a"]).await;
-        changes.begin(&key);
-        changes.begin(&key);
-        for _ in 0..2 {
+        let begun = [(); 2].map(|()| changes.begin(["a"].into_iter()));
+        for begun in begun {
             let under_way = stamp_of(&changes, &["a"]).await;
             assert!(!changes.hold(&before) && !changes.hold(&under_way));
-            changes.end(&key);
+            changes.end(&begun);
             assert!(!changes.hold(&before) && !changes.hold(&under_way));
         }
         let after = stamp_of(&changes, &["a"]).await;
         assert!(changes.hold(&after));
+    }
+
+    #[test]
+    fn a_commit_is_alone_that_no_other_of_the_key_overlaps() {
+        let changes = Changes::new();
+        let begin = || changes.begin(["a"].into_iter());
+        let is_alone = |begun: &[Seen]| begun.iter().all(|begun| changes.is_alone(begun));
+        let first = begin();
+        assert!(is_alone(&first));
+        let second = begin();
+        assert!(!is_alone(&first) && !is_alone(&second));
+        changes.end(&first);
+        assert!(!is_alone(&second));
+        changes.end(&second);
+        let third = begin();
+        assert!(is_alone(&third));
     }
 }

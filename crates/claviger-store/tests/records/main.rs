@@ -8,6 +8,7 @@
 
 mod stamps;
 mod support;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::SemaphorePermit;
 
-use crate::support::{Fruit, NOW, colour, fixture, fruit, open, put, root, sqlite};
+use crate::support::{Fruit, NOW, colour, fixture, fruit, open, put, root, sqlite, stored};
 
 fn only(change: Change) -> Commit {
     Commit {
@@ -32,8 +33,7 @@ fn only(change: Change) -> Commit {
 
 #[tokio::test]
 async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
-    let (_directory, store, records) = fixture().await;
-    let revision = put(&records, "apple", "green").await;
+    let (_directory, store, records) = stored("green").await;
     let before = store.reads.load(Ordering::SeqCst);
     for _ in 0..3 {
         let stored = records
@@ -41,10 +41,7 @@ async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
             .await
             .expect("reads")
             .expect("is there");
-        assert_eq!(
-            (stored.revision, &*stored.record),
-            (revision, &fruit("green"))
-        );
+        assert_eq!((stored.revision, &*stored.record), (2, &fruit("green")));
     }
     assert_eq!(store.reads.load(Ordering::SeqCst), before + 1);
     assert_eq!(colour(&records, "pear").await, None);
@@ -128,8 +125,7 @@ async fn a_batch_is_committed_on_its_terms_or_not_at_all() {
 
 #[tokio::test]
 async fn what_a_commit_replaced_is_not_remembered_by_a_reader_that_was_slower() {
-    let (_directory, store, records) = fixture().await;
-    put(&records, "apple", "green").await;
+    let (_directory, store, records) = stored("green").await;
     store.hold_reads.store(true, Ordering::SeqCst);
     let slow = tokio::spawn({
         let records = Arc::clone(&records);
@@ -317,9 +313,11 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
 
 #[tokio::test]
 async fn rows_that_were_swapped_in_the_store_do_not_open() {
-    let (_directory, store, records) = fixture().await;
+    let (directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     put(&records, "pear", "yellow").await;
+    drop((records, store));
+    let (_directory, store, records) = open(directory).await;
     let apple = store
         .get("fruits/apple")
         .await
@@ -341,7 +339,7 @@ async fn rows_that_were_swapped_in_the_store_do_not_open() {
 }
 
 /// Fruit as another program would store it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct OtherFruit {
     colour: u8,
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::{Faulty, Fixture, Fruit, colour, fixture, fruit, put};
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Basket {
     owner: String,
 }
@@ -166,6 +166,9 @@ async fn walk(
             }
             Step::Read(places) => {
                 let (answer, stamp) = remember(records, places, collected).await;
+                for (place, read) in places.iter().zip(&answer) {
+                    prop_assert_eq!(&look_cold(store, records, *place).await, read);
+                }
                 remembered.push((places, answer, stamp));
             }
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-#[derive(Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Fruit {
     pub(crate) colour: String,
 }
@@ -138,6 +138,14 @@ pub(crate) async fn open(directory: TempDir) -> Fixture {
         .await
         .expect("opens");
     (directory, store, Arc::new(records))
+}
+
+/// An apple of this colour, which nobody remembers.
+pub(crate) async fn stored(colour: &str) -> Fixture {
+    let (directory, store, records) = fixture().await;
+    put(&records, "apple", colour).await;
+    drop((records, store));
+    open(directory).await
 }
 
 pub(crate) async fn put(records: &Records, id: &str, colour: &str) -> u64 {
