@@ -17,7 +17,7 @@ pub const UPGRADES: [Upgrade; 3] = [
 const VALUES: &str = "managed-values/";
 
 /// The newest write of a secret.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Head {
     pub(crate) newest: u64,
@@ -30,7 +30,7 @@ impl Record for Head {
 }
 
 /// A version without its value.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Version {
     pub(crate) number: u64,

@@ -1,9 +1,12 @@
+use std::any::Any;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use claviger_core::{Error, Result, SecretBytes};
 use claviger_seal::Keyring;
 
 use crate::contract::{Change, Commit, Condition, Expect};
+use crate::memory::{self, Written};
 use crate::record::Record;
 
 /// Changes that are committed together, and the terms on which they are.
@@ -19,7 +22,10 @@ pub struct Batch {
 type Unsealed = (String, Option<Content>, Expect);
 
 enum Content {
-    Record(Result<SecretBytes>),
+    Record {
+        encoded: Result<SecretBytes>,
+        decoded: Arc<dyn Any + Send + Sync>,
+    },
     Secret(SecretBytes),
 }
 
@@ -32,11 +38,11 @@ impl Batch {
     /// Puts a record.
     #[must_use]
     pub fn put<T: Record>(self, id: &str, record: &T, expect: Expect) -> Self {
-        self.change(
-            [T::KIND, id].concat(),
-            Some(Content::Record(record.encode())),
-            expect,
-        )
+        let content = Content::Record {
+            encoded: record.encode(),
+            decoded: Arc::new(record.clone()),
+        };
+        self.change([T::KIND, id].concat(), Some(content), expect)
     }
 
     /// Puts secret bytes under a full key.
@@ -65,14 +71,7 @@ impl Batch {
     #[must_use]
     pub fn duplicate(&self) -> Self {
         let changes = self.changes.iter().map(|(key, content, expect)| {
-            let content = content.as_ref().map(|content| match content {
-                Content::Secret(bytes) => Content::Secret(bytes.duplicate()),
-                Content::Record(Ok(bytes)) => Content::Record(Ok(bytes.duplicate())),
-                Content::Record(Err(error)) => {
-                    let cause = format!("{error:?}");
-                    Content::Record(Err(Error::new(error.reason()).caused_by(cause)))
-                }
-            });
+            let content = content.as_ref().map(Content::duplicate);
             (key.clone(), content, *expect)
         });
         Self {
@@ -103,25 +102,62 @@ impl Batch {
         self.erases
     }
 
-    /// The commit that a store can do.
-    pub(crate) fn seal(self, keyring: &Keyring) -> Result<Commit> {
-        let seal = |(key, content, expect): Unsealed| {
-            let bytes = content.map(|content| match content {
-                Content::Record(plaintext) => keyring.seal(&key, &plaintext?),
-                Content::Secret(plaintext) => keyring.seal_erasable(&key, &plaintext),
-            });
-            let bytes = bytes.transpose()?;
-            Ok(Change { key, bytes, expect })
-        };
-        Ok(Commit {
-            changes: self.changes.into_iter().map(seal).collect::<Result<_>>()?,
+    /// The commit that a store can do, and what the memory may take once it is done.
+    pub(crate) fn seal(self, keyring: &Keyring) -> Result<(Commit, Vec<Written>)> {
+        let mut commit = Commit {
+            changes: Vec::with_capacity(self.changes.len()),
             conditions: self.conditions,
             end: self.end,
-        })
+        };
+        let mut written = Vec::with_capacity(self.changes.len());
+        for (key, content, expect) in self.changes {
+            let sealed = content.map(|content| content.seal(&key, keyring));
+            let (bytes, content) = sealed.transpose()?.unzip();
+            written.push(Written {
+                key: key.as_str().into(),
+                content,
+                len: bytes.as_ref().map_or(0, Vec::len),
+            });
+            commit.changes.push(Change { key, bytes, expect });
+        }
+        Ok((commit, written))
     }
 
     fn change(mut self, key: String, content: Option<Content>, expect: Expect) -> Self {
         self.changes.push((key, content, expect));
         self
+    }
+}
+
+impl Content {
+    /// As it is stored, and as it is remembered.
+    fn seal(self, key: &str, keyring: &Keyring) -> Result<(Vec<u8>, memory::Content)> {
+        match self {
+            Self::Record { encoded, decoded } => {
+                let sealed = keyring.seal(key, &encoded?)?;
+                Ok((sealed, memory::Content::Decoded(decoded)))
+            }
+            Self::Secret(plaintext) => {
+                let sealed = keyring.seal_erasable(key, &plaintext)?;
+                let remembered = memory::Content::Sealed(sealed.as_slice().into());
+                Ok((sealed, remembered))
+            }
+        }
+    }
+
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::Record { encoded, decoded } => {
+                let encoded = encoded.as_ref().map(SecretBytes::duplicate);
+                Self::Record {
+                    encoded: encoded.map_err(|error| {
+                        let cause = format!("{error:?}");
+                        Error::new(error.reason()).caused_by(cause)
+                    }),
+                    decoded: Arc::clone(decoded),
+                }
+            }
+            Self::Secret(bytes) => Self::Secret(bytes.duplicate()),
+        }
     }
 }

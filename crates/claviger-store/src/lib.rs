@@ -16,6 +16,7 @@ mod memory;
 mod record;
 mod records;
 mod sqlite;
+mod stamp;
 mod threads;
 mod upgrade;
 
@@ -24,4 +25,5 @@ pub use contract::{Change, Commit, Committed, Condition, Expect, OpenRefused, Ro
 pub use record::Record;
 pub use records::{Records, Stored};
 pub use sqlite::SqliteStore;
+pub use stamp::Stamp;
 pub use upgrade::{OldRecord, Upgrade, Upgraded};

@@ -1,37 +1,29 @@
 //! The bounded memory of records, and the rule that keeps it true.
 
 use std::any::Any;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
 
-/// Few commits share a stripe, so few loads are turned away because of another key.
+use crate::stamp::{Changes, Seen};
+
+/// Few slots share a stripe, so few wait for each other.
 const STRIPES: usize = 64;
 /// The cost of an entry beside its key and content.
 const ENTRY_OVERHEAD: usize = 256;
 
-/// Records by key, as last read from the store.
+/// Records by key, as last read from the store or written to it.
 ///
 /// INVARIANT: an entry is the store's row of its key as long as no commit of that key is under way.
-/// While one is, there is no entry: [`Memory::begin`] removes it, and [`Memory::remember`] takes
-/// only a load that no commit of its key overlapped. Under the stripe's lock it checks both ways to
-/// overlap: a commit that is still under way is in `under_way`; one that ended since the load began
-/// has moved `ended`. So a record that a commit replaced cannot come back after it returned, and
+/// While one is, there is no entry: [`Memory::begin`] counts the commit and then removes what there
+/// is, and under the stripe's lock [`Memory::remember`] takes only a load that no commit overlapped,
+/// and [`UnderWay::done`] only what a commit wrote that was alone, for of two nobody knows here
+/// which was the last. So a record that a commit replaced cannot come back after it returned, and
 /// reads cannot go back and forth between old and new while it runs.
 pub(crate) struct Memory {
     cache: Cache<Arc<str>, Entry>,
-    stripes: [Mutex<Stripe>; STRIPES],
-    hasher: RandomState,
-    /// Moves when a commit begins and again when it has ended.
-    changes: AtomicU64,
-}
-
-#[derive(Default)]
-struct Stripe {
-    ended: u64,
-    under_way: Vec<Arc<str>>,
+    stripes: [Mutex<()>; STRIPES],
+    changes: Changes,
 }
 
 #[derive(Clone)]
@@ -49,16 +41,20 @@ pub(crate) enum Content {
     Sealed(Arc<[u8]>),
 }
 
-/// The state of a stripe when a load began.
-#[derive(Clone, Copy)]
-pub(crate) struct Load {
-    ended: u64,
+/// What a commit does to a key.
+pub(crate) struct Written {
+    pub(crate) key: Arc<str>,
+    /// Nothing, if it deletes it.
+    pub(crate) content: Option<Content>,
+    /// Length of the sealed bytes.
+    pub(crate) len: usize,
 }
 
 /// A commit under way: its keys are not remembered until this is dropped.
 pub(crate) struct UnderWay {
     memory: Arc<Memory>,
-    keys: Vec<Arc<str>>,
+    written: Vec<Written>,
+    begun: Vec<Seen>,
 }
 
 impl Memory {
@@ -72,68 +68,81 @@ impl Memory {
                 .weigher(weigh)
                 .build(),
             stripes: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
-            changes: AtomicU64::new(0),
+            changes: Changes::new(),
         }
     }
 
-    /// Differs from an earlier answer if any record may have changed since.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
+    /// The way into every read of a key.
     pub(crate) fn get(&self, key: &str) -> Option<Entry> {
+        self.changes.look_at(key);
         self.cache.get(key)
     }
 
     /// To be called before the row is read from the store.
-    pub(crate) fn load(&self, key: &str) -> Load {
-        Load {
-            ended: self.stripe(key).ended,
-        }
+    pub(crate) fn load(&self, key: &str) -> Option<Seen> {
+        self.changes.at_rest(key)
     }
 
     /// Takes the row that a load read, unless a commit of the key overlapped it.
-    pub(crate) fn remember(&self, key: String, load: Load, entry: Entry) {
-        let stripe = self.stripe(&key);
-        if stripe.ended == load.ended && !stripe.under_way.iter().any(|other| **other == *key) {
-            self.cache.insert(key.into(), entry);
+    pub(crate) fn remember(&self, key: String, load: Option<Seen>, entry: Entry) {
+        if let Some(seen) = load {
+            let _stripe = self.stripe(&seen);
+            if self.changes.is_same(&seen) {
+                self.cache.insert(key.into(), entry);
+            }
         }
     }
 
     /// To be called before the store begins the commit.
-    pub(crate) fn begin(self: &Arc<Self>, keys: Vec<Arc<str>>) -> UnderWay {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        for key in &keys {
-            let mut stripe = self.stripe(key);
-            stripe.under_way.push(Arc::clone(key));
-            self.cache.invalidate(&**key);
+    pub(crate) fn begin(self: &Arc<Self>, written: Vec<Written>) -> UnderWay {
+        let begun = self
+            .changes
+            .begin(written.iter().map(|written| &*written.key));
+        for (written, begun) in written.iter().zip(&begun) {
+            let _stripe = self.stripe(begun);
+            self.cache.invalidate(&*written.key);
         }
         UnderWay {
             memory: Arc::clone(self),
-            keys,
+            written,
+            begun,
         }
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is a remainder")]
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are enough")]
-    fn stripe(&self, key: &str) -> MutexGuard<'_, Stripe> {
-        let index = self.hasher.hash_one(key) as usize % STRIPES;
-        self.stripes[index]
+    fn stripe(&self, seen: &Seen) -> MutexGuard<'_, ()> {
+        self.stripes[seen.slot % STRIPES]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.memory.changes.fetch_add(1, Ordering::SeqCst);
-        for key in &self.keys {
-            let mut stripe = self.memory.stripe(key);
-            stripe.ended += 1;
-            if let Some(index) = stripe.under_way.iter().position(|other| other == key) {
-                stripe.under_way.swap_remove(index);
+impl UnderWay {
+    /// Takes what was written, now that the store has it as this revision.
+    pub(crate) fn done(mut self, revision: u64) {
+        for (written, begun) in self.written.drain(..).zip(&self.begun) {
+            let Some(content) = written.content else {
+                continue;
+            };
+            let entry = Entry {
+                content,
+                revision,
+                len: written.len,
+            };
+            let _stripe = self.memory.stripe(begun);
+            if self.memory.changes.is_alone(begun) {
+                self.memory.cache.insert(written.key, entry);
             }
         }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.memory.changes.end(&self.begun);
     }
 }

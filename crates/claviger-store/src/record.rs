@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// A type of record: a stored form, of its own and apart from the types of use cases and APIs.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
+/// A type of record: a stored form, of its own and apart from the types of use cases and APIs. One
+/// that was put is remembered as it is, so its form has to keep all of it.
+pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The beginning of all keys of this type, including the last `/`; no kind begins with another.
     const KIND: &'static str;
 

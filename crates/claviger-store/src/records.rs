@@ -1,7 +1,7 @@
 //! Typed, sealed records: the face of this crate for the others.
 //!
-//! A record is JSON, sealed under its full key. Decoded records are remembered; secret values are
-//! remembered as they are stored, sealed.
+//! A record is JSON, sealed under its full key. What was read or committed is remembered: records
+//! decoded, secret values as they are stored, sealed.
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +17,7 @@ use crate::contract::{Committed, Row, Store, unavailable};
 use crate::keyring;
 use crate::memory::{Content, Entry, Memory};
 use crate::record::Record;
+use crate::stamp::Stamp;
 use crate::threads::Threads;
 use crate::upgrade::Upgrade;
 
@@ -96,7 +97,22 @@ impl Records {
     /// Differs from an earlier answer if any record may have changed since: a decision on records
     /// still holds while it stays the same.
     pub fn changes(&self) -> u64 {
-        self.memory.changes()
+        self.memory.changes().count()
+    }
+
+    /// Runs a read, and tells with its answer what it rested on: each record and secret that it
+    /// asked for, those that are not there too. A read that scans rests on everything.
+    ///
+    /// Collected is what the future reads itself, and in this collection only; of a task that it
+    /// spawns nothing is.
+    pub async fn collecting<F: Future>(&self, read: F) -> (F::Output, Stamp) {
+        self.memory.changes().collecting(read).await
+    }
+
+    /// Whether the read would find the same records now. Never while a commit of one of them is
+    /// under way, and never for other records than those that were read.
+    pub fn holds(&self, stamp: &Stamp) -> bool {
+        self.memory.changes().hold(stamp)
     }
 
     /// The record of this id; without waiting if it is remembered.
@@ -155,6 +171,7 @@ impl Records {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Stored<T>)>> {
+        self.memory.changes().look_at_all();
         let prefix = [T::KIND, prefix].concat();
         let after = after.map(|id| [T::KIND, id].concat());
         let rows = self.store.scan(&prefix, after.as_deref(), limit).await?;
@@ -175,16 +192,15 @@ impl Records {
     /// written as JSON or a key is named twice.
     pub async fn commit(&self, batch: Batch) -> Result<Committed> {
         let erases = batch.erases();
-        let commit = batch.seal(&self.keyring)?;
-        let keys = commit
-            .changes
-            .iter()
-            .map(|change| change.key.as_str().into());
-        let under_way = self.memory.begin(keys.collect());
+        let (commit, written) = batch.seal(&self.keyring)?;
+        let under_way = self.memory.begin(written);
         let store = Arc::clone(&self.store);
         let work: Work = Box::pin(async move {
             let outcome = store.commit(commit).await;
-            drop(under_way);
+            match outcome {
+                Ok(Committed::At(revision)) => under_way.done(revision),
+                Ok(Committed::Conflict { .. } | Committed::Ended) | Err(_) => drop(under_way),
+            }
             if erases && matches!(outcome, Ok(Committed::At(_))) {
                 store.erase().await?;
             }

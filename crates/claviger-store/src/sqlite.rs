@@ -25,6 +25,7 @@ use crate::contract::{
 };
 use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::fault::{Fault, Stuck};
+use crate::sqlite::open::Later;
 use crate::sqlite::room::Room;
 use crate::sqlite::writer::{Request, Writer};
 use crate::threads::Threads;
@@ -52,7 +53,7 @@ pub struct SqliteStore {
     room: Arc<Room>,
 }
 
-type Read = Box<dyn FnOnce(&Connection) + Send>;
+type Read = Box<dyn FnOnce(Result<&Connection>) + Send>;
 
 impl SqliteStore {
     /// Opens the store in this file, and makes it (mode 0600) if it does not exist. `clock` says
@@ -65,13 +66,10 @@ impl SqliteStore {
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let lock = open::lock(path)?;
         let (connection, revision) = open::writer(path)?;
-        let readers = (0..READERS)
-            .map(|_| open::reader(path))
-            .collect::<Result<Vec<_>>>()?;
         let (fault, stuck) = (Fault::default(), Stuck::default());
         let mut threads = Threads::default();
 
-        let checkpoints = checkpoint::spawn(&mut threads, open::checkpointer(path)?, &fault)?;
+        let checkpoints = checkpoint::spawn(&mut threads, path, &fault)?;
         let pages = checkpoints.clone();
         let state = (Arc::clone(&fault), Arc::clone(&stuck));
         let writer = Writer::new(connection, revision, clock, pages, state)?;
@@ -82,11 +80,11 @@ impl SqliteStore {
 
         let (reads, queue) = mpsc::channel(QUEUE_LEN);
         let queue = Arc::new(Mutex::new(queue));
-        for connection in readers {
-            let queue = Arc::clone(&queue);
+        for _ in 0..READERS {
+            let (connection, queue) = (Later::reader(path), Arc::clone(&queue));
             threads
                 .spawn("claviger-store-reader", move || {
-                    answer_reads(&connection, &queue);
+                    answer_reads(connection, &queue);
                 })
                 .map_err(unavailable)?;
         }
@@ -108,14 +106,12 @@ impl SqliteStore {
         let (answer, outcome) = oneshot::channel();
         let read: Read = Box::new(move |connection| {
             if !answer.is_closed() {
-                answer.send(query(connection)).ok();
+                let found = connection.and_then(|it| query(it).map_err(unavailable));
+                answer.send(found).ok();
             }
         });
         self.reads.send(read).await.map_err(|_| thread_gone())?;
-        outcome
-            .await
-            .map_err(|_| thread_gone())?
-            .map_err(unavailable)
+        outcome.await.map_err(|_| thread_gone())?
     }
 }
 
@@ -208,7 +204,7 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-fn answer_reads(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
+fn answer_reads(mut connection: Later, queue: &Mutex<mpsc::Receiver<Read>>) {
     loop {
         // The lock is held while waiting: an idle reader waits for the lock instead of the queue.
         let read = queue
@@ -216,7 +212,7 @@ fn answer_reads(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
             .unwrap_or_else(PoisonError::into_inner)
             .blocking_recv();
         let Some(read) = read else { return };
-        read(connection);
+        read(connection.get().map_err(fault::sqlite));
     }
 }
 

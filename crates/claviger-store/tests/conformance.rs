@@ -529,3 +529,50 @@ async fn no_file_of_the_store_is_readable_by_others() {
     }
     assert_eq!(files, 4, "database, log, index, lock");
 }
+
+/// How many times this process has the database of a directory open.
+fn opened(directory: &TempDir) -> usize {
+    let path = directory.path().join("store.db");
+    let entries = std::fs::read_dir("/proc/self/fd").expect("lists");
+    let files = entries.flatten().flat_map(|file| file.path().read_link());
+    files.filter(|file| *file == path).count()
+}
+
+#[tokio::test]
+async fn a_start_opens_no_more_than_it_needs() {
+    let directory = directory();
+    let store = open(&directory);
+    assert_eq!(opened(&directory), 1);
+    assert_eq!(store.get("a").await.expect("reads"), None);
+    assert_eq!(opened(&directory), 2);
+    store.erase().await.expect("erases");
+    assert_eq!(opened(&directory), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_later_is_an_error_of_its_first_use_and_tried_again() {
+    let directory = directory();
+    let store = open(&directory);
+    drop(commit(&*store, vec![put("a", "1", Expect::Any)]).await);
+    let path = directory.path().join("store.db");
+    let aside = directory.path().join("aside.db");
+    std::fs::rename(&path, &aside).expect("moves");
+    for error in [
+        store.get("a").await.expect_err("cannot be opened"),
+        store.health().await.expect_err("cannot be opened"),
+        store.erase().await.expect_err("cannot be opened"),
+    ] {
+        assert_eq!(error.reason(), Reason::StoreUnavailable);
+        let text = format!("{error:?}");
+        assert!(text.contains("unable to open database file"), "{text}");
+        assert!(text.contains("store.db"), "{text}");
+    }
+    std::fs::rename(&aside, &path).expect("moves");
+    assert_eq!(store.get("a").await.expect("reads"), Some(row(1, "1")));
+    store.erase().await.expect("erases");
+    store.health().await.expect("is well");
+    assert_eq!(
+        commit(&*store, vec![put("a", "2", Expect::Any)]).await,
+        Committed::At(2)
+    );
+}

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 macro_rules! kinds {
     ($($name:ident $kind:literal)+) => {
         $(
-            #[derive(Deserialize, Serialize)]
+            #[derive(Clone, Deserialize, Serialize)]
             #[serde(transparent)]
             struct $name(Value);
 
@@ -252,7 +252,7 @@ struct OldGrants {
     next: u64,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 struct NewGrants {
     principal: String,
     next: u64,

@@ -18,7 +18,7 @@ const SEAL_INTERVAL: Duration = Duration::from_secs(5);
 const ID: &str = "head";
 
 /// As it is stored.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
     seq: u64,

@@ -1,5 +1,6 @@
 //! Copies the write-ahead log back into the database file, and empties it of what was deleted.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::contract::unavailable;
 use crate::sqlite::fault::{Failure, Fault, is_passing};
+use crate::sqlite::open::{self, Later};
 use crate::threads::Threads;
 
 /// Pages written since the last copy that make the next one due (4 MiB).
@@ -61,24 +63,22 @@ impl Checkpoints {
     }
 }
 
-pub(super) fn spawn(
-    threads: &mut Threads,
-    connection: Connection,
-    fault: &Fault,
-) -> Result<Checkpoints> {
+pub(super) fn spawn(threads: &mut Threads, path: &Path, fault: &Fault) -> Result<Checkpoints> {
     let (sender, requests) = mpsc::channel();
     let checkpoints = Checkpoints {
         requests: sender,
         copied: Arc::default(),
         is_in_line: Arc::default(),
     };
-    let copier = Copier {
-        connection,
+    let mut copier = Copier {
+        connection: Later::checkpointer(path),
         copied: Arc::clone(&checkpoints.copied),
         fault: Arc::clone(fault),
     };
-    // A crash may have come between a deletion and its erasure.
-    copier.copy(PAGES_LONG).ok();
+    if open::has_log(path) {
+        // The crash that left it may have come between a deletion and its erasure.
+        copier.copy(PAGES_LONG).ok();
+    }
     let is_in_line = Arc::clone(&checkpoints.is_in_line);
     let run = move || {
         while let Ok(first) = requests.recv() {
@@ -118,15 +118,16 @@ pub(super) fn spawn(
 }
 
 struct Copier {
-    connection: Connection,
+    connection: Later,
     copied: Arc<AtomicI32>,
     fault: Fault,
 }
 
 impl Copier {
-    /// What stands in the way only now is left to the next time.
-    fn copy(&self, pages: i32) -> rusqlite::Result<()> {
-        let copied = checkpoint(&self.connection, pages).inspect_err(|error| {
+    /// What stands in the way only now is left to the next time, and so is a connection that does
+    /// not open: nothing is lost with it.
+    fn copy(&mut self, pages: i32) -> rusqlite::Result<()> {
+        let copied = checkpoint(self.connection.get()?, pages).inspect_err(|error| {
             if !is_passing(error) {
                 self.fault.set(format!("checkpoint failed: {error}")).ok();
             }
@@ -135,7 +136,7 @@ impl Copier {
         Ok(())
     }
 
-    fn erase(&self) -> std::result::Result<(), Failure> {
+    fn erase(&mut self) -> std::result::Result<(), Failure> {
         let mut outcome = self.copy(PAGES_LONG);
         for _ in 1..ERASE_ATTEMPTS {
             if !matches!(&outcome, Err(error) if is_passing(error)) {
@@ -163,23 +164,23 @@ fn checkpoint(connection: &Connection, pages: i32) -> rusqlite::Result<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::open;
 
     #[test]
     fn the_log_is_copied_and_a_long_one_is_cut() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store.db");
         let (writer, _) = open::writer(&path).expect("opens");
-        let checkpointer = open::checkpointer(&path).expect("opens");
+        let mut checkpointer = Later::checkpointer(&path);
+        let checkpointer = checkpointer.get().expect("opens");
         let log_len = || {
             let log = directory.path().join("store.db-wal");
             log.metadata().expect("is there").len()
         };
         let write = "INSERT INTO records VALUES ('a', 1, zeroblob(40960))";
         writer.execute(write, []).expect("writes");
-        assert!(checkpoint(&checkpointer, 1).expect("copies") >= 10);
+        assert!(checkpoint(checkpointer, 1).expect("copies") >= 10);
         assert!(log_len() >= 40_960);
-        checkpoint(&checkpointer, PAGES_LONG).expect("cuts");
+        checkpoint(checkpointer, PAGES_LONG).expect("cuts");
         assert_eq!(log_len(), 0);
     }
 }

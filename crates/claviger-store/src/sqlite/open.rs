@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger_core::Result;
@@ -49,7 +49,7 @@ pub(super) fn lock(path: &Path) -> Result<File> {
 /// The one connection that writes, and the last revision.
 pub(super) fn writer(path: &Path) -> Result<(Connection, i64)> {
     create_file(path).map_err(unavailable)?;
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     // SQLite opens a file that it may not write to all the same.
     if connection.is_readonly(MAIN_DB).map_err(sqlite)? {
         let why = "the file may not be written";
@@ -74,32 +74,69 @@ pub(super) fn writer(path: &Path) -> Result<(Connection, i64)> {
     Ok((connection, revision))
 }
 
-pub(super) fn reader(path: &Path) -> Result<Connection> {
+/// A connection that is opened when it is first needed, so that no start waits for it; where that
+/// fails, when it is needed again.
+pub(super) struct Later {
+    path: PathBuf,
+    open: fn(&Path) -> rusqlite::Result<Connection>,
+    connection: Option<Connection>,
+}
+
+impl Later {
+    pub(super) fn reader(path: &Path) -> Self {
+        Self::new(path, reader)
+    }
+
+    pub(super) fn checkpointer(path: &Path) -> Self {
+        Self::new(path, checkpointer)
+    }
+
+    pub(super) fn get(&mut self) -> rusqlite::Result<&Connection> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => (self.open)(&self.path)?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    fn new(path: &Path, open: fn(&Path) -> rusqlite::Result<Connection>) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            open,
+            connection: None,
+        }
+    }
+}
+
+/// Whether there is a write-ahead log with anything in it.
+pub(super) fn has_log(path: &Path) -> bool {
+    let mut log_path = OsString::from(path);
+    log_path.push("-wal");
+    Path::new(&log_path)
+        .metadata()
+        .is_ok_and(|log| log.len() > 0)
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-pub(super) fn checkpointer(path: &Path) -> Result<Connection> {
+fn checkpointer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let set_up = || {
-        // Short, because commits wait while it waits for readers.
-        connection.busy_timeout(Duration::from_millis(100))?;
-        // A connection that has read nothing does not know of the log, and would copy nothing.
-        connection.query_row("SELECT revision FROM meta", [], |_| Ok(()))
-    };
-    set_up().map_err(sqlite)?;
+    // Short, because commits wait while it waits for readers.
+    connection.busy_timeout(Duration::from_millis(100))?;
+    // A connection that has read nothing does not know of the log, and would copy nothing.
+    connection.query_row("SELECT revision FROM meta", [], |_| Ok(()))?;
     Ok(connection)
 }
 
-fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
-    let open = || {
-        let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        for (setting, is_on) in SETTINGS {
-            connection.set_db_config(setting, is_on)?;
-        }
-        connection.busy_timeout(Duration::from_secs(5))?;
-        Ok(connection)
-    };
-    open().map_err(sqlite)
+fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    for (setting, is_on) in SETTINGS {
+        connection.set_db_config(setting, is_on)?;
+    }
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
 }
 
 fn create_file(path: &Path) -> io::Result<()> {

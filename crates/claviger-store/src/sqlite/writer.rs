@@ -201,8 +201,7 @@ mod tests {
         let path = directory.path().join("store.db");
         let fault = Fault::default();
         let (connection, revision) = open::writer(&path).expect("opens");
-        let checkpointer = open::checkpointer(&path).expect("opens");
-        let pages = checkpoint::spawn(threads, checkpointer, &fault).expect("spawns");
+        let pages = checkpoint::spawn(threads, &path, &fault).expect("spawns");
         let state = (fault, Stuck::default());
         Writer::new(connection, revision, clock, pages, state).expect("is made")
     }

@@ -8,7 +8,7 @@ use crate::engine::forms::names::NameForm;
 use crate::model::location::Place;
 
 /// A write under way; its record's id is the write's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PendingPointer {
     pub(crate) name: DefinitionName,
     pub(crate) place: Place,

@@ -6,122 +6,23 @@
     reason = "tests wait for the tasks they spawn"
 )]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+mod stamps;
+mod support;
+mod written;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-use claviger_core::{Error, ManualClock, Reason, Result, SecretBytes};
+use claviger_core::{Error, Reason, SecretBytes};
 use claviger_seal::RootKey;
-use claviger_store::{
-    Batch, Change, Commit, Committed, Expect, Record, Records, Row, SqliteStore, Store,
-};
+use claviger_store::{Batch, Change, Commit, Committed, Expect, Record, Records, Store};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
-#[derive(Debug, Deserialize, PartialEq, Serialize)]
-struct Fruit {
-    colour: String,
-}
-
-impl Record for Fruit {
-    const KIND: &'static str = "fruits/";
-    const FORM: u32 = 2;
-}
-
-fn fruit(colour: &str) -> Fruit {
-    Fruit {
-        colour: colour.to_owned(),
-    }
-}
-
-/// A store whose verbs a test can hold or fail.
-#[derive(Debug)]
-struct Faulty {
-    inner: SqliteStore,
-    reads: AtomicU64,
-    /// One for each call that reached the place where it is held.
-    arrived: Semaphore,
-    /// Permits to go on; none exist while a hold is set.
-    gate: Semaphore,
-    /// One for each commit that has ended.
-    landed: Semaphore,
-    hold_reads: AtomicBool,
-    hold_commits: AtomicBool,
-    fail_commits: AtomicBool,
-}
-
-impl Faulty {
-    async fn pass(&self, hold: &AtomicBool) {
-        if hold.load(Ordering::SeqCst) {
-            self.arrived.add_permits(1);
-            self.gate.acquire().await.map(SemaphorePermit::forget).ok();
-        }
-    }
-
-    async fn arrival(&self) {
-        self.arrived
-            .acquire()
-            .await
-            .map(SemaphorePermit::forget)
-            .expect("is open");
-    }
-}
-
-#[async_trait]
-impl Store for Faulty {
-    async fn get(&self, key: &str) -> Result<Option<Row>> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        let row = self.inner.get(key).await;
-        self.pass(&self.hold_reads).await;
-        row
-    }
-
-    async fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Row)>> {
-        self.inner.scan(prefix, after, limit).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.pass(&self.hold_commits).await;
-        let committed = self.inner.commit(commit).await;
-        self.landed.add_permits(1);
-        if self.fail_commits.load(Ordering::SeqCst) {
-            return Err(Error::new(Reason::StoreUnavailable));
-        }
-        committed
-    }
-
-    async fn erase(&self) -> Result<()> {
-        self.inner.erase().await
-    }
-
-    async fn health(&self) -> Result<()> {
-        self.inner.health().await
-    }
-}
-
-const NOW: Duration = Duration::from_secs(1000);
-
-/// Memory in front of a store in a directory.
-type Fixture = (TempDir, Arc<Faulty>, Arc<Records>);
-
-fn root() -> &'static RootKey {
-    static ROOT: OnceLock<RootKey> = OnceLock::new();
-    ROOT.get_or_init(RootKey::generate)
-}
-
-/// The store of this directory, whose clock stands at `NOW`.
-fn sqlite(directory: &TempDir) -> SqliteStore {
-    let clock = Arc::new(ManualClock::at(NOW));
-    SqliteStore::open(&directory.path().join("store.db"), clock).expect("opens")
-}
+use crate::support::{Fruit, NOW, colour, fixture, fruit, open, put, root, sqlite, stored};
 
 fn only(change: Change) -> Commit {
     Commit {
@@ -130,45 +31,9 @@ fn only(change: Change) -> Commit {
     }
 }
 
-async fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().expect("a directory");
-    open(directory).await
-}
-
-async fn open(directory: TempDir) -> Fixture {
-    let store = Arc::new(Faulty {
-        inner: sqlite(&directory),
-        reads: AtomicU64::new(0),
-        arrived: Semaphore::new(0),
-        gate: Semaphore::new(0),
-        landed: Semaphore::new(0),
-        hold_reads: AtomicBool::new(false),
-        hold_commits: AtomicBool::new(false),
-        fail_commits: AtomicBool::new(false),
-    });
-    let records = Records::open(Arc::clone(&store) as _, root(), &[])
-        .await
-        .expect("opens");
-    (directory, store, Arc::new(records))
-}
-
-async fn put(records: &Records, id: &str, colour: &str) -> u64 {
-    let batch = Batch::new().put(id, &fruit(colour), Expect::Any);
-    match records.commit(batch).await.expect("commits") {
-        Committed::At(revision) => revision,
-        Committed::Conflict { .. } | Committed::Ended => 0,
-    }
-}
-
-async fn colour(records: &Records, id: &str) -> Option<String> {
-    let stored = records.get::<Fruit>(id).await.expect("reads");
-    stored.map(|stored| stored.record.colour.clone())
-}
-
 #[tokio::test]
 async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
-    let (_directory, store, records) = fixture().await;
-    let revision = put(&records, "apple", "green").await;
+    let (_directory, store, records) = stored("green").await;
     let before = store.reads.load(Ordering::SeqCst);
     for _ in 0..3 {
         let stored = records
@@ -176,10 +41,7 @@ async fn a_record_reads_as_it_was_put_and_is_read_from_the_store_once() {
             .await
             .expect("reads")
             .expect("is there");
-        assert_eq!(
-            (stored.revision, &*stored.record),
-            (revision, &fruit("green"))
-        );
+        assert_eq!((stored.revision, &*stored.record), (2, &fruit("green")));
     }
     assert_eq!(store.reads.load(Ordering::SeqCst), before + 1);
     assert_eq!(colour(&records, "pear").await, None);
@@ -263,8 +125,7 @@ async fn a_batch_is_committed_on_its_terms_or_not_at_all() {
 
 #[tokio::test]
 async fn what_a_commit_replaced_is_not_remembered_by_a_reader_that_was_slower() {
-    let (_directory, store, records) = fixture().await;
-    put(&records, "apple", "green").await;
+    let (_directory, store, records) = stored("green").await;
     store.hold_reads.store(true, Ordering::SeqCst);
     let slow = tokio::spawn({
         let records = Arc::clone(&records);
@@ -452,9 +313,11 @@ async fn another_root_key_or_a_lost_keyring_opens_nothing() {
 
 #[tokio::test]
 async fn rows_that_were_swapped_in_the_store_do_not_open() {
-    let (_directory, store, records) = fixture().await;
+    let (directory, store, records) = fixture().await;
     put(&records, "apple", "green").await;
     put(&records, "pear", "yellow").await;
+    drop((records, store));
+    let (_directory, store, records) = open(directory).await;
     let apple = store
         .get("fruits/apple")
         .await
@@ -476,7 +339,7 @@ async fn rows_that_were_swapped_in_the_store_do_not_open() {
 }
 
 /// Fruit as another program would store it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct OtherFruit {
     colour: u8,
 }
@@ -493,7 +356,7 @@ async fn a_record_is_stored_in_an_envelope_with_its_form() {
     let row = store.get("fruits/apple").await.expect("reads");
     let sealed = row.expect("is there").bytes;
     let stored = records.keyring().open_record("fruits/apple", &sealed);
-    let golden = include_str!("golden/record.json").trim_end();
+    let golden = include_str!("../golden/record.json").trim_end();
     assert_eq!(stored.expect("opens").expose(), golden.as_bytes());
     let read = Fruit::decode("fruits/apple", golden.as_bytes()).expect("reads");
     assert_eq!(read, fruit("green"));
