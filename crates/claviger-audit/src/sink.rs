@@ -22,7 +22,14 @@ const ENDING_BYTES: usize = 67;
 /// The reserve is at most this part of the disk.
 const RESERVE_PART_MAX: u64 = 16;
 
-/// Takes the bytes of whole records. Only the writer thread calls it, so it may block.
+/// Waits until what was appended before would survive a loss of power. It need not be on the thread
+/// that appends, and more may be appended meanwhile.
+///
+/// # Errors
+/// What was appended since the last success may not survive.
+pub type Flush = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// Takes the bytes of whole records, on the threads that serve: it must not wait for the disk.
 pub trait Sink: Send {
     /// Adds `bytes` at the end: all of them or, on failure, none. Bytes that a failed call has
     /// left behind are cut off before the next one writes.
@@ -31,11 +38,11 @@ pub trait Sink: Send {
     /// The bytes are not in the log.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns when everything appended would survive a loss of power.
+    /// What waits for the disk.
     ///
     /// # Errors
-    /// Bytes appended since the last success may not survive.
-    fn sync(&mut self) -> io::Result<()>;
+    /// What was appended since the last success may not survive a loss of power.
+    fn sync(&mut self) -> io::Result<Flush>;
 
     /// Looks, about once a second, whether all is well with what is under the log.
     ///
@@ -323,9 +330,10 @@ impl Sink for FileSink {
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<Flush> {
         self.guard()?;
-        self.tape.storage.sync_data()
+        let file = self.file().try_clone()?;
+        Ok(Box::new(move || file.sync_data()))
     }
 
     fn check(&mut self) -> io::Result<Found> {
