@@ -92,7 +92,8 @@ impl Batches {
             return;
         };
         let verdict = self.log.write(&batch.lines);
-        if batch.lines.has_intent(0..batch.lines.len()) {
+        let is_much = matches!(verdict, Verdict::Written { is_much: true, .. });
+        if is_much || batch.lines.has_intent(0..batch.lines.len()) {
             // If there is no room it is about to come.
             self.nudges.try_send(()).ok();
         }
@@ -152,4 +153,127 @@ impl Drop for Leader<'_> {
 
 fn lock(shard: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::time::Duration;
+
+    use claviger_core::{ManualClock, Reason, Uid};
+
+    use super::*;
+    use crate::chain::Chain;
+    use crate::open::Opened;
+    use crate::record::{Entry, Record, Tail};
+    use crate::sink::{Flush, Sink};
+
+    /// A sink that keeps nothing, and panics on demand.
+    struct Nowhere {
+        appends: usize,
+        panics_at: usize,
+    }
+
+    impl Sink for Nowhere {
+        fn append(&mut self, _: &[u8]) -> io::Result<()> {
+            self.appends += 1;
+            assert_ne!(self.appends, self.panics_at, "on demand");
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<Flush> {
+            Ok(Box::new(|| Ok(())))
+        }
+    }
+
+    /// Batches without a syncer, and what would wake it.
+    fn batches(panics_at: usize) -> (Batches, Receiver<()>) {
+        let opened = Opened {
+            sink: Box::new(Nowhere {
+                appends: 0,
+                panics_at,
+            }),
+            chain: Chain::empty(),
+            cut_bytes: 0,
+            gap: None,
+        };
+        let clock = ManualClock::at(Duration::from_secs(1_800_000_000));
+        let log = Log::start(opened, Arc::new(clock)).expect("writes");
+        let (nudges, nudged) = sync_channel(1);
+        (Batches::new(Arc::new(log), nudges), nudged)
+    }
+
+    fn refusal() -> Entry {
+        Entry::Refusal {
+            call_id: Uid::random(),
+            rpc: "claviger.v1.SecretService/GetSecret",
+            peer: "unix",
+            reason: Reason::Cancelled,
+        }
+    }
+
+    fn add<'a>(batches: &'a Batches, entry: &Entry) -> Pending<'a> {
+        batches.add(|lines| lines.add(entry.record(&Tail::of(entry))))
+    }
+
+    #[tokio::test]
+    async fn an_intent_and_much_that_is_not_synced_wake_the_syncer() {
+        let (batches, nudged) = batches(0);
+        assert_eq!(add(&batches, &refusal()).fate().await, Fate::Written);
+        assert!(nudged.try_recv().is_err(), "it comes within a second");
+        drop(add(&batches, &Entry::Stopped));
+        assert!(nudged.try_recv().is_ok());
+
+        let much = |lines: &mut Lines| {
+            let entry = Entry::Stopped;
+            let tail = Tail::of(&entry);
+            for _ in 0..1000 {
+                lines.add(Record {
+                    is_intent: false,
+                    ..entry.record(&tail)
+                });
+            }
+        };
+        let writes = || {
+            let count = (1..).find(|_| {
+                drop(batches.add(much));
+                nudged.try_recv().is_ok()
+            });
+            count.expect("it ends")
+        };
+        // A line has some 240 bytes.
+        assert!((50..100).contains(&writes()));
+        assert_eq!(writes(), 1, "until it has begun");
+        batches.log.flush().expect("nowhere");
+        assert!((50..100).contains(&writes()));
+    }
+
+    #[tokio::test]
+    async fn refusals_without_end_take_no_more_memory_than_a_batch() {
+        let (batches, _nudged) = batches(0);
+        let leader = add(&batches, &Entry::Stopped);
+        for _ in 0..50_000 {
+            drop(add(&batches, &refusal()));
+        }
+        let batch = lock(batches.own_shard());
+        assert!(batch.lines.bytes_len() <= BATCH_BYTES_MAX + 1024);
+        drop(batch);
+        batches.log.flush().expect("nowhere");
+        assert_eq!(leader.fate().await, Fate::Written);
+        assert_eq!(add(&batches, &refusal()).fate().await, Fate::Counted);
+    }
+
+    #[test]
+    fn a_panic_while_a_batch_is_written_leaves_no_call_waiting() {
+        let (batches, _nudged) = batches(2);
+        let (leader, follower) = (add(&batches, &refusal()), add(&batches, &refusal()));
+        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(leader)));
+        written.expect_err("on demand");
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.expect("a runtime");
+        assert_eq!(runtime.block_on(follower.fate()), Fate::Lost);
+        let next = add(&batches, &refusal());
+        assert_eq!(runtime.block_on(next.fate()), Fate::Written);
+    }
 }

@@ -102,6 +102,8 @@ pub(crate) enum Verdict {
         counted: Vec<usize>,
         /// The last record of the log by then.
         seq: u64,
+        /// Whether so much waits for a sync that one should begin.
+        is_much: bool,
     },
 }
 

@@ -26,6 +26,10 @@ use crate::unnoted::{Unnoted, Who};
 /// A write that takes longer is as good as one that fails: all calls of its thread wait for it.
 const WRITE_MAX: Duration = Duration::from_secs(1);
 
+/// More than this does not wait for the next second to be synced: a sync of much takes long, and so
+/// do the intents that wait for it.
+const UNSYNCED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Whether the log can be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Health {
@@ -65,6 +69,8 @@ struct Pen {
     denials: Denials,
     /// Empty but for its memory.
     buffer: Vec<u8>,
+    /// Bytes that no sync has begun for.
+    unsynced_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +95,7 @@ impl Log {
                 chain,
                 denials: Denials::new(clock.now()),
                 buffer: Vec::new(),
+                unsynced_bytes: 0,
             }),
             clock,
             is_stuck: AtomicBool::new(false),
@@ -146,17 +153,18 @@ impl Log {
             Ok(()) => Verdict::Written {
                 counted,
                 seq: pen.chain.mark().seq,
+                is_much: pen.unsynced_bytes > UNSYNCED_BYTES_MAX,
             },
             Err(_) => Verdict::Lost,
         }
     }
 
     /// Looks at what is under the log, and writes what is due when no record comes; at the end, all
-    /// that was only counted.
+    /// that was only counted. Returns whether it wrote something.
     ///
     /// # Errors
     /// Nothing may be written.
-    pub(crate) fn tend(&self, is_over: bool) -> io::Result<()> {
+    pub(crate) fn tend(&self, is_over: bool) -> io::Result<bool> {
         let mut pen = self.pen();
         let found = pen.sink.check()?;
         let mut due = pen.denials.turn(self.clock.now());
@@ -165,6 +173,7 @@ impl Log {
         }
         let mut draft = self.draft(&mut pen, found.has_moved.then(record::moved));
         draft.summaries(&due);
+        let seq = pen.chain.mark().seq;
         // If that fails it is tried again, by the next record too.
         self.commit(&mut pen, draft).ok();
         if found.is_short != pen.denials.is_short {
@@ -180,7 +189,7 @@ impl Log {
                 self.health.send_replace(pen.health());
             }
         }
-        Ok(())
+        Ok(pen.chain.mark().seq > seq)
     }
 
     /// Returns when all that was written before would survive a loss of power.
@@ -191,6 +200,7 @@ impl Log {
             return Ok(());
         }
         let sync = pen.sink.sync()?;
+        pen.unsynced_bytes = 0;
         // INVARIANT: however long the disk takes, others write meanwhile.
         drop(pen);
         let start = self.clock.uptime();
@@ -268,6 +278,7 @@ impl Log {
         let took = self.since(start);
         self.written.add(took);
         pen.chain = draft.chain;
+        pen.unsynced_bytes += pen.buffer.len();
         if let Some(lost) = draft.missing {
             tracing::warn!(lost, "audit log can be written again");
             self.is_stuck.store(false, Ordering::SeqCst);

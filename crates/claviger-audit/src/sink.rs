@@ -19,6 +19,9 @@ const TAIL_BYTES_MAX: u64 = 64 * 1024;
 /// How many of the last bytes are remembered: those of the last record's hash are among them.
 const ENDING_BYTES: usize = 67;
 
+/// A file that lacks only this part of its length to be full is closed when nobody waits for it.
+const LAST_PART: u64 = 8;
+
 /// The reserve is at most this part of the disk.
 const RESERVE_PART_MAX: u64 = 16;
 
@@ -341,6 +344,9 @@ impl Sink for FileSink {
         let has_moved = !self.is_in_place()?;
         if has_moved {
             self.follow_path()?;
+        } else if self.tape.len + self.segment_bytes / LAST_PART > self.rotate_at {
+            // Just after a sync: one of all that is left takes long, and appends wait for it.
+            self.rotate()?;
         }
         let is_short = !self.secure()?;
         Ok(Found {

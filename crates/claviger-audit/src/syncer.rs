@@ -33,11 +33,11 @@ fn turn(log: &Log, is_over: bool) {
 
 fn settle(log: &Log, is_over: bool) -> io::Result<()> {
     // First, so that a disk that only fails to sync does not collect records of recoveries.
-    if log.is_stuck() {
-        log.flush()?;
+    log.flush()?;
+    match log.tend(is_over)? {
+        true => log.flush(),
+        false => Ok(()),
     }
-    log.tend(is_over)?;
-    log.flush()
 }
 
 /// Tells those that wait if the thread panics.
