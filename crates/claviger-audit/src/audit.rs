@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::Sink;
 use crate::batch::{Batches, Pending};
 use crate::chain::Chain;
-use crate::lines::Fate;
+use crate::lines::{Fate, Lines};
 use crate::log::{Health, Log};
 use crate::mark::Mark;
 use crate::open::{FileOptions, Opened};
@@ -149,9 +149,10 @@ impl Audit {
             facts,
             ..authorized.end(Outcome::Allowed)
         });
-        let tail = entry.is_repeatable().then(|| Tail::of(&entry));
-        self.write(entry).await?;
-        Ok((value, tail))
+        let tail = Tail::of(&entry);
+        let pending = self.batch(|lines| lines.add(entry.record(&tail)));
+        Noted::allowed(pending).written().await?;
+        Ok((value, entry.is_repeatable().then_some(tail)))
     }
 
     /// Writes the last record of a call that ended as another one did: of the same caller, asking
@@ -174,16 +175,8 @@ impl Audit {
             is_intent: false,
             is_last: false,
         };
-        let pending = self
-            .batches
-            .as_ref()
-            .map(|batches| batches.add(|lines| lines.add(record)));
-        Noted {
-            pending,
-            denial: None,
-        }
-        .written()
-        .await
+        let pending = self.batch(|lines| lines.add(record));
+        Noted::allowed(pending).written().await
     }
 
     /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`. Like the denials of
@@ -272,15 +265,17 @@ impl Audit {
     /// Adds records to the batch of this turn.
     fn add(&self, entries: impl Iterator<Item = Entry>) -> Noted<'_> {
         let mut denial = None;
-        let pending = self.batches.as_ref().map(|batches| {
-            batches.add(|lines| {
-                for entry in entries {
-                    lines.add(entry.record(&Tail::of(&entry)));
-                    denial = denied(&entry);
-                }
-            })
+        let pending = self.batch(|lines| {
+            for entry in entries {
+                lines.add(entry.record(&Tail::of(&entry)));
+                denial = denied(&entry);
+            }
         });
         Noted { pending, denial }
+    }
+
+    fn batch(&self, fill: impl FnOnce(&mut Lines)) -> Option<Pending<'_>> {
+        self.batches.as_ref().map(|batches| batches.add(fill))
     }
 
     /// Hands a record over for which nobody waits.
@@ -315,7 +310,14 @@ struct Noted<'a> {
     denial: Option<(Arc<Call>, &'static str)>,
 }
 
-impl Noted<'_> {
+impl<'a> Noted<'a> {
+    fn allowed(pending: Option<Pending<'a>>) -> Self {
+        Self {
+            pending,
+            denial: None,
+        }
+    }
+
     async fn written(self) -> Result<()> {
         let fate = match self.pending {
             Some(pending) => pending.fate().await,

@@ -15,8 +15,9 @@ mod reference;
 /// few hundred. With all that is bounded elsewhere a line stays under what is verified.
 const FACTS_BYTES_MAX: usize = 10 * 1024;
 
-/// Bytes that most fields need.
-const FIELDS_BYTES: usize = 512;
+/// Bytes that most records need for the fields of who called, and for those of what it was about.
+const CALLER_BYTES: usize = 128;
+const ABOUT_BYTES: usize = 384;
 
 /// A record that a call asks for.
 #[expect(
@@ -196,7 +197,7 @@ impl Tail {
             Some((resource, uid)) => (resource, *uid),
             None => (&decision.resource, decision.resource_uid),
         };
-        let mut about = Vec::with_capacity(FIELDS_BYTES);
+        let mut about = Vec::with_capacity(ABOUT_BYTES);
         let mut fields = Fields(&mut about);
         fields.text("rpc", call.rpc.name);
         fields.text("permission", decision.permission.as_str());
@@ -225,7 +226,7 @@ impl Tail {
 }
 
 fn caller(phase: Phase, outcome: Outcome, reason: Option<Reason>, who: &Who) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(FIELDS_BYTES);
+    let mut bytes = Vec::with_capacity(CALLER_BYTES);
     let mut fields = Fields(&mut bytes);
     fields.text("phase", phase_name(phase));
     fields.text("outcome", outcome_name(outcome));
