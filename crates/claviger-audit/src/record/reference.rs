@@ -61,7 +61,7 @@ impl Entry {
 }
 
 /// A line of the log but for its hash, in the order it is written; absent fields are left out.
-#[derive(Clone, Default, Serialize)]
+#[derive(Clone, Copy, Default, Serialize)]
 struct Line<'a> {
     seq: u64,
     time: &'a str,

@@ -147,7 +147,7 @@ fn many_threads_make_one_chain_whatever_calls_are_dropped() {
                     done.await.expect("written");
                 };
                 let task = calls.spawn(call);
-                if (number + thread) % 7 == 0 {
+                if (number + thread).is_multiple_of(7) {
                     tokio::task::yield_now().await;
                     task.abort();
                 }
