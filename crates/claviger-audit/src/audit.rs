@@ -2,35 +2,33 @@
 
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
-use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Outcome};
+use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Label, Outcome};
 use claviger_core::{Clock, Error, Reason, Result, Timings, Uid};
 use tokio::sync::watch;
 
 use crate::Sink;
-use crate::bundle::Fate;
+use crate::batch::{Batches, Pending};
 use crate::chain::Chain;
-use crate::gather::Gather;
+use crate::lines::{Fate, Lines};
+use crate::log::{Health, Log};
 use crate::mark::Mark;
 use crate::open::{FileOptions, Opened};
-use crate::record::{Entry, parts};
-use crate::writer::{Health, Shared, Writer};
+use crate::record::{Entry, Record, Tail, parts};
+use crate::syncer;
 
-/// Most bundles that wait for the thread. Calls in flight are bounded well below it, so that it is
-/// full only when a write hangs.
-const QUEUE_LEN_MAX: usize = 16 * 1024;
-
-/// The audit log. Dropping the last handle writes and syncs the records queued.
+/// The audit log. Dropping the last handle syncs it.
 #[derive(Debug)]
 pub struct Audit {
     /// Empty only while dropping: the thread ends when it is gone.
-    gather: Option<Gather>,
-    shared: Arc<Shared>,
+    batches: Option<Batches>,
+    log: Arc<Log>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,16 +66,16 @@ impl Audit {
     }
 
     fn start(opened: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let shared = Arc::new(Shared::new());
-        let writer = Writer::start(opened, clock, Arc::clone(&shared)).map_err(unavailable)?;
-        let (bundles, queue) = sync_channel(QUEUE_LEN_MAX);
+        let log = Arc::new(Log::start(opened, clock).map_err(unavailable)?);
+        let (nudges, nudged) = sync_channel(1);
+        let synced = Arc::clone(&log);
         let thread = thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(&queue))
+            .spawn(move || syncer::run(&synced, &nudged))
             .map_err(unavailable)?;
         Ok(Arc::new(Self {
-            gather: Some(Gather::new(bundles, Arc::clone(&shared))),
-            shared,
+            batches: Some(Batches::new(Arc::clone(&log), nudges)),
+            log,
             thread: Some(thread),
         }))
     }
@@ -104,7 +102,7 @@ impl Audit {
             })
         };
         let parts = facts.into_iter().flat_map(parts);
-        self.write(parts.map(entry).collect()).await
+        self.add(parts.map(entry)).written().await
     }
 
     /// Writes the last record of a call and hands its result on: one record for each call, however
@@ -132,8 +130,53 @@ impl Audit {
             // The grant that allowed it at first did not decide in the end.
             decision.grant = None;
         }
-        self.write(vec![Entry::Decision(decision)]).await?;
+        self.write(Entry::Decision(decision)).await?;
         result
+    }
+
+    /// As [`Self::conclude`] of a call that succeeded, with what [`Self::repeat`] needs to write
+    /// the same record of a call like it: none of one with side effects.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if the record cannot be written, with the value dropped.
+    pub async fn conclude_repeatable<T>(
+        &self,
+        authorized: Authorized,
+        value: T,
+        facts: Facts,
+    ) -> Result<(T, Option<Tail>)> {
+        let entry = Entry::Decision(Decision {
+            facts,
+            ..authorized.end(Outcome::Allowed)
+        });
+        let tail = Tail::of(&entry);
+        let pending = self.batch(|lines| lines.add(entry.record(&tail)));
+        Noted::allowed(pending).written().await?;
+        Ok((value, entry.is_repeatable().then_some(tail)))
+    }
+
+    /// Writes the last record of a call that ended as another one did: of the same caller, asking
+    /// for the same with the same switches, by the same grant, with the same result.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE` if it cannot be written.
+    pub async fn repeat(
+        &self,
+        tail: &Tail,
+        call_id: Uid,
+        run_id: Option<&Label>,
+        purpose: Option<&Label>,
+    ) -> Result<()> {
+        let record = Record {
+            call: Some(call_id),
+            tail,
+            labels: [run_id, purpose],
+            talk: None,
+            is_intent: false,
+            is_last: false,
+        };
+        let pending = self.batch(|lines| lines.add(record));
+        Noted::allowed(pending).written().await
     }
 
     /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`. Like the denials of
@@ -154,19 +197,17 @@ impl Audit {
             peer,
             reason,
         };
-        self.write(vec![entry]).await
+        self.write(entry).await
     }
 
     /// Notes a call whose client reset it before it was authenticated.
     pub fn refuse_cut(&self, call_id: Uid, rpc: &'static str, peer: &'static str) {
-        if let Some(gather) = &self.gather {
-            gather.write_detached(Entry::Refusal {
-                call_id,
-                rpc,
-                peer,
-                reason: Reason::Cancelled,
-            });
-        }
+        self.write_detached(Entry::Refusal {
+            call_id,
+            rpc,
+            peer,
+            reason: Reason::Cancelled,
+        });
     }
 
     /// Notes a call that is open to every known caller, and so no decision.
@@ -180,7 +221,7 @@ impl Audit {
             principal: call.caller.principal.clone(),
             has_grants,
         };
-        self.write(vec![entry]).await
+        self.write(entry).await
     }
 
     /// Notes that the last call is answered; the log would survive a loss of power until here when
@@ -189,41 +230,100 @@ impl Audit {
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
     pub async fn stopped(&self) -> Result<()> {
-        self.write(vec![Entry::Stopped]).await
+        self.write(Entry::Stopped).await
     }
 
     /// Whether the log can be written, and goes on to be.
     pub fn health(&self) -> Health {
-        *self.shared.health.borrow()
+        *self.log.health.borrow()
     }
 
     /// How long the log took to take in the records that waited together.
     pub fn written(&self) -> &Timings {
-        &self.shared.written
+        &self.log.written
     }
 
     /// How long it took until they would survive a loss of power.
     pub fn flushed(&self) -> &Timings {
-        &self.shared.flushed
+        &self.log.flushed
     }
 
     /// Tells when [`health`](Self::health) changes.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
-        self.shared.health.subscribe()
+        self.log.health.subscribe()
     }
 
     /// Tells how far the log would survive a loss of power.
     pub fn watch_synced(&self) -> watch::Receiver<Mark> {
-        self.shared.synced.subscribe()
+        self.log.synced.subscribe()
     }
 
-    async fn write(&self, entries: Vec<Entry>) -> Result<()> {
-        let denied = entries.first().and_then(denied);
-        let fate = match &self.gather {
-            Some(gather) => gather.write(entries).await,
+    async fn write(&self, entry: Entry) -> Result<()> {
+        self.add(iter::once(entry)).written().await
+    }
+
+    /// Adds records to the batch of this turn.
+    fn add(&self, entries: impl Iterator<Item = Entry>) -> Noted<'_> {
+        let mut denial = None;
+        let pending = self.batch(|lines| {
+            for entry in entries {
+                lines.add(entry.record(&Tail::of(&entry)));
+                denial = denied(&entry);
+            }
+        });
+        Noted { pending, denial }
+    }
+
+    fn batch(&self, fill: impl FnOnce(&mut Lines)) -> Option<Pending<'_>> {
+        self.batches.as_ref().map(|batches| batches.add(fill))
+    }
+
+    /// Hands a record over for which nobody waits.
+    fn write_detached(&self, entry: Entry) {
+        drop(self.add(iter::once(entry)));
+    }
+}
+
+impl DecisionLog for Audit {
+    fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
+        Box::pin(self.write(Entry::Decision(decision)))
+    }
+
+    fn record_detached(&self, decision: Decision) {
+        self.write_detached(Entry::Decision(decision));
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.batches = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("audit thread panicked");
+        }
+    }
+}
+
+/// Records of a call that are on their way.
+struct Noted<'a> {
+    pending: Option<Pending<'a>>,
+    /// The call that they deny, and why.
+    denial: Option<(Arc<Call>, &'static str)>,
+}
+
+impl<'a> Noted<'a> {
+    fn allowed(pending: Option<Pending<'a>>) -> Self {
+        Self {
+            pending,
+            denial: None,
+        }
+    }
+
+    async fn written(self) -> Result<()> {
+        let fate = match self.pending {
+            Some(pending) => pending.fate().await,
             None => Fate::Lost,
         };
-        match (fate, denied) {
+        match (fate, self.denial) {
             (Fate::Lost, _) => return Err(Error::new(Reason::AuditUnavailable)),
             // Here, so that the process log has no more lines of denials than the audit log.
             (Fate::Written, Some((call, reason))) => tracing::info!(
@@ -236,27 +336,6 @@ impl Audit {
             (Fate::Counted, _) | (Fate::Written, None) => {}
         }
         Ok(())
-    }
-}
-
-impl DecisionLog for Audit {
-    fn record(&self, decision: Decision) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
-        Box::pin(self.write(vec![Entry::Decision(decision)]))
-    }
-
-    fn record_detached(&self, decision: Decision) {
-        if let Some(gather) = &self.gather {
-            gather.write_detached(Entry::Decision(decision));
-        }
-    }
-}
-
-impl Drop for Audit {
-    fn drop(&mut self) {
-        self.gather = None;
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("audit thread panicked");
-        }
     }
 }
 

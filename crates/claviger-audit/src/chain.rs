@@ -3,14 +3,15 @@
 //! A line ends in `,"prev":"<hash of the line before>","hash":"<hash>"}`; the hash is SHA-256 over
 //! the line's bytes before `,"hash":"`, so that it can be checked without a JSON parser.
 
-use std::io;
+use std::io::Write as _;
 
 use claviger_seal::{hex, sha256};
 use serde::Deserialize;
 
 use crate::broken::BrokenCause;
+use crate::fields::Fields;
 use crate::mark::Mark;
-use crate::record::Line;
+use crate::segments::RECORD_START;
 
 /// The `prev` of the first record.
 pub(crate) const FIRST_PREV: &str =
@@ -51,20 +52,20 @@ impl Chain {
         &self.0
     }
 
-    /// Appends the next line to `buffer`.
-    pub(crate) fn append(&mut self, line: &Line<'_>, buffer: &mut Vec<u8>) -> io::Result<()> {
+    /// Appends the next line to `buffer`, with these fields.
+    pub(crate) fn append(&mut self, time: &str, fields: [&[u8]; 3], buffer: &mut Vec<u8>) {
         let start = buffer.len();
-        let linked = line.linked(self.0.seq + 1, &self.0.head);
-        serde_json::to_writer(&mut *buffer, &linked)?;
-        // The closing brace comes after the hash.
-        buffer.pop();
-        let hash = hex(&sha256(buffer.get(start..).unwrap_or_default()));
-        buffer.extend_from_slice(HASH_KEY);
-        buffer.extend_from_slice(hash.as_bytes());
-        buffer.extend_from_slice(b"\"}\n");
         self.0.seq += 1;
-        self.0.head = hash;
-        Ok(())
+        buffer.extend_from_slice(RECORD_START);
+        write!(buffer, "{}", self.0.seq).ok();
+        let mut line = Fields(buffer);
+        line.text("time", time);
+        fields.iter().for_each(|fields| line.raw(fields));
+        line.text("prev", &self.0.head);
+        self.0.head = hex(&sha256(buffer.get(start..).unwrap_or_default()));
+        buffer.extend_from_slice(HASH_KEY);
+        buffer.extend_from_slice(self.0.head.as_bytes());
+        buffer.extend_from_slice(b"\"}\n");
     }
 }
 

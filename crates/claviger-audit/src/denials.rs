@@ -8,8 +8,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use crate::record::Entry;
-use crate::unnoted::{Unnoted, Who};
+use crate::unnoted::{Talk, Unnoted, Who};
 
 /// How long a count goes on.
 pub(crate) const WINDOW: Duration = Duration::from_secs(1);
@@ -26,24 +25,10 @@ const ALL_GRANTLESS_NOTED_MAX: u32 = 10;
 /// Callers that are told apart in a window; what comes of others is counted together.
 const CALLERS_MAX: usize = 1024;
 
-impl Who {
-    fn of(entry: &Entry) -> Option<Self> {
-        match entry {
-            Entry::Decision(decision) => {
-                Some(Self::Principal(decision.call.caller.principal.clone()))
-            }
-            Entry::Open { principal, .. } => Some(Self::Principal(principal.clone())),
-            Entry::Refusal { peer, .. } => Some(Self::Unknown { peer }),
-            Entry::Stopped => None,
-        }
-    }
-}
-
 impl Unnoted {
-    fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, talk: &Talk) {
         self.count += 1;
-        if let Entry::Decision(decision) = entry {
-            let resource = &decision.resource;
+        if let Some(resource) = &talk.resource {
             self.first.get_or_insert_with(|| resource.clone());
             self.last = Some(resource.clone());
         }
@@ -57,7 +42,7 @@ struct Count {
     unnoted: Unnoted,
 }
 
-/// Decides which denials get a record. The thread that writes the records owns it.
+/// Decides which denials get a record. Whoever writes to the log owns it.
 #[derive(Debug)]
 pub(crate) struct Denials {
     start: SystemTime,
@@ -77,39 +62,28 @@ impl Denials {
         }
     }
 
-    /// Whether this gets a record. Only denials and calls that are open to all may not: also those of a caller that was allowed at
-    /// first or left. What follows an intent always does.
-    pub(crate) fn admit(&mut self, entry: &Entry) -> bool {
-        let of_caller = |has_grants| match has_grants {
-            true => (true, NOTED_MAX),
-            false => (false, GRANTLESS_NOTED_MAX),
+    /// Whether this gets a record. Only denials and calls that are open to all may not: also those
+    /// of a caller that was allowed at first or left. What follows an intent always does.
+    pub(crate) fn admit(&mut self, who: Option<&Who>, talk: Option<&Talk>) -> bool {
+        let Some(talk) = talk else {
+            return true;
         };
-        let (has_grants, noted_max) = match entry {
-            _ if !entry.is_idle_talk() => return true,
-            Entry::Decision(decision) => of_caller(decision.has_grants),
-            Entry::Open { has_grants, .. } => of_caller(*has_grants),
-            Entry::Refusal { .. } => (false, NOTED_MAX),
-            Entry::Stopped => return true,
+        let noted_max = match who {
+            Some(Who::Principal(_)) if !talk.has_grants => GRANTLESS_NOTED_MAX,
+            Some(Who::Principal(_) | Who::Unknown { .. } | Who::Rest) | None => NOTED_MAX,
         };
-        let who = Who::of(entry).filter(|who| self.has_place(who, has_grants));
-        let count = self.counts.entry(who.clone().unwrap_or(Who::Rest));
+        let who = who.filter(|who| self.has_place(who, talk.has_grants));
+        let count = self.counts.entry(who.cloned().unwrap_or(Who::Rest));
         let count = count.or_default();
         let is_noted = who.is_some() && count.noted < noted_max;
         if is_noted {
             count.noted += 1;
             self.grantless_noted +=
-                u32::from(matches!(who, Some(Who::Principal(_))) && !has_grants);
+                u32::from(matches!(who, Some(Who::Principal(_))) && !talk.has_grants);
         } else {
-            count.unnoted.add(entry);
+            count.unnoted.add(talk);
         }
         is_noted
-    }
-
-    /// Counts what found no place among the records that wait.
-    pub(crate) fn add_unqueued(&mut self, count: u64) {
-        if count > 0 {
-            self.counts.entry(Who::Rest).or_default().unnoted.count += count;
-        }
     }
 
     /// Whether the denials of this caller are counted apart from those of the rest.
@@ -127,15 +101,14 @@ impl Denials {
     /// What was only counted before this record of the same caller: in `due` or in this window.
     pub(crate) fn before(
         &mut self,
-        entry: &Entry,
+        who: Option<&Who>,
         due: &mut HashMap<Who, Unnoted>,
     ) -> Option<Unnoted> {
         if due.is_empty() && self.counts.is_empty() {
             return None;
         }
-        let who = Who::of(entry)?;
-        let counted = || Some(std::mem::take(&mut self.counts.get_mut(&who)?.unnoted));
-        let unnoted = due.remove(&who).or_else(counted)?;
+        let counted = || Some(std::mem::take(&mut self.counts.get_mut(who?)?.unnoted));
+        let unnoted = due.remove(who?).or_else(counted)?;
         (unnoted.count > 0).then_some(unnoted)
     }
 

@@ -1,8 +1,9 @@
-//! The audit log: JSON lines, hash-chained from the first record, owned by one writer thread.
+//! The audit log: JSON lines, hash-chained from the first record.
 //!
 //! A call ends here: [`Audit::conclude`] consumes its `Authorized` and hands the result on only
 //! when the record is in the log. A call that cannot be written down is
-//! not served.
+//! not served. Serving threads write it themselves, the records of one turn together; a thread of
+//! its own syncs it.
 //!
 //! Denials that come too fast are counted instead (`denials.rs`). A file that is full is closed and
 //! renamed, and the chain goes on in the next one (`segments.rs`).
@@ -12,30 +13,33 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod batch;
 mod broken;
-mod bundle;
 mod chain;
 mod denials;
-mod gather;
+mod fields;
+mod lines;
+mod log;
 mod mark;
 mod open;
 mod record;
 mod segments;
 mod sink;
+mod syncer;
 mod tape;
 mod unnoted;
 mod verify;
 mod words;
-mod writer;
 
 pub use audit::Audit;
 // Beside the calls that take them.
 pub use claviger_access::Facts;
 
 pub use broken::{Broken, BrokenCause};
+pub use log::Health;
 pub use mark::Mark;
 pub use open::FileOptions;
+pub use record::Tail;
 pub use segments::log_files;
-pub use sink::{Found, Sink};
+pub use sink::{Flush, Found, Sink};
 pub use verify::{Verified, verify, verify_files};
-pub use writer::Health;

@@ -14,7 +14,7 @@ use crate::sink::{FileSink, tail};
 /// How the file of a log is kept.
 #[derive(Clone, Debug)]
 pub struct FileOptions {
-    /// A file that is larger is closed, and a new one begun.
+    /// Before a file is larger it is closed, and a new one begun.
     pub segment_bytes: u64,
     /// Disk that is taken ahead, so that nobody else can; at most a sixteenth of it.
     pub reserve_bytes: u64,

@@ -1,18 +1,23 @@
-//! The fields of a line.
+//! The records, and what is written of them: all but their place in the chain.
 
-use std::fmt::Display;
-
-use claviger_access::{Decision, Edit, Facts, Outcome, Phase, Principal};
+use claviger_access::{Decision, Edit, Facts, Label, Outcome, Phase, Principal};
 use claviger_core::{Reason, Uid};
-use serde::{Serialize, Serializer};
 
+use crate::fields::Fields;
 use crate::mark::Mark;
-use crate::unnoted::{Unnoted, Who};
-use crate::words::{self, Plain, Side};
+use crate::unnoted::{Talk, Unnoted, Who};
+use crate::words::{self, Plain};
+
+#[cfg(test)]
+mod reference;
 
 /// Most bytes of secret, property and edits in one line: a single edit may take all but the last
 /// few hundred. With all that is bounded elsewhere a line stays under what is verified.
 const FACTS_BYTES_MAX: usize = 10 * 1024;
+
+/// Bytes that most records need for the fields of who called, and for those of what it was about.
+const CALLER_BYTES: usize = 128;
+const ABOUT_BYTES: usize = 384;
 
 /// A record that a call asks for.
 #[expect(
@@ -51,255 +56,243 @@ impl Entry {
         }
     }
 
-    /// Whether callers that may do nothing cause it without end. Such a record may be only counted.
-    pub(crate) fn is_idle_talk(&self) -> bool {
+    /// Whether calls like this one may have the same record.
+    pub(crate) fn is_repeatable(&self) -> bool {
         match self {
             Self::Decision(decision) => {
-                decision.phase == Phase::Decision
-                    && matches!(decision.outcome, Outcome::Cancelled | Outcome::Denied)
+                decision.phase == Phase::Decision && decision.outcome == Outcome::Allowed
             }
-            Self::Open { .. } | Self::Refusal { .. } => true,
-            Self::Stopped => false,
+            Self::Open { .. } | Self::Refusal { .. } | Self::Stopped => false,
         }
     }
 
-    pub(crate) fn line(&self) -> Line<'_> {
+    /// What is counted of it, if callers that may do nothing cause it without end. Such a record
+    /// may be only counted.
+    pub(crate) fn talk(&self) -> Option<Talk> {
         match self {
-            Self::Decision(decision) => Line::decision(decision),
-            Self::Open {
-                call_id,
-                rpc,
-                principal,
-                has_grants: _,
-            } => Line {
-                call: Some(*call_id),
-                phase: Some(phase_name(Phase::Decision)),
-                outcome: Some(outcome_name(Outcome::Allowed)),
-                rpc: Some(rpc),
-                principal: Some(Shown(principal)),
-                ..Line::default()
-            },
-            Self::Refusal {
-                call_id,
-                rpc,
-                peer,
-                reason,
-            } => Line {
-                call: Some(*call_id),
-                phase: Some(phase_name(Phase::Decision)),
-                outcome: Some(outcome_name(Outcome::Denied)),
-                reason: Some(reason.as_str()),
-                rpc: Some(rpc),
-                peer: Some(peer),
-                ..Line::default()
-            },
-            Self::Stopped => Line::event("stopped"),
+            Self::Decision(decision)
+                if decision.phase == Phase::Decision
+                    && matches!(decision.outcome, Outcome::Cancelled | Outcome::Denied) =>
+            {
+                Some(Talk {
+                    has_grants: decision.has_grants,
+                    resource: Some(decision.resource.clone()),
+                })
+            }
+            Self::Open { has_grants, .. } => Some(Talk {
+                has_grants: *has_grants,
+                resource: None,
+            }),
+            Self::Refusal { .. } => Some(Talk {
+                has_grants: false,
+                resource: None,
+            }),
+            Self::Decision(_) | Self::Stopped => None,
+        }
+    }
+
+    /// What is written of it.
+    pub(crate) fn record<'a>(&'a self, tail: &'a Tail) -> Record<'a> {
+        let (call, labels) = match self {
+            Self::Decision(decision) => {
+                let call = &decision.call;
+                (Some(call.id), [call.run_id.as_ref(), call.purpose.as_ref()])
+            }
+            Self::Open { call_id, .. } | Self::Refusal { call_id, .. } => {
+                (Some(*call_id), [None; 2])
+            }
+            Self::Stopped => (None, [None; 2]),
+        };
+        Record {
+            call,
+            tail,
+            labels,
+            talk: self.talk(),
+            is_intent: self.is_intent(),
+            is_last: matches!(self, Self::Stopped),
         }
     }
 }
 
-/// A line of the log but for its hash, in the order it is written; absent fields are left out.
-#[derive(Clone, Default, Serialize)]
-pub(crate) struct Line<'a> {
-    seq: u64,
-    time: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    daemon: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sealed_seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sealed_head: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<Uid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phase: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    principal: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unnoted: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unnoted_first: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unnoted_last: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rpc: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    permission: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource_uid: Option<Uid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    environment: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grant: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vault: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<Plain<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    property: Option<Plain<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    holder: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purpose: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    options: &'a [&'static str],
-    #[serde(skip_serializing_if = "Side::is_empty")]
-    was: Side<'a>,
-    #[serde(skip_serializing_if = "Side::is_empty")]
-    now: Side<'a>,
-    prev: &'a str,
+/// A record on its way into the log.
+pub(crate) struct Record<'a> {
+    pub(crate) call: Option<Uid>,
+    pub(crate) tail: &'a Tail,
+    /// The run and the purpose that the caller states.
+    pub(crate) labels: [Option<&'a Label>; 2],
+    pub(crate) talk: Option<Talk>,
+    pub(crate) is_intent: bool,
+    /// Whether the daemon ends with it.
+    pub(crate) is_last: bool,
 }
 
-impl<'a> Line<'a> {
-    /// The first record of a log.
-    pub(crate) fn opened() -> Self {
-        Self {
-            daemon: Some(env!("CARGO_PKG_VERSION")),
-            ..Self::event("opened")
+impl Record<'_> {
+    /// Appends its fields to `bytes`. Returns where those go that tell what was only counted
+    /// before it.
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) -> usize {
+        let mut fields = Fields(bytes);
+        fields.some("call", self.call);
+        fields.raw(&self.tail.caller);
+        let unnoted_at = fields.0.len();
+        fields.raw(&self.tail.about);
+        for (key, label) in ["run_id", "purpose"].into_iter().zip(self.labels) {
+            fields.some(key, label.map(Label::as_str));
+        }
+        fields.raw(&self.tail.changes);
+        unnoted_at
+    }
+}
+
+/// What the records of all calls of one caller that ask for the same and end in the same way have
+/// in common, rendered: all but the call's id, and run and purpose.
+#[derive(Debug)]
+pub struct Tail {
+    pub(crate) who: Option<Who>,
+    /// The fields up to those that tell what was only counted before.
+    caller: Vec<u8>,
+    /// Those up to run and purpose.
+    about: Vec<u8>,
+    changes: Vec<u8>,
+}
+
+impl Tail {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Decision(decision) => Self::of_decision(decision),
+            Entry::Open { rpc, principal, .. } => {
+                let who = Who::Principal(principal.clone());
+                Self::of_unasked(who, Outcome::Allowed, None, rpc)
+            }
+            Entry::Refusal {
+                rpc, peer, reason, ..
+            } => {
+                let who = Who::Unknown { peer };
+                Self::of_unasked(who, Outcome::Denied, Some(*reason), rpc)
+            }
+            Entry::Stopped => Self {
+                who: None,
+                caller: event("stopped"),
+                about: Vec::new(),
+                changes: Vec::new(),
+            },
         }
     }
 
-    /// A daemon begins to write.
-    pub(crate) fn started() -> Self {
+    /// That of a call of which no permission was asked.
+    fn of_unasked(who: Who, outcome: Outcome, reason: Option<Reason>, rpc: &str) -> Self {
+        let mut about = Vec::new();
+        Fields(&mut about).text("rpc", rpc);
         Self {
-            daemon: Some(env!("CARGO_PKG_VERSION")),
-            ..Self::event("started")
+            caller: caller(Phase::Decision, outcome, reason, &who),
+            about,
+            changes: Vec::new(),
+            who: Some(who),
         }
     }
 
-    /// A torn last line was cut off.
-    pub(crate) fn cut(bytes: u64) -> Self {
-        Self {
-            bytes: Some(bytes),
-            ..Self::event("cut")
-        }
-    }
-
-    /// The log can be written again; `lost` records could not be.
-    pub(crate) fn recovered(lost: u64) -> Self {
-        Self {
-            lost: Some(lost),
-            ..Self::event("recovered")
-        }
-    }
-
-    /// The file before was renamed by somebody else; this one goes on where it ended.
-    pub(crate) fn moved() -> Self {
-        Self::event("moved")
-    }
-
-    /// The log did not hold the mark that it was known to have reached; the operator let the
-    /// daemon start all the same.
-    pub(crate) fn gap(sealed: &'a Mark) -> Self {
-        Self {
-            sealed_seq: Some(sealed.seq),
-            sealed_head: Some(&sealed.head),
-            ..Self::event("gap")
-        }
-    }
-
-    /// Denials that were only counted, after which nothing else came of `who`.
-    pub(crate) fn unnoted(who: &'a Who, unnoted: &'a Unnoted) -> Self {
-        let (principal, peer) = match who {
-            Who::Principal(principal) => (Some(Shown(principal)), None),
-            Who::Unknown { peer } => (None, Some(*peer)),
-            Who::Rest => (None, None),
-        };
-        let line = Self {
-            principal,
-            peer,
-            ..Self::event("unnoted")
-        };
-        line.after(Some(unnoted))
-    }
-
-    /// The same line with what was only counted before it.
-    pub(crate) fn after(self, unnoted: Option<&'a Unnoted>) -> Self {
-        let Some(unnoted) = unnoted else {
-            return self;
-        };
-        Self {
-            unnoted: Some(unnoted.count),
-            unnoted_first: unnoted.first.as_ref().map(|first| Shown(first)),
-            unnoted_last: unnoted.last.as_ref().map(|last| Shown(last)),
-            ..self
-        }
-    }
-
-    /// The same line at a time.
-    pub(crate) fn at(self, time: &'a str) -> Self {
-        Self { time, ..self }
-    }
-
-    /// The same line at its place in the chain.
-    pub(crate) fn linked(&self, seq: u64, prev: &'a str) -> Self {
-        Self {
-            seq,
-            prev,
-            ..self.clone()
-        }
-    }
-
-    fn event(name: &'static str) -> Self {
-        Self {
-            event: Some(name),
-            ..Self::default()
-        }
-    }
-
-    fn decision(decision: &'a Decision) -> Self {
-        let call = &decision.call;
-        let facts = &decision.facts;
-        let (resource, resource_uid) = match &facts.about {
+    fn of_decision(decision: &Decision) -> Self {
+        let Decision { call, facts, .. } = decision;
+        let who = Who::Principal(call.caller.principal.clone());
+        let (resource, uid) = match &facts.about {
             Some((resource, uid)) => (resource, *uid),
             None => (&decision.resource, decision.resource_uid),
         };
+        let mut about = Vec::with_capacity(ABOUT_BYTES);
+        let mut fields = Fields(&mut about);
+        fields.text("rpc", call.rpc.name);
+        fields.text("permission", decision.permission.as_str());
+        fields.text("resource", resource);
+        fields.some("resource_uid", uid);
+        fields.some("environment", decision.environment.as_ref());
+        fields.some("grant", decision.grant.as_ref());
+        fields.some("vault", facts.vault.as_ref());
+        fields.some("secret", facts.secret.as_deref().map(Plain));
+        fields.some("property", facts.property.as_deref().map(Plain));
+        fields.some("version", facts.version.as_ref());
+        fields.some("subject", facts.subject.as_ref());
+        fields.some("holder", facts.holder.as_ref());
+        let mut changes = Vec::new();
+        let mut fields = Fields(&mut changes);
+        fields.list("options", &call.options);
+        fields.object("was", words::was(&facts.edits));
+        fields.object("now", words::now(&facts.edits));
         Self {
-            call: Some(call.id),
-            phase: Some(phase_name(decision.phase)),
-            outcome: Some(outcome_name(decision.outcome)),
-            reason: decision.reason.map(Reason::as_str),
-            principal: Some(Shown(&call.caller.principal)),
-            rpc: Some(call.rpc.name),
-            permission: Some(decision.permission.as_str()),
-            resource: Some(Shown(resource)),
-            resource_uid,
-            environment: decision.environment.as_ref().map(|id| id.as_str()),
-            grant: decision.grant.as_ref().map(|id| id.as_str()),
-            vault: facts.vault.as_ref().map(|id| id.as_str()),
-            secret: facts.secret.as_deref().map(Plain),
-            property: facts.property.as_deref().map(Plain),
-            version: facts.version.as_ref().map(|id| id.as_str()),
-            subject: facts.subject.as_ref().map(|id| id.as_str()),
-            holder: facts.holder.as_ref().map(|holder| Shown(holder)),
-            run_id: call.run_id.as_ref().map(|label| label.as_str()),
-            purpose: call.purpose.as_ref().map(|label| label.as_str()),
-            options: &call.options,
-            was: Side::was(&facts.edits),
-            now: Side::now(&facts.edits),
-            ..Self::default()
+            caller: caller(decision.phase, decision.outcome, decision.reason, &who),
+            about,
+            changes,
+            who: Some(who),
         }
     }
+}
+
+fn caller(phase: Phase, outcome: Outcome, reason: Option<Reason>, who: &Who) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(CALLER_BYTES);
+    let mut fields = Fields(&mut bytes);
+    fields.text("phase", phase_name(phase));
+    fields.text("outcome", outcome_name(outcome));
+    fields.some("reason", reason.map(Reason::as_str));
+    who.write(&mut fields);
+    bytes
+}
+
+/// The first record of a log.
+pub(crate) fn opened() -> Vec<u8> {
+    of_daemon("opened")
+}
+
+/// A daemon begins to write.
+pub(crate) fn started() -> Vec<u8> {
+    of_daemon("started")
+}
+
+fn of_daemon(name: &str) -> Vec<u8> {
+    let mut bytes = event(name);
+    Fields(&mut bytes).text("daemon", env!("CARGO_PKG_VERSION"));
+    bytes
+}
+
+/// A torn last line was cut off.
+pub(crate) fn cut(count: u64) -> Vec<u8> {
+    let mut bytes = event("cut");
+    Fields(&mut bytes).number("bytes", count);
+    bytes
+}
+
+/// The log can be written again; `lost` records could not be.
+pub(crate) fn recovered(lost: u64) -> Vec<u8> {
+    let mut bytes = event("recovered");
+    Fields(&mut bytes).number("lost", lost);
+    bytes
+}
+
+/// The file before was renamed by somebody else; this one goes on where it ended.
+pub(crate) fn moved() -> Vec<u8> {
+    event("moved")
+}
+
+/// The log did not hold the mark that it was known to have reached; the operator let the daemon
+/// start all the same.
+pub(crate) fn gap(sealed: &Mark) -> Vec<u8> {
+    let mut bytes = event("gap");
+    let mut fields = Fields(&mut bytes);
+    fields.number("sealed_seq", sealed.seq);
+    fields.text("sealed_head", &sealed.head);
+    bytes
+}
+
+/// Denials that were only counted, after which nothing else came of `who`.
+pub(crate) fn unnoted(who: &Who, unnoted: &Unnoted) -> Vec<u8> {
+    let mut bytes = event("unnoted");
+    let mut fields = Fields(&mut bytes);
+    who.write(&mut fields);
+    unnoted.write(&mut fields);
+    bytes
+}
+
+fn event(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Fields(&mut bytes).text("event", name);
+    bytes
 }
 
 /// The same facts in as many pieces as lines need that are bounded. What they are about is in each.
@@ -335,16 +328,6 @@ fn bytes_max(edit: &Edit) -> usize {
     sides
         .map(|word| edit.field.len() + words::bytes_max(word))
         .sum()
-}
-
-/// A name, written as it is displayed.
-#[derive(Clone, Copy)]
-struct Shown<'a>(&'a dyn Display);
-
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
-    }
 }
 
 fn phase_name(phase: Phase) -> &'static str {

@@ -19,10 +19,20 @@ const TAIL_BYTES_MAX: u64 = 64 * 1024;
 /// How many of the last bytes are remembered: those of the last record's hash are among them.
 const ENDING_BYTES: usize = 67;
 
+/// A file that lacks only this part of its length to be full is closed when nobody waits for it.
+const LAST_PART: u64 = 8;
+
 /// The reserve is at most this part of the disk.
 const RESERVE_PART_MAX: u64 = 16;
 
-/// Takes the bytes of whole records. Only the writer thread calls it, so it may block.
+/// Waits until what was appended before would survive a loss of power. It need not be on the thread
+/// that appends, and more may be appended meanwhile.
+///
+/// # Errors
+/// What was appended since the last success may not survive.
+pub type Flush = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// Takes the bytes of whole records, on the threads that serve: it must not wait for the disk.
 pub trait Sink: Send {
     /// Adds `bytes` at the end: all of them or, on failure, none. Bytes that a failed call has
     /// left behind are cut off before the next one writes.
@@ -31,11 +41,11 @@ pub trait Sink: Send {
     /// The bytes are not in the log.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Returns when everything appended would survive a loss of power.
+    /// What waits for the disk.
     ///
     /// # Errors
-    /// Bytes appended since the last success may not survive.
-    fn sync(&mut self) -> io::Result<()>;
+    /// What was appended since the last success may not survive a loss of power.
+    fn sync(&mut self) -> io::Result<Flush>;
 
     /// Looks, about once a second, whether all is well with what is under the log.
     ///
@@ -323,9 +333,10 @@ impl Sink for FileSink {
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<Flush> {
         self.guard()?;
-        self.tape.storage.sync_data()
+        let file = self.file().try_clone()?;
+        Ok(Box::new(move || file.sync_data()))
     }
 
     fn check(&mut self) -> io::Result<Found> {
@@ -333,6 +344,9 @@ impl Sink for FileSink {
         let has_moved = !self.is_in_place()?;
         if has_moved {
             self.follow_path()?;
+        } else if self.tape.len + self.segment_bytes / LAST_PART > self.rotate_at {
+            // Just after a sync: one of all that is left takes long, and appends wait for it.
+            self.rotate()?;
         }
         let is_short = !self.secure()?;
         Ok(Found {

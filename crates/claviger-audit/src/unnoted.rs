@@ -3,6 +3,8 @@
 use claviger_access::Principal;
 use claviger_core::Resource;
 
+use crate::fields::Fields;
+
 /// Whose denials are counted together.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Who {
@@ -17,6 +19,24 @@ pub(crate) enum Who {
     Rest,
 }
 
+impl Who {
+    pub(crate) fn write(&self, fields: &mut Fields<'_>) {
+        match self {
+            Self::Principal(principal) => fields.text("principal", principal),
+            Self::Unknown { peer } => fields.text("peer", peer),
+            Self::Rest => {}
+        }
+    }
+}
+
+/// What is counted of a record that callers cause without end, though they may do nothing.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) has_grants: bool,
+    /// What it was about.
+    pub(crate) resource: Option<Resource>,
+}
+
 /// Denials without a record of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Unnoted {
@@ -25,4 +45,12 @@ pub(crate) struct Unnoted {
     pub(crate) first: Option<Resource>,
     /// What the last of them was about.
     pub(crate) last: Option<Resource>,
+}
+
+impl Unnoted {
+    pub(crate) fn write(&self, fields: &mut Fields<'_>) {
+        fields.number("unnoted", self.count);
+        fields.some("unnoted_first", self.first.as_ref());
+        fields.some("unnoted_last", self.last.as_ref());
+    }
 }

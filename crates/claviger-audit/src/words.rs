@@ -1,10 +1,9 @@
 //! How the fields of a change are written.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{Edit, Word};
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
 
 /// What is told of a text for people that is another one now.
 const PRIVATE: &str = "(text)";
@@ -29,61 +28,45 @@ impl Plain<'_> {
     }
 }
 
-impl Serialize for Plain<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.contains(|c: char| c.is_ascii_control()) {
-            false => serializer.serialize_str(self.0),
-            true => serializer
-                .serialize_str(&self.0.replace(|c: char| c.is_ascii_control(), "\u{fffd}")),
+            false => f.write_str(self.0),
+            true => f.write_str(&self.0.replace(|c: char| c.is_ascii_control(), "\u{fffd}")),
         }
     }
 }
 
-/// The fields of a change, as they were or as they are now.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Side<'a> {
-    edits: &'a [Edit],
-    is_now: bool,
-}
+/// A word as it is written.
+pub(crate) struct Written<'a>(&'a Word);
 
-impl<'a> Side<'a> {
-    pub(crate) fn was(edits: &'a [Edit]) -> Self {
-        let is_now = false;
-        Self { edits, is_now }
-    }
-
-    pub(crate) fn now(edits: &'a [Edit]) -> Self {
-        let is_now = true;
-        Self { edits, is_now }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words().next().is_none()
-    }
-
-    fn words(self) -> impl Iterator<Item = (&'a str, &'a Word)> {
-        self.edits.iter().filter_map(move |edit| {
-            let word = match self.is_now {
-                true => edit.now.as_ref(),
-                false => edit.was.as_ref(),
-            };
-            Some((edit.field.as_str(), word?))
-        })
-    }
-}
-
-impl Serialize for Side<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (field, word) in self.words() {
-            match word {
-                Word::Private(_) => map.serialize_entry(field, PRIVATE)?,
-                Word::Text(text) => map.serialize_entry(field, &Plain(text))?,
-                Word::Time(time) => map.serialize_entry(field, &rfc3339(*time))?,
-            }
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Word::Private(_) => f.write_str(PRIVATE),
+            Word::Text(text) => Plain(text).fmt(f),
+            Word::Time(time) => f.write_str(&rfc3339(*time)),
         }
-        map.end()
     }
+}
+
+/// The fields of a change as they were.
+pub(crate) fn was(edits: &[Edit]) -> impl Iterator<Item = (&str, Written<'_>)> {
+    side(edits, |edit| edit.was.as_ref())
+}
+
+/// The fields of a change as they are now.
+pub(crate) fn now(edits: &[Edit]) -> impl Iterator<Item = (&str, Written<'_>)> {
+    side(edits, |edit| edit.now.as_ref())
+}
+
+fn side(
+    edits: &[Edit],
+    word: impl Fn(&Edit) -> Option<&Word>,
+) -> impl Iterator<Item = (&str, Written<'_>)> {
+    edits
+        .iter()
+        .filter_map(move |edit| Some((edit.field.as_str(), Written(word(edit)?))))
 }
 
 /// Most bytes that a word takes in a line, with what stands around it.

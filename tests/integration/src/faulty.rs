@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use claviger_audit::Sink;
+use claviger_audit::{Flush, Sink};
 use claviger_backend::{
     Address, Backend, Capabilities, ListedSecret, Reading, VersionInfo, VersionState, Write,
     Written,
@@ -442,10 +442,11 @@ impl Sink for FaultySink {
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        match self.disk().is_full {
+    fn sync(&mut self) -> io::Result<Flush> {
+        let sink = self.clone();
+        Ok(Box::new(move || match sink.disk().is_full {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
-        }
+        }))
     }
 }

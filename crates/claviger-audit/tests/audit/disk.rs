@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use claviger_audit::{Audit, Facts, FileOptions, Health, log_files, verify_files};
 use claviger_core::Reason;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
 use crate::files::change;
@@ -20,11 +20,18 @@ impl SmallDisk {
     /// None where this process may not mount.
     fn mount() -> Option<Self> {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=48m,mode=0700", "none"]);
-        match mount.arg(directory.path()).output() {
-            Ok(output) if output.status.success() => Some(Self(directory)),
-            _ => {
+        // By the system call: a process that is started holds the locks of other tests' logs until
+        // it is another program.
+        let options = Some(c"size=48m,mode=0700");
+        match mount(
+            "none",
+            directory.path(),
+            "tmpfs",
+            MountFlags::empty(),
+            options,
+        ) {
+            Ok(()) => Some(Self(directory)),
+            Err(_) => {
                 let thread = std::thread::current();
                 let test = thread.name().unwrap_or_default();
                 println!("skipped {test}: this user may not mount a file system");
@@ -55,8 +62,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.0.path()).status();
-        assert!(unmounted.expect("runs").success());
+        unmount(self.0.path(), UnmountFlags::empty()).expect("nobody uses it");
     }
 }
 

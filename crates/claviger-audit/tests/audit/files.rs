@@ -89,6 +89,28 @@ async fn a_full_file_is_closed_under_the_number_of_its_first_record_and_the_chai
 }
 
 #[tokio::test]
+async fn a_file_that_is_nearly_full_is_closed_after_a_sync() {
+    let (_directory, path) = log_file();
+    let options = FileOptions {
+        segment_bytes: 64 * 1024,
+        ..FileOptions::default()
+    };
+    let audit = Audit::open(&path, options.clone(), clock()).expect("opens");
+    while fs::metadata(&path).expect("there").len() < 58 * 1024 {
+        let authorized = authorize(&audit, 0).await.expect("allowed");
+        let concluded = audit.conclude(authorized, Ok(()), |()| Facts::default());
+        concluded.await.expect("written");
+    }
+    assert_eq!(log_files(&path).expect("files").len(), 1);
+    // The last look at it.
+    drop(audit);
+    assert_eq!(log_files(&path).expect("files").len(), 2);
+    let mark = run(&path, options, 1).await;
+    let verified = verify_files(&log_files(&path).expect("files")).expect("whole");
+    assert_eq!(verified.records, mark.seq);
+}
+
+#[tokio::test]
 async fn the_verdict_on_several_files_names_the_file_and_the_line() {
     let (_directory, path, _) = many_files().await;
     let files = log_files(&path).expect("files");

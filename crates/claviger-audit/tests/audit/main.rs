@@ -13,4 +13,6 @@ mod support;
 #[cfg(test)]
 mod tampering;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod verify;

@@ -8,7 +8,7 @@ use claviger_access::{
     Authorized, Authorizer, Call, Caller, Directory, Grant, Label, Permission, Principal, Resolved,
     Role, Rpc, Scope,
 };
-use claviger_audit::{Audit, Sink};
+use claviger_audit::{Audit, Flush, Sink};
 use claviger_core::{Clock, DefinitionName, Id, ManualClock, Resource, Result, Uid};
 
 pub(crate) const DEFINITION: &str = "projects/dev/secrets/stripe";
@@ -66,9 +66,12 @@ impl Sink for MemorySink {
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        self.disk().steps.push("sync");
-        Ok(())
+    fn sync(&mut self) -> io::Result<Flush> {
+        let sink = self.clone();
+        Ok(Box::new(move || {
+            sink.disk().steps.push("sync");
+            Ok(())
+        }))
     }
 }
 
