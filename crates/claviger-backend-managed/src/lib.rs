@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, Reading, Site, VersionInfo, VersionState, Write, Written,
+    Address, Backend, Capabilities, Reading, Site, Staged, VersionInfo, VersionState, Write,
+    Written,
 };
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Records, Stored};
@@ -51,6 +52,39 @@ impl Managed {
         stored
             .map(|stored| (number, stored))
             .ok_or_else(|| Error::new(Reason::VersionNotFound))
+    }
+
+    /// A new version, or the one that this write has stored before.
+    async fn staged(&self, address: &Address, write: &Write<'_>) -> Result<Staged> {
+        let write_id = write.write_id;
+        let head_id = address.owner.to_string();
+        let head = self.records.get::<Head>(&head_id).await?;
+        let (newest, expect) = match &head {
+            Some(head) if head.record.write_id == write_id => {
+                return Ok(Staged {
+                    version: id_of(head.record.newest)?,
+                    batch: Batch::new(),
+                });
+            }
+            Some(head) => (head.record.newest, Expect::Revision(head.revision)),
+            None => (0, Expect::Absent),
+        };
+        let number = newest + 1;
+        let head = Head {
+            newest: number,
+            write_id,
+        };
+        let version = Version {
+            number,
+            state: State::Enabled,
+            create_time: self.clock.now(),
+        };
+        let batch = Batch::new()
+            .put(&head_id, &head, expect)
+            .put(&version_id(address, number), &version, Expect::Absent)
+            .put_secret(&value_key(address, number), write.value, Expect::Absent);
+        let version = id_of(number)?;
+        Ok(Staged { version, batch })
     }
 
     async fn commit(&self, batch: Batch) -> Result<()> {
@@ -113,42 +147,18 @@ impl Backend for Managed {
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        let write_id = write.write_id;
-        let head_id = address.owner.to_string();
-        let head = self.records.get::<Head>(&head_id).await?;
-        let (newest, expect) = match &head {
-            Some(head) if head.record.write_id == write_id => return written(head.record.newest),
-            Some(head) => (head.record.newest, Expect::Revision(head.revision)),
-            None => (0, Expect::Absent),
-        };
-        let number = newest + 1;
-        let version = Version {
-            number,
-            state: State::Enabled,
-            create_time: self.clock.now(),
-        };
-        let batch = Batch::new()
-            .put(
-                &head_id,
-                &Head {
-                    newest: number,
-                    write_id,
-                },
-                expect,
-            )
-            .put(&version_id(address, number), &version, Expect::Absent)
-            .put_secret(&value_key(address, number), write.value, Expect::Absent);
+        let Staged { version, batch } = self.staged(address, write).await?;
         // A commit that failed may still have been done, unless there was no disk for it.
-        let unknown = |error: Error| match error.reason() == Reason::StoreNotWritable {
-            true => error,
-            false => Error::new(Reason::WriteOutcomeUnknown).caused_by(error),
+        let unknown = |error: Error| match error.reason() == Reason::StoreUnavailable {
+            true => Error::new(Reason::WriteOutcomeUnknown).caused_by(error),
+            false => error,
         };
-        match self.records.commit(batch).await.map_err(unknown)? {
-            Committed::At(_) => written(number),
-            Committed::Conflict { .. } | Committed::Ended => {
-                Err(Error::new(Reason::WriteInProgress))
-            }
-        }
+        self.commit(batch).await.map_err(unknown)?;
+        Ok(Written::new(version))
+    }
+
+    async fn stage(&self, address: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
+        self.staged(address, write).await.map(Some)
     }
 
     async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
@@ -240,12 +250,6 @@ impl Backend for Managed {
             }
         }
     }
-}
-
-/// Nobody but Claviger writes here, so the version that a write replaced is in the definition's
-/// record.
-fn written(number: u64) -> Result<Written> {
-    id_of(number).map(Written::new)
 }
 
 /// Versions are counted from 1; `01` or `+1` would be second spellings of one version.

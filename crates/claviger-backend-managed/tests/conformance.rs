@@ -4,19 +4,27 @@
 
 use std::sync::Arc;
 
-use claviger_backend::{Backend, testkit};
+use claviger_backend::{Address, Backend, Staged, Write, testkit};
 use claviger_backend_managed::Managed;
-use claviger_core::SystemClock;
+use claviger_core::{Format, SecretBytes, SystemClock, Uid};
 use claviger_seal::RootKey;
-use claviger_store::{Records, SqliteStore};
+use claviger_store::{Committed, Records, SqliteStore};
 
 async fn managed(dir: &tempfile::TempDir) -> Managed {
+    over(records(dir).await)
+}
+
+fn over(records: Arc<Records>) -> Managed {
+    Managed::new(records, Arc::new(SystemClock))
+}
+
+async fn records(dir: &tempfile::TempDir) -> Arc<Records> {
     let store =
         SqliteStore::open(&dir.path().join("store.db"), Arc::new(SystemClock)).expect("opens");
     let records = Records::open(Arc::new(store), &RootKey::generate(), &[])
         .await
         .expect("opens");
-    Managed::new(Arc::new(records), Arc::new(SystemClock))
+    Arc::new(records)
 }
 
 #[tokio::test]
@@ -31,6 +39,46 @@ async fn every_false_claim_fails_the_suite() {
     let backend: Arc<dyn Backend> = Arc::new(managed(&dir).await);
     testkit::every_false_claim_fails(Arc::clone(&backend), None).await;
     testkit::conformance(backend, None).await;
+}
+
+async fn staged(managed: &Managed, address: &Address, write_id: Uid, text: &str) -> Staged {
+    let write = Write {
+        write_id,
+        value: &SecretBytes::new(text.into()),
+        format: Format::Text,
+        adopt: false,
+    };
+    let staged = managed.stage(address, &write).await.expect("staged");
+    staged.expect("it lives in the store")
+}
+
+#[tokio::test]
+async fn what_was_staged_is_there_once_its_caller_has_committed_it() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let records = records(&dir).await;
+    let managed = over(Arc::clone(&records));
+    let address = testkit::address("acme");
+    let (id, other) = (Uid::random(), Uid::random());
+    let first = staged(&managed, &address, id, "first").await;
+    let rival = staged(&managed, &address, other, "rival").await;
+    assert_eq!(managed.find_write(&address, id).await.expect("asked"), None);
+
+    let version = first.version;
+    let committed = records.commit(first.batch).await.expect("committed");
+    assert!(matches!(committed, Committed::At(_)));
+    let read = managed.read(&address, Some(version.as_str())).await;
+    assert_eq!(read.expect("read").value.expose(), b"first");
+    let found = managed.find_write(&address, id).await.expect("asked");
+    assert_eq!(found.as_ref(), Some(&version));
+
+    let refused = records.commit(rival.batch).await.expect("answered");
+    assert!(matches!(refused, Committed::Conflict { .. }), "{refused:?}");
+    let rival = staged(&managed, &address, other, "rival").await;
+    assert_ne!(rival.version, version);
+    let repeat = staged(&managed, &address, id, "first").await;
+    assert_eq!(repeat.version, version);
+    let listed = managed.versions(&address, None, 10).await.expect("listed");
+    assert_eq!(listed.len(), 1, "{listed:?}");
 }
 
 /// It has no peer: what lies in the store is sealed, so that nothing but the length could be a lie.
