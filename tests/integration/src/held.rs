@@ -104,7 +104,7 @@ impl Store for HeldStore {
         }
         // The daemon's own, at a time of its own.
         let is_seal = commit.changes.iter().any(|one| one.key == "audit/head");
-        let is_value = |key: &str| key.starts_with("managed-values/");
+        let is_value = |key: &str| key.starts_with("values/");
         let fault = match commit.changes.iter().any(|one| is_value(&one.key)) {
             true => *fault.lock().expect("nobody panics in here"),
             false => Fault::None,
