@@ -1,22 +1,24 @@
 //! The managed vault: values in Claviger's own store, each sealed on its own.
 //!
 //! Knows a secret by the definition that owns it, so it is reached only through its own
-//! definition. Three records per secret: the head (which write came last), one info per version,
-//! one sealed value per version.
+//! definition. A secret has a head, which tells its newest write and its newest versions, a record
+//! for each version before those, and a sealed value for each.
 #![forbid(unsafe_code)]
 
 mod stored;
 
+use std::mem;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_backend::{
-    Address, Backend, Capabilities, Reading, Site, VersionInfo, VersionState, Write, Written,
+    Address, Backend, Capabilities, Reading, Site, Staged, VersionInfo, VersionState, Write,
+    Written,
 };
 use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Committed, Expect, Records, Stored};
 
-use crate::stored::{Head, State, Version, id_of, value_key, version_id};
+use crate::stored::{Head, State, Version, id_of, version_id};
 
 pub use stored::UPGRADES;
 
@@ -25,6 +27,17 @@ const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Versions purged per commit.
 const PURGE_BATCH: usize = 100;
+
+/// How often a change of a version is tried again when a write came in between.
+const ATTEMPTS: usize = 8;
+
+/// Where a version is told.
+enum Place {
+    /// In the head.
+    Head(Stored<Head>),
+    /// In a record of its own, of this revision.
+    Own(u64),
+}
 
 /// The backend of kind `managed`.
 #[derive(Debug)]
@@ -42,15 +55,48 @@ impl Managed {
         Self { records, clock }
     }
 
-    async fn version(&self, address: &Address, version: &Id) -> Result<(u64, Stored<Version>)> {
+    async fn head(&self, address: &Address) -> Result<Option<Stored<Head>>> {
+        self.records.get(&address.owner.to_string()).await
+    }
+
+    async fn version(&self, address: &Address, version: &Id) -> Result<(Version, Place)> {
         let number = number_of(version)?;
-        let stored = self
-            .records
-            .get::<Version>(&version_id(address, number))
-            .await?;
-        stored
-            .map(|stored| (number, stored))
-            .ok_or_else(|| Error::new(Reason::VersionNotFound))
+        let head = self.head(address).await?;
+        if let Some((head, version)) = head.and_then(|head| {
+            let version = head.record.version(number)?;
+            Some((head, version))
+        }) {
+            return Ok((version, Place::Head(head)));
+        }
+        let id = version_id(address, number);
+        let stored = self.records.get::<Version>(&id).await?;
+        let stored = stored.ok_or_else(|| Error::new(Reason::VersionNotFound))?;
+        Ok((*stored.record, Place::Own(stored.revision)))
+    }
+
+    /// A new version, or the one that this write has stored before.
+    async fn staged(&self, address: &Address, write: &Write<'_>) -> Result<Staged> {
+        let head = self.head(address).await?;
+        let before = head.as_ref().map(|head| &*head.record);
+        if let Some(before) = before.filter(|before| before.write_id == write.write_id) {
+            return Ok(Staged {
+                version: id_of(before.newest)?,
+                batch: Batch::new(),
+            });
+        }
+        let (after, left) = Head::after(before, write.write_id, self.clock.now());
+        let newest = after.version(after.newest);
+        let newest = newest.ok_or_else(|| Error::new(Reason::Internal))?;
+        let expect = head.map_or(Expect::Absent, |head| Expect::Revision(head.revision));
+        let mut batch = Batch::new()
+            .put(&address.owner.to_string(), &after, expect)
+            .put_secret(&newest.value_key(address), write.value, Expect::Absent);
+        for version in left {
+            let id = version_id(address, version.number);
+            batch = batch.put(&id, &version, Expect::Absent);
+        }
+        let version = id_of(after.newest)?;
+        Ok(Staged { version, batch })
     }
 
     async fn commit(&self, batch: Batch) -> Result<()> {
@@ -94,12 +140,12 @@ impl Backend for Managed {
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
         let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
         let version = Id::parse("version", version)?;
-        let (number, stored) = self.version(address, &version).await?;
-        match stored.record.state {
+        let (found, _) = self.version(address, &version).await?;
+        match found.state {
             State::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             State::Disabled => Err(Error::new(Reason::VersionDisabled)),
             State::Enabled => {
-                let value = self.records.secret(&value_key(address, number)).await?;
+                let value = self.records.secret(&found.value_key(address)).await?;
                 // Destroyed between the two reads.
                 let value = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
                 Ok(Reading {
@@ -113,46 +159,22 @@ impl Backend for Managed {
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        let write_id = write.write_id;
-        let head_id = address.owner.to_string();
-        let head = self.records.get::<Head>(&head_id).await?;
-        let (newest, expect) = match &head {
-            Some(head) if head.record.write_id == write_id => return written(head.record.newest),
-            Some(head) => (head.record.newest, Expect::Revision(head.revision)),
-            None => (0, Expect::Absent),
-        };
-        let number = newest + 1;
-        let version = Version {
-            number,
-            state: State::Enabled,
-            create_time: self.clock.now(),
-        };
-        let batch = Batch::new()
-            .put(
-                &head_id,
-                &Head {
-                    newest: number,
-                    write_id,
-                },
-                expect,
-            )
-            .put(&version_id(address, number), &version, Expect::Absent)
-            .put_secret(&value_key(address, number), write.value, Expect::Absent);
+        let Staged { version, batch } = self.staged(address, write).await?;
         // A commit that failed may still have been done, unless there was no disk for it.
-        let unknown = |error: Error| match error.reason() == Reason::StoreNotWritable {
-            true => error,
-            false => Error::new(Reason::WriteOutcomeUnknown).caused_by(error),
+        let unknown = |error: Error| match error.reason() == Reason::StoreUnavailable {
+            true => Error::new(Reason::WriteOutcomeUnknown).caused_by(error),
+            false => error,
         };
-        match self.records.commit(batch).await.map_err(unknown)? {
-            Committed::At(_) => written(number),
-            Committed::Conflict { .. } | Committed::Ended => {
-                Err(Error::new(Reason::WriteInProgress))
-            }
-        }
+        self.commit(batch).await.map_err(unknown)?;
+        Ok(Written::new(version))
+    }
+
+    async fn stage(&self, address: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
+        self.staged(address, write).await.map(Some)
     }
 
     async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
-        match self.records.get::<Head>(&address.owner.to_string()).await? {
+        match self.head(address).await? {
             Some(head) if head.record.write_id == write_id => id_of(head.record.newest).map(Some),
             Some(_) | None => Ok(None),
         }
@@ -164,18 +186,24 @@ impl Backend for Managed {
         after: Option<&Id>,
         limit: usize,
     ) -> Result<Vec<VersionInfo>> {
-        let after = after
-            .map(number_of)
-            .transpose()?
-            .map(|number| version_id(address, number));
+        let Some(head) = self.head(address).await? else {
+            return Ok(Vec::new());
+        };
+        let after = after.map(number_of).transpose()?.unwrap_or(u64::MAX);
+        let told = head.record.versions();
+        let mut page: Vec<_> = told
+            .filter(|version| version.number < after)
+            .take(limit)
+            .collect();
+        // What the head has handed over since then is in the page already.
+        let after = version_id(address, after.min(head.record.end()));
         let prefix = format!("{}/", address.owner);
-        let page = self
-            .records
-            .scan::<Version>(&prefix, after.as_deref(), limit)
-            .await?;
-        page.into_iter()
-            .map(|(_, stored)| stored.record.info())
-            .collect()
+        let left = limit.saturating_sub(page.len());
+        if left > 0 {
+            let older = self.records.scan::<Version>(&prefix, Some(&after), left);
+            page.extend(older.await?.into_iter().map(|(_, stored)| *stored.record));
+        }
+        page.iter().map(Version::info).collect()
     }
 
     async fn set_state(
@@ -184,68 +212,74 @@ impl Backend for Managed {
         version: &Id,
         state: VersionState,
     ) -> Result<VersionInfo> {
-        let (number, stored) = self.version(address, version).await?;
-        let value = value_key(address, number);
         let state = State::from(state);
-        if stored.record.state == state {
-            if state == State::Destroyed {
-                // The call that destroyed it may have failed before its value was erased.
-                self.commit(Batch::new().delete_secret(&value, Expect::Any))
-                    .await?;
+        for _ in 0..ATTEMPTS {
+            let (found, place) = self.version(address, version).await?;
+            let value = found.value_key(address);
+            if found.state == state {
+                if state == State::Destroyed {
+                    // The call that destroyed it may have failed before its value was erased.
+                    self.commit(Batch::new().delete_secret(&value, Expect::Any))
+                        .await?;
+                }
+                return found.info();
             }
-            return stored.record.info();
+            if found.state == State::Destroyed {
+                return Err(Error::new(Reason::VersionDestroyed));
+            }
+            let changed = Version { state, ..found };
+            let mut batch = match place {
+                Place::Head(head) => {
+                    let expect = Expect::Revision(head.revision);
+                    let head = head.record.with(&changed);
+                    Batch::new().put(&address.owner.to_string(), &head, expect)
+                }
+                Place::Own(revision) => {
+                    let id = version_id(address, changed.number);
+                    Batch::new().put(&id, &changed, Expect::Revision(revision))
+                }
+            };
+            if state == State::Destroyed {
+                batch = batch.delete_secret(&value, Expect::Any);
+            }
+            match self.commit(batch).await {
+                // Another version was stored, or changed.
+                Err(error) if error.reason() == Reason::WriteInProgress => {}
+                committed => return committed.and_then(|()| changed.info()),
+            }
         }
-        if stored.record.state == State::Destroyed {
-            return Err(Error::new(Reason::VersionDestroyed));
-        }
-        let changed = Version {
-            number,
-            state,
-            create_time: stored.record.create_time,
-        };
-        let mut batch = Batch::new().put(
-            &version_id(address, number),
-            &changed,
-            Expect::Revision(stored.revision),
-        );
-        if state == State::Destroyed {
-            batch = batch.delete_secret(&value, Expect::Any);
-        }
-        self.commit(batch).await?;
-        changed.info()
+        Err(Error::new(Reason::WriteInProgress))
     }
 
     async fn purge(&self, address: &Address) -> Result<()> {
         let prefix = format!("{}/", address.owner);
+        let head = self.head(address).await?;
+        let told = head.iter().flat_map(|head| head.record.versions());
+        let erase = |values: Batch, version: &Version| {
+            values.delete_secret(&version.value_key(address), Expect::Any)
+        };
+        let mut values = told.fold(Batch::new(), |values, version| erase(values, &version));
         loop {
             let page = self
                 .records
                 .scan::<Version>(&prefix, None, PURGE_BATCH)
                 .await?;
-            let mut values = Batch::new();
             let mut versions = Batch::new();
             for (id, stored) in &page {
-                let value = value_key(address, stored.record.number);
-                values = values.delete_secret(&value, Expect::Any);
+                values = erase(values, &stored.record);
                 versions = versions.delete::<Version>(id, Expect::Any);
             }
             if page.len() < PURGE_BATCH {
                 versions = versions.delete::<Head>(&address.owner.to_string(), Expect::Any);
             }
             // A version is found again until its value is erased.
-            self.commit(values).await?;
+            self.commit(mem::take(&mut values)).await?;
             self.commit(versions).await?;
             if page.len() < PURGE_BATCH {
                 return Ok(());
             }
         }
     }
-}
-
-/// Nobody but Claviger writes here, so the version that a write replaced is in the definition's
-/// record.
-fn written(number: u64) -> Result<Written> {
-    id_of(number).map(Written::new)
 }
 
 /// Versions are counted from 1; `01` or `+1` would be second spellings of one version.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
+use claviger_store::Batch;
 
 /// Which secret of a vault.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -138,6 +139,22 @@ impl Written {
     #[must_use]
     pub fn warning(self, warnings: Vec<WriteWarning>) -> Self {
         Self { warnings, ..self }
+    }
+}
+
+/// A write that is ready, and stored once its changes of the store are committed.
+pub struct Staged {
+    /// The version that it stores.
+    pub version: Id,
+    /// The changes, refused if another write came in between.
+    pub batch: Batch,
+}
+
+impl fmt::Debug for Staged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staged")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -353,6 +370,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// came in between or the secret is still coming back, `WRITE_OUTCOME_UNKNOWN` if the answer was
     /// lost, and the three refusals if nothing was stored.
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written>;
+
+    /// Makes a write ready, for the caller to commit together with what else it changes. `None` of a
+    /// vault that is not in Claviger's own store: there [`write`](Self::write) is the way.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    async fn stage(&self, _address: &Address, _write: &Write<'_>) -> Result<Option<Staged>> {
+        Ok(None)
+    }
 
     /// The version that `write_id` stored, if the vault still knows that write; it knows at least
     /// the newest one.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use claviger_core::{Id, Result, Uid};
 
 use crate::contract::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, Site, VersionInfo,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, Site, Staged, VersionInfo,
     VersionState, Write, Written,
 };
 
@@ -109,6 +109,15 @@ pub trait Layered: fmt::Debug + Send + Sync + 'static {
             self.around(Verb::Write, self.inner().write(address, write))
                 .await
         }
+    }
+
+    /// See [`Backend::stage`], which asks no other system.
+    fn stage(
+        &self,
+        address: &Address,
+        write: &Write<'_>,
+    ) -> impl Future<Output = Result<Option<Staged>>> + Send {
+        async move { self.inner().stage(address, write).await }
     }
 
     /// See [`Backend::find_write`].
@@ -255,6 +264,10 @@ impl<L: Layered> Backend for L {
         Layered::write(self, address, write).await
     }
 
+    async fn stage(&self, address: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
+        Layered::stage(self, address, write).await
+    }
+
     async fn find_write(&self, address: &Address, write_id: Uid) -> Result<Option<Id>> {
         Layered::find_write(self, address, write_id).await
     }
@@ -309,6 +322,7 @@ mod tests {
     use std::time::SystemTime;
 
     use claviger_core::{Error, Format, Reason, SecretBytes};
+    use claviger_store::Batch;
 
     use super::*;
 
@@ -384,6 +398,12 @@ mod tests {
         async fn write(&self, _: &Address, write: &Write<'_>) -> Result<Written> {
             let version = Id::parse("version", &write.write_id.to_string())?;
             Ok(Written::new(version).recovering(true))
+        }
+        async fn stage(&self, _: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
+            Ok(Some(Staged {
+                version: Id::parse("version", &write.write_id.to_string())?,
+                batch: Batch::new(),
+            }))
         }
         async fn find_write(&self, _: &Address, write_id: Uid) -> Result<Option<Id>> {
             Id::parse("version", &write_id.to_string()).map(Some)
@@ -476,6 +496,7 @@ mod tests {
             format!("{:?}", backend.check_caller_version(&version)),
             format!("{:?}", backend.read(&address, Some("7")).await),
             format!("{:?}", backend.write(&address, &write).await),
+            format!("{:?}", backend.stage(&address, &write).await),
             format!("{:?}", backend.find_write(&address, write_id).await),
             format!("{listed:?}"),
             format!("{:?}", backend.versions(&address, Some(&version), 9).await),

@@ -24,7 +24,7 @@ mod vaults;
 
 pub use allow::{Allow, NamePattern, Rule};
 pub use contract::{
-    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, Site, VersionInfo,
+    Address, Backend, Capabilities, ListedSecret, NameWarning, Reading, Site, Staged, VersionInfo,
     VersionState, Write, WriteWarning, Written,
 };
 pub use kind::{BackendKind, BackendSettings, Opening};

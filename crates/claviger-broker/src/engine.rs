@@ -15,6 +15,7 @@ pub(crate) mod merging;
 pub(crate) mod outside;
 pub(crate) mod reads;
 pub(crate) mod replay;
+pub(crate) mod staging;
 pub(crate) mod steps;
 pub(crate) mod tally;
 pub(crate) mod writes;

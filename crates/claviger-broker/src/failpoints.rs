@@ -4,10 +4,10 @@
 /// After `pending` is committed, before the vault is asked.
 pub(crate) const AFTER_PENDING: &str = "after-pending";
 
-/// After the vault's answer, before anything is made of it.
+/// After the vault's answer, before anything is made of it; after the commit where that is all.
 pub(crate) const AFTER_VAULT: &str = "after-vault";
 
-/// With everything ready to commit `current`.
+/// With everything ready to commit `current`, and the value with it where the vault is in the store.
 pub(crate) const BEFORE_CURRENT: &str = "before-current";
 
 /// Kills the process as `kill -9` does if `CLAVIGER_FAILPOINT` names this point.

@@ -27,7 +27,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-stripe", &["claviger-core", "claviger-settings"]),
     (
         "claviger-backend",
-        &["claviger-core", "claviger-seal", "claviger-settings"],
+        &[
+            "claviger-core",
+            "claviger-seal",
+            "claviger-settings",
+            // What a vault that lives in the store stages.
+            "claviger-store",
+        ],
     ),
     (
         BACKENDS,

@@ -1,12 +1,14 @@
-//! A store that holds a commit up on its way in, and counts those that are done.
+//! A store that holds a commit up on its way in, fails it, and counts those that are done.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use claviger_core::Result;
+use claviger_core::{Error, Reason, Result};
 use claviger_store::{Commit, Committed, Row, Store};
 use tokio::sync::watch;
+
+use crate::Fault;
 
 /// What a test says to a `HeldStore`, and hears of it.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,7 @@ struct Inner {
     held: watch::Sender<Vec<String>>,
     entered: watch::Sender<usize>,
     done: AtomicUsize,
+    fault: Mutex<Fault>,
 }
 
 impl Gate {
@@ -43,6 +46,11 @@ impl Gate {
         let mut entered = self.0.entered.subscribe();
         let waited = entered.wait_for(|count| *count > 0);
         waited.await.expect("the sender is ours");
+    }
+
+    /// From now on commits do this that store a value; none of them hangs.
+    pub fn fail(&self, fault: Fault) {
+        *self.0.fault.lock().expect("nobody panics in here") = fault;
     }
 
     /// How many commits are done.
@@ -84,6 +92,7 @@ impl Store for HeldStore {
             held,
             entered,
             done,
+            fault,
         } = &*self.gate.0;
         let conditions = &commit.conditions;
         let is_held = |held: &Vec<String>| conditions.iter().any(|one| held.contains(&one.key));
@@ -95,11 +104,22 @@ impl Store for HeldStore {
         }
         // The daemon's own, at a time of its own.
         let is_seal = commit.changes.iter().any(|one| one.key == "audit/head");
+        let is_value = |key: &str| key.starts_with("values/");
+        let fault = match commit.changes.iter().any(|one| is_value(&one.key)) {
+            true => *fault.lock().expect("nobody panics in here"),
+            false => Fault::None,
+        };
+        if let Fault::Fail(reason) = fault {
+            return Err(Error::new(reason));
+        }
         let outcome = self.inner.commit(commit).await;
         if matches!(outcome, Ok(Committed::At(_))) && !is_seal {
             done.fetch_add(1, Ordering::SeqCst);
         }
-        outcome
+        match fault {
+            Fault::LoseAnswer => Err(Error::new(Reason::StoreUnavailable)),
+            Fault::Fail(_) | Fault::Hang | Fault::None => outcome,
+        }
     }
 
     async fn erase(&self) -> Result<()> {

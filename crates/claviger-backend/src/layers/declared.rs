@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use claviger_core::{Detail, Error, Id, Reason, Result};
 
-use crate::contract::{Address, Backend, Reading, VersionInfo, VersionState, Write, Written};
+use crate::contract::{
+    Address, Backend, Reading, Staged, VersionInfo, VersionState, Write, Written,
+};
 use crate::layered::Layered;
 
 /// Lets through no value of another secret than asked for, none, either way, that is longer than
@@ -34,6 +36,14 @@ impl Layered for Declared {
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
         self.check_len(write.value.len(), Reason::PayloadTooLarge)?;
         self.inner.write(address, write).await
+    }
+
+    async fn stage(&self, address: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
+        let staged = self.inner.stage(address, write).await?;
+        if staged.is_some() {
+            self.check_len(write.value.len(), Reason::PayloadTooLarge)?;
+        }
+        Ok(staged)
     }
 
     async fn set_state(
@@ -70,6 +80,7 @@ mod tests {
 
     use async_trait::async_trait;
     use claviger_core::{Format, SecretBytes, Uid};
+    use claviger_store::Batch;
 
     use super::*;
     use crate::contract::Capabilities;
@@ -116,6 +127,12 @@ mod tests {
             *self.0.lock().expect("nobody panics with it") = write.value.len();
             Ok(Written::new(Id::from_static("1")))
         }
+        async fn stage(&self, _: &Address, _: &Write<'_>) -> Result<Option<Staged>> {
+            Ok(Some(Staged {
+                version: Id::from_static("1"),
+                batch: Batch::new(),
+            }))
+        }
         async fn find_write(&self, _: &Address, _: Uid) -> Result<Option<Id>> {
             Ok(None)
         }
@@ -159,7 +176,10 @@ mod tests {
             format: Format::Text,
             adopt: false,
         };
-        backend.write(&address(), &write).await
+        let staged = backend.stage(&address(), &write).await;
+        let written = backend.write(&address(), &write).await;
+        assert_eq!(staged.is_ok(), written.is_ok(), "one way is longer");
+        written
     }
 
     #[tokio::test]

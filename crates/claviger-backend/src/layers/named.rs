@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_core::{Detail, Error, Id, Result};
 
-use crate::contract::{Backend, NameWarning};
+use crate::contract::{Address, Backend, NameWarning, Staged, Write};
 use crate::layered::{Layered, Verb};
 
 /// The vault's id.
@@ -31,6 +31,10 @@ impl Layered for Named {
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         self.name(call.await)
+    }
+
+    async fn stage(&self, address: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
+        self.name(self.inner.stage(address, write).await)
     }
 
     fn check_name(&self, secret: &str) -> Result<Option<NameWarning>> {

@@ -89,6 +89,9 @@ impl Broker {
         asked: &Asked<OnDefinition>,
         put: PutDefinition,
     ) -> Result<PutDefinitionOutcome> {
+        // Before its own answer is looked for: what this very request has made is not to be taken for
+        // another's.
+        let mut existing = self.settled(asked).await?;
         let shape = put.shape()?;
         let value = put.payload.as_ref().map(|payload| payload.value.expose());
         let content: [&[u8]; 2] = [&shape, value.unwrap_or_default()];
@@ -100,8 +103,7 @@ impl Broker {
             Replay::Fresh(request) => request,
         };
         let request = request.as_ref();
-        let mut existing = self.settled(asked).await?;
-        // Both again: settling may have waited for a vault.
+        // Again, as the definition was: settling may have waited for a vault.
         let project = self.catalog.project_again(asked).await;
         let project = project.map_err(|error| error.at("definition.name"))?.record;
         let gone = existing.take_if(|stored| self.catalog.is_gone(&stored.record));

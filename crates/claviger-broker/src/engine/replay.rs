@@ -9,6 +9,7 @@ use claviger_core::{Error, Id, Reason, Result};
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::engine::catalog::Catalog;
+use crate::engine::found::expect;
 use crate::model::answer::Answer;
 use crate::model::definition::Unmerged;
 use crate::model::request::{Request, RequestId, RequestState};
@@ -109,6 +110,15 @@ impl FreshRequest {
             true => Err(Error::new(Reason::RequestIdReused).at("request_id")),
             false => Ok(stored),
         }
+    }
+
+    /// Whether another call with this id was quicker.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(super) async fn is_overtaken(&self, catalog: &Catalog) -> Result<bool> {
+        let found = self.find(catalog).await?;
+        Ok(expect(found.as_ref()) != self.expect)
     }
 
     /// Makes the next call with this id a new one.

@@ -1,4 +1,5 @@
-//! How a write survives a crash between two systems.
+//! How a write survives a crash between two systems. One to a vault that lives in Claviger's own
+//! store is a single commit instead, see [`staging`](crate::engine::staging).
 //!
 //! 1. [`begin`](Steps::begin) commits `pending` with a fresh write id for the place;
 //! 2. the vault takes the write under that id;
@@ -216,14 +217,10 @@ impl Steps {
             }
             Target::Existing(expected, fence) => {
                 let change = |stored: Option<&Stored<Definition>>| {
-                    let stored = stored.filter(|stored| {
-                        stored.record.uid == expected.uid && !self.catalog.is_gone(&stored.record)
-                    });
-                    let definition = stored.ok_or_else(|| not_found(name))?.record.live()?;
-                    check_free(definition, &begun.place)?;
-                    check_fence(definition, &begun.place, fence)?;
+                    let place = &begun.place;
+                    let found = check_writable(&self.catalog, stored, expected, place, fence)?;
                     Ok(Update::Put {
-                        record: beginning(definition, false),
+                        record: beginning(found, false),
                         also: also(),
                         answer: (),
                     })
@@ -406,6 +403,28 @@ fn closed_before(begun: &Begun, stored: Option<&Definition>, version: Option<&Id
         return Ok(());
     }
     Err(Error::new(Reason::WriteOutcomeUnknown).with(Detail::Vault, &begun.place.vault))
+}
+
+/// What a write finds of the definition that it `expected`, unless it has to stay away.
+///
+/// # Errors
+/// `DEFINITION_NOT_FOUND`, `DEFINITION_DELETED`, `WRITE_IN_PROGRESS`, `VERSION_MISMATCH`.
+pub(super) fn check_writable<'a>(
+    catalog: &Catalog,
+    stored: Option<&'a Stored<Definition>>,
+    expected: &Definition,
+    place: &Place,
+    fence: &Fence,
+) -> Result<&'a Definition> {
+    let stored = stored
+        .filter(|stored| stored.record.uid == expected.uid && !catalog.is_gone(&stored.record));
+    let definition = stored
+        .ok_or_else(|| not_found(&expected.name))?
+        .record
+        .live()?;
+    check_free(definition, place)?;
+    check_fence(definition, place, fence)?;
+    Ok(definition)
 }
 
 fn check_free(definition: &Definition, place: &Place) -> Result<()> {

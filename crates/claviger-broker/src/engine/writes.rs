@@ -17,6 +17,7 @@ use crate::engine::merging::{Merging, Progress};
 use crate::engine::outside::span;
 use crate::engine::reads::{Reads, is_unreadable};
 use crate::engine::replay::{self, FreshRequest, Replay};
+use crate::engine::staging::Staging;
 use crate::engine::steps::{Fence, NewValue, Steps, Target, in_progress, version_mismatch};
 use crate::model::answer::{Answer, Subject};
 use crate::model::definition::Definition;
@@ -100,7 +101,7 @@ impl Writes {
     ///
     /// # Errors
     /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` for whatever fails once the
-    /// value is stored; and as [`Steps::write`].
+    /// value is stored; and as [`Staging::write`] or [`Steps::write`].
     pub(crate) async fn write(
         &self,
         proof: &Authorized,
@@ -110,6 +111,14 @@ impl Writes {
         request: Option<(&FreshRequest, &Answer)>,
     ) -> Result<Written> {
         check_writable(route)?;
+        let staging = Staging {
+            catalog: &self.catalog,
+            reads: &self.reads,
+            request,
+        };
+        if let Some(written) = staging.write(proof, &target, route, value).await? {
+            return Ok(written);
+        }
         let name = target.name().clone();
         let mut progress = Progress {
             request,

@@ -67,7 +67,7 @@ fn cut(store: &Connection, prefix: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edited_swapped_and_cut_rows_are_refused_and_nothing_leaks() {
-    for prefix in ["managed-values/", "definitions/", "managed-versions/"] {
+    for prefix in ["values/", "definitions/", "managed-secrets/"] {
         for damage in [edit, swap, cut] {
             let home = home_with_two_secrets().await;
             let store = Connection::open(home.store()).expect("a store");

@@ -32,7 +32,7 @@ async fn sealed(server: &Server) -> Vec<Vec<u8>> {
     let copy = copy(server);
     let path = copy.path().join("store.db");
     let store = SqliteStore::open(&path, Arc::new(SystemClock)).unwrap();
-    let rows = store.scan("managed-values/", None, 100).await.unwrap();
+    let rows = store.scan("values/", None, 100).await.unwrap();
     let block = |bytes: &[u8]| bytes[bytes.len() - TAG_LEN - VALUE.len()..][..16].to_vec();
     rows.iter().map(|(_, row)| block(&row.bytes)).collect()
 }

@@ -12,7 +12,7 @@ use crate::model::grants::Grants;
 use crate::model::token::Token;
 
 /// How often a change of a record is tried again when another one came in between.
-const ATTEMPTS: usize = 8;
+pub(in crate::engine) const ATTEMPTS: usize = 8;
 
 /// How often a commit is tried again while others change the caller's own grants: more, because
 /// those may be many, and it is about them that nobody must keep a caller from changing anything.
@@ -94,6 +94,19 @@ impl Catalog {
         self.update_for(Some(proof), id, change).await
     }
 
+    /// As [`Self::update`], but only once: `None` if another change came in between.
+    ///
+    /// # Errors
+    /// As there.
+    pub(in crate::engine) async fn update_once<R: Record, T>(
+        &self,
+        proof: &Authorized,
+        id: &str,
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
+        self.attempt(Some(proof), id, &change).await
+    }
+
     /// As [`Self::update`], for changes of Claviger's own.
     pub(in crate::engine) async fn update_own<R: Record, T>(
         &self,
@@ -110,23 +123,32 @@ impl Catalog {
         change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
     ) -> Result<Option<T>> {
         for _ in 0..ATTEMPTS {
-            if let Some(proof) = caller {
-                // Before `change`, which may say of what the caller lost that it is not there.
-                self.standing(proof).await?;
-            }
-            let (batch, answer) = match self.changed(id, &change).await? {
-                (None, answer) => return Ok(Some(answer)),
-                (Some(batch), answer) => (batch, answer),
-            };
-            let committed = match caller {
-                Some(proof) => self.commit(proof, &batch).await?,
-                None => self.commit_own(batch).await?,
-            };
-            if committed.is_some() {
+            if let Some(answer) = self.attempt(caller, id, &change).await? {
                 return Ok(Some(answer));
             }
         }
         Ok(None)
+    }
+
+    async fn attempt<R: Record, T>(
+        &self,
+        caller: Option<&Authorized>,
+        id: &str,
+        change: &impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
+    ) -> Result<Option<T>> {
+        if let Some(proof) = caller {
+            // Before `change`, which may say of what the caller lost that it is not there.
+            self.standing(proof).await?;
+        }
+        let (batch, answer) = match self.changed(id, change).await? {
+            (None, answer) => return Ok(Some(answer)),
+            (Some(batch), answer) => (batch, answer),
+        };
+        let committed = match caller {
+            Some(proof) => self.commit(proof, &batch).await?,
+            None => self.commit_own(batch).await?,
+        };
+        Ok(committed.map(|_| answer))
     }
 
     /// Commits changes of Claviger's own.

@@ -105,10 +105,8 @@ async fn a_purge_takes_no_acknowledged_value_and_leaves_its_definition() {
         }
     }
     println!("{tally:?}");
-    assert!(
-        tally.first > 0 && tally.second + tally.both > 0,
-        "{tally:?}"
-    );
+    // Either may be first, and nothing is half done that a purge would have to wait for.
+    assert!(tally.second > 0 && tally.both > 0, "{tally:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,145 @@
+//! Writes to a vault that lives in Claviger's own store: there is no second system that a crash
+//! could part them from, so all that a write changes is one commit, and nothing is ever pending.
+
+use claviger_access::Authorized;
+use claviger_backend::{Staged, Write, Written};
+use claviger_core::{Detail, Error, Reason, Result, Uid};
+use claviger_store::{Batch, Expect, Stored};
+
+use crate::engine::catalog::Catalog;
+use crate::engine::catalog::commit::{ATTEMPTS, Update};
+use crate::engine::forms::definition_id;
+use crate::engine::reads::Reads;
+use crate::engine::replay::FreshRequest;
+use crate::engine::steps::{NewValue, Target, check_writable, in_progress};
+use crate::failpoints::{self, AFTER_VAULT, BEFORE_CURRENT};
+use crate::model::answer::Answer;
+use crate::model::definition::{Definition, PlaceState};
+use crate::model::request::RequestState;
+use crate::model::route::Route;
+
+/// One write, with what it needs of the engine.
+pub(super) struct Staging<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) reads: &'a Reads,
+    pub(super) request: Option<(&'a FreshRequest, &'a Answer)>,
+}
+
+impl Staging<'_> {
+    /// Stores a value, again whenever another change came in between. `None` if the vault is
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// `VERSION_MISMATCH`; `WRITE_IN_PROGRESS` if others kept coming in between;
+    /// `WRITE_OUTCOME_UNKNOWN`, and what [`Catalog::commit`] refuses.
+    pub(super) async fn write(
+        &self,
+        proof: &Authorized,
+        target: &Target<'_>,
+        route: &Route,
+        value: NewValue<'_>,
+    ) -> Result<Option<Written>> {
+        let write = Write {
+            write_id: Uid::random(),
+            value: value.bytes,
+            format: value.format,
+            adopt: value.is_adopting,
+        };
+        for _ in 0..ATTEMPTS {
+            let Some(staged) = route.vault.stage(&route.address, &write).await? else {
+                return Ok(None);
+            };
+            let outcome = self.commit(proof, target, route, &staged).await;
+            self.reads.forget(&route.vault, &route.place);
+            failpoints::reach(AFTER_VAULT);
+            match outcome {
+                Ok(Some(())) => return Ok(Some(Written::new(staged.version))),
+                Err(error) if error.reason() != Reason::VersionMismatch => {
+                    return Err(unknown(error, route));
+                }
+                Ok(None) | Err(_) if self.is_overtaken().await? => break,
+                Ok(None) => {}
+                Err(mismatch) => return Err(mismatch),
+            }
+        }
+        Err(in_progress(target.name()))
+    }
+
+    /// Whether what came in between was a call with the same request id.
+    async fn is_overtaken(&self) -> Result<bool> {
+        match self.request {
+            Some((fresh, _)) => fresh.is_overtaken(self.catalog).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Commits the value, the definition with it as the current one, and the answer to a repeat.
+    /// `None` if another change came in between.
+    async fn commit(
+        &self,
+        proof: &Authorized,
+        target: &Target<'_>,
+        route: &Route,
+        staged: &Staged,
+    ) -> Result<Option<()>> {
+        let name = target.name();
+        let id = definition_id(name);
+        let with_value = |definition: &Definition| {
+            let mut definition = definition.clone();
+            let state = PlaceState {
+                current: Some(staged.version.clone()),
+                ..PlaceState::default()
+            };
+            definition.places.insert(route.place.clone(), state);
+            definition
+        };
+        let also = || self.with_answer(staged);
+        match target {
+            Target::New(definition) => {
+                let _gate = self.catalog.adding_to(proof, name.project()).await?;
+                let batch = also().put(&id, &with_value(definition), Expect::Absent);
+                failpoints::reach(BEFORE_CURRENT);
+                let committed = self.catalog.commit(proof, &batch).await?;
+                // Who was first has the name.
+                committed.map(|_| Some(())).ok_or_else(|| in_progress(name))
+            }
+            Target::Existing(expected, fence) => {
+                let change = |stored: Option<&Stored<Definition>>| {
+                    let place = &route.place;
+                    let found = check_writable(self.catalog, stored, expected, place, fence)?;
+                    failpoints::reach(BEFORE_CURRENT);
+                    Ok(Update::Put {
+                        record: with_value(found),
+                        also: also(),
+                        answer: (),
+                    })
+                };
+                self.catalog.update_once(proof, &id, change).await
+            }
+        }
+    }
+
+    fn with_answer(&self, staged: &Staged) -> Batch {
+        let batch = staged.batch.duplicate();
+        match self.request {
+            Some((fresh, answer)) => {
+                let answer = Answer {
+                    version: Some(staged.version.clone()),
+                    ..answer.clone()
+                };
+                fresh.record(batch, &answer, RequestState::Finished, self.catalog.now())
+            }
+            None => batch,
+        }
+    }
+}
+
+/// A commit that failed may still have been done, unless there was no disk for it.
+fn unknown(error: Error, route: &Route) -> Error {
+    match error.reason() == Reason::StoreUnavailable {
+        true => Error::new(Reason::WriteOutcomeUnknown)
+            .with(Detail::Vault, route.vault.id())
+            .caused_by(error),
+        false => error,
+    }
+}
