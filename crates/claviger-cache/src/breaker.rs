@@ -76,7 +76,7 @@ impl Breaker {
                 false => open.until,
             };
             if open.is_probed || now < turn {
-                let wait = turn.saturating_sub(now);
+                let wait = turn.saturating_sub(now).max(BACK_OFF_FIRST);
                 return Err(Failure {
                     error: Arc::new(open.error.again().retry_after(wait)),
                     meaning: Meaning::Barred,

@@ -156,7 +156,7 @@ pub enum State {
     Fresh(Duration),
     /// A value of this age that is served only while the vault fails.
     Stale(Duration),
-    /// Refused by the vault a moment ago.
+    /// Refused by the vault a moment ago, or not answered.
     Negative,
 }
 

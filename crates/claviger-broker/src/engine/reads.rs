@@ -138,8 +138,11 @@ impl Reads {
         let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
         let version = version.map(str::to_owned);
         let read = async move { vault.read(&address, version.as_deref()).await };
-        let read = self.call(proof, &route.vault, &route.address.secret, read);
-        Ok(read.await?.into())
+        // In the caller's turn, and also while the vault is left alone: a change must not wait for
+        // readers that do not.
+        let _place = self.turn(proof, &route.vault).take().await?;
+        let reading = self.outside.call(proof.call().id, read).await?;
+        Ok(reading.into())
     }
 
     /// Asks a vault for a document, or for the list of them with none, past everything that is
