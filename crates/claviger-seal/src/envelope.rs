@@ -6,12 +6,15 @@
 //!
 //! Format 2 is for secrets, which can be destroyed: its record begins with padding.
 
+use std::fmt;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
-use claviger_core::SecretBytes;
+use claviger_core::{Result, SecretBytes};
 use zeroize::Zeroizing;
 
 use crate::bytes::{length_prefixed, random_bytes};
+use crate::refused::refused;
 
 /// What an envelope's first byte says of the record in it.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -56,21 +59,73 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The record, or `None` if anything it is bound to differs.
-    pub(crate) fn open(
+    /// The way to the record, or `None` if it is not bound to these.
+    pub(crate) fn opener(
         &self,
         kek: &LessSafeKey,
         store: &str,
         record_key: &str,
-    ) -> Option<SecretBytes> {
+    ) -> Option<Opener<&'a [u8]>> {
         let aad = aad(self.format, self.kek_id, store, record_key);
         let data_key = open_box(kek, &aad, self.data_key)?;
-        let mut record = open_box(&key(&data_key).ok()?, &aad, self.record)?;
+        Some(Opener {
+            format: self.format,
+            key: key(&data_key).ok()?,
+            aad,
+            record: self.record,
+        })
+    }
+}
+
+/// A sealed record with its data key at hand, for one that is opened often.
+///
+/// SECURITY: whoever can read the key in memory can read the keyring, which opens everything.
+pub struct Opener<B = Box<[u8]>> {
+    format: Format,
+    key: LessSafeKey,
+    aad: Vec<u8>,
+    record: B,
+}
+
+impl<B: AsRef<[u8]>> Opener<B> {
+    /// What it takes up beside its record, in bytes.
+    pub const OVERHEAD: usize = size_of::<Self>() + 256;
+
+    /// The record.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE` if it was changed.
+    pub fn open(&self) -> Result<SecretBytes> {
+        let opened = open_box(&self.key, &self.aad, self.record.as_ref());
+        let mut record = opened.ok_or_else(|| refused("a record was changed"))?;
         let record = match self.format {
             Format::Plain => std::mem::take(&mut *record),
-            Format::Padded => record.get(PADDING_LEN..)?.to_vec(),
+            Format::Padded => {
+                let padded = record.get(PADDING_LEN..);
+                padded
+                    .ok_or_else(|| refused("a record is cut short"))?
+                    .to_vec()
+            }
         };
-        Some(SecretBytes::new(record))
+        Ok(SecretBytes::new(record))
+    }
+}
+
+impl Opener<&[u8]> {
+    /// The same with a record of its own.
+    pub(crate) fn owned(self) -> Opener {
+        Opener {
+            format: self.format,
+            key: self.key,
+            aad: self.aad,
+            record: self.record.into(),
+        }
+    }
+}
+
+impl<B> fmt::Debug for Opener<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").finish_non_exhaustive()
     }
 }
 
@@ -87,7 +142,7 @@ pub(crate) fn seal(
     store: &str,
     record_key: &str,
     record: &SecretBytes,
-) -> Result<Vec<u8>, Unspecified> {
+) -> std::result::Result<Vec<u8>, Unspecified> {
     let aad = aad(format, kek_id, store, record_key);
     let data_key = Zeroizing::new(random_bytes::<KEY_LEN>());
     let padding: &[u8] = match format {
@@ -103,7 +158,7 @@ pub(crate) fn seal(
     Ok(sealed)
 }
 
-pub(crate) fn key(bytes: &[u8]) -> Result<LessSafeKey, Unspecified> {
+pub(crate) fn key(bytes: &[u8]) -> std::result::Result<LessSafeKey, Unspecified> {
     UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new)
 }
 
@@ -112,7 +167,7 @@ pub(crate) fn append_box(
     key: &LessSafeKey,
     aad: &[u8],
     plaintext: &[u8],
-) -> Result<(), Unspecified> {
+) -> std::result::Result<(), Unspecified> {
     let nonce = random_bytes::<NONCE_LEN>();
     out.extend_from_slice(&nonce);
     let start = out.len();

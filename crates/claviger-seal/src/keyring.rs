@@ -7,7 +7,8 @@ use claviger_core::{Error, Reason, Result, SecretBytes, Uid};
 use zeroize::Zeroizing;
 
 use crate::bytes::{hex, length_prefixed, random_bytes, unhex};
-use crate::envelope::{self, Envelope, Format as Form};
+use crate::envelope::{self, Envelope, Format as Form, Opener};
+use crate::refused::refused;
 use crate::root_key::RootKey;
 use crate::stored::{Format, KeyringRecord, Keys};
 
@@ -87,17 +88,28 @@ impl Keyring {
     /// # Errors
     /// `INTEGRITY_FAILURE` unless it is a record that this store sealed for this key.
     pub fn open_record(&self, record_key: &str, sealed: &[u8]) -> Result<SecretBytes> {
+        let changed = |_| refused(format!("record {record_key} was changed"));
+        self.unlock(record_key, sealed)?.open().map_err(changed)
+    }
+
+    /// As [`open_record`](Self::open_record), of one that is opened often.
+    ///
+    /// # Errors
+    /// As [`open_record`](Self::open_record); whether the record itself was changed is seen when it
+    /// is opened.
+    pub fn opener(&self, record_key: &str, sealed: &[u8]) -> Result<Opener> {
+        self.unlock(record_key, sealed).map(Opener::owned)
+    }
+
+    fn unlock<'a>(&self, record_key: &str, sealed: &'a [u8]) -> Result<Opener<&'a [u8]>> {
         let refused = |why| refused(format!("record {record_key} {why}"));
         let envelope = Envelope::parse(sealed)
             .ok_or_else(|| refused("is cut short or has a format that is not known here"))?;
-        self.keks
-            .get(&envelope.kek_id)
-            .ok_or_else(|| refused("names a key that is not in the keyring"))
-            .and_then(|kek| {
-                envelope
-                    .open(kek, &self.store_text, record_key)
-                    .ok_or_else(|| refused("was changed or belongs elsewhere"))
-            })
+        let kek = self.keks.get(&envelope.kek_id);
+        let kek = kek.ok_or_else(|| refused("names a key that is not in the keyring"))?;
+        envelope
+            .opener(kek, &self.store_text, record_key)
+            .ok_or_else(|| refused("was changed or belongs elsewhere"))
     }
 
     /// HMAC-SHA256 of `parts` for one purpose, under a key that only this store has.
@@ -203,10 +215,6 @@ fn open_keys(root: &RootKey, record: &[u8]) -> Result<(KeyringRecord, Keys)> {
 
 fn aad(format: u8, store: Uid) -> Vec<u8> {
     length_prefixed(&[b"claviger keyring", &[format], store.to_string().as_bytes()])
-}
-
-fn refused(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(Reason::IntegrityFailure).caused_by(why)
 }
 
 fn cipher_failed() -> Error {

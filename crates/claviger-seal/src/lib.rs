@@ -17,10 +17,11 @@
 mod bytes;
 mod envelope;
 mod keyring;
+mod refused;
 mod root_key;
 mod stored;
 
 pub use bytes::{equal, hex, random_bytes, sha256};
-pub use envelope::key_id;
+pub use envelope::{Opener, key_id};
 pub use keyring::Keyring;
 pub use root_key::RootKey;

@@ -139,7 +139,8 @@ impl Content {
             }
             Self::Secret(plaintext) => {
                 let sealed = keyring.seal_erasable(key, &plaintext)?;
-                let remembered = memory::Content::Sealed(sealed.as_slice().into());
+                let opener = keyring.opener(key, &sealed)?;
+                let remembered = memory::Content::Sealed(Arc::new(opener));
                 Ok((sealed, remembered))
             }
         }

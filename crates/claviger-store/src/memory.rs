@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use claviger_seal::Opener;
 use moka::sync::Cache;
 
 use crate::stamp::{Changes, Seen};
@@ -38,7 +39,7 @@ pub(crate) struct Entry {
 pub(crate) enum Content {
     Decoded(Arc<dyn Any + Send + Sync>),
     /// SECURITY: secret values stay sealed here and are opened at each call.
-    Sealed(Arc<[u8]>),
+    Sealed(Arc<Opener>),
 }
 
 /// What a commit does to a key.

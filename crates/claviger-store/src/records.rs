@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
 
 use claviger_core::{Result, SecretBytes};
-use claviger_seal::{Keyring, RootKey};
+use claviger_seal::{Keyring, Opener, RootKey};
 
 use crate::batch::Batch;
 use crate::contract::{Committed, Row, Store, unavailable};
@@ -144,16 +144,17 @@ impl Records {
     /// As [`get`](Self::get).
     pub async fn secret(&self, key: &str) -> Result<Option<SecretBytes>> {
         if let Some(Content::Sealed(sealed)) = self.memory.get(key).map(|entry| entry.content) {
-            return self.keyring.open_record(key, &sealed).map(Some);
+            return sealed.open().map(Some);
         }
         let load = self.memory.load(key);
         let Some(row) = self.store.get(key).await? else {
             return Ok(None);
         };
-        let secret = self.keyring.open_record(key, &row.bytes)?;
+        let sealed = Arc::new(self.keyring.opener(key, &row.bytes)?);
+        let secret = sealed.open()?;
         let entry = Entry {
-            len: row.bytes.len(),
-            content: Content::Sealed(row.bytes.into()),
+            len: row.bytes.len() + Opener::<Box<[u8]>>::OVERHEAD,
+            content: Content::Sealed(sealed),
             revision: row.revision,
         };
         self.memory.remember(key.to_owned(), load, entry);
