@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use claviger_core::{Clock, Error, Id, Reason, Resource, Result};
 
-pub use self::authorized::Authorized;
+pub use self::authorized::{Authorized, Granted};
 use crate::claim::{Claims, On, check_row, earliest, has_standing};
 use crate::directory::{Directory, Resolved};
 use crate::evaluate::may_allow;
@@ -143,13 +143,22 @@ impl Authorizer {
         let (permission, grant) = allowed.ok_or_else(|| Error::new(Reason::Internal))?;
         Ok(Authorized {
             call: Arc::clone(call),
-            permission,
-            on,
-            grant,
-            claims: Mutex::new(Claims { all: claims, end }),
-            grants,
-            log: Arc::clone(&self.log),
-            clock: Arc::clone(&self.clock),
+            changes: on.changes,
+            claims: Mutex::new(Claims {
+                more: Vec::new(),
+                end,
+            }),
+            granted: Arc::new(Granted {
+                call: Arc::clone(call),
+                permission,
+                on,
+                grant,
+                claims,
+                end,
+                grants,
+                log: Arc::clone(&self.log),
+                clock: Arc::clone(&self.clock),
+            }),
             has_begun: AtomicBool::new(false),
             is_open: true,
         })

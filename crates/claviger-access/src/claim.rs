@@ -85,10 +85,10 @@ pub(crate) fn denial(call: &Call, permission: Permission, resource: &Resource) -
         .with(Detail::Resource, resource)
 }
 
-/// All that a call was allowed so far.
+/// What a call was allowed besides what it asked for at first.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    pub(crate) all: Vec<Claim>,
+    pub(crate) more: Vec<Claim>,
     /// Until when nothing has to be asked again as long as no record changes.
     pub(crate) end: Option<SystemTime>,
 }

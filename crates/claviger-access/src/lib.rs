@@ -15,7 +15,7 @@ mod facts;
 mod grant;
 mod principal;
 
-pub use authorize::{Authorized, Authorizer};
+pub use authorize::{Authorized, Authorizer, Granted};
 pub use call::{Call, Caller, Decision, DecisionLog, Outcome, Phase, Rpc};
 pub use directory::{Directory, Resolved};
 pub use evaluate::{Question, evaluate};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
-use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Label, Outcome};
+use claviger_access::{Authorized, Call, Decision, DecisionLog, Facts, Outcome};
 use claviger_core::{Clock, Error, Reason, Result, Timings, Uid};
 use tokio::sync::watch;
 
@@ -160,17 +160,12 @@ impl Audit {
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
-    pub async fn repeat(
-        &self,
-        tail: &Tail,
-        call_id: Uid,
-        run_id: Option<&Label>,
-        purpose: Option<&Label>,
-    ) -> Result<()> {
+    pub async fn repeat(&self, authorized: Authorized, tail: &Tail) -> Result<()> {
+        let call = authorized.end_as_before();
         let record = Record {
-            call: Some(call_id),
+            call: Some(call.id),
             tail,
-            labels: [run_id, purpose],
+            labels: [call.run_id.as_ref(), call.purpose.as_ref()],
             talk: None,
             is_intent: false,
             is_last: false,

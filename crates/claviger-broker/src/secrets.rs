@@ -7,16 +7,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_access::{Call, Permission};
+use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
 use claviger_core::{
-    DefinitionName, Detail, Error, Format, Id, Kind, Result, SecretBytes, VersionName,
+    DefinitionName, Detail, Error, Format, Id, Kind, Reason, Result, SecretBytes, VersionName,
 };
 use claviger_stripe::{Settings, Verdict};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::reads::Found;
+use crate::engine::ways::Way;
 use crate::model::freshness::Age;
 
 /// A read.
@@ -64,60 +65,111 @@ impl Broker {
     /// # Errors
     /// See the RPC `GetSecret`.
     pub async fn get_secret(&self, call: &Arc<Call>, get: &GetSecret) -> Result<Served> {
+        let (proof, way) = match self.catalog.known_way(call, get) {
+            Some(known) => known,
+            None => self.find_way(call, get).await?,
+        };
+        let mut result = self.read(&proof, &way, get).await;
+        if result.is_err() {
+            // Nor may it hear why, if it was revoked meanwhile.
+            let standing = proof.still_valid(&*self.catalog).await;
+            result = standing.and(result);
+        }
+        let result = self.conclude_read(proof, &way, get, result).await;
+        self.count(&way.found, result.as_ref().err());
+        result
+    }
+
+    /// Asks whether the caller may, and looks up where the read leads.
+    async fn find_way(&self, call: &Arc<Call>, get: &GetSecret) -> Result<(Authorized, Arc<Way>)> {
         let permissions = &[Permission::SecretsGet];
         let environment = get.environment.as_ref();
         let asked = self
             .catalog
             .ask_definition(call, permissions, &get.name, environment)
             .await?;
-        let mut result = self.read(&asked, get).await;
-        if result.is_err() {
-            // Nor may it hear why, if it was revoked meanwhile.
-            let standing = asked.proof.still_valid(&*self.catalog).await;
-            result = standing.and(result);
+        let Asked { proof, found } = asked;
+        let found = Arc::new(found);
+        match Way::new(&proof, &found, get, &self.vaults) {
+            Ok(way) => Ok((proof, Arc::new(way))),
+            Err(error) => {
+                let asked = Asked { proof, found: () };
+                let refused = self.concluded(asked, Err(error), |_: &()| Facts::default());
+                let error = refused.await.err();
+                self.count(&found, error.as_ref());
+                Err(error.unwrap_or_else(|| Error::new(Reason::Internal)))
+            }
         }
-        let facts = |(served, facts): &(Served, Facts)| Facts {
-            version: Some(served.version.clone()),
-            ..facts.clone()
-        };
-        let project = asked.found.project().cloned().ok();
-        let result = self.concluded(asked, result, facts).await;
-        let project = project.as_ref().map(|project| project.record.name.id());
-        let failure = result.as_ref().err().map(Error::reason);
-        self.reads.tally().add(project, failure);
-        Ok(result?.0)
     }
 
-    /// From the proof to the value: what is registered, where it leads, the document there, the part
-    /// that is meant, and whether the caller may still have it.
-    async fn read(&self, asked: &Asked<OnDefinition>, get: &GetSecret) -> Result<(Served, Facts)> {
-        let registered = asked.found.live(&self.vaults)?;
-        let environment = get.environment.as_ref();
-        let route = registered.route(environment, get.version.as_ref())?;
+    /// From the proof to the value: the document that the way leads to, the part that is meant, and
+    /// whether the caller may still have it.
+    async fn read(&self, proof: &Authorized, way: &Way, get: &GetSecret) -> Result<Served> {
+        let Way { found, route, .. } = way;
+        let registered = found.live(&self.vaults)?;
 
         let named = |error| naming(error, &get.name, route.version.as_deref());
-        let read = self.reads.read(&asked.proof, &route, get.max_age);
+        let read = self.reads.read(proof, route, get.max_age);
         let Found { document, age } = read.await.map_err(named)?;
         let content = &registered.definition.content;
         let value = route.present(&document, content.format).map_err(named)?;
-        let verdict = content.judge(&value, registered.project.stripe_mode(environment));
+        let mode = registered.project.stripe_mode(get.environment.as_ref());
+        let verdict = content.judge(&value, mode);
         if let Some(refusal) = verdict.as_ref().and_then(|v| v.refusal(content.kind, None)) {
             return Err(named(refusal));
         }
 
         // Revoked or deleted while the vault was asked.
-        asked.proof.still_valid(&*self.catalog).await?;
-        let facts = route.facts();
-        let served = Served {
+        proof.still_valid(&*self.catalog).await?;
+        Ok(Served {
             version: document.version.clone(),
             age,
             value,
             format: content.format,
             kind: content.kind,
             stripe: verdict.map(|verdict| (verdict, content.stripe.clone())),
-            vault: route.place.vault,
+            vault: route.place.vault.clone(),
+        })
+    }
+
+    /// Writes down how a read ended, and remembers the way of one that was served.
+    async fn conclude_read(
+        &self,
+        proof: Authorized,
+        way: &Way,
+        get: &GetSecret,
+        result: Result<Served>,
+    ) -> Result<Served> {
+        let served = match result {
+            Ok(served) => served,
+            Err(error) => {
+                let asked = Asked { proof, found: () };
+                return self
+                    .concluded(asked, Err(error), |_| Facts::default())
+                    .await;
+            }
         };
-        Ok((served, facts))
+        let version = served.version.clone();
+        if let Some(tail) = way.tail(&version) {
+            self.audit.repeat(proof, tail).await?;
+            return Ok(served);
+        }
+        let call = Arc::clone(proof.call());
+        let facts = Facts {
+            version: Some(version.clone()),
+            ..way.route.facts()
+        };
+        let (served, tail) = self.audit.conclude_repeatable(proof, served, facts).await?;
+        if let Some(tail) = tail {
+            self.catalog.remember_way(&call, get, way, version, tail);
+        }
+        Ok(served)
+    }
+
+    fn count(&self, found: &OnDefinition, failure: Option<&Error>) {
+        let project = found.project().ok();
+        let project = project.map(|project| project.record.name.id());
+        self.reads.tally().add(project, failure.map(Error::reason));
     }
 }
 

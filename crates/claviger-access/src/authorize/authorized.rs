@@ -17,17 +17,59 @@ use crate::{Call, Decision, DecisionLog, Grant, Outcome, Permission, Phase, Scop
 #[derive(Debug)]
 pub struct Authorized {
     pub(super) call: Arc<Call>,
-    pub(super) permission: Permission,
-    pub(super) on: On,
-    pub(super) grant: Id,
+    pub(super) granted: Arc<Granted>,
+    /// What [`Directory::changes`] said before anything was looked up.
+    pub(super) changes: u64,
+    /// What was claimed besides.
     pub(super) claims: Mutex<Claims>,
-    pub(super) grants: Arc<Vec<Grant>>,
-    pub(super) log: Arc<dyn DecisionLog>,
-    pub(super) clock: Arc<dyn Clock>,
     /// Whether something was about to be done.
     pub(super) has_begun: AtomicBool,
     /// Until the audit has taken the last record.
     pub(super) is_open: bool,
+}
+
+/// What an [`Authorizer`](crate::Authorizer) concluded: good for each call of the same caller that
+/// asks for the same, while the records that it rests on stay as they are.
+#[derive(Debug)]
+pub struct Granted {
+    /// The call that it was concluded for.
+    pub(super) call: Arc<Call>,
+    pub(super) permission: Permission,
+    pub(super) on: On,
+    pub(super) grant: Id,
+    /// What was asked for at first.
+    pub(super) claims: Vec<Claim>,
+    /// Until when all of it is allowed.
+    pub(super) end: Option<SystemTime>,
+    pub(super) grants: Arc<Vec<Grant>>,
+    pub(super) log: Arc<dyn DecisionLog>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Granted {
+    /// The proof for a call, if it is one that was granted and the time for that has not ended.
+    ///
+    /// SECURITY: the caller knows that no record has changed that this rests on, at a time after
+    /// the directory said `changes`.
+    pub fn again(self: &Arc<Self>, call: &Arc<Call>, changes: u64) -> Option<Authorized> {
+        let first = &self.call;
+        let is_same = call.caller == first.caller
+            && std::ptr::eq(call.rpc, first.rpc)
+            && call.purpose == first.purpose
+            && call.options == first.options;
+        let is_over = self.end.is_some_and(|end| self.clock.now() >= end);
+        (is_same && !is_over).then(|| Authorized {
+            call: Arc::clone(call),
+            granted: Arc::clone(self),
+            changes,
+            claims: Mutex::new(Claims {
+                more: Vec::new(),
+                end: self.end,
+            }),
+            has_begun: AtomicBool::new(false),
+            is_open: true,
+        })
+    }
 }
 
 impl Authorized {
@@ -38,19 +80,25 @@ impl Authorized {
 
     /// The resource it was asked on.
     pub fn resource(&self) -> &Resource {
-        &self.on.resource
+        &self.granted.on.resource
+    }
+
+    /// What was concluded, for calls like this one.
+    pub fn granted(&self) -> &Arc<Granted> {
+        &self.granted
     }
 
     /// What the resource's name stood for when it was asked.
     pub fn resolved(&self) -> Resolved {
-        self.on.resolved.unwrap_or_default()
+        self.granted.on.resolved.unwrap_or_default()
     }
 
     /// Where the same grants allow the same permission, whatever it was asked on.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
-        let now = self.clock.now();
-        let allowing = self.grants.iter().filter(move |grant| {
-            grant.role.allows(self.permission) && grant.expire_time.is_none_or(|end| now < end)
+        let now = self.granted.clock.now();
+        let allowing = self.granted.grants.iter().filter(move |grant| {
+            grant.role.allows(self.granted.permission)
+                && grant.expire_time.is_none_or(|end| now < end)
         });
         allowing.map(|grant| &grant.scope)
     }
@@ -60,9 +108,9 @@ impl Authorized {
     pub fn covers(&self, resolved: Resolved) -> bool {
         let claim = Claim {
             resolved: Some(resolved),
-            ..self.on.claim(self.permission)
+            ..self.granted.on.claim(self.granted.permission)
         };
-        self.find(&claim, &self.grants).is_some()
+        self.find(&claim, &self.granted.grants).is_some()
     }
 
     /// Asks for a permission on another resource too, which the change depends on from now on.
@@ -101,7 +149,7 @@ impl Authorized {
     /// # Errors
     /// As [`Self::claim`].
     pub fn claim_on_project(&self, permission: Permission, environment: Option<&Id>) -> Result<()> {
-        let resource = match &self.on.resource {
+        let resource = match &self.granted.on.resource {
             Resource::Definition(name) => Resource::Project(name.project().clone()),
             other @ (Resource::Daemon | Resource::Project(_)) => other.clone(),
         };
@@ -117,7 +165,7 @@ impl Authorized {
     /// # Errors
     /// As [`Self::claim`].
     pub fn claim_everywhere(&self) -> Result<()> {
-        self.claim_on_project(self.permission, None)
+        self.claim_on_project(self.granted.permission, None)
     }
 
     /// Asks for the same permission on another definition of the project too: for changes that its
@@ -128,7 +176,7 @@ impl Authorized {
     /// not know.
     pub fn claim_beside(&self, definition: Uid, environment: Option<&Id>) -> Result<()> {
         let claim = Claim {
-            permission: self.permission,
+            permission: self.granted.permission,
             resolved: Some(Resolved {
                 definition: Some(definition),
                 ..self.resolved()
@@ -149,11 +197,12 @@ impl Authorized {
     pub fn claim_in(&self, environment: &Id) -> Result<()> {
         let claim = Claim {
             environment: Some(environment.clone()),
-            ..self.on.claim(self.permission)
+            ..self.granted.on.claim(self.granted.permission)
         };
         let denial = || {
-            self.on
-                .denial(&self.call, self.permission)
+            self.granted
+                .on
+                .denial(&self.call, self.granted.permission)
                 .with(Detail::Environments, environment)
         };
         self.add(claim).then_some(()).ok_or_else(denial)
@@ -161,7 +210,7 @@ impl Authorized {
 
     /// The denial of a permission on what was asked for, for an answer that must not say more.
     pub fn denied(&self, permission: Permission) -> Error {
-        self.on.denial(&self.call, permission)
+        self.granted.on.denial(&self.call, permission)
     }
 
     /// Asks again after a wait, because a revocation must not lose a race against a slow vault.
@@ -169,21 +218,21 @@ impl Authorized {
     /// # Errors
     /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
     pub async fn still_valid(&self, directory: &impl Directory) -> Result<()> {
-        let has_changed = directory.changes() != self.on.changes;
+        let has_changed = directory.changes() != self.changes;
         let end = self.claims().end;
-        let is_over = end.is_some_and(|end| self.clock.now() >= end);
+        let is_over = end.is_some_and(|end| self.granted.clock.now() >= end);
         if !has_changed && !is_over {
             return Ok(());
         }
         let grants = directory.grants(&self.call.caller.principal).await?;
         self.standing(&grants)?;
-        let is_same = match self.on.resolved {
-            Some(resolved) => directory.resolve(&self.on.resource).await?.0 == resolved,
+        let is_same = match self.granted.on.resolved {
+            Some(resolved) => directory.resolve(&self.granted.on.resource).await?.0 == resolved,
             None => true,
         };
         match is_same {
             true => Ok(()),
-            false => Err(self.on.denial(&self.call, self.permission)),
+            false => Err(self.granted.on.denial(&self.call, self.granted.permission)),
         }
     }
 
@@ -195,12 +244,14 @@ impl Authorized {
     /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
     pub fn standing(&self, grants: &[Grant]) -> Result<Option<SystemTime>> {
         let mut end = self.call.caller.expire_time;
-        if end.is_some_and(|end| self.clock.now() >= end) {
+        if end.is_some_and(|end| self.granted.clock.now() >= end) {
             return Err(Error::new(Reason::TokenExpired));
         }
-        for claim in &self.claims().all {
+        let more = self.claims();
+        for claim in self.granted.claims.iter().chain(&more.more) {
             let found = self.find(claim, grants);
-            let grant = found.ok_or_else(|| self.on.denial(&self.call, claim.permission))?;
+            let grant =
+                found.ok_or_else(|| self.granted.on.denial(&self.call, claim.permission))?;
             end = earliest(end, grant.expire_time);
         }
         Ok(end)
@@ -208,19 +259,19 @@ impl Authorized {
 
     /// Adds a claim, if it is allowed.
     fn add(&self, claim: Claim) -> bool {
-        let Some(grant) = self.find(&claim, &self.grants) else {
+        let Some(grant) = self.find(&claim, &self.granted.grants) else {
             return false;
         };
         let mut claims = self.claims();
-        if !claims.all.contains(&claim) {
+        if !self.granted.claims.contains(&claim) && !claims.more.contains(&claim) {
             claims.end = earliest(claims.end, grant.expire_time);
-            claims.all.push(claim);
+            claims.more.push(claim);
         }
         true
     }
 
     fn find<'g>(&self, claim: &Claim, grants: &'g [Grant]) -> Option<&'g Grant> {
-        claim.find(grants, &self.call, self.clock.now())
+        claim.find(grants, &self.call, self.granted.clock.now())
     }
 
     fn claims(&self) -> MutexGuard<'_, Claims> {
@@ -239,12 +290,19 @@ impl Authorized {
         self.decision(self.last_phase(), outcome)
     }
 
+    /// Ends the proof of a call without side effects whose record the audit has already.
+    pub fn end_as_before(mut self) -> Arc<Call> {
+        self.is_open = false;
+        Arc::clone(&self.call)
+    }
+
     fn decision(&self, phase: Phase, outcome: Outcome) -> Decision {
-        let decision = self
-            .on
-            .decision(&self.call, self.permission, phase, outcome);
+        let decision =
+            self.granted
+                .on
+                .decision(&self.call, self.granted.permission, phase, outcome);
         Decision {
-            grant: Some(self.grant.clone()),
+            grant: Some(self.granted.grant.clone()),
             ..decision
         }
     }
@@ -262,7 +320,7 @@ impl Drop for Authorized {
         if self.is_open {
             let mut decision = self.decision(self.last_phase(), Outcome::Cancelled);
             decision.reason = Some(Reason::Cancelled);
-            self.log.record_detached(decision);
+            self.granted.log.record_detached(decision);
         }
     }
 }

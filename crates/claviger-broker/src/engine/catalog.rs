@@ -23,6 +23,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::forms::definition_id;
 use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
+use crate::engine::remembered::CALLERS;
 use crate::model::definition::{Definition, not_found};
 use crate::model::grants::Grants;
 use crate::model::project::{Project, project_not_found};
@@ -73,12 +74,13 @@ impl Catalog {
     ) -> Result<Asked<OnDefinition>> {
         let resource = Resource::Definition(name.clone());
         let environment = environment.cloned();
-        let (proof, found) = self
+        let asking = self
             .authorizer
-            .authorize(self, call, permissions, resource, environment)
-            .await?;
+            .authorize(self, call, permissions, resource, environment);
+        let (answer, stamp) = self.records.collecting(asking).await;
+        let (proof, found) = answer?;
         let name = name.clone();
-        let found = OnDefinition { name, found };
+        let found = OnDefinition { name, found, stamp };
         Ok(Asked { proof, found })
     }
 
@@ -133,6 +135,10 @@ impl Catalog {
             .authorize_anywhere(self, call, permission)
             .await?;
         Ok(Asked { proof, found: () })
+    }
+
+    pub(super) fn records(&self) -> &Records {
+        &self.records
     }
 
     /// The record of this id.
@@ -277,7 +283,21 @@ impl Catalog {
         if !token::is_well_formed(token.as_bytes()) {
             return Err(Error::new(Reason::TokenInvalid));
         }
+        // SECURITY: remembered by its hash, which is no secret and takes the same time to make.
         let hash = sha256(token.as_bytes());
+        let known = CALLERS.with_borrow_mut(|callers| callers.get(&hash, &self.records));
+        let known = known.filter(|caller| caller.expire_time.is_none_or(|end| self.now() < end));
+        if let Some(caller) = known {
+            return Ok(caller);
+        }
+        let (caller, stamp) = self.records.collecting(self.caller_of(hash)).await;
+        if let Ok(caller) = &caller {
+            CALLERS.with_borrow_mut(|callers| callers.put(&hash, caller.clone(), stamp));
+        }
+        caller
+    }
+
+    async fn caller_of(&self, hash: [u8; 32]) -> Result<Caller> {
         let id = token::id_of(&hash)?;
         let stored = self.records.get::<Token>(id.as_str()).await?;
         let token = stored

@@ -1,5 +1,5 @@
-use claviger_access::{Authorized, Permission};
+use claviger_access::Authorized;
 
 fn raise(authorized: &mut Authorized) {
-    authorized.permission = Permission::SecretsGet; //~ E0616
+    authorized.changes = u64::MAX; //~ E0616
 }

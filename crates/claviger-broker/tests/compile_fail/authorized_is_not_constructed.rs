@@ -1,5 +1,5 @@
-use claviger_access::{Authorized, Permission};
+use claviger_access::Authorized;
 
-fn forge(permission: Permission) -> Authorized {
-    Authorized { permission, ..todo!() } //~ E0451
+fn forge(changes: u64) -> Authorized {
+    Authorized { changes, ..todo!() } //~ E0451
 }
