@@ -286,6 +286,7 @@ async fn a_sync_that_hangs_delays_no_read_and_an_intent_waits_for_one_that_began
     assert_eq!(sink.memory.calls().len(), 4);
     sink.let_one_go();
     first.await.expect("on disk");
+    assert!(poll(second.as_mut()).is_pending());
     sink.until_begun(3).await;
     assert!(poll(second.as_mut()).is_pending());
     assert_eq!(
