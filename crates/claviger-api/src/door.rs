@@ -11,6 +11,7 @@ mod message;
 mod outgoing;
 mod timeout;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use claviger_access::{Caller, Rpc};
@@ -32,6 +33,7 @@ use crate::door::timeout::client_timeout;
 use crate::handler::Api;
 use crate::limits::{Limits, SMALL_BYTES_MAX};
 use crate::page::Page;
+use crate::services::Services;
 use crate::status::{header_bytes, refused_by_library, status_of};
 use crate::{Peer, rpc};
 
@@ -50,9 +52,10 @@ const REFLECTION_BYTES: usize = 64 * 1024;
 /// The services of a listener, behind their door.
 #[derive(Clone, Debug)]
 pub struct Door {
+    /// The public ones.
     routes: Routes,
     /// None where all services are public.
-    api: Option<Api>,
+    own: Option<Services>,
     bodies: Arc<Bodies>,
     counts: Arc<Counts>,
     /// What clients without gRPC get here, if there is something.
@@ -60,10 +63,10 @@ pub struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(routes: Routes, api: Option<Api>, bodies: Arc<Bodies>) -> Self {
+    pub(crate) fn new(routes: Routes, own: Option<Services>, bodies: Arc<Bodies>) -> Self {
         Self {
             routes,
-            api,
+            own,
             bodies,
             counts: Counts::new(),
             page: None,
@@ -115,8 +118,8 @@ impl Doorway {
             return foreign;
         }
         let method = method(&request);
-        if let (Some(rpc), Some(api)) = (rpc::named(method), &self.door.api) {
-            return self.call(api, rpc, request).await.map(Outgoing::from);
+        if let (Some(rpc), Some(own)) = (rpc::named(method), &self.door.own) {
+            return self.call(own, rpc, request).await.map(Outgoing::from);
         }
         if method.starts_with("grpc.health.") {
             let stay = Stay::new(self.limits.connection_age);
@@ -132,7 +135,7 @@ impl Doorway {
 
     /// Whether a request is for a service that asks for a caller.
     pub(crate) fn is_for_callers<B>(&self, request: &Request<B>) -> bool {
-        self.door.api.is_some() && rpc::named(method(request)).is_some()
+        self.door.own.is_some() && rpc::named(method(request)).is_some()
     }
 
     /// Waits until a refusal may be told, if its peer may have one more that waits.
@@ -145,13 +148,14 @@ impl Doorway {
 
     async fn call<B>(
         &self,
-        api: &Api,
+        own: &Services,
         rpc: &'static Rpc,
         request: Request<B>,
     ) -> Response<TonicBody>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
+        let api = &own.api;
         let counting = self.door.counts.begin(rpc);
         let time = match client_timeout(request.headers()) {
             Some(timeout) => timeout.min(self.limits.request),
@@ -175,8 +179,10 @@ impl Doorway {
                 let id = call.id;
                 parts.extensions.insert(call);
                 let body = TonicBody::new(Full::new(message));
-                self.answer(id, deadline, Request::from_parts(parts, body))
-                    .await
+                match own.call(rpc, Request::from_parts(parts, body)) {
+                    Some(answering) => answered(id, deadline, answering).await,
+                    None => refusal(&Error::new(Reason::Internal), id),
+                }
             }
             Err(error) => attempt.refuse(error).await.into_http(),
         };
@@ -230,29 +236,28 @@ impl Doorway {
             return refusal.map(Outgoing::from);
         }
         let request = request.map(|body| TonicBody::new(Streamed::new(body, self.limits.idle)));
-        let answer = self.answer(id, self.deadline(), request).await;
-        answer.map(|body| Outgoing::from(body).staying(stay, charge))
-    }
-
-    async fn answer(
-        &self,
-        id: Uid,
-        deadline: Instant,
-        request: Request<TonicBody>,
-    ) -> Response<TonicBody> {
         let answering = self.door.routes.clone().oneshot(request);
-        match timeout_at(deadline, answering).await {
-            Ok(Ok(answer)) => match refused_by_library(answer.headers()) {
-                Some(error) => refusal(&error, id),
-                None => answer,
-            },
-            Ok(Err(_)) => refusal(&Error::new(Reason::Internal), id),
-            Err(_) => refusal(&Error::new(Reason::DeadlineExceeded), id),
-        }
+        let answer = answered(id, self.deadline(), answering).await;
+        answer.map(|body| Outgoing::from(body).staying(stay, charge))
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.limits.request
+    }
+}
+
+/// What a service answers by then, in our words also where the library refuses.
+async fn answered(
+    id: Uid,
+    deadline: Instant,
+    answering: impl Future<Output = std::result::Result<Response<TonicBody>, Infallible>>,
+) -> Response<TonicBody> {
+    match timeout_at(deadline, answering).await {
+        Ok(Ok(answer)) => match refused_by_library(answer.headers()) {
+            Some(error) => refusal(&error, id),
+            None => answer,
+        },
+        Err(_) => refusal(&Error::new(Reason::DeadlineExceeded), id),
     }
 }
 

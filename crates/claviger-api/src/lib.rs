@@ -21,6 +21,7 @@ pub mod rpc;
 mod secret_definition_service;
 mod secret_service;
 pub mod serve;
+mod services;
 mod status;
 mod vault_service;
 
@@ -28,12 +29,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use claviger_broker::Broker;
-use claviger_proto::v1::access_service_server::AccessServiceServer;
-use claviger_proto::v1::daemon_service_server::DaemonServiceServer;
-use claviger_proto::v1::project_service_server::ProjectServiceServer;
-use claviger_proto::v1::secret_definition_service_server::SecretDefinitionServiceServer;
-use claviger_proto::v1::secret_service_server::SecretServiceServer;
-use claviger_proto::v1::vault_service_server::VaultServiceServer;
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
@@ -46,6 +41,7 @@ pub use status::{code_of, status_of};
 
 use crate::handler::Api;
 use crate::limits::SMALL_BYTES_MAX;
+use crate::services::Services;
 
 /// The health service's view of the daemon, changed through the reporter.
 pub use tonic_health::server::HealthReporter;
@@ -68,14 +64,9 @@ pub fn services(
 ) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
     let api = Api::new(broker, about);
     let reporter = HealthReporter::new();
-    let routes = public(&reporter, &[claviger_proto::DESCRIPTORS])?
-        .add_service(AccessServiceServer::new(api.clone()))
-        .add_service(DaemonServiceServer::new(api.clone()))
-        .add_service(ProjectServiceServer::new(api.clone()))
-        .add_service(SecretDefinitionServiceServer::new(api.clone()))
-        .add_service(SecretServiceServer::new(api.clone()))
-        .add_service(VaultServiceServer::new(api.clone()));
-    Ok((Door::new(routes.prepare(), Some(api), bodies), reporter))
+    let routes = public(&reporter, &[claviger_proto::DESCRIPTORS])?;
+    let own = Services::new(api);
+    Ok((Door::new(routes.prepare(), Some(own), bodies), reporter))
 }
 
 /// The parts of the daemon whose health the admin listener tells, besides its vaults.

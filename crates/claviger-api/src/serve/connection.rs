@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_core::Uid;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -76,8 +78,9 @@ pub(super) async fn serve_connection(
 
     let place = Arc::new(place);
     let seat = Arc::clone(&place);
+    let doorway = Arc::new(doorway);
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let doorway = doorway.clone();
+        let doorway = Arc::clone(&doorway);
         // Anyone may keep a public service's stream open: it keeps no place.
         let busy = doorway.is_for_callers(&request).then(|| seat.busy());
         let seat = Arc::clone(&seat);
@@ -94,12 +97,19 @@ pub(super) async fn serve_connection(
     });
     let connection = http2(limits).serve_connection(TokioIo::new(io), service);
     tokio::pin!(connection);
+    let end = async {
+        tokio::select! {
+            () = stop.cancelled() => limits.drain,
+            () = sleep(aged(limits.connection_age)) => limits.drain,
+            // Its place is another's already: it hears that it has to go, and goes.
+            () = place.taken_away() => EVICTION,
+        }
+    };
+    // Looked at when it is woken, and not whenever the connection is.
+    let mut end = FuturesUnordered::from_iter([end]);
     let grace = tokio::select! {
         result = &mut connection => return Ok(result?),
-        () = stop.cancelled() => limits.drain,
-        () = sleep(aged(limits.connection_age)) => limits.drain,
-        // Its place is another's already: it hears that it has to go, and goes.
-        () = place.taken_away() => EVICTION,
+        Some(grace) = end.next() => grace,
     };
     connection.as_mut().graceful_shutdown();
     timeout(grace, connection).await??;
@@ -140,6 +150,8 @@ fn http2(limits: Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
     let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     http2
         .timer(TokioTimer::new())
+        // Nobody needs it of gRPC.
+        .auto_date_header(false)
         .max_concurrent_streams(limits.streams_max)
         .max_local_error_reset_streams(Some(WRONG_FRAMES_MAX))
         .max_pending_accept_reset_streams(Some(EARLY_RESETS_MAX))

@@ -37,6 +37,7 @@ mod paging;
 mod raw_rpc;
 mod read_contract;
 mod refusals;
+mod remembered;
 mod revocation;
 mod rotation;
 mod sharing;
