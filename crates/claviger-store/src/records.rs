@@ -106,8 +106,11 @@ impl Records {
     ///
     /// Collected is what the future reads itself, and in this collection only; of a task that it
     /// spawns nothing is.
-    pub async fn collecting<F: Future>(&self, read: F) -> (F::Output, Stamp) {
-        self.memory.changes().collecting(read).await
+    pub fn collecting<F: Future>(
+        &self,
+        read: F,
+    ) -> impl Future<Output = (F::Output, Stamp)> + use<F> {
+        self.memory.changes().collecting(read)
     }
 
     /// Whether the read would find the same records now. Never while a commit of one of them is
