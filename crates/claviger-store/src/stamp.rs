@@ -20,8 +20,9 @@ tokio::task_local! {
     static STAMP: RefCell<Stamp>;
 }
 
-/// What a read rested on. While it holds, the same read would find the same records.
-#[derive(Clone, Debug)]
+/// What a read rested on. While it holds, the same read would find the same records. The default one
+/// never holds.
+#[derive(Clone, Debug, Default)]
 pub struct Stamp {
     /// Which records were read.
     records: u64,
@@ -118,25 +119,29 @@ impl Changes {
         self.collect(|| None);
     }
 
-    pub(crate) async fn collecting<F: Future>(&self, read: F) -> (F::Output, Stamp) {
-        let stamp = RefCell::new(Stamp {
+    pub(crate) fn collecting<F: Future>(
+        &self,
+        read: F,
+    ) -> impl Future<Output = (F::Output, Stamp)> + use<F> {
+        let stamp = Stamp {
             records: self.records,
             all: self.all.count_at_rest(),
             keys: Some(Vec::new()),
-        });
-        let read = async {
-            let answer = read.await;
-            (answer, STAMP.with(|stamp| stamp.borrow().clone()))
         };
-        let (answer, stamp) = STAMP.scope(stamp, read).await;
-        // A read within another one is part of it.
-        let around = |around: &RefCell<Stamp>| {
-            around
-                .borrow_mut()
-                .add(stamp.records, stamp.keys.as_deref());
-        };
-        STAMP.try_with(around).ok();
-        (answer, stamp)
+        // On the heap, so that whoever seldom has to read does not carry the read with it.
+        let mut read = Box::pin(STAMP.scope(RefCell::new(stamp), read));
+        async move {
+            let answer = read.as_mut().await;
+            let stamp = read.as_mut().take_value();
+            let stamp = stamp.map_or_else(Stamp::default, RefCell::into_inner);
+            // A read within another one is part of it.
+            let around = |around: &RefCell<Stamp>| {
+                let keys = stamp.keys.as_deref();
+                around.borrow_mut().add(stamp.records, keys);
+            };
+            STAMP.try_with(around).ok();
+            (answer, stamp)
+        }
     }
 
     pub(crate) fn hold(&self, stamp: &Stamp) -> bool {
@@ -218,6 +223,20 @@ mod tests {
         changes.look_at("e");
         assert_eq!(first.keys.map(|keys| keys.len()), Some(3));
         assert_eq!(second.keys.map(|keys| keys.len()), Some(1));
+    }
+
+    #[tokio::test]
+    async fn who_may_have_to_read_does_not_carry_the_read() {
+        let changes = Changes::new();
+        let read = async {
+            let large = [7_u8; 4096];
+            tokio::task::yield_now().await;
+            large[4095]
+        };
+        assert!(size_of_val(&read) > 4096);
+        let read = changes.collecting(read);
+        assert!(size_of_val(&read) < 128);
+        assert_eq!(read.await.0, 7);
     }
 
     #[tokio::test]

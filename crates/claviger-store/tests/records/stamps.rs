@@ -383,6 +383,7 @@ async fn a_stamp_holds_for_the_records_that_were_read_only() {
     let (_, stamp) = stamp_of(&records, "apple").await;
     assert!(records.holds(&stamp));
     assert!(!others.holds(&stamp));
+    assert!(!records.holds(&Stamp::default()));
     let (_, both) = records.collecting(colour(&others, "apple")).await;
     assert!(!records.holds(&both) && !others.holds(&both));
 }
