@@ -16,7 +16,7 @@ use claviger_stripe::{Settings, Verdict};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnDefinition};
-use crate::engine::reads::Found;
+use crate::engine::reads::{Found, is_unreadable};
 use crate::model::freshness::Age;
 
 /// A read.
@@ -92,8 +92,20 @@ impl Broker {
         let route = registered.route(environment, get.version.as_ref())?;
 
         let named = |error| naming(error, &get.name, route.version.as_deref());
-        let read = self.reads.read(&asked.proof, &route, get.max_age);
-        let Found { document, age } = read.await.map_err(named)?;
+        let read = self.reads.read(&asked.proof, &route, get.max_age).await;
+        let Found { document, age } = match read {
+            Err(error)
+                if is_unreadable(&error)
+                    && route.version.is_none()
+                    && registered.definition.has_newest(&route.place) =>
+            {
+                // The one to enable has to be named.
+                let newest = self.reads.latest(&asked.proof, &route).await?;
+                let newest = newest.as_ref().map(Id::as_str);
+                return Err(naming(error, &get.name, newest));
+            }
+            read => read.map_err(named)?,
+        };
         let content = &registered.definition.content;
         let value = route.present(&document, content.format).map_err(named)?;
         let verdict = content.judge(&value, registered.project.stripe_mode(environment));

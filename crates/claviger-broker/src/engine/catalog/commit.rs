@@ -53,6 +53,8 @@ impl Terms {
 pub(crate) enum Update<R, T> {
     /// Nothing changes.
     Keep(T),
+    /// It stays, and other changes are committed only if it does.
+    Rely { also: Batch, answer: T },
     /// It is gone, in one commit with other changes.
     Delete { also: Batch, answer: T },
     /// It is another one, in one commit with other changes.
@@ -168,6 +170,7 @@ impl Catalog {
         let expect = expect(stored.as_ref());
         Ok(match change(stored.as_ref())? {
             Update::Keep(answer) => (None, answer),
+            Update::Rely { also, answer } => (Some(also.require::<R>(id, expect)), answer),
             Update::Delete { also, answer } => (Some(also.delete::<R>(id, expect)), answer),
             Update::Put {
                 record,
