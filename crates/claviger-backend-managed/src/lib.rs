@@ -59,9 +59,12 @@ impl Managed {
         self.records.get(&address.owner.to_string()).await
     }
 
-    async fn version(&self, address: &Address, version: &Id) -> Result<(Version, Place)> {
-        let number = number_of(version)?;
+    /// A version, or the newest one.
+    async fn version(&self, address: &Address, version: Option<&Id>) -> Result<(Version, Place)> {
+        let number = version.map(number_of).transpose()?;
         let head = self.head(address).await?;
+        let number = number.or_else(|| Some(head.as_ref()?.record.newest));
+        let number = number.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
         if let Some((head, version)) = head.and_then(|head| {
             let version = head.record.version(number)?;
             Some((head, version))
@@ -81,13 +84,15 @@ impl Managed {
         if let Some(before) = before.filter(|before| before.write_id == write.write_id) {
             return Ok(Staged {
                 version: id_of(before.newest)?,
+                replaced: None,
                 batch: Batch::new(),
             });
         }
         let (after, left) = Head::after(before, write.write_id, self.clock.now());
         let newest = after.version(after.newest);
         let newest = newest.ok_or_else(|| Error::new(Reason::Internal))?;
-        let expect = head.map_or(Expect::Absent, |head| Expect::Revision(head.revision));
+        let revision = head.as_ref().map(|head| head.revision);
+        let expect = revision.map_or(Expect::Absent, Expect::Revision);
         let mut batch = Batch::new()
             .put(&address.owner.to_string(), &after, expect)
             .put_secret(&newest.value_key(address), write.value, Expect::Absent);
@@ -95,8 +100,11 @@ impl Managed {
             let id = version_id(address, version.number);
             batch = batch.put(&id, &version, Expect::Absent);
         }
-        let version = id_of(after.newest)?;
-        Ok(Staged { version, batch })
+        Ok(Staged {
+            version: id_of(after.newest)?,
+            replaced: before.map(|before| id_of(before.newest)).transpose()?,
+            batch,
+        })
     }
 
     async fn commit(&self, batch: Batch) -> Result<()> {
@@ -138,9 +146,8 @@ impl Backend for Managed {
     }
 
     async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
-        let version = version.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
-        let version = Id::parse("version", version)?;
-        let (found, _) = self.version(address, &version).await?;
+        let version = version.map(|version| Id::parse("version", version));
+        let (found, _) = self.version(address, version.transpose()?.as_ref()).await?;
         match found.state {
             State::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             State::Disabled => Err(Error::new(Reason::VersionDisabled)),
@@ -151,7 +158,7 @@ impl Backend for Managed {
                 Ok(Reading {
                     // INVARIANT: its record's key names the definition, and opens no other's.
                     secret: address.secret.clone(),
-                    version,
+                    version: id_of(found.number)?,
                     value,
                 })
             }
@@ -159,7 +166,7 @@ impl Backend for Managed {
     }
 
     async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {
-        let Staged { version, batch } = self.staged(address, write).await?;
+        let Staged { version, batch, .. } = self.staged(address, write).await?;
         // A commit that failed may still have been done, unless there was no disk for it.
         let unknown = |error: Error| match error.reason() == Reason::StoreUnavailable {
             true => Error::new(Reason::WriteOutcomeUnknown).caused_by(error),
@@ -178,6 +185,11 @@ impl Backend for Managed {
             Some(head) if head.record.write_id == write_id => id_of(head.record.newest).map(Some),
             Some(_) | None => Ok(None),
         }
+    }
+
+    async fn latest(&self, address: &Address) -> Result<Option<Id>> {
+        let head = self.head(address).await?;
+        head.map(|head| id_of(head.record.newest)).transpose()
     }
 
     async fn versions(
@@ -214,7 +226,7 @@ impl Backend for Managed {
     ) -> Result<VersionInfo> {
         let state = State::from(state);
         for _ in 0..ATTEMPTS {
-            let (found, place) = self.version(address, version).await?;
+            let (found, place) = self.version(address, Some(version)).await?;
             let value = found.value_key(address);
             if found.state == state {
                 if state == State::Destroyed {

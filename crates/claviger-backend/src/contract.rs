@@ -146,6 +146,8 @@ impl Written {
 pub struct Staged {
     /// The version that it stores.
     pub version: Id,
+    /// The version that was the newest until then.
+    pub replaced: Option<Id>,
     /// The changes, refused if another write came in between.
     pub batch: Batch,
 }
@@ -352,7 +354,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Reads a version, by its name or another one that the vault knows it by; `None` is the
-    /// latest, and asked only where [`Capabilities::latest`] is set.
+    /// latest, and asked only where [`Capabilities::latest`] is set, or a write was
+    /// [staged](Self::stage).
     ///
     /// # Errors
     /// `SECRET_NOT_FOUND`, `SECRET_DELETED`, `VERSION_NOT_FOUND`, `VERSION_DISABLED`,
@@ -414,7 +417,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// The version that an unpinned read asks for, also while it cannot be read, because it is
     /// disabled or out of its dates for example. `None` if there is no such secret. Asked only where
-    /// [`Capabilities::latest`] is set.
+    /// [`Capabilities::latest`] is set, or a write was [staged](Self::stage).
     ///
     /// # Errors
     /// The three refusals.

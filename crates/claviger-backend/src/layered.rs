@@ -402,6 +402,7 @@ mod tests {
         async fn stage(&self, _: &Address, write: &Write<'_>) -> Result<Option<Staged>> {
             Ok(Some(Staged {
                 version: Id::parse("version", &write.write_id.to_string())?,
+                replaced: None,
                 batch: Batch::new(),
             }))
         }

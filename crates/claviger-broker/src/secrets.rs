@@ -16,7 +16,7 @@ use claviger_stripe::{Settings, Verdict};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnDefinition};
-use crate::engine::reads::Found;
+use crate::engine::reads::{Found, is_unreadable};
 use crate::engine::ways::Way;
 use crate::model::freshness::Age;
 
@@ -109,8 +109,20 @@ impl Broker {
         let registered = found.live(&self.vaults)?;
 
         let named = |error| naming(error, &get.name, route.version.as_deref());
-        let read = self.reads.read(proof, route, get.max_age);
-        let Found { document, age } = read.await.map_err(named)?;
+        let read = self.reads.read(proof, route, get.max_age).await;
+        let Found { document, age } = match read {
+            Err(error)
+                if is_unreadable(&error)
+                    && route.version.is_none()
+                    && registered.definition.has_newest(&route.place) =>
+            {
+                // The one to enable has to be named.
+                let newest = self.reads.latest(proof, route).await?;
+                let newest = newest.as_ref().map(Id::as_str);
+                return Err(naming(error, &get.name, newest));
+            }
+            read => read.map_err(named)?,
+        };
         let content = &registered.definition.content;
         let value = route.present(&document, content.format).map_err(named)?;
         let mode = registered.project.stripe_mode(get.environment.as_ref());

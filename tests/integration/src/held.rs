@@ -21,6 +21,7 @@ struct Inner {
     entered: watch::Sender<usize>,
     done: AtomicUsize,
     fault: Mutex<Fault>,
+    written: Mutex<Vec<String>>,
 }
 
 impl Gate {
@@ -51,6 +52,15 @@ impl Gate {
     /// From now on commits do this that store a value; none of them hangs.
     pub fn fail(&self, fault: Fault) {
         *self.0.fault.lock().expect("nobody panics in here") = fault;
+    }
+
+    /// The kinds of the rows that the last commit of a value has put.
+    pub fn written(&self) -> Vec<String> {
+        let written = self.0.written.lock().expect("nobody panics in here");
+        let kind = |key: &String| key.split('/').next().unwrap_or_default().to_owned();
+        let mut kinds: Vec<_> = written.iter().map(kind).collect();
+        kinds.sort();
+        kinds
     }
 
     /// How many commits are done.
@@ -93,6 +103,7 @@ impl Store for HeldStore {
             entered,
             done,
             fault,
+            written,
         } = &*self.gate.0;
         let conditions = &commit.conditions;
         let is_held = |held: &Vec<String>| conditions.iter().any(|one| held.contains(&one.key));
@@ -105,8 +116,12 @@ impl Store for HeldStore {
         // The daemon's own, at a time of its own.
         let is_seal = commit.changes.iter().any(|one| one.key == "audit/head");
         let is_value = |key: &str| key.starts_with("values/");
-        let fault = match commit.changes.iter().any(|one| is_value(&one.key)) {
-            true => *fault.lock().expect("nobody panics in here"),
+        let keys = commit.changes.iter().map(|one| &one.key);
+        let fault = match keys.clone().any(|key| is_value(key)) {
+            true => {
+                *written.lock().expect("nobody panics in here") = keys.cloned().collect();
+                *fault.lock().expect("nobody panics in here")
+            }
             false => Fault::None,
         };
         if let Fault::Fail(reason) = fault {

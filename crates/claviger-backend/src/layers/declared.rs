@@ -130,6 +130,7 @@ mod tests {
         async fn stage(&self, _: &Address, _: &Write<'_>) -> Result<Option<Staged>> {
             Ok(Some(Staged {
                 version: Id::from_static("1"),
+                replaced: None,
                 batch: Batch::new(),
             }))
         }

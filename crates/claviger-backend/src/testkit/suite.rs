@@ -64,6 +64,20 @@ impl Suite {
         result
     }
 
+    /// Whether the vault lives in Claviger's own store.
+    pub(super) async fn stages(&self, address: &Address) -> bool {
+        let write = Write {
+            write_id: Uid::random(),
+            value: &SecretBytes::new(CANARY.into()),
+            format: Format::Text,
+            adopt: false,
+        };
+        let staged = self.backend.stage(address, &write).await;
+        let shown = format!("{staged:?}");
+        assert!(!shown.contains(CANARY), "a value is in a Debug: {shown}");
+        staged.expect("nothing is asked").is_some()
+    }
+
     pub(super) async fn write(&self, address: &Address, text: &str) -> Id {
         let bytes = format!("{CANARY}{text}");
         let written = self

@@ -287,7 +287,9 @@ impl Reads {
                 Err(error) if is_absent(&error) => Ok(None),
                 Err(error) => Err(error),
             },
-            None if route.vault.capabilities().latest => self.latest(proof, route).await,
+            None if route.vault.capabilities().latest || definition.has_newest(&route.place) => {
+                self.latest(proof, route).await
+            }
             None => Ok(definition.current(&route.place).cloned()),
         }
     }

@@ -11,10 +11,10 @@ use crate::engine::catalog::commit::{ATTEMPTS, Update};
 use crate::engine::forms::definition_id;
 use crate::engine::reads::Reads;
 use crate::engine::replay::FreshRequest;
-use crate::engine::steps::{NewValue, Target, check_writable, in_progress};
+use crate::engine::steps::{NewValue, Target, check_fence, check_writable, in_progress};
 use crate::failpoints::{self, AFTER_VAULT, BEFORE_CURRENT};
 use crate::model::answer::Answer;
-use crate::model::definition::{Definition, PlaceState};
+use crate::model::definition::{Current, Definition, PlaceState};
 use crate::model::request::RequestState;
 use crate::model::route::Route;
 
@@ -73,7 +73,7 @@ impl Staging<'_> {
         }
     }
 
-    /// Commits the value, the definition with it as the current one, and the answer to a repeat.
+    /// Commits the value, the answer to a repeat, and the definition if it is the first value there.
     /// `None` if another change came in between.
     async fn commit(
         &self,
@@ -87,7 +87,7 @@ impl Staging<'_> {
         let with_value = |definition: &Definition| {
             let mut definition = definition.clone();
             let state = PlaceState {
-                current: Some(staged.version.clone()),
+                current: Some(Current::Newest),
                 ..PlaceState::default()
             };
             definition.places.insert(route.place.clone(), state);
@@ -106,12 +106,22 @@ impl Staging<'_> {
             Target::Existing(expected, fence) => {
                 let change = |stored: Option<&Stored<Definition>>| {
                     let place = &route.place;
-                    let found = check_writable(self.catalog, stored, expected, place, fence)?;
+                    let found = check_writable(self.catalog, stored, expected, place)?;
+                    let has_newest = found.has_newest(place);
+                    let current = match has_newest {
+                        true => staged.replaced.as_ref(),
+                        false => found.current(place),
+                    };
+                    check_fence(current, fence, name)?;
                     failpoints::reach(BEFORE_CURRENT);
-                    Ok(Update::Put {
-                        record: with_value(found),
-                        also: also(),
-                        answer: (),
+                    let (also, answer) = (also(), ());
+                    Ok(match has_newest {
+                        true => Update::Rely { also, answer },
+                        false => Update::Put {
+                            record: with_value(found),
+                            also,
+                            answer,
+                        },
                     })
                 };
                 self.catalog.update_once(proof, &id, change).await

@@ -24,7 +24,7 @@ use crate::engine::reads::Reads;
 use crate::engine::replay::{FreshRequest, Landed};
 use crate::failpoints::{self, AFTER_PENDING, AFTER_VAULT, BEFORE_CURRENT};
 use crate::model::answer::Answer;
-use crate::model::definition::{Base, Definition, Pending, not_found};
+use crate::model::definition::{Base, Current, Definition, Pending, not_found};
 use crate::model::location::Place;
 use crate::model::request::{Request, RequestState};
 use crate::model::route::Route;
@@ -218,7 +218,8 @@ impl Steps {
             Target::Existing(expected, fence) => {
                 let change = |stored: Option<&Stored<Definition>>| {
                     let place = &begun.place;
-                    let found = check_writable(&self.catalog, stored, expected, place, fence)?;
+                    let found = check_writable(&self.catalog, stored, expected, place)?;
+                    check_fence(found.current(place), fence, name)?;
                     Ok(Update::Put {
                         record: beginning(found, false),
                         also: also(),
@@ -264,7 +265,7 @@ impl Steps {
             let state = record.places.entry(begun.place.clone()).or_default();
             state.pending = None;
             if let Some(landed) = &landed {
-                state.current = Some(landed.version.clone());
+                state.current = Some(Current::At(landed.version.clone()));
                 let overwritten = landed.overwritten.clone();
                 state.unmerged = overwritten.filter(|unmerged| !unmerged.others.is_empty());
             }
@@ -408,13 +409,12 @@ fn closed_before(begun: &Begun, stored: Option<&Definition>, version: Option<&Id
 /// What a write finds of the definition that it `expected`, unless it has to stay away.
 ///
 /// # Errors
-/// `DEFINITION_NOT_FOUND`, `DEFINITION_DELETED`, `WRITE_IN_PROGRESS`, `VERSION_MISMATCH`.
+/// `DEFINITION_NOT_FOUND`, `DEFINITION_DELETED`, `WRITE_IN_PROGRESS`.
 pub(super) fn check_writable<'a>(
     catalog: &Catalog,
     stored: Option<&'a Stored<Definition>>,
     expected: &Definition,
     place: &Place,
-    fence: &Fence,
 ) -> Result<&'a Definition> {
     let stored = stored
         .filter(|stored| stored.record.uid == expected.uid && !catalog.is_gone(&stored.record));
@@ -423,7 +423,6 @@ pub(super) fn check_writable<'a>(
         .record
         .live()?;
     check_free(definition, place)?;
-    check_fence(definition, place, fence)?;
     Ok(definition)
 }
 
@@ -434,7 +433,15 @@ fn check_free(definition: &Definition, place: &Place) -> Result<()> {
     }
 }
 
-fn check_fence(definition: &Definition, place: &Place, fence: &Fence) -> Result<()> {
+/// Checks that the current version is the one that a write is meant to follow.
+///
+/// # Errors
+/// `VERSION_MISMATCH`.
+pub(super) fn check_fence(
+    current: Option<&Id>,
+    fence: &Fence,
+    name: &DefinitionName,
+) -> Result<()> {
     let wanted = match fence {
         Fence::None => return Ok(()),
         Fence::Current(wanted)
@@ -442,9 +449,9 @@ fn check_fence(definition: &Definition, place: &Place, fence: &Fence) -> Result<
             current: wanted, ..
         } => wanted,
     };
-    match definition.current(place) == wanted.as_ref() {
+    match current == wanted.as_ref() {
         true => Ok(()),
-        false => Err(version_mismatch(&definition.name)),
+        false => Err(version_mismatch(name)),
     }
 }
 

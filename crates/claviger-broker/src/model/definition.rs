@@ -48,12 +48,22 @@ pub(crate) enum DerivedFrom {
 /// What Claviger knows about the values at one place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlaceState {
-    /// The version that our last finished write stored.
-    pub(crate) current: Option<Id>,
+    /// The current version.
+    pub(crate) current: Option<Current>,
     /// A write that was begun and not finished.
     pub(crate) pending: Option<Pending>,
     /// What that last write has overwritten, until the next one puts it back.
     pub(crate) unmerged: Option<Unmerged>,
+}
+
+/// Which version is the current one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Current {
+    /// The one that our last finished write stored.
+    At(Id),
+    /// The vault's newest. It lives in Claviger's own store and nobody else writes there, so that it
+    /// need not be said twice, and a write leaves the definition as it is.
+    Newest,
 }
 
 /// The changes of others to a document that a write of ours has overwritten.
@@ -148,11 +158,18 @@ impl Definition {
         Ok(self)
     }
 
-    /// The current version at a place.
+    /// The current version at a place, unless it is the vault's newest or there is none.
     pub(crate) fn current(&self, place: &Place) -> Option<&Id> {
-        self.places
-            .get(place)
-            .and_then(|state| state.current.as_ref())
+        match self.places.get(place)?.current.as_ref()? {
+            Current::At(version) => Some(version),
+            Current::Newest => None,
+        }
+    }
+
+    /// Whether the current version at a place is the vault's newest.
+    pub(crate) fn has_newest(&self, place: &Place) -> bool {
+        let state = self.places.get(place);
+        state.is_some_and(|state| state.current == Some(Current::Newest))
     }
 
     /// Where its values at a place are.

@@ -57,6 +57,7 @@ impl<'a> Registered<'a> {
             Some(version) => Some(version.to_string()),
             None if route.pin.is_some() => route.pin.clone(),
             None if route.vault.capabilities().latest => None,
+            None if self.definition.has_newest(&route.place) => None,
             None => {
                 let current = self.definition.current(&route.place).ok_or_else(|| {
                     Error::new(Reason::SecretNotFound)

@@ -43,11 +43,15 @@ async fn a_put_is_one_commit() {
     let before = gate.done();
     client.put(&name, "one").await.unwrap();
     assert_eq!(gate.done(), before + 1, "a registration");
+    assert_eq!(gate.written(), ["definitions", "managed-secrets", "values"]);
     client.rotate(&name, "two").await.unwrap();
     assert_eq!(gate.done(), before + 2, "a rotation");
+    // The definition is as it was.
+    assert_eq!(gate.written(), ["managed-secrets", "values"]);
     let put = rotating(&name, "three");
     let first = client.put_value(put.clone()).await.unwrap();
     assert_eq!(gate.done(), before + 3, "one that can be repeated");
+    assert_eq!(gate.written(), ["managed-secrets", "requests", "values"]);
     assert_eq!(client.put_value(put).await.unwrap(), first);
     let named = v1::PutSecretDefinitionRequest {
         request_id: request_id(),
@@ -241,6 +245,39 @@ async fn a_repeat_that_meets_its_own_request_is_put_off_and_stores_nothing() {
         assert_eq!(slow.put_value(put).await.unwrap(), done.unwrap());
         assert_eq!(versions(&client, &name).await.len(), number);
     }
+}
+
+#[tokio::test]
+async fn the_newest_version_is_the_current_one_whatever_its_state() {
+    let (_server, client, _) = gated().await;
+    let name = secret("newest");
+    client.put(&name, "one").await.unwrap();
+    client.rotate(&name, "two").await.unwrap();
+    let of = |version: &str| format!("{name}/versions/{version}");
+    let request = v1::DisableSecretVersionRequest {
+        name: of("2"),
+        ..Default::default()
+    };
+    let mut secrets = client.secrets();
+    secrets.disable_secret_version(request).await.unwrap();
+    let read = client.get(&name).await;
+    let status = fails(read, Code::FailedPrecondition, "VERSION_DISABLED");
+    assert!(status.message().contains(&of("2")), "{status:?}");
+    let listed = versions(&client, &name).await;
+    let current = listed.iter().map(|one| (one.version.as_str(), one.current));
+    assert!(current.eq([("2", true), ("1", false)]), "{listed:?}");
+    let stale = v1::PutSecretValueRequest {
+        if_version: "1".to_owned(),
+        ..storing(&name, "three")
+    };
+    let refused = client.put_value(stale.clone()).await;
+    fails(refused, Code::Aborted, "VERSION_MISMATCH");
+    let fresh = v1::PutSecretValueRequest {
+        if_version: "2".to_owned(),
+        ..stale
+    };
+    assert_eq!(client.put_value(fresh).await.unwrap().version, "3");
+    assert_eq!(client.text(&name).await, "three");
 }
 
 #[tokio::test]

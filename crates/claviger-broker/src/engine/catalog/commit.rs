@@ -53,6 +53,8 @@ impl Terms {
 pub(crate) enum Update<R, T> {
     /// Nothing changes.
     Keep(T),
+    /// It stays, and other changes are committed only if it does.
+    Rely { also: Batch, answer: T },
     /// It is gone, in one commit with other changes.
     Delete { also: Batch, answer: T },
     /// It is another one, in one commit with other changes.
@@ -67,8 +69,17 @@ impl Catalog {
     /// `ACCESS_DENIED`, `TOKEN_EXPIRED` and `TOKEN_REVOKED` if the caller lost what allowed it;
     /// `STORE_UNAVAILABLE`.
     pub(crate) async fn commit(&self, proof: &Authorized, batch: &Batch) -> Result<Option<u64>> {
+        let terms = self.standing(proof).await?;
+        self.commit_on(terms, proof, batch).await
+    }
+
+    async fn commit_on(
+        &self,
+        mut terms: Terms,
+        proof: &Authorized,
+        batch: &Batch,
+    ) -> Result<Option<u64>> {
         for _ in 0..TERMS_ATTEMPTS {
-            let terms = self.standing(proof).await?;
             match self.records.commit(terms.put_to(batch.duplicate())).await? {
                 Committed::At(revision) => return Ok(Some(revision)),
                 // Asked again: another grant may allow it longer.
@@ -76,6 +87,7 @@ impl Catalog {
                 Committed::Conflict { key } if terms.name(&key) => {}
                 Committed::Conflict { .. } => return Ok(None),
             }
+            terms = self.standing(proof).await?;
         }
         Ok(None)
     }
@@ -136,16 +148,17 @@ impl Catalog {
         id: &str,
         change: &impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
     ) -> Result<Option<T>> {
-        if let Some(proof) = caller {
+        let caller = match caller {
             // Before `change`, which may say of what the caller lost that it is not there.
-            self.standing(proof).await?;
-        }
+            Some(proof) => Some((self.standing(proof).await?, proof)),
+            None => None,
+        };
         let (batch, answer) = match self.changed(id, change).await? {
             (None, answer) => return Ok(Some(answer)),
             (Some(batch), answer) => (batch, answer),
         };
         let committed = match caller {
-            Some(proof) => self.commit(proof, &batch).await?,
+            Some((terms, proof)) => self.commit_on(terms, proof, &batch).await?,
             None => self.commit_own(batch).await?,
         };
         Ok(committed.map(|_| answer))
@@ -168,6 +181,7 @@ impl Catalog {
         let expect = expect(stored.as_ref());
         Ok(match change(stored.as_ref())? {
             Update::Keep(answer) => (None, answer),
+            Update::Rely { also, answer } => (Some(also.require::<R>(id, expect)), answer),
             Update::Delete { also, answer } => (Some(also.delete::<R>(id, expect)), answer),
             Update::Put {
                 record,

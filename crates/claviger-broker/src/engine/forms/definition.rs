@@ -11,14 +11,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::engine::forms::names::{ClassForm, FormatForm, KindForm, NameForm};
 use crate::model::content::Content;
-use crate::model::definition::{Base, Definition, DerivedFrom, Pending, PlaceState, Unmerged};
+use crate::model::definition::{
+    Base, Current, Definition, DerivedFrom, Pending, PlaceState, Unmerged,
+};
 use crate::model::freshness::FreshnessPolicy;
 use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
     const KIND: &'static str = "definitions/";
-    const FORM: u32 = 3;
-    /// Without `derived_from`; the one after it without `whole` of a location.
+    const FORM: u32 = 4;
+    /// Without `derived_from`; the one after it without `whole` of a location, and then one without
+    /// `newest` of a place.
     const FORM_OLDEST: u32 = 1;
 }
 
@@ -104,6 +107,9 @@ struct StripeForm {
 #[derive(Deserialize, Serialize)]
 struct PlaceForm {
     current: Option<Id>,
+    /// Whether that is the vault's newest.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    newest: bool,
     pending: Option<PendingForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unmerged: Option<UnmergedForm>,
@@ -292,7 +298,11 @@ impl From<&PlaceState> for PlaceForm {
     fn from(state: &PlaceState) -> Self {
         let pending = state.pending.as_ref();
         Self {
-            current: state.current.clone(),
+            current: match &state.current {
+                Some(Current::At(version)) => Some(version.clone()),
+                Some(Current::Newest) | None => None,
+            },
+            newest: state.current == Some(Current::Newest),
             pending: pending.map(|pending| PendingForm {
                 write_id: pending.write_id,
                 start_time: pending.start_time,
@@ -319,7 +329,10 @@ impl From<&Base> for BaseForm {
 impl From<PlaceForm> for PlaceState {
     fn from(form: PlaceForm) -> Self {
         Self {
-            current: form.current,
+            current: match form.newest {
+                true => Some(Current::Newest),
+                false => form.current.map(Current::At),
+            },
             pending: form.pending.map(|pending| Pending {
                 write_id: pending.write_id,
                 start_time: pending.start_time,

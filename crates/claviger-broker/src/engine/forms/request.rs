@@ -14,7 +14,7 @@ use crate::model::warning::Warning;
 
 impl Record for Request {
     const KIND: &'static str = "requests/";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     /// With a definition of its oldest form, and so on.
     const FORM_OLDEST: u32 = 1;
 }

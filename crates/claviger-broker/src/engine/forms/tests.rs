@@ -37,7 +37,10 @@ fn records_have_their_golden_forms() {
     // Merged into nothing is not the same as not merged.
     assert_eq!(base("managed/stripe"), None);
     assert_eq!(base("aws-eu/prod/stripe").expect("6").as_str(), "6");
+    let newest = "managed/webhook".parse().expect("a place");
+    assert!(definition.has_newest(&newest) && definition.has_values());
     let place = "aws-eu/prod/stripe".parse().expect("a place");
+    assert!(!definition.has_newest(&place));
     let unmerged = definition.unmerged(&place).expect("overwritten");
     assert_eq!(unmerged.others, [Id::from_static("5")]);
     golden!(Project, "project.json");
@@ -99,6 +102,22 @@ fn definitions_without_whole_mean_a_part_of_a_document_as_they_did() {
         assert!(!hashed.contains("whole"), "{hashed}");
     }
     assert!(in_dev(&golden!(Definition, "definition.json")));
+}
+
+#[test]
+fn definitions_without_newest_say_which_version_is_current() {
+    let definition = include_str!("../../../tests/golden/definition-form-3.json");
+    let definition = Definition::decode("golden", definition.trim_end().as_bytes());
+    let answer = include_str!("../../../tests/golden/request-definition-form-3.json");
+    let answer = Request::decode("golden", answer.trim_end().as_bytes());
+    let Subject::Definition(answered) = answer.expect("reads").answer.subject else {
+        panic!("the answer to a put of a definition");
+    };
+    let place = "aws-eu/prod/stripe".parse().expect("a place");
+    for old in [definition.expect("reads"), *answered] {
+        assert_eq!(old.current(&place).expect("7").as_str(), "7");
+        assert!(!old.places.keys().any(|place| old.has_newest(place)));
+    }
 }
 
 #[test]
