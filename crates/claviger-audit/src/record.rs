@@ -10,6 +10,8 @@ use crate::words::{self, Plain};
 
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod tests;
 
 /// Most bytes of secret, property and edits in one line: a single edit may take all but the last
 /// few hundred. With all that is bounded elsewhere a line stays under what is verified.
