@@ -134,9 +134,8 @@ async fn a_write_is_two_rows_and_values_lie_in_the_order_in_which_they_came() {
 #[tokio::test]
 async fn a_value_that_was_moved_to_another_definition_does_not_open() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let store = store(&dir);
-    let records = on(&store, &RootKey::generate()).await;
-    let managed = over(Arc::clone(&records));
+    let (store, root) = (store(&dir), RootKey::generate());
+    let managed = over(on(&store, &root).await);
     for _ in 0..2 {
         let address = testkit::address("acme");
         let put = testkit::put(&managed, &address, "value", false).await;
@@ -156,6 +155,8 @@ async fn a_value_that_was_moved_to_another_definition_does_not_open() {
         ..Commit::default()
     };
     drop(store.commit(commit).await.expect("commits"));
+    // These have not written it, and so remember nothing of it.
+    let records = on(&store, &root).await;
     let refused = records.secret(other).await.err().expect("moved");
     assert_eq!(refused.reason(), Reason::IntegrityFailure);
     records.secret(one).await.expect("reads").expect("there");
@@ -165,16 +166,16 @@ async fn a_value_that_was_moved_to_another_definition_does_not_open() {
 async fn a_change_of_a_version_goes_on_where_a_write_came_in_between() {
     let dir = tempfile::tempdir().expect("temp dir");
     let (store, root) = (store(&dir), RootKey::generate());
-    let managed = over(on(&store, &root).await);
     let address = testkit::address("acme");
     let put = async |by: &Managed| {
         let put = testkit::put(by, &address, "value", false).await;
         put.expect("stored").version
     };
-    let mut first = put(&managed).await;
     // The other one remembers what was there when it looked.
     let other = over(on(&store, &root).await);
+    let mut first = put(&other).await;
     for state in [VersionState::Disabled, VersionState::Destroyed] {
+        let managed = over(on(&store, &root).await);
         let read = other.read(&address, Some(first.as_str())).await;
         read.expect("enabled");
         // So many that the version is moved out of the head as well.
