@@ -184,7 +184,7 @@ impl Doorway {
                     None => refusal(&Error::new(Reason::Internal), id),
                 }
             }
-            Err(error) => attempt.refuse(error).await.into_http(),
+            Err(error) => Box::pin(attempt.refuse(error)).await.into_http(),
         };
         counting.end(answer.headers());
         answer

@@ -67,7 +67,8 @@ impl Broker {
     pub async fn get_secret(&self, call: &Arc<Call>, get: &GetSecret) -> Result<Served> {
         let (proof, way) = match self.catalog.known_way(call, get) {
             Some(known) => known,
-            None => self.find_way(call, get).await?,
+            // Apart, as all that is seldom needed: what a read waits in is moved at each one.
+            None => Box::pin(self.find_way(call, get)).await?,
         };
         let mut result = self.read(&proof, &way, get).await;
         if result.is_err() {
@@ -171,7 +172,8 @@ impl Broker {
             version: Some(version.clone()),
             ..way.route.facts()
         };
-        let (served, tail) = self.audit.conclude_repeatable(proof, served, facts).await?;
+        let concluding = self.audit.conclude_repeatable(proof, served, facts);
+        let (served, tail) = Box::pin(concluding).await?;
         if let Some(tail) = tail {
             self.catalog.remember_way(&call, get, way, version, tail);
         }

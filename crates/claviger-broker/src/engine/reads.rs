@@ -86,7 +86,10 @@ impl Reads {
         route: &Route,
         wanted: Option<Duration>,
     ) -> Result<Found> {
-        self.remembered(proof, route, wanted, false).await
+        match route.vault.is_remote() {
+            false => self.ask(proof, route).await,
+            true => Box::pin(self.remembered(proof, route, wanted, false)).await,
+        }
     }
 
     /// As [`Self::read`], but asks the vault now: at most once a second, together with others.
@@ -140,9 +143,12 @@ impl Reads {
         let read = async move { vault.read(&address, version.as_deref()).await };
         // In the caller's turn, and also while the vault is left alone: a change must not wait for
         // readers that do not.
-        let _place = self.turn(proof, &route.vault).take().await?;
-        let reading = self.outside.call(proof.call().id, read).await?;
-        Ok(reading.into())
+        let asking = async {
+            let _place = self.turn(proof, &route.vault).take().await?;
+            self.outside.call(proof.call().id, read).await
+        };
+        // Apart: it is no part of what a read of the managed vault waits in.
+        Ok(Box::pin(asking).await?.into())
     }
 
     /// Asks a vault for a document, or for the list of them with none, past everything that is
