@@ -60,8 +60,8 @@ impl World {
         let (name, number) = (secret(NAME), self.next());
         let keeper = self.keeper.clone();
         let versions_of = async || match keeper.definition(&name).await {
-            Ok(_) => versions(&keeper, &name).await,
-            Err(_) => Vec::new(),
+            Ok(definition) if definition.delete_time.is_none() => versions(&keeper, &name).await,
+            Ok(_) | Err(_) => Vec::new(),
         };
         match self.random.u8(..13) {
             0 => {
