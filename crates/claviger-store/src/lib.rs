@@ -13,7 +13,6 @@ mod batch;
 mod contract;
 mod keyring;
 mod memory;
-mod notes;
 mod record;
 mod records;
 mod sqlite;
@@ -23,7 +22,6 @@ mod upgrade;
 
 pub use batch::Batch;
 pub use contract::{Change, Commit, Committed, Condition, Expect, OpenRefused, Row, Store};
-pub use notes::Note;
 pub use record::Record;
 pub use records::{Records, Stored};
 pub use sqlite::SqliteStore;
