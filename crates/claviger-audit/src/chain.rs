@@ -11,7 +11,9 @@ use serde::Deserialize;
 use crate::broken::BrokenCause;
 use crate::fields::Fields;
 use crate::mark::Mark;
-use crate::segments::RECORD_START;
+
+/// How every record begins; its number follows.
+pub(crate) const RECORD_START: &[u8] = br#"{"seq":"#;
 
 /// The `prev` of the first record.
 pub(crate) const FIRST_PREV: &str =

@@ -8,12 +8,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::chain::Link;
+use crate::chain::{Link, RECORD_START};
 use crate::mark::Mark;
 use crate::verify::LINE_BYTES_MAX;
-
-/// How every record begins; its number follows.
-pub(crate) const RECORD_START: &[u8] = br#"{"seq":"#;
 
 /// The name of a closed file that begins with record `seq`.
 pub(crate) fn closed_path(path: &Path, seq: u64) -> PathBuf {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::segments::{self, RECORD_START};
+use crate::chain::RECORD_START;
+use crate::segments;
 use crate::tape::Tape;
 use crate::verify::verify;
 

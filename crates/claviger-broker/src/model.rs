@@ -8,6 +8,7 @@ pub(crate) mod content;
 pub(crate) mod definition;
 pub(crate) mod document;
 pub(crate) mod freshness;
+pub(crate) mod get_secret;
 pub(crate) mod grants;
 pub(crate) mod location;
 pub(crate) mod page;

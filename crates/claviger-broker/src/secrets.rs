@@ -5,7 +5,6 @@ pub(crate) mod versions;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
@@ -19,19 +18,7 @@ use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::reads::{Found, is_unreadable};
 use crate::engine::ways::Way;
 use crate::model::freshness::Age;
-
-/// A read.
-#[derive(Clone, Debug)]
-pub struct GetSecret {
-    /// The definition.
-    pub name: DefinitionName,
-    /// Where the project declares environments.
-    pub environment: Option<Id>,
-    /// A version, if not the current one.
-    pub version: Option<Id>,
-    /// The caller wants it no older.
-    pub max_age: Option<Duration>,
-}
+use crate::model::get_secret::GetSecret;
 
 /// A value that was read.
 pub struct Served {

@@ -7,6 +7,7 @@
 pub(crate) mod commit;
 pub(crate) mod listing;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -23,11 +24,16 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::engine::forms::definition_id;
 use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
-use crate::engine::remembered::CALLERS;
+use crate::engine::remembered::Remembered;
 use crate::model::definition::{Definition, not_found};
 use crate::model::grants::Grants;
 use crate::model::project::{Project, project_not_found};
 use crate::model::token::{self, Token};
+
+thread_local! {
+    /// Whose a token is, by its hash.
+    static CALLERS: RefCell<Remembered<Caller>> = RefCell::default();
+}
 
 /// The owner of the records.
 #[derive(Debug)]

@@ -4,28 +4,18 @@
 //! Each serving thread remembers for itself: nothing is locked, and nothing handed over. Nothing in
 //! it is a value; those are opened at each read.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 
-use claviger_access::{Call, Caller, Label};
+use claviger_access::{Call, Label};
 use claviger_store::{Records, Stamp};
 
-use crate::engine::ways::Way;
-use crate::secrets::GetSecret;
+use crate::model::get_secret::GetSecret;
 
 /// Most conclusions of one sort that a thread remembers, in each of two halves.
 const HALF: usize = 2048;
 
 const LENGTH: usize = size_of::<usize>();
-
-thread_local! {
-    /// Whose a token is, by its hash.
-    pub(super) static CALLERS: RefCell<Remembered<Caller>> = RefCell::default();
-    /// Where reads lead.
-    pub(super) static WAYS: RefCell<Remembered<Arc<Way>>> = RefCell::default();
-}
 
 /// Conclusions by what was asked. When one half is full, the older one goes.
 pub(crate) struct Remembered<V> {

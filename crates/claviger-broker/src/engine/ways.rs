@@ -1,5 +1,6 @@
 //! Where a read leads: what is registered under its name, and the place of the value.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Granted};
@@ -9,9 +10,13 @@ use claviger_core::{Id, Result};
 
 use crate::engine::catalog::Catalog;
 use crate::engine::found::OnDefinition;
-use crate::engine::remembered::{Question, WAYS};
+use crate::engine::remembered::{Question, Remembered};
+use crate::model::get_secret::GetSecret;
 use crate::model::route::Route;
-use crate::secrets::GetSecret;
+
+thread_local! {
+    static WAYS: RefCell<Remembered<Arc<Way>>> = RefCell::default();
+}
 
 /// Where a read leads that was allowed.
 #[derive(Clone, Debug)]
