@@ -51,7 +51,7 @@ impl Shared {
     fn answer(&self, request: &Request) -> String {
         let asked: Value = serde_json::from_str(&request.body).unwrap_or_default();
         json!({
-            "ARN": "", "Name": asked["SecretId"], "SecretString": self.value,
+            "ARN": "", "Name": asked.get("SecretId"), "SecretString": self.value,
             "VersionId": "11111111-2222-4333-8444-555555555555",
             "VersionStages": ["AWSCURRENT"],
         })
