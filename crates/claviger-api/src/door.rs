@@ -123,12 +123,12 @@ impl Doorway {
         }
         if method.starts_with("grpc.health.") {
             let stay = Stay::new(self.limits.connection_age);
-            return self.public(SMALL_BYTES_MAX, 1, stay, request).await;
+            return Box::pin(self.public(SMALL_BYTES_MAX, 1, stay, request)).await;
         }
         if method.starts_with("grpc.reflection.") {
             let stay = Stay::new(self.limits.stream);
             // The other half is for health, and for requests.
-            return self.public(REFLECTION_BYTES, 2, stay, request).await;
+            return Box::pin(self.public(REFLECTION_BYTES, 2, stay, request)).await;
         }
         refusal(&Error::new(Reason::MethodUnknown), Uid::random()).map(Outgoing::from)
     }
@@ -200,7 +200,7 @@ impl Doorway {
         let whole = async {
             let mut limit = SMALL_BYTES_MAX;
             let mut is_complete = reading.up_to(limit).await?;
-            if !is_complete && api.broker.has_grants(&caller.principal).await? {
+            if !is_complete && Box::pin(api.broker.has_grants(&caller.principal)).await? {
                 limit = REQUEST_BYTES_MAX;
                 is_complete = reading.up_to(limit).await?;
             }

@@ -97,16 +97,15 @@ impl<B: AsRef<[u8]>> Opener<B> {
     /// `INTEGRITY_FAILURE` if it was changed.
     pub fn open(&self) -> Result<SecretBytes> {
         let opened = open_box(&self.key, &self.aad, self.record.as_ref());
-        let mut record = opened.ok_or_else(|| refused("a record was changed"))?;
-        let record = match self.format {
-            Format::Plain => std::mem::take(&mut *record),
-            Format::Padded => {
-                let padded = record.get(PADDING_LEN..);
-                padded
-                    .ok_or_else(|| refused("a record is cut short"))?
-                    .to_vec()
+        let mut record =
+            std::mem::take(&mut *opened.ok_or_else(|| refused("a record was changed"))?);
+        if self.format == Format::Padded {
+            if record.len() < PADDING_LEN {
+                return Err(refused("a record is cut short"));
             }
-        };
+            // In place: a copy would leave one more to wipe.
+            record.drain(..PADDING_LEN);
+        }
         Ok(SecretBytes::new(record))
     }
 }

@@ -96,6 +96,9 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
         let mut held = self.bodies.lock();
         held.all -= self.bytes;
         if let Some(of_peer) = held.by_peer.get_mut(&self.peer) {

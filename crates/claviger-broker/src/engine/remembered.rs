@@ -40,16 +40,13 @@ impl<V> Default for Remembered<V> {
 impl<V: Clone> Remembered<V> {
     /// What was concluded, if it would be concluded again from the records as they are.
     pub(super) fn get(&mut self, key: &[u8], records: &Records) -> Option<V> {
-        if !self.young.contains_key(key) {
-            let (key, entry) = self.old.remove_entry(key)?;
-            self.insert(key, entry);
+        if let Some(entry) = self.young.get(key) {
+            return records.holds(&entry.stamp).then(|| entry.value.clone());
         }
-        let entry = self.young.get(key)?;
-        if records.holds(&entry.stamp) {
-            return Some(entry.value.clone());
-        }
-        self.young.remove(key);
-        None
+        let (key, entry) = self.old.remove_entry(key)?;
+        let value = records.holds(&entry.stamp).then(|| entry.value.clone())?;
+        self.insert(key, entry);
+        Some(value)
     }
 
     /// Remembers what was concluded from what the stamp was collected from.
