@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -80,6 +81,9 @@ pub(crate) struct FileSink {
     /// The last bytes of the file, and when it was written last: by this sink.
     ending: Vec<u8>,
     changed: (i64, i64),
+    /// Whether a sync failed that no flush has told of yet: the kernel tells one of all that share
+    /// the file.
+    sync_failed: Arc<Mutex<bool>>,
     /// What somebody did to the file. Nothing more is written: only a start looks at all of it.
     fault: Option<String>,
 }
@@ -113,6 +117,7 @@ impl FileSink {
             tape: Tape::new(file, metadata.len()),
             ending: Vec::new(),
             changed: changed(&metadata),
+            sync_failed: Arc::default(),
             fault: None,
         };
         sink.read_ending()?;
@@ -169,7 +174,7 @@ impl FileSink {
         };
         match self.replace(Some(&segments::closed_path(&self.path, seq))) {
             Ok(()) => self.secure().map(drop),
-            Err(error) if self.is_in_place()? => {
+            Err(error) if !*locked(&self.sync_failed) && self.is_in_place()? => {
                 tracing::warn!(%error, "the audit log is full, but no new file can be begun");
                 self.rotate_at = self.tape.len + self.segment_bytes;
                 Ok(())
@@ -178,13 +183,22 @@ impl FileSink {
         }
     }
 
+    /// Syncs the file. Whoever waits for a flush hears of it if that fails, also if what it was for
+    /// goes on without it.
+    fn sync_rest(&self) -> io::Result<()> {
+        let mut failed = locked(&self.sync_failed);
+        let synced = self.tape.storage.sync_data();
+        *failed |= synced.is_err();
+        synced
+    }
+
     /// Goes on in a new file at the path; the one there gets the name `closed` before.
     ///
     /// INVARIANT: whatever comes between two steps, the records are in files that a start finds:
     /// the old file is synced before its name changes, and a start goes on at the end of the newest
     /// closed file if there is no other.
     fn replace(&mut self, closed: Option<&Path>) -> io::Result<()> {
-        self.tape.storage.sync_data()?;
+        self.sync_rest()?;
         let next = segments::with_suffix(&self.path, "next");
         if fs::symlink_metadata(&next).is_ok() {
             fs::remove_file(&next)?;
@@ -337,7 +351,16 @@ impl Sink for FileSink {
     fn sync(&mut self) -> io::Result<Flush> {
         self.guard()?;
         let file = self.file().try_clone()?;
-        Ok(Box::new(move || file.sync_data()))
+        let failed = Arc::clone(&self.sync_failed);
+        Ok(Box::new(move || {
+            // Held meanwhile, so that an error is told to this one or noted for it.
+            let mut failed = locked(&failed);
+            file.sync_data()?;
+            match std::mem::take(&mut *failed) {
+                true => Err(io::Error::other("a sync before this one failed")),
+                false => Ok(()),
+            }
+        }))
     }
 
     fn check(&mut self) -> io::Result<Found> {
@@ -355,6 +378,10 @@ impl Sink for FileSink {
             is_short,
         })
     }
+}
+
+fn locked(failed: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    failed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens a file of the log and locks it. It has to be one that nobody else can write or read.
@@ -429,4 +456,26 @@ pub(crate) fn tail(file: &File, path: &Path) -> io::Result<Tail> {
         last_line,
         torn_bytes: torn.len() as u64,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_failed_where_a_file_is_closed_is_told_to_the_next_flush() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut sink = FileSink::open(&dir.path().join("audit.log"), 1 << 20, 0).expect("opened");
+        sink.append(br#"{"seq":1,"#).expect("written");
+        // Nothing syncs a pipe.
+        let (_, pipe) = io::pipe().expect("a pipe");
+        let broken = Tape::new(File::from(std::os::fd::OwnedFd::from(pipe)), 9);
+        let whole = std::mem::replace(&mut sink.tape, broken);
+        sink.rotate().expect_err("not synced");
+        sink.tape = whole;
+        let flush = |sink: &mut FileSink| sink.sync().and_then(|flush| flush());
+        flush(&mut sink).expect_err("it may have been for what was lost");
+        flush(&mut sink).expect("told once");
+        sink.rotate().expect("closed");
+    }
 }

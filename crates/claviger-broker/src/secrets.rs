@@ -119,7 +119,7 @@ impl Broker {
             return Err(named(refusal));
         }
 
-        // Revoked or deleted while the vault was asked.
+        // Revoked or purged while the vault was asked.
         proof.still_valid(&*self.catalog).await?;
         Ok(Served {
             version: document.version.clone(),

@@ -61,7 +61,11 @@ pub(crate) struct UnderWay {
 impl Memory {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let weigh = |key: &Arc<str>, entry: &Entry| {
-            u32::try_from(key.len() + entry.len + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
+            let more = match entry.content {
+                Content::Decoded(_) => 0,
+                Content::Sealed(_) => Opener::<Box<[u8]>>::OVERHEAD,
+            };
+            u32::try_from(key.len() + entry.len + more + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
         };
         Self {
             cache: Cache::builder()

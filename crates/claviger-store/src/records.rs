@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, ready};
 
 use claviger_core::{Result, SecretBytes};
-use claviger_seal::{Keyring, Opener, RootKey};
+use claviger_seal::{Keyring, RootKey};
 
 use crate::batch::Batch;
 use crate::contract::{Committed, Row, Store, unavailable};
@@ -156,7 +156,7 @@ impl Records {
         let sealed = Arc::new(self.keyring.opener(key, &row.bytes)?);
         let secret = sealed.open()?;
         let entry = Entry {
-            len: row.bytes.len() + Opener::<Box<[u8]>>::OVERHEAD,
+            len: row.bytes.len(),
             content: Content::Sealed(sealed),
             revision: row.revision,
         };
