@@ -113,7 +113,11 @@ impl Before {
         let ages = answers.map(|answer| {
             let told = freshness(&answer);
             assert!(told.stale);
-            assert_eq!(told.stale_reason, reason);
+            assert!(
+                told.stale_reason.starts_with(reason),
+                "{}, not {reason}",
+                told.stale_reason
+            );
             assert_eq!(told.fetch_time, self.fetch_time());
             assert_eq!(told.served_from(), Source::Cache);
             let age = age(&answer);
@@ -190,7 +194,8 @@ async fn all_are_served_and_told_while_the_vault_is_away(peer: Box<dyn Peer>) {
     let before = Before::of(&stage.daemon).await;
     let _files = stage.peer.end();
     before.grows_stale().await;
-    before.serves_all("VAULT_UNREACHABLE/CONNECTION").await;
+    // Each stand-in ends in its own way, some behind a proxy that answers for them.
+    before.serves_all("VAULT_UNREACHABLE/").await;
 }
 
 /// The daemon in front of AWS, which fails each read like this.
