@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use claviger_core::Clock;
 use claviger_integration::{Client, Options, Server, own_uid};
 use claviger_proto::v1;
 use claviger_proto::v1::Role;
@@ -12,7 +11,8 @@ use claviger_proto::v1::secret_version::State;
 use tonic::Code;
 
 use crate::support::{
-    denied, fails, grants_of, reading, reading_in, storing, undelete, versions, who_am_i,
+    denied, fails, grants_of, opened_golden, reading, reading_in, storing, undelete, versions,
+    who_am_i,
 };
 
 /// Some minutes after the store was written, in seconds since the epoch.
@@ -23,19 +23,8 @@ fn golden(file: &str) -> PathBuf {
     PathBuf::from(dir).join(file)
 }
 
-/// A server on a copy of it, and its administrator, who is operator and runner there as well.
 async fn opened() -> (Server, Client) {
-    let (store, key) = (golden("store.db"), golden("root.key"));
-    let server = Server::start_on(&store, &key, Options::default()).await;
-    let now = server.clock.now().duration_since(std::time::UNIX_EPOCH);
-    server.clock.advance(AFTER - now.unwrap());
-    let client = server.unix();
-    if own_uid() != 0 {
-        let own = format!("unix:{}", own_uid());
-        client.grant(&own, Role::Operator, "*").await;
-        client.grant(&own, Role::Runner, "*").await;
-    }
-    (server, client)
+    opened_golden(golden, AFTER, Options::default()).await
 }
 
 /// All definitions, deleted ones too.

@@ -4,40 +4,26 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use claviger_core::Clock;
 use claviger_integration::{Client, Options, Server, own_uid};
 use claviger_proto::v1;
-use claviger_proto::v1::Role;
 use claviger_proto::v1::secret_version::State;
 use tonic::{Code, Status};
 
-use crate::support::{fails, reading, storing, undelete, versions};
+use crate::support::{fails, opened_golden, reading, storing, undelete, versions};
 
 /// Moments after the store was written, in seconds since the epoch.
 const AFTER: Duration = Duration::from_secs(1_796_023_320);
 
 const MANY: &str = "projects/plain/secrets/many";
 
-/// A server on a copy of it, and its administrator, who is operator and runner there as well.
 async fn opened() -> (Server, Client) {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/store-form-2");
-    let golden = |file: &str| PathBuf::from(dir).join(file);
-    let (store, key) = (golden("store.db"), golden("root.key"));
     // Its audit log was left behind.
     let options = Options {
         accept_audit_gap: true,
         ..Options::default()
     };
-    let server = Server::start_on(&store, &key, options).await;
-    let now = server.clock.now().duration_since(std::time::UNIX_EPOCH);
-    server.clock.advance(AFTER - now.unwrap());
-    let client = server.unix();
-    if own_uid() != 0 {
-        let own = format!("unix:{}", own_uid());
-        client.grant(&own, Role::Operator, "*").await;
-        client.grant(&own, Role::Runner, "*").await;
-    }
-    (server, client)
+    opened_golden(|file| PathBuf::from(dir).join(file), AFTER, options).await
 }
 
 async fn version(client: &Client, name: &str, number: usize) -> Result<String, Status> {

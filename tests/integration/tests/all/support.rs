@@ -1,8 +1,11 @@
 //! Requests and checks that the topics share.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
-use claviger_integration::{Client, PROJECT, reason, text_payload};
+use claviger_core::Clock as _;
+use claviger_integration::{Client, Options, PROJECT, Server, own_uid, reason, text_payload};
 use claviger_proto::v1;
 use tonic::{Code, Status};
 
@@ -205,4 +208,24 @@ pub(crate) fn runner(principal: &str, resource: &str) -> v1::Grant {
         resource: resource.to_owned(),
         ..Default::default()
     }
+}
+
+/// A server on a copy of a golden store, at a time after it was made, and its administrator, who is
+/// operator and runner there as well.
+pub(crate) async fn opened_golden(
+    golden: impl Fn(&str) -> PathBuf,
+    time: Duration,
+    options: Options,
+) -> (Server, Client) {
+    let (store, key) = (golden("store.db"), golden("root.key"));
+    let server = Server::start_on(&store, &key, options).await;
+    let now = server.clock.now().duration_since(UNIX_EPOCH);
+    server.clock.advance(time - now.unwrap());
+    let client = server.unix();
+    if own_uid() != 0 {
+        let own = format!("unix:{}", own_uid());
+        client.grant(&own, v1::Role::Operator, "*").await;
+        client.grant(&own, v1::Role::Runner, "*").await;
+    }
+    (server, client)
 }
