@@ -2,7 +2,7 @@
 //! could part them from, so all that a write changes is one commit, and nothing is ever pending.
 
 use claviger_access::Authorized;
-use claviger_backend::{Staged, Write, Written};
+use claviger_backend::{Staged, Written};
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use claviger_store::{Batch, Expect, Stored};
 
@@ -39,12 +39,7 @@ impl Staging<'_> {
         route: &Route,
         value: NewValue<'_>,
     ) -> Result<Option<Written>> {
-        let write = Write {
-            write_id: Uid::random(),
-            value: value.bytes,
-            format: value.format,
-            adopt: value.is_adopting,
-        };
+        let write = value.into_write(Uid::random());
         for _ in 0..ATTEMPTS {
             let Some(staged) = route.vault.stage(&route.address, &write).await? else {
                 return Ok(None);

@@ -55,6 +55,18 @@ pub(crate) struct NewValue<'a> {
     pub(crate) is_adopting: bool,
 }
 
+impl<'a> NewValue<'a> {
+    /// The write that brings it into a vault.
+    pub(super) fn into_write(self, write_id: Uid) -> Write<'a> {
+        Write {
+            write_id,
+            value: self.bytes,
+            format: self.format,
+            adopt: self.is_adopting,
+        }
+    }
+}
+
 /// The definition whose value is written. The proof may be about something else: what a caller may
 /// do to a profile can write the value of the definition behind it.
 #[derive(Clone)]
@@ -126,12 +138,7 @@ impl Steps {
         let _under_way = self.enter(write_id);
         let begun = self.begin(proof, write_id, target, route, with).await?;
         failpoints::reach(AFTER_PENDING);
-        let write = Write {
-            write_id,
-            value: value.bytes,
-            format: value.format,
-            adopt: value.is_adopting,
-        };
+        let write = value.into_write(write_id);
         let written = route.vault.write(&route.address, &write);
         let written = written.await;
         match &written {
