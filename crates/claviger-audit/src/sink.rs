@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::num::NonZeroU64;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::chain::RECORD_START;
@@ -23,6 +24,9 @@ const ENDING_BYTES: usize = 67;
 
 /// A file that lacks only this part of its length to be full is closed when nobody waits for it.
 const LAST_PART: u64 = 8;
+
+/// Memory is given back in whole pages of this many bytes, the largest that processors have.
+const UNCACHED_PART: u64 = 64 * 1024;
 
 /// The reserve is at most this part of the disk.
 const RESERVE_PART_MAX: u64 = 16;
@@ -351,11 +355,13 @@ impl Sink for FileSink {
     fn sync(&mut self) -> io::Result<Flush> {
         self.guard()?;
         let file = self.file().try_clone()?;
+        let len = self.tape.len;
         let failed = Arc::clone(&self.sync_failed);
         Ok(Box::new(move || {
             // Held meanwhile, so that an error is told to this one or noted for it.
             let mut failed = locked(&failed);
             file.sync_data()?;
+            uncache(&file, len);
             match std::mem::take(&mut *failed) {
                 true => Err(io::Error::other("a sync before this one failed")),
                 false => Ok(()),
@@ -377,6 +383,16 @@ impl Sink for FileSink {
             has_moved,
             is_short,
         })
+    }
+}
+
+/// Gives back the memory that the kernel keeps of the first `len` bytes, all synced: the log would
+/// fill it with pages that nobody reads, and a fresh page costs appends ten times one given back.
+fn uncache(file: &File, len: u64) {
+    // Not the last pages, which appends go on in.
+    if let Some(len) = NonZeroU64::new(len - len % UNCACHED_PART) {
+        // A file system that cannot keeps them.
+        rustix::fs::fadvise(file, 0, Some(len), Advice::DontNeed).ok();
     }
 }
 
@@ -460,7 +476,38 @@ pub(crate) fn tail(file: &File, path: &Path) -> io::Result<Tail> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSliceMut;
+
+    use rustix::io::{ReadWriteFlags, preadv2};
+
     use super::*;
+
+    #[test]
+    fn what_is_synced_takes_no_memory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut sink = FileSink::open(&dir.path().join("audit.log"), 1 << 30, 0).expect("opened");
+        let is_cached = |sink: &FileSink, offset| {
+            let mut byte = [0];
+            let buffers = &mut [IoSliceMut::new(&mut byte)];
+            let read = preadv2(sink.file(), buffers, offset, ReadWriteFlags::NOWAIT);
+            match read {
+                Ok(_) => Some(true),
+                Err(Errno::AGAIN) => Some(false),
+                // A file system that does not say.
+                Err(_) => None,
+            }
+        };
+        let bytes = UNCACHED_PART * 2;
+        let line = vec![b'x'; usize::try_from(bytes + 1).expect("small")];
+        sink.append(&line).expect("written");
+        let before = is_cached(&sink, 0);
+        sink.sync().and_then(|flush| flush()).expect("synced");
+        if before == Some(true) {
+            assert_eq!(is_cached(&sink, 0), Some(false));
+            assert_eq!(is_cached(&sink, bytes - 1), Some(false));
+            assert_eq!(is_cached(&sink, bytes), Some(true), "goes on in it");
+        }
+    }
 
     #[test]
     fn a_sync_that_failed_where_a_file_is_closed_is_told_to_the_next_flush() {
