@@ -58,11 +58,7 @@ pub(crate) fn reading(name: SecretName<'_>, found: GetSecretValueOutput) -> Resu
     let value = text.or_else(|| found.secret_binary.map(Blob::into_inner));
     // A version that a rotation has begun and not filled.
     let value = value.ok_or_else(|| Error::new(Reason::SecretNotFound))?;
-    Ok(Reading {
-        secret,
-        version,
-        value: SecretBytes::new(value),
-    })
+    Ok(Reading::new(secret, version, SecretBytes::new(value)))
 }
 
 /// An answer that is none of AWS's.

@@ -152,11 +152,7 @@ pub(crate) fn reading(secret: Secret, now: SystemTime) -> Result<Reading> {
         }
         Some(_) | None => value,
     };
-    Ok(Reading {
-        secret: name,
-        version,
-        value,
-    })
+    Ok(Reading::new(name, version, value))
 }
 
 fn check_dates(attributes: &SecretAttributes, now: SystemTime) -> Result<()> {

@@ -154,12 +154,13 @@ impl Backend for Managed {
             State::Enabled => {
                 let value = self.records.secret(&found.value_key(address)).await?;
                 // Destroyed between the two reads.
-                let value = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
+                let (value, sealed) = value.ok_or_else(|| Error::new(Reason::VersionDestroyed))?;
                 Ok(Reading {
                     // INVARIANT: its record's key names the definition, and opens no other's.
                     secret: address.secret.clone(),
                     version: id_of(found.number)?,
                     value,
+                    sealed: Some(sealed),
                 })
             }
         }

@@ -408,11 +408,8 @@ impl Objects {
         let covers = |mark: &&Mark| self.marker.covers(secret, mark, value.expose());
         let Some(mark) = self.marker.own(secret, comment).filter(covers) else {
             let digest = self.marker.digest(secret, value.expose());
-            return Ok(Reading {
-                secret: name,
-                version: Id::parse("version", &format!("value-{digest}"))?,
-                value,
-            });
+            let version = Id::parse("version", &format!("value-{digest}"))?;
+            return Ok(Reading::new(name, version, value));
         };
         let value = match mark.base64 {
             true => {
@@ -421,11 +418,8 @@ impl Objects {
             }
             false => value,
         };
-        Ok(Reading {
-            secret: name,
-            version: Id::parse("version", &mark.write.to_string())?,
-            value,
-        })
+        let version = Id::parse("version", &mark.write.to_string())?;
+        Ok(Reading::new(name, version, value))
     }
 
     fn is_by(&self, secret: &str, found: &Described, write_id: Uid) -> bool {

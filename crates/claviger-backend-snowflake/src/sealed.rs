@@ -95,12 +95,8 @@ impl Sealed {
         let sealed = row.bytes("SEALED").unwrap_or_default();
         let record_key = self.record_key(address, version.as_str());
         let value = self.shared.keyring.open_record(&record_key, sealed)?;
-        Ok(Reading {
-            // INVARIANT: its record's key names the secret, and opens no other's.
-            secret: address.secret.clone(),
-            version,
-            value,
-        })
+        // INVARIANT: its record's key names the secret, and opens no other's.
+        Ok(Reading::new(address.secret.clone(), version, value))
     }
 
     pub(crate) async fn write(&self, address: &Address, write: &Write<'_>) -> Result<Written> {

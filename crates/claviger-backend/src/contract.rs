@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use claviger_core::{Detail, Error, Format, Id, Reason, Result, SecretBytes, Uid};
-use claviger_store::Batch;
+use claviger_store::{Batch, Sealed};
 
 /// Which secret of a vault.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -198,6 +198,21 @@ pub struct Reading {
     pub version: Id,
     /// Its bytes.
     pub value: SecretBytes,
+    /// The same bytes in Claviger's own store, if that is where they are: to be opened again while
+    /// no record has changed that this was read from.
+    pub sealed: Option<Sealed>,
+}
+
+impl Reading {
+    /// A value that another system has told.
+    pub fn new(secret: String, version: Id, value: SecretBytes) -> Self {
+        Self {
+            secret,
+            version,
+            value,
+            sealed: None,
+        }
+    }
 }
 
 impl fmt::Debug for Reading {

@@ -389,11 +389,11 @@ mod tests {
             Err(Error::new(Reason::VersionDestroyed))
         }
         async fn read(&self, address: &Address, version: Option<&str>) -> Result<Reading> {
-            Ok(Reading {
-                secret: address.secret.clone(),
-                version: Id::parse("version", version.unwrap_or("none"))?,
-                value: SecretBytes::new(address.secret.clone().into_bytes()),
-            })
+            Ok(Reading::new(
+                address.secret.clone(),
+                Id::parse("version", version.unwrap_or("none"))?,
+                SecretBytes::new(address.secret.clone().into_bytes()),
+            ))
         }
         async fn write(&self, _: &Address, write: &Write<'_>) -> Result<Written> {
             let version = Id::parse("version", &write.write_id.to_string())?;

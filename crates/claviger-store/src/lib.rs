@@ -23,7 +23,7 @@ mod upgrade;
 pub use batch::Batch;
 pub use contract::{Change, Commit, Committed, Condition, Expect, OpenRefused, Row, Store};
 pub use record::Record;
-pub use records::{Records, Stored};
+pub use records::{Records, Sealed, Stored};
 pub use sqlite::SqliteStore;
 pub use stamp::Stamp;
 pub use upgrade::{OldRecord, Upgrade, Upgraded};

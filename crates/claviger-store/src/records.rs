@@ -6,11 +6,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::task::{Context, Poll, ready};
 
 use claviger_core::{Result, SecretBytes};
-use claviger_seal::{Keyring, RootKey};
+use claviger_seal::{Keyring, Opener, RootKey};
 
 use crate::batch::Batch;
 use crate::contract::{Committed, Row, Store, unavailable};
@@ -30,6 +30,23 @@ pub struct Stored<T> {
     pub revision: u64,
     /// The record, shared with the memory.
     pub record: Arc<T>,
+}
+
+/// Secret bytes as the store had them, sealed, for whoever opens them often. They are in the memory
+/// of the records and nowhere else. Whether the store still has them, a [`Stamp`] tells.
+#[derive(Clone, Debug)]
+pub struct Sealed(Weak<Opener>);
+
+impl Sealed {
+    fn of(opener: &Arc<Opener>) -> Self {
+        Self(Arc::downgrade(opener))
+    }
+
+    /// The bytes, opened for this call only. `None` if they are no longer remembered or do not
+    /// open: [`Records::secret`] knows why.
+    pub fn open(&self) -> Option<SecretBytes> {
+        self.0.upgrade()?.open().ok()
+    }
 }
 
 /// Records over a [`Store`], with a bounded memory in front.
@@ -141,27 +158,28 @@ impl Records {
         Ok(Some(stored))
     }
 
-    /// The secret bytes under this full key, opened for this call only.
+    /// The secret bytes under this full key, opened for this call only, and the way to open them
+    /// again.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn secret(&self, key: &str) -> Result<Option<SecretBytes>> {
-        if let Some(Content::Sealed(sealed)) = self.memory.get(key).map(|entry| entry.content) {
-            return sealed.open().map(Some);
+    pub async fn secret(&self, key: &str) -> Result<Option<(SecretBytes, Sealed)>> {
+        if let Some(Content::Sealed(opener)) = self.memory.get(key).map(|entry| entry.content) {
+            return Ok(Some((opener.open()?, Sealed::of(&opener))));
         }
         let load = self.memory.load(key);
         let Some(row) = self.store.get(key).await? else {
             return Ok(None);
         };
-        let sealed = Arc::new(self.keyring.opener(key, &row.bytes)?);
-        let secret = sealed.open()?;
+        let opener = Arc::new(self.keyring.opener(key, &row.bytes)?);
+        let opened = (opener.open()?, Sealed::of(&opener));
         let entry = Entry {
             len: row.bytes.len(),
-            content: Content::Sealed(sealed),
+            content: Content::Sealed(opener),
             revision: row.revision,
         };
         self.memory.remember(key.to_owned(), load, entry);
-        Ok(Some(secret))
+        Ok(Some(opened))
     }
 
     /// At most `limit` records whose ids begin with `prefix` and come after `after`, in byte order

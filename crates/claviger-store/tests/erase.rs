@@ -73,7 +73,7 @@ impl Blocks {
         for key in keys {
             let row = store.get(key).await.expect("reads").expect("is there");
             let secret = records.secret(key).await.expect("reads");
-            let len = secret.expect("is there").len();
+            let len = secret.expect("is there").0.len();
             let sealed = &row.bytes[row.bytes.len() - TAG_LEN - len..];
             let whole = sealed.chunks_exact(16);
             blocks.extend(whole.map(|block| <[u8; 16]>::try_from(block).expect("is whole")));

@@ -179,7 +179,8 @@ async fn all_records_and_values_of_the_golden_store_read_as_they_were_written() 
     }
     for (key, plaintext) in &before {
         if key.starts_with("managed-values/") {
-            let value = records.secret(key).await.expect("reads").expect("is there");
+            let secret = records.secret(key).await.expect("reads");
+            let (value, _) = secret.expect("is there");
             assert_eq!(value.expose(), plaintext);
         } else {
             let written: Value = serde_json::from_slice(plaintext).expect("is JSON");

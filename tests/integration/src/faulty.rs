@@ -204,11 +204,11 @@ impl Backend for FaultyBackend {
             Some(_) => None,
         };
         if let Some(typed) = typed {
-            return Ok(Reading {
-                secret: address.secret.clone(),
-                version: Id::from_static(TYPED),
-                value: typed.value.duplicate(),
-            });
+            return Ok(Reading::new(
+                address.secret.clone(),
+                Id::from_static(TYPED),
+                typed.value.duplicate(),
+            ));
         }
         drop((foreign, overwritten));
         let secrets = self.secrets();
@@ -225,11 +225,11 @@ impl Backend for FaultyBackend {
         match stored.state {
             VersionState::Destroyed => Err(Error::new(Reason::VersionDestroyed)),
             VersionState::Disabled => Err(Error::new(Reason::VersionDisabled)),
-            VersionState::Enabled => Ok(Reading {
-                secret: address.secret.clone(),
+            VersionState::Enabled => Ok(Reading::new(
+                address.secret.clone(),
                 version,
-                value: stored.value.duplicate(),
-            }),
+                stored.value.duplicate(),
+            )),
         }
     }
 

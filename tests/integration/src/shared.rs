@@ -184,11 +184,11 @@ impl Backend for SharedBackend {
         };
         let found = found.ok_or_else(|| Error::new(Reason::VersionNotFound))?;
         match found.state {
-            VersionState::Enabled => Ok(Reading {
-                secret: address.secret.clone(),
-                version: found.id.clone(),
-                value: SecretBytes::new(found.value.clone()),
-            }),
+            VersionState::Enabled => Ok(Reading::new(
+                address.secret.clone(),
+                found.id.clone(),
+                SecretBytes::new(found.value.clone()),
+            )),
             VersionState::Destroyed | VersionState::Disabled => {
                 Err(Error::new(Reason::VersionDisabled))
             }

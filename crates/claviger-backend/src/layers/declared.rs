@@ -117,11 +117,8 @@ mod tests {
         }
         async fn read(&self, _: &Address, _: Option<&str>) -> Result<Reading> {
             let len = *self.0.lock().expect("nobody panics with it");
-            Ok(Reading {
-                secret: SERVED.to_owned(),
-                version: Id::from_static("1"),
-                value: SecretBytes::new(vec![b'v'; len]),
-            })
+            let value = SecretBytes::new(vec![b'v'; len]);
+            Ok(Reading::new(SERVED.to_owned(), Id::from_static("1"), value))
         }
         async fn write(&self, _: &Address, write: &Write<'_>) -> Result<Written> {
             *self.0.lock().expect("nobody panics with it") = write.value.len();

@@ -248,13 +248,17 @@ async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
         .put_secret("values/a/1", &secret, Expect::Absent)
         .put("apple", &fruit("canary-green"), Expect::Absent);
     drop(records.commit(batch).await.expect("commits"));
+    let mut last = None;
     for _ in 0..2 {
-        let value = records
+        let (value, sealed) = records
             .secret("values/a/1")
             .await
             .expect("reads")
             .expect("is there");
         assert_eq!(value.expose(), canary);
+        let again = sealed.open().expect("is remembered");
+        assert_eq!(again.expose(), canary);
+        last = Some(sealed);
     }
     assert!(records.secret("values/a/2").await.expect("reads").is_none());
     let absent = |directory: &TempDir| {
@@ -265,10 +269,14 @@ async fn a_secret_survives_a_restart_and_is_nowhere_in_the_files() {
     };
     absent(&directory);
     drop((records, store));
+    assert!(
+        last.and_then(|sealed| sealed.open()).is_none(),
+        "nobody remembers it"
+    );
     absent(&directory);
 
     let (directory, _store, records) = open(directory).await;
-    let value = records
+    let (value, _) = records
         .secret("values/a/1")
         .await
         .expect("reads")

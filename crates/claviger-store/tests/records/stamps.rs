@@ -84,7 +84,10 @@ async fn look(records: &Records, place: Place) -> Option<String> {
         Place::Fruit(id) => colour(records, &id.to_string()).await,
         Place::Secret(id) => {
             let secret = records.secret(&secret_key(id)).await;
-            secret.expect("reads").as_ref().map(text)
+            secret
+                .expect("reads")
+                .as_ref()
+                .map(|(value, _)| text(value))
         }
     }
 }

@@ -15,7 +15,7 @@ fn reads(store: &Faulty) -> u64 {
 
 async fn secret(records: &Records, key: &str) -> Option<Vec<u8>> {
     let secret = records.secret(key).await.expect("reads");
-    secret.map(|secret| secret.expose().to_vec())
+    secret.map(|(value, _)| value.expose().to_vec())
 }
 
 #[tokio::test]
