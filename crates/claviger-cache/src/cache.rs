@@ -62,6 +62,23 @@ pub struct Served<V> {
     pub age: Duration,
     /// Why it is older than wanted.
     pub stale: Option<Arc<Error>>,
+    /// The way back to it.
+    pub lease: Lease<V>,
+}
+
+/// The way back to what was served, for whoever reads it often. Keeps nothing.
+pub struct Lease<V>(Weak<Entry<V>>);
+
+impl<V> fmt::Debug for Lease<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").finish_non_exhaustive()
+    }
+}
+
+impl<V> Clone for Lease<V> {
+    fn clone(&self) -> Self {
+        Self(Weak::clone(&self.0))
+    }
 }
 
 type Outcome<V> = Option<Result<Held<V>, Failure>>;
@@ -294,6 +311,23 @@ where
         }
     }
 
+    /// The value that was served before, if [`read`](Self::read) would serve it as it is and have
+    /// nothing else to do. Once a second it has: the memory must learn what is used.
+    pub fn again(&self, lease: &Lease<V>, policy: &Policy) -> Option<Served<V>> {
+        let entry = lease.0.upgrade()?;
+        let now = self.0.now();
+        let held = entry.slot().again(now, policy)?;
+        self.0.stats.hit();
+        Some(Served {
+            is_fetched: false,
+            fetch_time: held.fetch_time,
+            age: held.age(now),
+            value: held.value,
+            stale: None,
+            lease: lease.clone(),
+        })
+    }
+
     /// How an entry is for a reader.
     pub fn state(&self, key: &K, policy: &Policy) -> State {
         let entry = self.0.find(key);
@@ -371,47 +405,59 @@ where
 
     async fn conclude(
         &self,
-        entry: &Entry<V>,
+        entry: &Arc<Entry<V>>,
         policy: &Policy,
         answer: Answer<V, Flight<V>>,
     ) -> Result<Served<V>> {
         let mut flight = match answer {
             Answer::Flight(flight) => flight,
-            Answer::Known(known) => return self.tell(known),
+            Answer::Known(known) => return self.tell(entry, known),
             Answer::Crowded => return Err(Error::new(Reason::Internal)),
         };
         // A flight lands even if its task ends early.
         let landed = flight.wait_for(Option::is_some).await;
         let outcome = landed.ok().and_then(|outcome| outcome.clone());
         match outcome.unwrap_or_else(|| Err(lost())) {
-            Ok(held) => Ok(self.served(held, true, None)),
+            Ok(held) => Ok(self.served(entry, held, true, None)),
             Err(failure) => self.fall_back(entry, policy, &failure),
         }
     }
 
-    fn fall_back(&self, entry: &Entry<V>, policy: &Policy, failure: &Failure) -> Result<Served<V>> {
+    fn fall_back(
+        &self,
+        entry: &Arc<Entry<V>>,
+        policy: &Policy,
+        failure: &Failure,
+    ) -> Result<Served<V>> {
         let known = entry.slot().fall_back(self.0.now(), policy, failure);
         if let Known::Held(..) = known {
             self.0.stats.fall_back();
         }
-        self.tell(known)
+        self.tell(entry, known)
     }
 
-    fn tell(&self, known: Known<V>) -> Result<Served<V>> {
+    fn tell(&self, entry: &Arc<Entry<V>>, known: Known<V>) -> Result<Served<V>> {
         match known {
-            Known::Held(held, stale) => Ok(self.served(held, false, stale)),
+            Known::Held(held, stale) => Ok(self.served(entry, held, false, stale)),
             Known::Refused(error, rest) if rest.is_zero() => Err(error.again()),
             Known::Refused(error, rest) => Err(error.again().retry_after(rest)),
         }
     }
 
-    fn served(&self, held: Held<V>, is_fetched: bool, stale: Option<Arc<Error>>) -> Served<V> {
+    fn served(
+        &self,
+        entry: &Arc<Entry<V>>,
+        held: Held<V>,
+        is_fetched: bool,
+        stale: Option<Arc<Error>>,
+    ) -> Served<V> {
         Served {
             is_fetched,
             fetch_time: held.fetch_time,
             age: held.age(self.0.now()),
             value: held.value,
             stale,
+            lease: Lease(Arc::downgrade(entry)),
         }
     }
 }

@@ -12,6 +12,6 @@ mod slot;
 mod stats;
 
 pub use breaker::{Breaker, Ending, Pass};
-pub use cache::{Cache, Key, Limits, Places, Request, Served, Sizes, Weigh};
+pub use cache::{Cache, Key, Lease, Limits, Places, Request, Served, Sizes, Weigh};
 pub use slot::{Failure, Meaning, Policy, State};
 pub use stats::Stats;

@@ -18,6 +18,9 @@ const BACK_OFF_ASKED: Duration = Duration::from_secs(60);
 /// At most one refresh that somebody asked for begins within this time.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
+/// Whoever reads more often than this need not be noticed each time.
+const USE_EVERY: Duration = Duration::from_secs(1);
+
 /// How long a vault is left alone after so many failures before this one, and with what it asked
 /// for.
 pub(crate) fn rest(failures: u32, asked: Option<Duration>) -> Duration {
@@ -101,6 +104,12 @@ impl<V> Clone for Held<V> {
 impl<V> Held<V> {
     pub(crate) fn age(&self, now: Moment) -> Duration {
         now.saturating_sub(self.fetched)
+    }
+
+    /// Whether it will soon be too old.
+    fn is_due(&self, now: Moment, policy: &Policy) -> bool {
+        let due = |end: Duration| REFRESH_EVERY.max(end.mul_f64(self.renewal));
+        policy.renewal.is_some_and(|end| self.age(now) >= due(end))
     }
 }
 
@@ -211,15 +220,8 @@ impl<V, F: Clone> Slot<V, F> {
     ) -> Answer<V, F> {
         self.used = now;
         self.usable = self.usable.max(policy.usable);
-        let fresh = self
-            .held
-            .clone()
-            .filter(|held| !self.is_doubtful && held.age(now) < policy.fresh);
-        if let Some(held) = fresh {
-            let is_due = policy
-                .renewal
-                .is_some_and(|end| held.age(now) >= REFRESH_EVERY.max(end.mul_f64(held.renewal)));
-            if is_due && self.flying.is_none() && !self.is_resting(now) {
+        if let Some(held) = self.fresh(now, policy).cloned() {
+            if held.is_due(now, policy) && self.flying.is_none() && !self.is_resting(now) {
                 self.fly(now, launch);
             }
             return Answer::Known(Known::Held(held, None));
@@ -237,6 +239,18 @@ impl<V, F: Clone> Slot<V, F> {
             }
             Known::Held(..) | Known::Refused(..) => Answer::Known(known),
         }
+    }
+
+    /// What a reader gets who comes again soon, if asking would change nothing.
+    pub(crate) fn again(&self, now: Moment, policy: &Policy) -> Option<Held<V>> {
+        let held = self.fresh(now, policy)?;
+        let is_soon = now.saturating_sub(self.used) < USE_EVERY;
+        (is_soon && !held.is_due(now, policy)).then(|| held.clone())
+    }
+
+    fn fresh(&self, now: Moment, policy: &Policy) -> Option<&Held<V>> {
+        let held = self.held.as_ref();
+        held.filter(|held| !self.is_doubtful && held.age(now) < policy.fresh)
     }
 
     /// The failure that still tells how the vault is: until it is asked again, and a while after

@@ -63,6 +63,10 @@ impl Stats {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn fall_back(&self) {
         self.fallen_back.fetch_add(1, Ordering::Relaxed);
     }

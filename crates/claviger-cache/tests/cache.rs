@@ -384,12 +384,21 @@ async fn what_was_changed_is_read_again_and_a_flight_from_before_fills_nothing()
     world.vault.was_asked.notified().await;
     world.vault.answers.add_permits(2);
     for answer in before.join_all().await {
-        assert_eq!(answer.expect("served").value.version, 1);
+        let served = answer.expect("served");
+        assert_eq!(served.value.version, 1);
+        let again = world.cache.again(&served.lease, &POLICY);
+        assert!(again.is_none_or(|again| again.value.version == 2));
     }
     for answer in after.join_all().await {
         assert_eq!(answer.expect("served").value.version, 2);
     }
-    assert_eq!(world.read("key").await.expect("held").value.version, 2);
+    let held = world.read("key").await.expect("held");
+    assert_eq!(held.value.version, 2);
+    let hits = || world.cache.stats().reads()[0];
+    let (_, before) = hits();
+    let again = world.cache.again(&held.lease, &POLICY).expect("held");
+    assert_eq!(again.value.version, 2);
+    assert_eq!(hits(), ("hit", before + 1));
     assert_eq!(world.vault.calls(), 2);
 }
 

@@ -55,12 +55,24 @@ impl World {
     }
 
     fn ask_as(&mut self, policy: &Policy) -> Got {
+        let again = self.again(policy);
         let flights = &mut self.flights;
+        let begun = flights.len();
         let launch = |ticket| {
             flights.push(ticket);
             Some(flights.len() - 1)
         };
-        got(self.slot.ask(self.now, policy, launch))
+        let got = got(self.slot.ask(self.now, policy, launch));
+        if let Some(value) = again {
+            assert_eq!(got, Got::Fresh(value), "what comes again needs no asking");
+            assert_eq!(self.flights.len(), begun);
+        }
+        got
+    }
+
+    fn again(&self, policy: &Policy) -> Option<u32> {
+        let held = self.slot.again(self.now, policy);
+        held.map(|held| *held.value)
     }
 
     /// Of a refresh that was asked for just now.
@@ -117,6 +129,44 @@ fn got(answer: Answer<u32, usize>) -> Got {
         Answer::Crowded => Got::Crowded,
         Answer::Known(Known::Refused(error, rest)) => Got::Refused(error.reason(), rest.as_secs()),
     }
+}
+
+#[test]
+fn what_was_served_comes_again_without_asking_while_that_would_change_nothing() {
+    let mut world = World::new();
+    assert_eq!(world.again(&POLICY), None);
+    assert_eq!(world.ask(), Got::Flight(0));
+    assert_eq!(world.again(&POLICY), None);
+    world.land(0, 7);
+    assert_eq!(world.again(&POLICY), Some(7));
+    assert_eq!(world.at(0.9).again(&POLICY), Some(7));
+    let hasty = Policy {
+        fresh: Duration::from_millis(900),
+        ..POLICY
+    };
+    assert_eq!(world.again(&hasty), None, "too old for this reader");
+    assert_eq!(
+        world.at(1.0).again(&POLICY),
+        None,
+        "its use is to be noticed"
+    );
+    assert_eq!(world.ask(), Got::Fresh(7));
+    assert_eq!(world.again(&POLICY), Some(7));
+    world.slot.doubt();
+    assert_eq!(world.again(&POLICY), None);
+
+    world.ask();
+    world.land(1, 8);
+    assert_eq!(world.again(&POLICY), Some(8));
+    world.slot.bump();
+    assert_eq!(world.again(&POLICY), None);
+
+    world.ask();
+    world.land(2, 9);
+    world.at(200.0).ask();
+    assert_eq!(world.again(&POLICY), Some(9));
+    world.at(299.0).ask();
+    assert_eq!(world.again(&POLICY), None, "it is due to be renewed");
 }
 
 #[test]
