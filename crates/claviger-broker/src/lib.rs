@@ -42,7 +42,7 @@ pub use engine::forms::UPGRADES;
 pub use model::content::Content;
 pub use model::definition::Definition;
 pub use model::freshness::{Age, FreshnessPolicy};
-pub use model::get_secret::GetSecret;
+pub use model::get_secret::{Credential, GetSecret};
 pub use model::grants::{GrantView, NewGrant};
 pub use model::location::{Location, VaultRef};
 pub use model::page::{Page, PageRequest};

@@ -16,14 +16,13 @@ pub(super) fn answer(
     known: Option<&Id>,
 ) -> Result<v1::GetSecretResponse> {
     let not_modified = known == Some(&served.version);
-    let stripe = served
-        .stripe
-        .map(|(verdict, settings)| v1::StripeCredential {
-            class: verdict.class.to_string(),
-            mode: convert::text(verdict.mode),
-            account: settings.account.unwrap_or_default(),
-            context: settings.context.unwrap_or_default(),
-        });
+    let credential = served.credential.as_deref();
+    let stripe = credential.map(|(verdict, settings)| v1::StripeCredential {
+        class: verdict.class.to_string(),
+        mode: convert::text(verdict.mode),
+        account: settings.account.clone().unwrap_or_default(),
+        context: settings.context.clone().unwrap_or_default(),
+    });
     let crc32c = served.value.crc32c();
     let bytes = served.value.into_exposed();
     let value = match served.format {

@@ -3,7 +3,7 @@
 use claviger_access::{Authorized, Scope};
 use claviger_backend::Vaults;
 use claviger_core::{DefinitionName, Id, ProjectName, Resource, Result};
-use claviger_store::{Expect, Stamp, Stored};
+use claviger_store::{Expect, Stored};
 
 use crate::model::definition::{Definition, not_found};
 use crate::model::project::{Project, project_not_found};
@@ -28,8 +28,6 @@ pub(crate) struct Found {
 pub(crate) struct OnDefinition {
     pub(crate) name: DefinitionName,
     pub(super) found: Found,
-    /// The records that the proof rests on, and those that were found.
-    pub(super) stamp: Stamp,
 }
 
 /// What a project's name stood for.
@@ -75,10 +73,6 @@ impl Found {
 }
 
 impl OnDefinition {
-    pub(super) fn stamp(&self) -> &Stamp {
-        &self.stamp
-    }
-
     /// The project.
     ///
     /// # Errors

@@ -6,9 +6,10 @@ use std::time::Duration;
 use claviger_access::Authorized;
 use claviger_backend::{Reading, Site, Vault};
 use claviger_cache::{
-    Cache, Failure, Limits, Places as _, Request, Served, Sizes, State, Stats, Weigh,
+    Cache, Failure, Lease, Limits, Places as _, Request, Served, Sizes, State, Stats, Weigh,
 };
-use claviger_core::{Clock, Error, Id, Reason, Result, Uid};
+use claviger_core::{Clock, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_store::Sealed;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
@@ -40,6 +41,25 @@ struct Key {
 pub(crate) struct Found {
     pub(crate) document: Arc<Document>,
     pub(crate) age: Age,
+    /// The way back to it.
+    pub(crate) again: Option<Again>,
+}
+
+/// The way back to a value that was read before.
+#[derive(Clone, Debug)]
+pub(crate) enum Again {
+    /// To what is remembered of another system.
+    Leased(Lease<Document>),
+    /// To a record of Claviger's own store.
+    Sealed(Sealed),
+}
+
+/// A value that nobody had to be waited for.
+pub(crate) enum Ready {
+    /// What another system holds, remembered.
+    Found(Found),
+    /// The whole value of a record that is as it was read.
+    Opened(SecretBytes),
 }
 
 impl Weigh for Document {
@@ -88,7 +108,27 @@ impl Reads {
     ) -> Result<Found> {
         match route.vault.is_remote() {
             false => self.ask(proof, route).await,
-            true => Box::pin(self.remembered(proof, route, wanted, false)).await,
+            true => self.remembered(proof, route, wanted, false).await,
+        }
+    }
+
+    /// The value that was read by this way before, if it is there and still good. The records that
+    /// it was read from are as they were.
+    pub(crate) fn again(
+        &self,
+        again: &Again,
+        route: &Route,
+        wanted: Option<Duration>,
+    ) -> Option<Ready> {
+        match again {
+            Again::Sealed(sealed) => sealed.open().map(Ready::Opened),
+            Again::Leased(lease) => {
+                let served = self.cache.again(lease, &route.policy(wanted)?)?;
+                Some(Ready::Found(Found {
+                    again: None,
+                    ..served.into()
+                }))
+            }
         }
     }
 
@@ -134,9 +174,20 @@ impl Reads {
         route: &Route,
         version: Option<&str>,
     ) -> Result<Document> {
+        self.reading(proof, route, version)
+            .await
+            .map(Document::from)
+    }
+
+    async fn reading(
+        &self,
+        proof: &Authorized,
+        route: &Route,
+        version: Option<&str>,
+    ) -> Result<Reading> {
         // The managed vault, without another thread.
         if !route.vault.is_remote() {
-            return Ok(route.vault.read(&route.address, version).await?.into());
+            return route.vault.read(&route.address, version).await;
         }
         let (vault, address) = (Arc::clone(&route.vault), route.address.clone());
         let version = version.map(str::to_owned);
@@ -148,7 +199,7 @@ impl Reads {
             self.outside.call(proof.call().id, read).await
         };
         // Apart: it is no part of what a read of the managed vault waits in.
-        Ok(Box::pin(asking).await?.into())
+        Box::pin(asking).await
     }
 
     /// Asks a vault for a document, or for the list of them with none, past everything that is
@@ -184,16 +235,13 @@ impl Reads {
     }
 
     async fn ask(&self, proof: &Authorized, route: &Route) -> Result<Found> {
-        let fetch_time = self.clock.now();
-        let document = self.read_around(proof, route, route.version.as_deref());
+        let age = Age::fetched(self.clock.now());
+        let reading = self.reading(proof, route, route.version.as_deref());
+        let mut reading = reading.await?;
         Ok(Found {
-            document: Arc::new(document.await?),
-            age: Age {
-                is_remembered: false,
-                fetch_time,
-                age: Duration::ZERO,
-                stale: None,
-            },
+            age,
+            again: reading.sealed.take().map(Again::Sealed),
+            document: Arc::new(reading.into()),
         })
     }
 
@@ -394,6 +442,7 @@ impl From<Served<Document>> for Found {
                 age: served.age,
                 stale: served.stale,
             },
+            again: Some(Again::Leased(served.lease)),
         }
     }
 }

@@ -4,18 +4,17 @@
 //! Each serving thread remembers for itself: nothing is locked, and nothing handed over. Nothing in
 //! it is a value; those are opened at each read.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
 
-use claviger_access::{Call, Label};
+use claviger_access::{Call, Label, Principal};
+use claviger_core::Id;
 use claviger_store::{Records, Stamp};
 
 use crate::model::get_secret::GetSecret;
 
 /// Most conclusions of one sort that a thread remembers, in each of two halves.
 const HALF: usize = 2048;
-
-const LENGTH: usize = size_of::<usize>();
 
 /// Conclusions by what was asked. When one half is full, the older one goes.
 pub(crate) struct Remembered<V> {
@@ -64,43 +63,42 @@ impl<V: Clone> Remembered<V> {
 }
 
 /// What tells one read from another: all that its answer depends on beside records, time and vaults.
+#[derive(Default)]
 pub(super) struct Question(Vec<u8>);
 
-impl Question {
-    pub(super) fn of(call: &Call, get: &GetSecret) -> Self {
-        let mut question = Self(Vec::with_capacity(256));
-        question.add(Some(&call.caller.principal));
-        question.add(Some(call.rpc.name));
-        question.add(Some(&get.name));
-        question.add(get.environment.as_ref());
-        question.add(get.version.as_ref());
-        question.add(call.purpose.as_ref().map(Label::as_str));
-        question
-    }
+thread_local! {
+    /// Empty but for its memory.
+    static QUESTION: RefCell<Question> = RefCell::default();
+}
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+impl Question {
+    /// Lends it as bytes, of which no two questions have the same.
+    pub(super) fn of<T>(call: &Call, get: &GetSecret, with: impl FnOnce(&[u8]) -> T) -> T {
+        QUESTION.with_borrow_mut(|question| {
+            question.0.clear();
+            match &call.caller.principal {
+                Principal::Token(id) => question.add(Some(id.as_str())),
+                Principal::Unix(uid) => {
+                    question.add(None);
+                    question.0.extend(uid.to_be_bytes());
+                }
+            }
+            question.add(Some(call.rpc.name));
+            question.add(Some(get.name.project().id().as_str()));
+            question.add(Some(get.name.id().as_str()));
+            question.add(get.environment.as_ref().map(Id::as_str));
+            question.add(get.version.as_ref().map(Id::as_str));
+            question.add(call.purpose.as_ref().map(Label::as_str));
+            with(&question.0)
+        })
     }
 
     /// Behind its length, so that no two questions run into each other.
-    fn add(&mut self, part: Option<impl fmt::Display>) {
-        let begin = self.0.len();
-        // The length of one that is there is never 0: it counts itself.
-        self.0.extend([0; LENGTH]);
-        if let Some(part) = part {
-            // Into memory, which does not fail.
-            write!(self, "{part}").ok();
-            let length = self.0.len() - begin;
-            if let Some(room) = self.0.get_mut(begin..begin + LENGTH) {
-                room.copy_from_slice(&length.to_be_bytes());
-            }
-        }
-    }
-}
-
-impl fmt::Write for Question {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
+    fn add(&mut self, part: Option<&str>) {
+        // The length of one that is there is never 0: it counts one more.
+        let length = part.map_or(0, |part| part.len() + 1);
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0
+            .extend_from_slice(part.unwrap_or_default().as_bytes());
     }
 }

@@ -7,11 +7,13 @@ use claviger_access::{Authorized, Call, Granted};
 use claviger_audit::Tail;
 use claviger_backend::Vaults;
 use claviger_core::{Id, Result};
+use claviger_store::Stamp;
 
 use crate::engine::catalog::Catalog;
 use crate::engine::found::OnDefinition;
+use crate::engine::reads::Again;
 use crate::engine::remembered::{Question, Remembered};
-use crate::model::get_secret::GetSecret;
+use crate::model::get_secret::{Credential, GetSecret};
 use crate::model::route::Route;
 
 thread_local! {
@@ -23,9 +25,22 @@ thread_local! {
 pub(crate) struct Way {
     pub(crate) found: Arc<OnDefinition>,
     pub(crate) route: Arc<Route>,
-    /// That the value was served, of this version: for the audit log.
-    served: Option<(Id, Arc<Tail>)>,
     granted: Arc<Granted>,
+    /// The records that all of it rests on.
+    stamp: Stamp,
+    /// How the last one ended that came to its end.
+    pub(crate) last: Option<Last>,
+}
+
+/// What a read has served, without the value.
+#[derive(Clone, Debug)]
+pub(crate) struct Last {
+    pub(crate) version: Id,
+    pub(crate) credential: Option<Arc<Credential>>,
+    /// The way back to the value.
+    pub(crate) again: Option<Again>,
+    /// The record of it.
+    pub(crate) tail: Arc<Tail>,
 }
 
 impl Way {
@@ -44,19 +59,32 @@ impl Way {
         Ok(Self {
             route: Arc::new(route),
             found: Arc::clone(found),
-            served: None,
             granted: Arc::clone(proof.granted()),
+            stamp: Stamp::default(),
+            last: None,
         })
     }
 
-    /// The record of one that was served this version, if there was one before.
-    pub(crate) fn tail(&self, version: &Id) -> Option<&Tail> {
-        let (served, tail) = self.served.as_ref()?;
-        (served == version).then_some(tail)
+    /// How the last one ended, if it served this version.
+    pub(crate) fn last(&self, version: &Id) -> Option<&Last> {
+        self.last.as_ref().filter(|last| last.version == *version)
     }
 }
 
 impl Catalog {
+    /// Runs a read from its beginning to its value, and lets the way keep what all of that rested
+    /// on.
+    ///
+    /// # Errors
+    /// Those of the read.
+    pub(crate) async fn collecting<T>(
+        &self,
+        read: impl Future<Output = Result<(Way, T)>>,
+    ) -> Result<(Way, T)> {
+        let (read, stamp) = self.records().collecting(read).await;
+        read.map(|(way, value)| (Way { stamp, ..way }, value))
+    }
+
     /// The way of a read like this one, with the proof that it may be gone: if one like it came to
     /// its end, no record has changed since that it rests on, and nothing has expired.
     pub(crate) fn known_way(
@@ -64,30 +92,24 @@ impl Catalog {
         call: &Arc<Call>,
         get: &GetSecret,
     ) -> Option<(Authorized, Arc<Way>)> {
-        let question = Question::of(call, get);
         // In this order: a change in between is one that the proof was made before.
         let changes = self.records().changes();
-        let way = WAYS.with_borrow_mut(|ways| ways.get(question.as_bytes(), self.records()))?;
+        let way = Question::of(call, get, |question| {
+            WAYS.with_borrow_mut(|ways| ways.get(question, self.records()))
+        })?;
         Some((way.granted.again(call, changes)?, way))
     }
 
-    /// Remembers the way of a read that came to its end: a value of this version was served, and
-    /// that is in the audit log.
-    pub(crate) fn remember_way(
-        &self,
-        call: &Call,
-        get: &GetSecret,
-        way: &Way,
-        version: Id,
-        tail: Tail,
-    ) {
-        let stamp = way.found.stamp().clone();
-        let served = Some((version, Arc::new(tail)));
+    /// Remembers the way of a read that came to its end: a value was served, and that is in the
+    /// audit log.
+    pub(crate) fn remember_way(&self, call: &Call, get: &GetSecret, way: &Way, last: Last) {
+        let stamp = way.stamp.clone();
         let way = Arc::new(Way {
-            served,
+            last: Some(last),
             ..way.clone()
         });
-        let question = Question::of(call, get);
-        WAYS.with_borrow_mut(|ways| ways.put(question.as_bytes(), way, stamp));
+        Question::of(call, get, |question| {
+            WAYS.with_borrow_mut(|ways| ways.put(question, way, stamp));
+        });
     }
 }

@@ -94,3 +94,15 @@ pub struct Age {
     /// Why it is older than it should be.
     pub stale: Option<Arc<Error>>,
 }
+
+impl Age {
+    /// That of a value that comes from the vault just now.
+    pub(crate) fn fetched(fetch_time: SystemTime) -> Self {
+        Self {
+            is_remembered: false,
+            fetch_time,
+            age: Duration::ZERO,
+            stale: None,
+        }
+    }
+}

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use claviger_core::{DefinitionName, Id};
+use claviger_stripe::{Settings, Verdict};
+
+/// What goes with a Stripe credential: what it is, and how it is used.
+pub type Credential = (Verdict, Settings);
 
 /// A read.
 #[derive(Clone, Debug)]

@@ -98,6 +98,9 @@ impl NewToken {
     }
 }
 
+/// How long tokens are, in bytes.
+pub(crate) const LEN: usize = TOKEN_START.len() + RANDOM_DIGITS + CHECK_DIGITS;
+
 /// The id of a token: the start of its hash, so that a look-up needs no index.
 pub(crate) fn id_of(hash: &[u8; 32]) -> Result<Id> {
     let (start, _) = hash.split_at(10);
@@ -125,7 +128,7 @@ pub(crate) fn generate() -> SecretBytes {
 
 /// Whether it has the form of a token and was copied whole.
 pub(crate) fn is_well_formed(token: &[u8]) -> bool {
-    token.len() == TOKEN_START.len() + RANDOM_DIGITS + CHECK_DIGITS
+    token.len() == LEN
         && token.starts_with(TOKEN_START.as_bytes())
         && token
             .split_at_checked(TOKEN_START.len() + RANDOM_DIGITS)
