@@ -1,7 +1,7 @@
 //! How the records of calls get into the log: those of one turn of a serving thread together.
 //!
-//! A write costs more than a record. So the first call of a turn leads: it lets the others of that
-//! turn add their records and writes all of them, and every call goes on when its own is written.
+//! A write costs more than a record. So a call that has added its records lets the others of that
+//! turn add theirs. Whichever goes on first then writes all of them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,16 +69,13 @@ impl Batches {
         let start = batch.lines.len();
         fill(&mut batch.lines);
         let lines = start..batch.lines.len();
-        let leader = batch.answer.is_none().then(|| Leader {
+        let pending = Pending {
             batches: self,
             shard,
-        });
-        let pending = Pending {
-            log: &self.log,
+            is_first: batch.answer.is_none(),
             has_intent: batch.lines.has_intent(lines.clone()),
             answer: Arc::clone(&batch.answer.get_or_insert_default().0),
             lines,
-            leader,
         };
         if batch.lines.bytes_len() > BATCH_BYTES_MAX {
             self.write(batch);
@@ -114,40 +111,46 @@ impl Batches {
 /// Records of a call in a batch.
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
-    log: &'a Log,
+    batches: &'a Batches,
+    shard: &'a Mutex<Batch>,
     lines: Range<usize>,
     has_intent: bool,
     answer: Arc<SetOnce<Verdict>>,
-    leader: Option<Leader<'a>>,
+    is_first: bool,
 }
 
 impl Pending<'_> {
     /// What became of them, once that is known.
     pub(crate) async fn fate(self) -> Fate {
-        if let Some(leader) = self.leader {
+        if self.answer.get().is_none() {
             yield_now().await;
-            drop(leader);
+            self.see_written();
         }
+        // Known by now, unless another thread writes them just now.
         let verdict = self.answer.wait().await;
         match verdict {
-            Verdict::Written { seq, .. } if self.has_intent && !self.log.reaches(*seq).await => {
+            Verdict::Written { seq, .. }
+                if self.has_intent && !self.batches.log.reaches(*seq).await =>
+            {
                 Fate::Lost
             }
             Verdict::Lost | Verdict::Written { .. } => verdict.fate(&self.lines),
         }
     }
+
+    fn see_written(&self) {
+        if self.answer.get().is_none() {
+            self.batches.write(lock(self.shard));
+        }
+    }
 }
 
-/// A leader's duty: the batch is written, even if the leader's own call is dropped.
-#[derive(Debug)]
-struct Leader<'a> {
-    batches: &'a Batches,
-    shard: &'a Mutex<Batch>,
-}
-
-impl Drop for Leader<'_> {
+/// The duty of the first: the batch is written, even if all calls of it are dropped.
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.batches.write(lock(self.shard));
+        if self.is_first {
+            self.see_written();
+        }
     }
 }
 
@@ -244,8 +247,8 @@ mod tests {
                 nudged.try_recv().is_ok()
             })
         };
-        // A line has some 240 bytes.
-        let is_much = |writes: Option<usize>| writes.is_some_and(|count| count > 50);
+        // A line has some 240 bytes, and 4 MiB are much.
+        let is_much = |writes: Option<usize>| writes.is_some_and(|count| count > 14);
         assert!(is_much(writes()));
         assert_eq!(writes(), Some(1), "until it has begun");
         batches.log.flush().expect("nowhere");

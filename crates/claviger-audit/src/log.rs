@@ -28,7 +28,7 @@ const WRITE_MAX: Duration = Duration::from_secs(1);
 
 /// More than this does not wait for the next second to be synced: a sync of much takes long, and so
 /// do the intents that wait for it.
-const UNSYNCED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const UNSYNCED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Whether the log can be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
