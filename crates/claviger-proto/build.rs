@@ -31,7 +31,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Much larger than its alternative.
         .boxed(".claviger.v1.BatchGetSecretsResponse.Result.answer.secret")
         .skip_debug(SECRET_MESSAGES)
-        .codec_path("crate::SmallCodec")
         .compile_fds(descriptors)?;
     Ok(())
 }

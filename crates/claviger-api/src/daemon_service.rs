@@ -2,32 +2,26 @@
 
 use std::sync::Arc;
 
+use claviger_access::Call;
 use claviger_broker::PartStatus;
-use claviger_proto::v1::{self, daemon_service_server::DaemonService, get_status_response::Part};
-use tonic::{Request, Response, Status};
+use claviger_core::Result;
+use claviger_proto::v1::{self, get_status_response::Part};
 
 use crate::convert;
 use crate::handler::Api;
-use crate::rpc;
 
-#[tonic::async_trait]
-impl DaemonService for Api {
-    async fn get_status(
-        &self,
-        request: Request<v1::GetStatusRequest>,
-    ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let about = Arc::clone(&self.about);
-        self.handle(&rpc::GET_STATUS, request, async |broker, call, _| {
-            let parts = broker.status(&Arc::new(call)).await?;
-            Ok(v1::GetStatusResponse {
-                version: about.version.to_owned(),
-                start_time: convert::timestamp(about.start_time),
-                root_key: about.root_key.clone(),
-                parts: parts.into_iter().map(part).collect(),
-            })
-        })
-        .await
-    }
+pub(crate) async fn get_status(
+    api: &Api,
+    call: Call,
+    _: v1::GetStatusRequest,
+) -> Result<v1::GetStatusResponse> {
+    let parts = api.broker.status(&Arc::new(call)).await?;
+    Ok(v1::GetStatusResponse {
+        version: api.about.version.to_owned(),
+        start_time: convert::timestamp(api.about.start_time),
+        root_key: api.about.root_key.clone(),
+        parts: parts.into_iter().map(part).collect(),
+    })
 }
 
 fn part(status: PartStatus) -> Part {

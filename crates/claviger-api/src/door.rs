@@ -11,34 +11,33 @@ mod message;
 mod outgoing;
 mod timeout;
 
-use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use claviger_access::{Caller, Rpc};
+use claviger_access::Caller;
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::Full;
 use hyper::body::{Body, Bytes};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::body::Body as TonicBody;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
+use crate::Peer;
 use crate::counts::Counts;
 use crate::door::attempt::Attempt;
 use crate::door::message::{Reading, Streamed};
-use crate::door::outgoing::Stay;
+use crate::door::outgoing::Staying;
 use crate::door::timeout::client_timeout;
 use crate::handler::Api;
 use crate::limits::{Limits, SMALL_BYTES_MAX};
 use crate::page::Page;
-use crate::services::Services;
-use crate::status::{header_bytes, refused_by_library, status_of};
-use crate::{Peer, rpc};
+use crate::rpc::{self, Row};
+use crate::status::{header_bytes, is_refusal, refused_by_library, status_of};
 
 pub use bodies::Bodies;
-pub(crate) use outgoing::{Busy, Outgoing};
+pub(crate) use outgoing::{Busy, Outgoing, framed};
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -55,7 +54,7 @@ pub struct Door {
     /// The public ones.
     routes: Routes,
     /// None where all services are public.
-    own: Option<Services>,
+    own: Option<Api>,
     bodies: Arc<Bodies>,
     counts: Arc<Counts>,
     /// What clients without gRPC get here, if there is something.
@@ -63,7 +62,7 @@ pub struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(routes: Routes, own: Option<Services>, bodies: Arc<Bodies>) -> Self {
+    pub(crate) fn new(routes: Routes, own: Option<Api>, bodies: Arc<Bodies>) -> Self {
         Self {
             routes,
             own,
@@ -94,10 +93,6 @@ impl Door {
 /// The header that says how the messages of a request are compressed.
 const GRPC_ENCODING: &str = "grpc-encoding";
 
-/// Marks the answer to a peer that has too many streams of public services.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TooMany;
-
 /// The door as one peer meets it.
 #[derive(Clone, Debug)]
 pub(crate) struct Doorway {
@@ -108,7 +103,7 @@ pub(crate) struct Doorway {
 
 impl Doorway {
     /// Takes one call from the connection to its service, and the beginning of its answer back.
-    pub(crate) async fn enter<B>(&self, request: Request<B>) -> Response<Outgoing>
+    pub(crate) async fn enter<B>(&self, row: Option<Row>, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
     {
@@ -117,25 +112,26 @@ impl Doorway {
             *foreign.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return foreign;
         }
-        let method = method(&request);
-        if let (Some(rpc), Some(own)) = (rpc::named(method), &self.door.own) {
-            return self.call(own, rpc, request).await.map(Outgoing::from);
+        if let (Some(row), Some(api)) = (row, &self.door.own) {
+            return self.call(api, row, request).await;
         }
+        let method = method(&request);
         if method.starts_with("grpc.health.") {
-            let stay = Stay::new(self.limits.connection_age);
-            return Box::pin(self.public(SMALL_BYTES_MAX, 1, stay, request)).await;
+            let most = self.limits.connection_age;
+            return Box::pin(self.public(SMALL_BYTES_MAX, 1, most, request)).await;
         }
         if method.starts_with("grpc.reflection.") {
-            let stay = Stay::new(self.limits.stream);
+            let most = self.limits.stream;
             // The other half is for health, and for requests.
-            return Box::pin(self.public(REFLECTION_BYTES, 2, stay, request)).await;
+            return Box::pin(self.public(REFLECTION_BYTES, 2, most, request)).await;
         }
-        refusal(&Error::new(Reason::MethodUnknown), Uid::random()).map(Outgoing::from)
+        refusal(&Error::new(Reason::MethodUnknown), Uid::random())
     }
 
-    /// Whether a request is for a service that asks for a caller.
-    pub(crate) fn is_for_callers<B>(&self, request: &Request<B>) -> bool {
-        self.door.own.is_some() && rpc::named(method(request)).is_some()
+    /// The row of a request for a service that asks for a caller.
+    pub(crate) fn row<B>(&self, request: &Request<B>) -> Option<Row> {
+        self.door.own.as_ref()?;
+        rpc::named(method(request))
     }
 
     /// Waits until a refusal may be told, if its peer may have one more that waits.
@@ -146,48 +142,52 @@ impl Doorway {
         }
     }
 
-    async fn call<B>(
-        &self,
-        own: &Services,
-        rpc: &'static Rpc,
-        request: Request<B>,
-    ) -> Response<TonicBody>
+    async fn call<B>(&self, api: &Api, row: Row, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
-        let api = &own.api;
-        let counting = self.door.counts.begin(rpc);
+        let counting = self.door.counts.begin(row.number);
+        let id = api.next_call_id();
+        let answer = self.answer(api, row, id, counting.began(), request).await;
+        counting.end(answer.as_ref().err().map(Error::reason));
+        match answer {
+            Ok(message) => Outgoing::message(message),
+            Err(error) => refusal(&error, id),
+        }
+    }
+
+    async fn answer<B>(
+        &self,
+        api: &Api,
+        row: Row,
+        id: Uid,
+        began: Instant,
+        request: Request<B>,
+    ) -> Result<Bytes>
+    where
+        B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+    {
         let time = match client_timeout(request.headers()) {
             Some(timeout) => timeout.min(self.limits.request),
             None => self.limits.request,
         };
-        let deadline = counting.began() + time;
-        let attempt = Attempt::new(api, rpc, self.peer);
-        let (mut parts, body) = request.into_parts();
+        let deadline = began + time;
+        let attempt = Attempt::new(api, id, row.rpc, self.peer);
         let entering = async {
-            let caller = attempt.authenticate(&parts.headers).await?;
-            check_encoding(&parts.headers)?;
-            let beside = target_bytes(&parts.uri) + header_bytes(&parts.headers);
+            let caller = attempt.authenticate(request.headers()).await?;
+            check_encoding(request.headers())?;
+            let beside = target_bytes(request.uri()) + header_bytes(request.headers());
+            let body = request.into_body();
             let message = self.message(api, &caller, beside, body).await?;
             Ok((caller, message))
         };
-        let entered = timeout_at(deadline, entering).await;
-        let entered = entered.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)));
-        let answer = match entered {
+        match by(deadline, entering).await {
             Ok((caller, message)) => {
-                let call = attempt.begin(caller);
-                let id = call.id;
-                parts.extensions.insert(call);
-                let body = TonicBody::new(Full::new(message));
-                match own.call(rpc, Request::from_parts(parts, body)) {
-                    Some(answering) => answered(id, deadline, answering).await,
-                    None => refusal(&Error::new(Reason::Internal), id),
-                }
+                let answering = (row.handler)(api, attempt.begin(caller), &message)?;
+                by(deadline, answering).await
             }
-            Err(error) => Box::pin(attempt.refuse(error)).await.into_http(),
-        };
-        counting.end(answer.headers());
-        answer
+            Err(error) => Err(Box::pin(attempt.refuse(error)).await),
+        }
     }
 
     /// Reads the message. A caller without any grant has no use for a long one.
@@ -209,16 +209,16 @@ impl Doorway {
                 false => Err(Error::new(Reason::RequestTooLarge).with(Detail::Limit, limit)),
             }
         };
-        let read = timeout(self.limits.body, whole).await;
-        read.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)))?;
+        by(Instant::now() + self.limits.body, whole).await?;
         reading.into_message()
     }
 
+    /// Calls a public service, which may answer for so long.
     async fn public<B>(
         &self,
         bytes: usize,
         part: usize,
-        stay: Stay,
+        most: Duration,
         request: Request<B>,
     ) -> Response<Outgoing>
     where
@@ -226,39 +226,36 @@ impl Doorway {
     {
         let id = Uid::random();
         if let Err(error) = check_encoding(request.headers()) {
-            return refusal(&error, id).map(Outgoing::from);
+            return refusal(&error, id);
         }
         let mut charge = self.door.bodies.charge(self.peer);
         let beside = target_bytes(request.uri()) + header_bytes(request.headers());
         if let Err(error) = charge.cover_of(bytes + beside, part) {
             let mut refusal = refusal(&error, id);
-            refusal.extensions_mut().insert(TooMany);
-            return refusal.map(Outgoing::from);
+            refusal.body_mut().is_in_turn = true;
+            return refusal;
         }
+        let staying = Staying::new(most, charge);
         let request = request.map(|body| TonicBody::new(Streamed::new(body, self.limits.idle)));
-        let answering = self.door.routes.clone().oneshot(request);
-        let answer = answered(id, self.deadline(), answering).await;
-        answer.map(|body| Outgoing::from(body).staying(stay, charge))
-    }
-
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.limits.request
+        let routes = self.door.routes.clone();
+        let answering = async {
+            let Ok(answer) = routes.oneshot(request).await;
+            match refused_by_library(answer.headers()) {
+                Some(error) => Err(error),
+                None => Ok(answer),
+            }
+        };
+        match by(Instant::now() + self.limits.request, answering).await {
+            Ok(answer) => answer.map(|body| Outgoing::stream(body, staying)),
+            Err(error) => refusal(&error, id),
+        }
     }
 }
 
-/// What a service answers by then, in our words also where the library refuses.
-async fn answered(
-    id: Uid,
-    deadline: Instant,
-    answering: impl Future<Output = std::result::Result<Response<TonicBody>, Infallible>>,
-) -> Response<TonicBody> {
-    match timeout_at(deadline, answering).await {
-        Ok(Ok(answer)) => match refused_by_library(answer.headers()) {
-            Some(error) => refusal(&error, id),
-            None => answer,
-        },
-        Err(_) => refusal(&Error::new(Reason::DeadlineExceeded), id),
-    }
+/// What comes of it by then.
+async fn by<T>(deadline: Instant, doing: impl Future<Output = Result<T>>) -> Result<T> {
+    let done = timeout_at(deadline, doing).await;
+    done.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)))
 }
 
 /// Checks that a request does not say that its messages are compressed.
@@ -270,8 +267,10 @@ fn check_encoding(headers: &HeaderMap) -> Result<()> {
 }
 
 /// An answer that says no more than why there is none.
-fn refusal(error: &Error, id: Uid) -> Response<TonicBody> {
-    status_of(error, id).into_http()
+fn refusal(error: &Error, id: Uid) -> Response<Outgoing> {
+    let mut answer: Response<Outgoing> = status_of(error, id).into_http();
+    answer.body_mut().is_in_turn = is_refusal(error);
+    answer
 }
 
 /// The full name of the method that is called; empty if the target is not just that.

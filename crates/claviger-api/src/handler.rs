@@ -1,6 +1,5 @@
 //! What all handlers share: the state of the services, and how errors leave.
 
-use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +8,12 @@ use std::time::SystemTime;
 use claviger_access::{Call, Rpc};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result, Uid};
-use tonic::{Request, Response, Status};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use hyper::body::Bytes;
+use prost::Message;
 
-use crate::status::status_of;
+use crate::door::framed;
 
 /// The daemon's words about itself.
 #[derive(Clone, Debug)]
@@ -68,29 +70,37 @@ impl Api {
     pub(crate) fn next_call_id(&self) -> Uid {
         self.call_ids.next()
     }
+}
 
-    /// Takes a call that came through the door to its handler, and its errors back.
-    pub(crate) async fn handle<Q, A, F>(
-        &self,
-        rpc: &'static Rpc,
-        mut request: Request<Q>,
-        handler: impl FnOnce(Arc<Broker>, Call, Q) -> F,
-    ) -> Result<Response<A>, Status>
-    where
-        F: Future<Output = Result<A>>,
-    {
-        // One that came around the door has no caller: it gets nothing.
-        let Some(call) = request.extensions_mut().remove::<Call>() else {
-            let error = Error::new(Reason::CredentialsRequired);
-            return Err(status_of(&error, self.next_call_id()));
-        };
-        let id = call.id;
-        let answer = handler(Arc::clone(&self.broker), call, request.into_inner()).await;
-        answer.map(Response::new).map_err(|error| {
-            log_failure(id, rpc, &error);
-            status_of(&error, id)
-        })
-    }
+/// What is behind a row of the RPC table.
+pub(crate) type Handler = for<'a> fn(&'a Api, Call, &[u8]) -> Result<Answering<'a>>;
+
+/// An answer on its way, as it goes over the wire.
+pub(crate) type Answering<'a> = BoxFuture<'a, Result<Bytes>>;
+
+/// Takes a call that came through the door, and its message, to its handler.
+///
+/// # Errors
+/// `REQUEST_MALFORMED` if the message is not what the handler takes.
+pub(crate) fn handle<'a, Q, A, F>(
+    api: &'a Api,
+    call: Call,
+    message: &[u8],
+    handler: impl FnOnce(&'a Api, Call, Q) -> F,
+) -> Result<Answering<'a>>
+where
+    Q: Message + Default,
+    A: Message,
+    F: Future<Output = Result<A>> + Send + 'a,
+{
+    // What is wrong may be a part of a value: the decoder's words go nowhere.
+    let request = Q::decode(message).map_err(|_| Error::new(Reason::RequestMalformed))?;
+    let (id, rpc) = (call.id, call.rpc);
+    let answering = handler(api, call, request).map(move |answer| {
+        let framed = answer.and_then(|answer| framed(&answer));
+        framed.inspect_err(|error| log_failure(id, rpc, error))
+    });
+    Ok(Box::pin(answering))
 }
 
 /// Writes down why a call failed, or one of the things that it was about.

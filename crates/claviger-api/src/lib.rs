@@ -21,7 +21,6 @@ pub mod rpc;
 mod secret_definition_service;
 mod secret_service;
 pub mod serve;
-mod services;
 mod status;
 mod vault_service;
 
@@ -41,7 +40,6 @@ pub use status::{code_of, status_of};
 
 use crate::handler::Api;
 use crate::limits::SMALL_BYTES_MAX;
-use crate::services::Services;
 
 /// The health service's view of the daemon, changed through the reporter.
 pub use tonic_health::server::HealthReporter;
@@ -65,8 +63,7 @@ pub fn services(
     let api = Api::new(broker, about);
     let reporter = HealthReporter::new();
     let routes = public(&reporter, &[claviger_proto::DESCRIPTORS])?;
-    let own = Services::new(api);
-    Ok((Door::new(routes.prepare(), Some(own), bodies), reporter))
+    Ok((Door::new(routes.prepare(), Some(api), bodies), reporter))
 }
 
 /// The parts of the daemon whose health the admin listener tells, besides its vaults.

@@ -1,32 +1,57 @@
-//! One row per RPC: the permissions it may ask for and its treatment. A test walks the descriptor
-//! set and fails on a missing row; a broker that asks for a permission outside its row is refused.
-
-use std::collections::HashMap;
-use std::sync::LazyLock;
+//! One row per RPC: its handler, the permissions it may ask for and its treatment. A test walks the
+//! descriptor set and fails on a missing row; a broker that asks for a permission outside its row is
+//! refused.
 
 use claviger_access::{Permission as P, Rpc};
 
+use crate::handler::{Handler, handle};
+use crate::{
+    access_service, daemon_service, project_service, secret_definition_service, secret_service,
+    vault_service,
+};
+
+/// A row as the door needs it.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    /// Its place in [`TABLE`].
+    pub(crate) number: usize,
+    pub(crate) rpc: &'static Rpc,
+    pub(crate) handler: Handler,
+}
+
 /// The row of a method, by its full name.
-pub(crate) fn named(method: &str) -> Option<&'static Rpc> {
-    static ROWS: LazyLock<HashMap<&str, &Rpc>> =
-        LazyLock::new(|| TABLE.iter().map(|rpc| (rpc.name, *rpc)).collect());
-    ROWS.get(method).copied()
+pub(crate) fn named(method: &str) -> Option<Row> {
+    let mut rows = TABLE.iter().zip(HANDLERS).enumerate();
+    let (number, (rpc, handler)) = rows.find(|(_, (rpc, _))| rpc.name == method)?;
+    Some(Row {
+        number,
+        rpc,
+        handler: *handler,
+    })
 }
 
 macro_rules! rpcs {
-    ($($name:ident $method:literal [$($permission:ident),*] $audited:ident $request_id:ident;)+) => {
-        $(
-            #[doc = concat!("`", $method, "`")]
+    ($($service:literal $module:ident {
+        $($name:ident $method:literal $handler:ident
+            [$($permission:ident),*] $audited:ident $request_id:ident;)+
+    })+) => {
+        $($(
+            #[doc = concat!("`", $service, "/", $method, "`")]
             pub static $name: Rpc = Rpc {
-                name: concat!("claviger.v1.", $method),
+                name: concat!("claviger.v1.", $service, "/", $method),
                 permissions: &[$(P::$permission),*],
                 is_audited: audited::$audited,
                 has_request_id: request_id::$request_id,
             };
-        )+
+        )+)+
 
         /// All rows.
-        pub static TABLE: &[&Rpc] = &[$(&$name),+];
+        pub static TABLE: &[&Rpc] = &[$($(&$name),+),+];
+
+        /// The handler of each.
+        static HANDLERS: &[Handler] = &[
+            $($(|api, call, message| handle(api, call, message, $module::$handler)),+),+
+        ];
     };
 }
 
@@ -41,39 +66,56 @@ mod request_id {
 }
 
 rpcs! {
-    CREATE_TOKEN "AccessService/CreateToken" [TokensPut] AUDITED PLAIN;
-    DELETE_GRANT "AccessService/DeleteGrant" [GrantsPut] AUDITED PLAIN;
-    LIST_GRANTS "AccessService/ListGrants" [GrantsGet] AUDITED PLAIN;
-    LIST_TOKENS "AccessService/ListTokens" [TokensGet] AUDITED PLAIN;
-    PUT_GRANT "AccessService/PutGrant" [GrantsPut] AUDITED PLAIN;
-    REVOKE_TOKEN "AccessService/RevokeToken" [TokensPut, GrantsPut] AUDITED PLAIN;
-    WHO_AM_I "AccessService/WhoAmI" [] UNAUDITED PLAIN;
-    GET_STATUS "DaemonService/GetStatus" [DaemonStatus] AUDITED PLAIN;
-    DELETE_PROJECT "ProjectService/DeleteProject" [ProjectsDelete] AUDITED PLAIN;
-    GET_PROJECT "ProjectService/GetProject" [ProjectsGet] AUDITED PLAIN;
-    LIST_PROJECTS "ProjectService/ListProjects" [ProjectsGet] AUDITED PLAIN;
-    PUT_PROJECT "ProjectService/PutProject" [ProjectsPut] AUDITED PLAIN;
-    CHECK_SECRET_DEFINITION "SecretDefinitionService/CheckSecretDefinition"
-        [DefinitionsCheck, GrantsGet] AUDITED PLAIN;
-    DELETE_SECRET_DEFINITION "SecretDefinitionService/DeleteSecretDefinition"
-        [DefinitionsDelete] AUDITED PLAIN;
-    GET_SECRET_DEFINITION "SecretDefinitionService/GetSecretDefinition"
-        [DefinitionsGet] AUDITED PLAIN;
-    LIST_SECRET_DEFINITIONS "SecretDefinitionService/ListSecretDefinitions"
-        [DefinitionsGet] AUDITED PLAIN;
-    PUT_SECRET_DEFINITION "SecretDefinitionService/PutSecretDefinition"
-        [DefinitionsPut, SecretsPut] AUDITED REQUEST_ID;
-    UNDELETE_SECRET_DEFINITION "SecretDefinitionService/UndeleteSecretDefinition"
-        [DefinitionsDelete, DefinitionsPut] AUDITED PLAIN;
-    BATCH_GET_SECRETS "SecretService/BatchGetSecrets" [SecretsGet] AUDITED PLAIN;
-    DESTROY_SECRET_VERSION "SecretService/DestroySecretVersion" [VersionsChange] AUDITED PLAIN;
-    DISABLE_SECRET_VERSION "SecretService/DisableSecretVersion" [VersionsChange] AUDITED PLAIN;
-    ENABLE_SECRET_VERSION "SecretService/EnableSecretVersion" [VersionsChange] AUDITED PLAIN;
-    GET_SECRET "SecretService/GetSecret" [SecretsGet] AUDITED PLAIN;
-    LIST_SECRET_VERSIONS "SecretService/ListSecretVersions" [VersionsList] AUDITED PLAIN;
-    PUT_SECRET_VALUE "SecretService/PutSecretValue" [SecretsPut, DefinitionsPut] AUDITED REQUEST_ID;
-    CHECK_VAULT "VaultService/CheckVault" [VaultsGet] AUDITED PLAIN;
-    INSPECT_VAULT_SECRET "VaultService/InspectVaultSecret" [VaultsInspect] AUDITED PLAIN;
-    LIST_VAULTS "VaultService/ListVaults" [VaultsGet] AUDITED PLAIN;
-    LIST_VAULT_SECRETS "VaultService/ListVaultSecrets" [VaultsBrowse] AUDITED PLAIN;
+    "AccessService" access_service {
+        CREATE_TOKEN "CreateToken" create_token [TokensPut] AUDITED PLAIN;
+        DELETE_GRANT "DeleteGrant" delete_grant [GrantsPut] AUDITED PLAIN;
+        LIST_GRANTS "ListGrants" list_grants [GrantsGet] AUDITED PLAIN;
+        LIST_TOKENS "ListTokens" list_tokens [TokensGet] AUDITED PLAIN;
+        PUT_GRANT "PutGrant" put_grant [GrantsPut] AUDITED PLAIN;
+        REVOKE_TOKEN "RevokeToken" revoke_token [TokensPut, GrantsPut] AUDITED PLAIN;
+        WHO_AM_I "WhoAmI" who_am_i [] UNAUDITED PLAIN;
+    }
+    "DaemonService" daemon_service {
+        GET_STATUS "GetStatus" get_status [DaemonStatus] AUDITED PLAIN;
+    }
+    "ProjectService" project_service {
+        DELETE_PROJECT "DeleteProject" delete_project [ProjectsDelete] AUDITED PLAIN;
+        GET_PROJECT "GetProject" get_project [ProjectsGet] AUDITED PLAIN;
+        LIST_PROJECTS "ListProjects" list_projects [ProjectsGet] AUDITED PLAIN;
+        PUT_PROJECT "PutProject" put_project [ProjectsPut] AUDITED PLAIN;
+    }
+    "SecretDefinitionService" secret_definition_service {
+        CHECK_SECRET_DEFINITION "CheckSecretDefinition" check_secret_definition
+            [DefinitionsCheck, GrantsGet] AUDITED PLAIN;
+        DELETE_SECRET_DEFINITION "DeleteSecretDefinition" delete_secret_definition
+            [DefinitionsDelete] AUDITED PLAIN;
+        GET_SECRET_DEFINITION "GetSecretDefinition" get_secret_definition
+            [DefinitionsGet] AUDITED PLAIN;
+        LIST_SECRET_DEFINITIONS "ListSecretDefinitions" list_secret_definitions
+            [DefinitionsGet] AUDITED PLAIN;
+        PUT_SECRET_DEFINITION "PutSecretDefinition" put_secret_definition
+            [DefinitionsPut, SecretsPut] AUDITED REQUEST_ID;
+        UNDELETE_SECRET_DEFINITION "UndeleteSecretDefinition" undelete_secret_definition
+            [DefinitionsDelete, DefinitionsPut] AUDITED PLAIN;
+    }
+    "SecretService" secret_service {
+        BATCH_GET_SECRETS "BatchGetSecrets" batch_get_secrets [SecretsGet] AUDITED PLAIN;
+        DESTROY_SECRET_VERSION "DestroySecretVersion" destroy_secret_version
+            [VersionsChange] AUDITED PLAIN;
+        DISABLE_SECRET_VERSION "DisableSecretVersion" disable_secret_version
+            [VersionsChange] AUDITED PLAIN;
+        ENABLE_SECRET_VERSION "EnableSecretVersion" enable_secret_version
+            [VersionsChange] AUDITED PLAIN;
+        GET_SECRET "GetSecret" get_secret [SecretsGet] AUDITED PLAIN;
+        LIST_SECRET_VERSIONS "ListSecretVersions" list_secret_versions [VersionsList] AUDITED PLAIN;
+        PUT_SECRET_VALUE "PutSecretValue" put_secret_value
+            [SecretsPut, DefinitionsPut] AUDITED REQUEST_ID;
+    }
+    "VaultService" vault_service {
+        CHECK_VAULT "CheckVault" check_vault [VaultsGet] AUDITED PLAIN;
+        INSPECT_VAULT_SECRET "InspectVaultSecret" inspect_vault_secret
+            [VaultsInspect] AUDITED PLAIN;
+        LIST_VAULTS "ListVaults" list_vaults [VaultsGet] AUDITED PLAIN;
+        LIST_VAULT_SECRETS "ListVaultSecrets" list_vault_secrets [VaultsBrowse] AUDITED PLAIN;
+    }
 }

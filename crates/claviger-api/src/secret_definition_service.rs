@@ -2,173 +2,136 @@
 
 use std::sync::Arc;
 
-use claviger_access::Principal;
+use claviger_access::{Call, Principal};
 use claviger_broker::{
     Broker, CacheState, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter,
     LiveOutcome, LiveVerdict, PageRequest, PutDefinition, RequestId,
 };
-use claviger_core::{DefinitionName, ProjectName};
-use claviger_proto::v1::{self, secret_definition_service_server::SecretDefinitionService};
-use tonic::{Request, Response, Status};
+use claviger_core::{DefinitionName, ProjectName, Result};
+use claviger_proto::v1;
 use v1::stripe_live_verdict::Outcome as WireOutcome;
 
 use crate::convert;
 use crate::fitting;
 use crate::handler::Api;
-use crate::rpc;
 
-#[tonic::async_trait]
-impl SecretDefinitionService for Api {
-    async fn put_secret_definition(
-        &self,
-        request: Request<v1::PutSecretDefinitionRequest>,
-    ) -> Result<Response<v1::PutSecretDefinitionResponse>, Status> {
-        self.handle(
-            &rpc::PUT_SECRET_DEFINITION,
-            request,
-            async |broker, call, request| {
-                let definition = request
-                    .definition
-                    .ok_or_else(|| convert::missing("definition"))?;
-                let put = PutDefinition {
-                    name: DefinitionName::parse("definition.name", &definition.name)?,
-                    content: convert::content(&definition)?,
-                    etag: convert::optional("definition.etag", &definition.etag)?,
-                    mask: request
-                        .update_mask
-                        .map(|mask| mask.paths)
-                        .filter(|paths| !paths.is_empty()),
-                    payload: request.payload.map(convert::payload).transpose()?,
-                    is_dry_run: request.validate_only,
-                    is_adopting: request.adopt,
-                    is_value_unchecked: request.skip_value_check,
-                    request_id: RequestId::parse(&request.request_id)?,
-                };
-                let call = call.with(&[
-                    ("validate_only", put.is_dry_run),
-                    ("adopt", put.is_adopting),
-                    ("skip_value_check", put.is_value_unchecked),
-                ]);
-                let outcome = broker.put_definition(&Arc::new(call), put).await?;
-                Ok(v1::PutSecretDefinitionResponse {
-                    definition: Some(wire(&broker, outcome.definition)),
-                    version: convert::text(outcome.version),
-                    warnings: convert::warnings(&outcome.warnings),
-                })
-            },
-        )
-        .await
-    }
+pub(crate) async fn put_secret_definition(
+    api: &Api,
+    call: Call,
+    request: v1::PutSecretDefinitionRequest,
+) -> Result<v1::PutSecretDefinitionResponse> {
+    let definition = request
+        .definition
+        .ok_or_else(|| convert::missing("definition"))?;
+    let put = PutDefinition {
+        name: DefinitionName::parse("definition.name", &definition.name)?,
+        content: convert::content(&definition)?,
+        etag: convert::optional("definition.etag", &definition.etag)?,
+        mask: request
+            .update_mask
+            .map(|mask| mask.paths)
+            .filter(|paths| !paths.is_empty()),
+        payload: request.payload.map(convert::payload).transpose()?,
+        is_dry_run: request.validate_only,
+        is_adopting: request.adopt,
+        is_value_unchecked: request.skip_value_check,
+        request_id: RequestId::parse(&request.request_id)?,
+    };
+    let call = call.with(&[
+        ("validate_only", put.is_dry_run),
+        ("adopt", put.is_adopting),
+        ("skip_value_check", put.is_value_unchecked),
+    ]);
+    let outcome = api.broker.put_definition(&Arc::new(call), put).await?;
+    Ok(v1::PutSecretDefinitionResponse {
+        definition: Some(wire(&api.broker, outcome.definition)),
+        version: convert::text(outcome.version),
+        warnings: convert::warnings(&outcome.warnings),
+    })
+}
 
-    async fn get_secret_definition(
-        &self,
-        request: Request<v1::GetSecretDefinitionRequest>,
-    ) -> Result<Response<v1::SecretDefinition>, Status> {
-        self.handle(
-            &rpc::GET_SECRET_DEFINITION,
-            request,
-            async |broker, call, request| {
-                let name = DefinitionName::parse("name", &request.name)?;
-                let definition = broker.get_definition(&Arc::new(call), &name).await?;
-                Ok(wire(&broker, definition))
-            },
-        )
-        .await
-    }
+pub(crate) async fn get_secret_definition(
+    api: &Api,
+    call: Call,
+    request: v1::GetSecretDefinitionRequest,
+) -> Result<v1::SecretDefinition> {
+    let name = DefinitionName::parse("name", &request.name)?;
+    let definition = api.broker.get_definition(&Arc::new(call), &name).await?;
+    Ok(wire(&api.broker, definition))
+}
 
-    async fn list_secret_definitions(
-        &self,
-        request: Request<v1::ListSecretDefinitionsRequest>,
-    ) -> Result<Response<v1::ListSecretDefinitionsResponse>, Status> {
-        self.handle(
-            &rpc::LIST_SECRET_DEFINITIONS,
-            request,
-            async |broker, call, request| {
-                let parent = ProjectName::parse("parent", &request.parent)?;
-                let page = PageRequest::parse(request.page_size, &request.page_token)?;
-                let filter = DefinitionFilter {
-                    kind: convert::kind("kind", request.kind)?,
-                    vault: convert::optional_id("vault", &request.vault)?,
-                    label: LabelFilter::parse("label", &request.label)?,
-                    rotate_by: convert::optional_time("rotate_by", request.rotate_by)?,
-                    is_showing_deleted: request.show_deleted,
-                };
-                let page = broker
-                    .list_definitions(&Arc::new(call), &parent, &filter, &page)
-                    .await?;
-                let (definitions, next_page_token) =
-                    fitting::page(page, |item| wire(&broker, item));
-                Ok(v1::ListSecretDefinitionsResponse {
-                    definitions,
-                    next_page_token,
-                })
-            },
-        )
-        .await
-    }
+pub(crate) async fn list_secret_definitions(
+    api: &Api,
+    call: Call,
+    request: v1::ListSecretDefinitionsRequest,
+) -> Result<v1::ListSecretDefinitionsResponse> {
+    let parent = ProjectName::parse("parent", &request.parent)?;
+    let page = PageRequest::parse(request.page_size, &request.page_token)?;
+    let filter = DefinitionFilter {
+        kind: convert::kind("kind", request.kind)?,
+        vault: convert::optional_id("vault", &request.vault)?,
+        label: LabelFilter::parse("label", &request.label)?,
+        rotate_by: convert::optional_time("rotate_by", request.rotate_by)?,
+        is_showing_deleted: request.show_deleted,
+    };
+    let page = api
+        .broker
+        .list_definitions(&Arc::new(call), &parent, &filter, &page)
+        .await?;
+    let (definitions, next_page_token) = fitting::page(page, |item| wire(&api.broker, item));
+    Ok(v1::ListSecretDefinitionsResponse {
+        definitions,
+        next_page_token,
+    })
+}
 
-    async fn delete_secret_definition(
-        &self,
-        request: Request<v1::DeleteSecretDefinitionRequest>,
-    ) -> Result<Response<v1::SecretDefinition>, Status> {
-        self.handle(
-            &rpc::DELETE_SECRET_DEFINITION,
-            request,
-            async |broker, call, request| {
-                let name = DefinitionName::parse("name", &request.name)?;
-                let etag = convert::optional("etag", &request.etag)?;
-                let call = Arc::new(call.with(&[("purge", request.purge)]));
-                let definition = broker
-                    .delete_definition(&call, &name, etag, request.purge)
-                    .await?;
-                Ok(wire(&broker, definition))
-            },
-        )
-        .await
-    }
+pub(crate) async fn delete_secret_definition(
+    api: &Api,
+    call: Call,
+    request: v1::DeleteSecretDefinitionRequest,
+) -> Result<v1::SecretDefinition> {
+    let name = DefinitionName::parse("name", &request.name)?;
+    let etag = convert::optional("etag", &request.etag)?;
+    let call = Arc::new(call.with(&[("purge", request.purge)]));
+    let definition = api
+        .broker
+        .delete_definition(&call, &name, etag, request.purge)
+        .await?;
+    Ok(wire(&api.broker, definition))
+}
 
-    async fn undelete_secret_definition(
-        &self,
-        request: Request<v1::UndeleteSecretDefinitionRequest>,
-    ) -> Result<Response<v1::SecretDefinition>, Status> {
-        self.handle(
-            &rpc::UNDELETE_SECRET_DEFINITION,
-            request,
-            async |broker, call, request| {
-                let name = DefinitionName::parse("name", &request.name)?;
-                let definition = broker.undelete_definition(&Arc::new(call), &name).await?;
-                Ok(wire(&broker, definition))
-            },
-        )
-        .await
-    }
+pub(crate) async fn undelete_secret_definition(
+    api: &Api,
+    call: Call,
+    request: v1::UndeleteSecretDefinitionRequest,
+) -> Result<v1::SecretDefinition> {
+    let name = DefinitionName::parse("name", &request.name)?;
+    let definition = api
+        .broker
+        .undelete_definition(&Arc::new(call), &name)
+        .await?;
+    Ok(wire(&api.broker, definition))
+}
 
-    async fn check_secret_definition(
-        &self,
-        request: Request<v1::CheckSecretDefinitionRequest>,
-    ) -> Result<Response<v1::CheckSecretDefinitionResponse>, Status> {
-        self.handle(
-            &rpc::CHECK_SECRET_DEFINITION,
-            request,
-            async |broker, call, request| {
-                let principal = convert::optional("principal", &request.principal)?;
-                let check = CheckDefinition {
-                    name: DefinitionName::parse("name", &request.name)?,
-                    environment: convert::optional_id("environment", &request.environment)?,
-                    principal: principal
-                        .map(|principal| Principal::parse("principal", &principal))
-                        .transpose()?,
-                    is_live: request.live,
-                    is_refreshing: request.refresh,
-                };
-                let switches = [("live", check.is_live), ("refresh", check.is_refreshing)];
-                let call = call.with(&switches);
-                let report = broker.check_definition(&Arc::new(call), check).await?;
-                Ok(checked(report))
-            },
-        )
-        .await
-    }
+pub(crate) async fn check_secret_definition(
+    api: &Api,
+    call: Call,
+    request: v1::CheckSecretDefinitionRequest,
+) -> Result<v1::CheckSecretDefinitionResponse> {
+    let principal = convert::optional("principal", &request.principal)?;
+    let check = CheckDefinition {
+        name: DefinitionName::parse("name", &request.name)?,
+        environment: convert::optional_id("environment", &request.environment)?,
+        principal: principal
+            .map(|principal| Principal::parse("principal", &principal))
+            .transpose()?,
+        is_live: request.live,
+        is_refreshing: request.refresh,
+    };
+    let switches = [("live", check.is_live), ("refresh", check.is_refreshing)];
+    let call = call.with(&switches);
+    let report = api.broker.check_definition(&Arc::new(call), check).await?;
+    Ok(checked(report))
 }
 
 fn wire(broker: &Broker, definition: Definition) -> v1::SecretDefinition {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use claviger_core::{Detail, Error, Reason, Uid};
-use http::HeaderMap;
-use tonic::metadata::MetadataValue;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataValue};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::limits::SMALL_BYTES_MAX;
 
@@ -108,32 +108,29 @@ pub(crate) fn is_not_found(status: &Status) -> bool {
     status.code() == Code::NotFound
 }
 
-/// Whether an answer says that the caller may not ask, or not so: all that a stranger gets.
-pub(crate) fn is_refusal(headers: &HeaderMap) -> bool {
-    let Some(status) = headers.get(Status::GRPC_STATUS) else {
-        return false;
-    };
+/// Whether it tells the caller that it may not ask, or not so: all that a stranger gets.
+pub(crate) fn is_refusal(error: &Error) -> bool {
     matches!(
-        Code::from_bytes(status.as_bytes()),
+        code(error),
         Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
     )
 }
 
-/// Why an answer is a refusal, if it is one.
-pub(crate) fn reason_in(headers: &HeaderMap) -> Option<Reason> {
-    let status = Status::from_header_map(headers)?;
-    if status.code() == Code::Ok {
-        return None;
-    }
-    let info = status.get_details_error_info();
-    let named = |info: &ErrorInfo| Reason::ALL.iter().find(|one| one.as_str() == info.reason);
-    // Ours all say why.
-    Some(
-        info.as_ref()
-            .and_then(named)
-            .copied()
-            .unwrap_or(Reason::Internal),
-    )
+/// The headers of an answer with a message.
+pub(crate) fn headers() -> HeaderMap {
+    one(CONTENT_TYPE, GRPC_CONTENT_TYPE)
+}
+
+/// What ends an answer with a message.
+pub(crate) fn trailers() -> HeaderMap {
+    one(Status::GRPC_STATUS, HeaderValue::from_static("0"))
+}
+
+/// A map of one takes up less than one that may grow.
+fn one(name: HeaderName, value: HeaderValue) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(name, value);
+    headers
 }
 
 /// What the gRPC library refuses by itself with these headers or trailers, in our words; `None` if

@@ -2,101 +2,82 @@
 
 use std::sync::Arc;
 
+use claviger_access::Call;
 use claviger_broker::{InspectReport, InspectSecret, ListedSecret, PageRequest, VaultView};
-use claviger_core::{ProjectName, VaultName};
-use claviger_proto::v1::{self, vault_service_server::VaultService};
-use tonic::{Request, Response, Status};
+use claviger_core::{ProjectName, Result, VaultName};
+use claviger_proto::v1;
 
 use crate::convert;
 use crate::fitting;
 use crate::handler::Api;
-use crate::rpc;
 
-#[tonic::async_trait]
-impl VaultService for Api {
-    async fn list_vaults(
-        &self,
-        request: Request<v1::ListVaultsRequest>,
-    ) -> Result<Response<v1::ListVaultsResponse>, Status> {
-        self.handle(&rpc::LIST_VAULTS, request, async |broker, call, _| {
-            let vaults = broker.list_vaults(&Arc::new(call)).await?;
-            Ok(v1::ListVaultsResponse {
-                vaults: vaults.iter().map(wire).collect(),
-            })
-        })
-        .await
-    }
+pub(crate) async fn list_vaults(
+    api: &Api,
+    call: Call,
+    _: v1::ListVaultsRequest,
+) -> Result<v1::ListVaultsResponse> {
+    let vaults = api.broker.list_vaults(&Arc::new(call)).await?;
+    Ok(v1::ListVaultsResponse {
+        vaults: vaults.iter().map(wire).collect(),
+    })
+}
 
-    async fn check_vault(
-        &self,
-        request: Request<v1::CheckVaultRequest>,
-    ) -> Result<Response<v1::CheckVaultResponse>, Status> {
-        self.handle(&rpc::CHECK_VAULT, request, async |broker, call, request| {
-            let name = VaultName::parse("name", &request.name)?;
-            let (vault, check) = broker.check_vault(&Arc::new(call), &name).await?;
-            let error = check.err();
-            Ok(v1::CheckVaultResponse {
-                vault: Some(wire(&vault)),
-                ok: error.is_none(),
-                reason: error
-                    .as_ref()
-                    .map(|e| e.reason().to_string())
-                    .unwrap_or_default(),
-                message: convert::told(error.as_ref()),
-                credentials: vault.credentials,
-            })
-        })
-        .await
-    }
+pub(crate) async fn check_vault(
+    api: &Api,
+    call: Call,
+    request: v1::CheckVaultRequest,
+) -> Result<v1::CheckVaultResponse> {
+    let name = VaultName::parse("name", &request.name)?;
+    let (vault, check) = api.broker.check_vault(&Arc::new(call), &name).await?;
+    let error = check.err();
+    Ok(v1::CheckVaultResponse {
+        vault: Some(wire(&vault)),
+        ok: error.is_none(),
+        reason: error
+            .as_ref()
+            .map(|e| e.reason().to_string())
+            .unwrap_or_default(),
+        message: convert::told(error.as_ref()),
+        credentials: vault.credentials,
+    })
+}
 
-    async fn list_vault_secrets(
-        &self,
-        request: Request<v1::ListVaultSecretsRequest>,
-    ) -> Result<Response<v1::ListVaultSecretsResponse>, Status> {
-        self.handle(
-            &rpc::LIST_VAULT_SECRETS,
-            request,
-            async |broker, call, request| {
-                let vault = VaultName::parse("parent", &request.parent)?;
-                let project = ProjectName::parse("project", &request.project)?;
-                let page = PageRequest::parse(request.page_size, &request.page_token)?;
-                let page = broker
-                    .list_vault_secrets(&Arc::new(call), &vault, &project, &page)
-                    .await?;
-                let (secrets, next_page_token) = fitting::page(page, wire_secret);
-                Ok(v1::ListVaultSecretsResponse {
-                    secrets,
-                    next_page_token,
-                })
-            },
-        )
-        .await
-    }
+pub(crate) async fn list_vault_secrets(
+    api: &Api,
+    call: Call,
+    request: v1::ListVaultSecretsRequest,
+) -> Result<v1::ListVaultSecretsResponse> {
+    let vault = VaultName::parse("parent", &request.parent)?;
+    let project = ProjectName::parse("project", &request.project)?;
+    let page = PageRequest::parse(request.page_size, &request.page_token)?;
+    let page = api
+        .broker
+        .list_vault_secrets(&Arc::new(call), &vault, &project, &page)
+        .await?;
+    let (secrets, next_page_token) = fitting::page(page, wire_secret);
+    Ok(v1::ListVaultSecretsResponse {
+        secrets,
+        next_page_token,
+    })
+}
 
-    async fn inspect_vault_secret(
-        &self,
-        request: Request<v1::InspectVaultSecretRequest>,
-    ) -> Result<Response<v1::InspectVaultSecretResponse>, Status> {
-        self.handle(
-            &rpc::INSPECT_VAULT_SECRET,
-            request,
-            async |broker, call, request| {
-                let inspect = InspectSecret {
-                    vault: VaultName::parse("name", &request.name)?,
-                    project: ProjectName::parse("project", &request.project)?,
-                    secret: convert::exact("secret", &request.secret)?.unwrap_or_default(),
-                    property: convert::exact("property", &request.property)?,
-                    is_whole: request.whole,
-                    version: convert::exact("version", &request.version)?,
-                    kind: convert::kind("kind", request.kind)?,
-                };
-                let call = call.with(&[("whole", inspect.is_whole)]);
-                let report = broker.inspect_secret(&Arc::new(call), &inspect).await?;
-                Ok(inspected(report))
-            },
-        )
-        .await
-    }
+pub(crate) async fn inspect_vault_secret(
+    api: &Api,
+    call: Call,
+    request: v1::InspectVaultSecretRequest,
+) -> Result<v1::InspectVaultSecretResponse> {
+    let inspect = InspectSecret {
+        vault: VaultName::parse("name", &request.name)?,
+        project: ProjectName::parse("project", &request.project)?,
+        secret: convert::exact("secret", &request.secret)?.unwrap_or_default(),
+        property: convert::exact("property", &request.property)?,
+        is_whole: request.whole,
+        version: convert::exact("version", &request.version)?,
+        kind: convert::kind("kind", request.kind)?,
+    };
+    let call = call.with(&[("whole", inspect.is_whole)]);
+    let report = api.broker.inspect_secret(&Arc::new(call), &inspect).await?;
+    Ok(inspected(report))
 }
 
 fn inspected(report: InspectReport) -> v1::InspectVaultSecretResponse {

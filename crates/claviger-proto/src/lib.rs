@@ -1,10 +1,7 @@
 //! The generated gRPC code of `proto/claviger/v1`, nothing else.
 #![forbid(unsafe_code)]
 
-mod codec;
 mod redact;
-
-pub use codec::SmallCodec;
 
 /// Package `claviger.v1`.
 pub mod v1 {

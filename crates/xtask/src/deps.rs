@@ -127,7 +127,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-api", "claviger-client", "claviger-proto"],
     ),
     ("tonic-health", &["claviger-api"]),
-    ("tonic-prost", &["claviger-api", "claviger-proto"]),
+    ("tonic-prost", &["claviger-proto"]),
     ("tonic-prost-build", &["claviger-proto"]),
     ("tonic-reflection", &["claviger-api"]),
     ("tonic-types", &["claviger-api", "claviger-client"]),

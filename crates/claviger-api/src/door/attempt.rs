@@ -3,10 +3,8 @@
 use claviger_access::{Call, Caller, Rpc};
 use claviger_core::{Error, Result, Uid};
 use http::HeaderMap;
-use tonic::Status;
 
 use crate::handler::Api;
-use crate::status::status_of;
 use crate::{Peer, authenticate};
 
 /// Becomes a call or is refused. Dropping it (the client reset it) leaves a refusal too.
@@ -19,10 +17,10 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(api: &'a Api, rpc: &'static Rpc, peer: Peer) -> Self {
+    pub(super) fn new(api: &'a Api, id: Uid, rpc: &'static Rpc, peer: Peer) -> Self {
         Self {
             api,
-            id: api.next_call_id(),
+            id,
             rpc,
             peer,
             is_open: true,
@@ -45,8 +43,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The answer to a caller that does not get in; in the audit log by then, or counted.
-    pub(super) async fn refuse(mut self, mut error: Error) -> Status {
+    /// Why a caller does not get in; in the audit log by then, or counted.
+    pub(super) async fn refuse(mut self, mut error: Error) -> Error {
         self.is_open = false;
         // Anyone can cause these without end: the process's log has them for who asks for it.
         tracing::debug!(call_id = %self.id, rpc = self.rpc.name, ?error, "call refused");
@@ -56,7 +54,7 @@ impl<'a> Attempt<'a> {
         if let Err(unavailable) = noted.await {
             error = unavailable;
         }
-        status_of(&error, self.id)
+        error
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use claviger_core::{Error, Reason, Result, Uid};
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::{Body, Buf as _, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 
@@ -14,7 +14,7 @@ use crate::door::bodies::Charge;
 use crate::status::status_of;
 
 /// Five bytes before each message of gRPC say how long it is.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 /// The body of a unary call, which is one message behind its prefix, as far as it is read.
 pub(super) struct Reading<B> {
@@ -54,16 +54,17 @@ where
         Ok(false)
     }
 
-    /// The message with its prefix.
+    /// The message.
     ///
     /// # Errors
     /// `COMPRESSION_UNSUPPORTED`; `REQUEST_MALFORMED` if it is not one whole message.
-    pub(super) fn into_message(self) -> Result<Bytes> {
+    pub(super) fn into_message(mut self) -> Result<Bytes> {
         let malformed = || Error::new(Reason::RequestMalformed);
         let parts = self.message.split_first_chunk::<PREFIX_BYTES>();
         let (&[flag, length @ ..], message) = parts.ok_or_else(malformed)?;
         match flag {
             0 if usize::try_from(u32::from_be_bytes(length)) == Ok(message.len()) => {
+                self.message.advance(PREFIX_BYTES);
                 Ok(self.message)
             }
             1 => Err(Error::new(Reason::CompressionUnsupported)),

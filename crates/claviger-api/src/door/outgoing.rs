@@ -1,20 +1,39 @@
 //! The body of an answer, and what ends with it.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use claviger_core::{Error, Reason, Uid};
-use http::HeaderMap;
+use claviger_core::{Error, Reason, Result, Uid};
+use http::{HeaderMap, Response};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use prost::Message;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body as TonicBody;
 
 use crate::door::bodies::Charge;
-use crate::status::{refused_by_library, status_of};
+use crate::door::message::PREFIX_BYTES;
+use crate::status::{self, refused_by_library, status_of};
+
+/// A message of an answer behind its prefix, in a buffer of their size.
+///
+/// # Errors
+/// `INTERNAL` if it is too long for gRPC.
+pub(crate) fn framed(message: &impl Message) -> Result<Bytes> {
+    let too_long = |_| Error::new(Reason::Internal);
+    let bytes = message.encoded_len();
+    let length = u32::try_from(bytes).map_err(too_long)?;
+    let mut framed = Vec::with_capacity(PREFIX_BYTES + bytes);
+    framed.push(0);
+    framed.extend_from_slice(&length.to_be_bytes());
+    let encoded = message.encode(&mut framed);
+    encoded.map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
+    Ok(framed.into())
+}
 
 /// Counts a call on a connection until it is dropped.
 #[derive(Debug)]
@@ -36,35 +55,55 @@ impl Drop for Busy {
 /// The body of an answer.
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    body: TonicBody,
-    staying: Option<(Stay, Charge)>,
+    left: Left,
+    /// Whether its peer gets no more of its kind than there are turns for them.
+    pub(crate) is_in_turn: bool,
     _busy: Option<Busy>,
 }
 
-/// How long an answer may go on.
-pub(super) struct Stay(Pin<Box<Sleep>>);
-
-impl Stay {
-    pub(super) fn new(most: Duration) -> Self {
-        Self(Box::pin(sleep(most)))
-    }
+/// What is still to be sent.
+#[derive(Default)]
+enum Left {
+    /// A message, and the trailers of an answer that has one.
+    Message(Bytes),
+    #[default]
+    Nothing,
+    /// What a public service answers.
+    Stream(Box<(TonicBody, Staying)>),
+    Trailers,
 }
 
-impl From<TonicBody> for Outgoing {
-    fn from(body: TonicBody) -> Self {
+/// How long a stream may go on. It counts as a request under way until it ends.
+pub(super) struct Staying {
+    end: Pin<Box<Sleep>>,
+    _charge: Charge,
+}
+
+impl Staying {
+    pub(super) fn new(most: Duration, charge: Charge) -> Self {
         Self {
-            body,
-            ..Self::default()
+            end: Box::pin(sleep(most)),
+            _charge: charge,
         }
     }
 }
 
 impl Outgoing {
-    /// Ends when its time is over, and counts as a request under way until it ends.
-    pub(super) fn staying(self, stay: Stay, charge: Charge) -> Self {
+    /// The answer with a message, which is behind its prefix.
+    pub(super) fn message(message: Bytes) -> Response<Self> {
+        let mut answer = Response::new(Self {
+            left: Left::Message(message),
+            ..Self::default()
+        });
+        *answer.headers_mut() = status::headers();
+        answer
+    }
+
+    /// What a public service answers.
+    pub(super) fn stream(body: TonicBody, staying: Staying) -> Self {
         Self {
-            staying: Some((stay, charge)),
-            ..self
+            left: Left::Stream(Box::new((body, staying))),
+            ..Self::default()
         }
     }
 
@@ -85,30 +124,45 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let answer = Pin::new(&mut self.body).poll_frame(cx);
-        let Poll::Pending = answer else {
-            return answer.map(|frame| frame.map(|frame| frame.map(explained)));
-        };
-        let Some((Stay(end), _)) = &mut self.staying else {
-            return Poll::Pending;
-        };
-        match end.as_mut().poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                self.staying = None;
-                self.body = TonicBody::empty();
-                let over = Error::new(Reason::DeadlineExceeded);
-                Poll::Ready(Some(Ok(Frame::trailers(trailers(&over)))))
+        let frame = match mem::take(&mut self.left) {
+            Left::Message(message) => {
+                self.left = Left::Trailers;
+                Frame::data(message)
             }
-        }
+            Left::Nothing => return Poll::Ready(None),
+            Left::Stream(mut stream) => {
+                let (body, staying) = &mut *stream;
+                let answer = Pin::new(body).poll_frame(cx);
+                if answer.is_ready() {
+                    self.left = Left::Stream(stream);
+                    return answer.map(|frame| frame.map(|frame| frame.map(explained)));
+                }
+                if staying.end.as_mut().poll(cx).is_pending() {
+                    self.left = Left::Stream(stream);
+                    return Poll::Pending;
+                }
+                Frame::trailers(trailers(&Error::new(Reason::DeadlineExceeded)))
+            }
+            Left::Trailers => Frame::trailers(status::trailers()),
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.left {
+            Left::Message(_) | Left::Trailers => false,
+            Left::Nothing => true,
+            Left::Stream(stream) => stream.0.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.left {
+            // Nobody needs the header that would tell it.
+            Left::Message(_) | Left::Trailers => SizeHint::default(),
+            Left::Nothing => SizeHint::with_exact(0),
+            Left::Stream(stream) => stream.0.size_hint(),
+        }
     }
 }
 

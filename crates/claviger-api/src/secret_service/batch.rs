@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use claviger_access::{Call, Label};
-use claviger_broker::{Broker, GetSecret};
+use claviger_broker::GetSecret;
 use claviger_core::{DefinitionName, Detail, Error, Reason, Result};
 use claviger_proto::v1::{self, batch_get_secrets_response as reply};
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ use prost::Message as _;
 use reply::result::Answer;
 
 use crate::convert;
-use crate::handler::log_failure;
+use crate::handler::{Api, log_failure};
 use crate::secret_service::reply as value;
 use crate::status::{code, retry_after};
 
@@ -26,8 +26,8 @@ const BYTES_MAX: usize = 3 * 1024 * 1024;
 const ERROR_BYTES_MAX: usize = 1024;
 
 /// Reads all of them side by side: one that waits for its vault holds up no other.
-pub(super) async fn get(
-    broker: Arc<Broker>,
+pub(crate) async fn batch_get_secrets(
+    api: &Api,
     call: Call,
     request: v1::BatchGetSecretsRequest,
 ) -> Result<v1::BatchGetSecretsResponse> {
@@ -60,7 +60,7 @@ pub(super) async fn get(
     let room = AtomicUsize::new(BYTES_MAX);
     let reads = names.into_iter().map(async |name| {
         let read = async {
-            let served = broker.get_secret(&call, &get(name.clone())).await?;
+            let served = api.broker.get_secret(&call, &get(name.clone())).await?;
             let secret = value::answer(served, environment.clone(), None)?;
             // At once: what does not fit is not kept until the slowest one is there.
             fitting(secret, &name, &room)

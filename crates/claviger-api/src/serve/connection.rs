@@ -15,12 +15,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::door::{Doorway, TooMany};
+use crate::door::Doorway;
 use crate::limits::Limits;
 use crate::serve::paced::Paced;
 use crate::serve::places::Place;
 use crate::serve::turns::Turns;
-use crate::status::is_refusal;
 
 /// The first bytes of every HTTP/2 client.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -82,13 +81,13 @@ pub(super) async fn serve_connection(
     let service = service_fn(move |request: http::Request<Incoming>| {
         let doorway = Arc::clone(&doorway);
         // Anyone may keep a public service's stream open: it keeps no place.
-        let busy = doorway.is_for_callers(&request).then(|| seat.busy());
+        let row = doorway.row(&request);
+        let busy = row.map(|_| seat.busy());
         let seat = Arc::clone(&seat);
         let unanswered = Unanswered(Some(Arc::clone(&resets)));
         async move {
-            let answer = doorway.enter(request).await;
-            let is_too_many = answer.extensions().get::<TooMany>().is_some();
-            if is_too_many || is_refusal(answer.headers()) {
+            let answer = doorway.enter(row, request).await;
+            if answer.body().is_in_turn {
                 doorway.wait(seat.refusals().take()).await;
             }
             unanswered.answered();
