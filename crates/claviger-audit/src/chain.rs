@@ -61,9 +61,9 @@ impl Chain {
         buffer.extend_from_slice(RECORD_START);
         write!(buffer, "{}", self.0.seq).ok();
         let mut line = Fields(buffer);
-        line.text("time", time);
+        line.plain("time", time);
         fields.iter().for_each(|fields| line.raw(fields));
-        line.text("prev", &self.0.head);
+        line.plain("prev", &self.0.head);
         self.0.head = hex(&sha256(buffer.get(start..).unwrap_or_default()));
         buffer.extend_from_slice(HASH_KEY);
         buffer.extend_from_slice(self.0.head.as_bytes());

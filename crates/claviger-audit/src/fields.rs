@@ -18,7 +18,15 @@ impl Fields<'_> {
         self.quote(value);
     }
 
-    /// The same of one that may be absent.
+    /// The same of a text without a character that JSON does not allow between quotes.
+    pub(crate) fn plain(&mut self, key: &str, value: &str) {
+        self.key(key);
+        for part in ["\"", value, "\""] {
+            self.0.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    /// Adds a text as it is displayed, if there is one.
     pub(crate) fn some(&mut self, key: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.text(key, value);

@@ -11,7 +11,9 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Lower-case hexadecimal digits of `bytes`.
 pub fn hex(bytes: &[u8]) -> String {
-    hex_digits(bytes).map(char::from).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(hex_digits(bytes).map(char::from));
+    text
 }
 
 /// Bytes from the cryptographic random number generator.
