@@ -14,6 +14,7 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Turns {
     interval: Duration,
     burst: Duration,
+    start: Instant,
     /// When the next one would be due if all were taken evenly.
     even: Mutex<Instant>,
 }
@@ -21,10 +22,12 @@ pub(crate) struct Turns {
 impl Turns {
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second;
+        let start = Instant::now();
         Self {
             interval,
             burst: interval * burst,
-            even: Mutex::new(Instant::now()),
+            start,
+            even: Mutex::new(start),
         }
     }
 
@@ -41,7 +44,8 @@ impl Turns {
     pub(crate) fn over(&self) -> Option<Instant> {
         let even = *self.even.lock().unwrap_or_else(PoisonError::into_inner);
         let over = even.checked_sub(self.burst)?;
-        (over > Instant::now()).then_some(over)
+        // Where nobody has taken much yet, without a look at the clock.
+        (over > self.start && over > Instant::now()).then_some(over)
     }
 }
 
