@@ -358,14 +358,16 @@ impl Sink for FileSink {
         let len = self.tape.len;
         let failed = Arc::clone(&self.sync_failed);
         Ok(Box::new(move || {
-            // Held meanwhile, so that an error is told to this one or noted for it.
-            let mut failed = locked(&failed);
-            file.sync_data()?;
-            uncache(&file, len);
-            match std::mem::take(&mut *failed) {
-                true => Err(io::Error::other("a sync before this one failed")),
-                false => Ok(()),
+            {
+                // Held meanwhile, so that an error is told to this one or noted for it.
+                let mut failed = locked(&failed);
+                file.sync_data()?;
+                if std::mem::take(&mut *failed) {
+                    return Err(io::Error::other("a sync before this one failed"));
+                }
             }
+            uncache(&file, len);
+            Ok(())
         }))
     }
 

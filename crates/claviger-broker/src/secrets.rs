@@ -172,7 +172,7 @@ impl Broker {
             value,
             format: content.format,
             kind: content.kind,
-            credential: verdict.map(|verdict| Arc::new((verdict, content.stripe.clone()))),
+            credential: verdict.map(|verdict| Arc::new(Credential::of(&verdict, &content.stripe))),
             vault: route.place.vault.clone(),
             again,
         })

@@ -87,6 +87,11 @@ impl Memory {
         self.cache.get(key)
     }
 
+    /// Notes that somebody uses the entry of a key.
+    pub(crate) fn notice(&self, key: &str) {
+        drop(self.cache.get(key));
+    }
+
     /// To be called before the row is read from the store.
     pub(crate) fn load(&self, key: &str) -> Option<Seen> {
         self.changes.at_rest(key)

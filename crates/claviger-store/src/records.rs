@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::task::{Context, Poll, ready};
 
@@ -34,18 +35,44 @@ pub struct Stored<T> {
 
 /// Secret bytes as the store had them, sealed, for whoever opens them often. They are in the memory
 /// of the records and nowhere else. Whether the store still has them, a [`Stamp`] tells.
-#[derive(Clone, Debug)]
-pub struct Sealed(Weak<Opener>);
+#[derive(Clone)]
+pub struct Sealed(Arc<Held>);
+
+struct Held {
+    opener: Weak<Opener>,
+    memory: Weak<Memory>,
+    key: Box<str>,
+    opened: AtomicU32,
+}
+
+/// Whoever opens it often is noticed each so many times: the memory keeps what is used.
+const NOTICED_EVERY: u32 = 16;
 
 impl Sealed {
-    fn of(opener: &Arc<Opener>) -> Self {
-        Self(Arc::downgrade(opener))
+    fn of(opener: &Arc<Opener>, memory: &Arc<Memory>, key: &str) -> Self {
+        Self(Arc::new(Held {
+            opener: Arc::downgrade(opener),
+            memory: Arc::downgrade(memory),
+            key: key.into(),
+            opened: AtomicU32::new(0),
+        }))
     }
 
     /// The bytes, opened for this call only. `None` if they are no longer remembered or do not
     /// open: [`Records::secret`] knows why.
     pub fn open(&self) -> Option<SecretBytes> {
-        self.0.upgrade()?.open().ok()
+        let held = &self.0;
+        let opener = held.opener.upgrade()?;
+        if held.opened.fetch_add(1, Ordering::Relaxed) % NOTICED_EVERY == 0 {
+            held.memory.upgrade()?.notice(&held.key);
+        }
+        opener.open().ok()
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").finish_non_exhaustive()
     }
 }
 
@@ -165,14 +192,15 @@ impl Records {
     /// As [`get`](Self::get).
     pub async fn secret(&self, key: &str) -> Result<Option<(SecretBytes, Sealed)>> {
         if let Some(Content::Sealed(opener)) = self.memory.get(key).map(|entry| entry.content) {
-            return Ok(Some((opener.open()?, Sealed::of(&opener))));
+            let sealed = Sealed::of(&opener, &self.memory, key);
+            return Ok(Some((opener.open()?, sealed)));
         }
         let load = self.memory.load(key);
         let Some(row) = self.store.get(key).await? else {
             return Ok(None);
         };
         let opener = Arc::new(self.keyring.opener(key, &row.bytes)?);
-        let opened = (opener.open()?, Sealed::of(&opener));
+        let opened = (opener.open()?, Sealed::of(&opener, &self.memory, key));
         let entry = Entry {
             len: row.bytes.len(),
             content: Content::Sealed(opener),

@@ -17,11 +17,11 @@ pub(super) fn answer(
 ) -> Result<v1::GetSecretResponse> {
     let not_modified = known == Some(&served.version);
     let credential = served.credential.as_deref();
-    let stripe = credential.map(|(verdict, settings)| v1::StripeCredential {
-        class: verdict.class.to_string(),
-        mode: convert::text(verdict.mode),
-        account: settings.account.clone().unwrap_or_default(),
-        context: settings.context.clone().unwrap_or_default(),
+    let stripe = credential.map(|credential| v1::StripeCredential {
+        class: credential.class.to_string(),
+        mode: convert::text(credential.mode),
+        account: credential.account.clone().unwrap_or_default(),
+        context: credential.context.clone().unwrap_or_default(),
     });
     let crc32c = served.value.crc32c();
     let bytes = served.value.into_exposed();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use claviger_core::{Reason, SecretBytes};
 use claviger_store::{Batch, Committed, Expect, Records};
 
-use crate::support::{Faulty, Fruit, colour, fixture, fruit, put};
+use crate::support::{Faulty, Fruit, colour, fixture, fruit, put, root};
 
 fn reads(store: &Faulty) -> u64 {
     store.reads.load(Ordering::SeqCst)
@@ -36,6 +36,32 @@ async fn what_a_commit_wrote_is_not_read_again() {
     let read = secret(&records, "values/a/1").await;
     assert_eq!(read.as_deref(), Some(&b"one"[..]));
     assert_eq!(reads(&store), before);
+}
+
+#[tokio::test]
+async fn what_is_opened_again_and_again_is_kept() {
+    const COLD: usize = 200;
+    let (_directory, store, _) = fixture().await;
+    let records = Records::open_with_memory(Arc::clone(&store) as _, root(), &[], 64 * 1024)
+        .await
+        .expect("opens");
+    let value = SecretBytes::new(vec![b'v'; 512]);
+    let cold = |number: usize| format!("values/cold/{number}");
+    for number in 0..COLD {
+        let batch = Batch::new().put_secret(&cold(number), &value, Expect::Any);
+        drop(records.commit(batch).await.expect("commits"));
+    }
+    let batch = Batch::new().put_secret("values/hot", &value, Expect::Absent);
+    drop(records.commit(batch).await.expect("commits"));
+    let opened = records.secret("values/hot").await.expect("reads");
+    let (_, hot) = opened.expect("is there");
+    for number in 0..COLD {
+        assert!(secret(&records, &cold(number)).await.is_some());
+        for _ in 0..32 {
+            assert!(hot.open().is_some(), "after {number} others");
+        }
+    }
+    assert!(reads(&store) >= COLD as u64 / 2, "the others found no room");
 }
 
 #[tokio::test]
