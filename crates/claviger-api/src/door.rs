@@ -9,6 +9,8 @@ mod attempt;
 mod bodies;
 mod message;
 mod outgoing;
+#[cfg(test)]
+mod tests;
 mod timeout;
 
 use std::sync::Arc;
