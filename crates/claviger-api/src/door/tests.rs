@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
+use claviger_access::Call;
+use claviger_broker::Broker;
 use claviger_core::Coordinate;
 use claviger_proto::v1::daemon_service_server::{DaemonService, DaemonServiceServer};
 use claviger_proto::v1::{GetStatusRequest, GetStatusResponse};
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use prost::Message as _;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::*;
+use crate::secret_service::get_secret;
 
 type Answer = std::result::Result<GetStatusResponse, Status>;
 
@@ -108,4 +113,46 @@ async fn a_refusal_is_sent_as_the_library_does() {
             assert_eq!(ours, theirs, "{reason}");
         }
     }
+}
+
+#[test]
+fn what_need_not_wait_needs_no_timer() {
+    // Without a runtime, where there is none.
+    let late = Instant::now();
+    let done = by(late, pin!(async { Ok(7) })).now_or_never();
+    assert_eq!(done.unwrap().unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_asked_when_it_is_woken_and_at_its_end() {
+    let began = Instant::now();
+    let mut asked = 0;
+    let endless = poll_fn(|_| {
+        asked += 1;
+        Poll::<Result<()>>::Pending
+    });
+    let time = Duration::from_secs(3);
+    let late = by(began + time, pin!(endless)).await.unwrap_err();
+    assert_eq!(late.reason(), Reason::DeadlineExceeded);
+    assert_eq!((began.elapsed(), asked), (time, 2));
+}
+
+/// How large the future is that such a function makes.
+fn bytes_of<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// A call's future is copied on its way into the task that it is, and wiped with it; so is the
+/// handler's, into its box.
+#[test]
+fn the_futures_of_a_read_are_small() {
+    type Asked = &'static mut Request<Incoming>;
+    let call = bytes_of(|doorway: &'static Doorway, row, asked: Asked| doorway.call(row, asked));
+    assert!(call <= 768, "{call}");
+    type Called = &'static Arc<Call>;
+    let broker =
+        bytes_of(|broker: &'static Broker, call: Called, get| broker.get_secret(call, get));
+    // Besides what is read with: the call, the request, and what is made of them.
+    let handler = bytes_of(get_secret) - broker;
+    assert!(handler <= 768, "{handler}");
 }

@@ -78,7 +78,7 @@ pub(super) async fn serve_connection(
     let place = Arc::new(place);
     let seat = Arc::clone(&place);
     let doorway = Arc::new(doorway);
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         let doorway = Arc::clone(&doorway);
         // Anyone may keep a public service's stream open: it keeps no place.
         let row = doorway.row(&request);
@@ -86,9 +86,12 @@ pub(super) async fn serve_connection(
         let seat = Arc::clone(&seat);
         let unanswered = Unanswered(Some(Arc::clone(&resets)));
         async move {
-            let answer = doorway.enter(row, request).await;
+            let answer = match row {
+                Some(row) => doorway.call(row, &mut request).await,
+                None => Box::pin(doorway.other(request)).await,
+            };
             if answer.body().is_in_turn {
-                doorway.wait(seat.refusals().take()).await;
+                Box::pin(doorway.wait(seat.refusals().take())).await;
             }
             unanswered.answered();
             Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
