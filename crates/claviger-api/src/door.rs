@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use claviger_access::Caller;
 use claviger_core::{Detail, Error, Reason, Result, Uid};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Bytes};
 use tokio::time::{Instant, sleep_until};
@@ -96,7 +96,7 @@ impl Door {
 }
 
 /// The header that says how the messages of a request are compressed.
-const GRPC_ENCODING: &str = "grpc-encoding";
+static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The door as one peer meets it.
 #[derive(Clone, Debug)]
@@ -276,7 +276,7 @@ fn by<T>(
 
 /// Checks that a request does not say that its messages are compressed.
 fn check_encoding(headers: &HeaderMap) -> Result<()> {
-    match headers.get(GRPC_ENCODING) {
+    match headers.get(&GRPC_ENCODING) {
         Some(encoding) if encoding != "identity" => Err(Error::new(Reason::CompressionUnsupported)),
         Some(_) | None => Ok(()),
     }
