@@ -9,17 +9,22 @@ mod attempt;
 mod bodies;
 mod message;
 mod outgoing;
+#[cfg(test)]
+mod tests;
 mod timeout;
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use claviger_access::Caller;
 use claviger_core::{Detail, Error, Reason, Result, Uid};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Bytes};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tonic::body::Body as TonicBody;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
@@ -91,7 +96,7 @@ impl Door {
 }
 
 /// The header that says how the messages of a request are compressed.
-const GRPC_ENCODING: &str = "grpc-encoding";
+static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The door as one peer meets it.
 #[derive(Clone, Debug)]
@@ -102,8 +107,14 @@ pub(crate) struct Doorway {
 }
 
 impl Doorway {
-    /// Takes one call from the connection to its service, and the beginning of its answer back.
-    pub(crate) async fn enter<B>(&self, row: Option<Row>, request: Request<B>) -> Response<Outgoing>
+    /// The row of a request for a service that asks for a caller.
+    pub(crate) fn row<B>(&self, request: &Request<B>) -> Option<Row> {
+        self.door.own.as_ref()?;
+        rpc::named(method(request)).filter(|_| is_grpc(request.headers()))
+    }
+
+    /// Takes any other request from the connection, and the beginning of its answer back.
+    pub(crate) async fn other<B>(&self, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Send + Unpin + 'static,
     {
@@ -112,26 +123,17 @@ impl Doorway {
             *foreign.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return foreign;
         }
-        if let (Some(row), Some(api)) = (row, &self.door.own) {
-            return self.call(api, row, request).await;
-        }
         let method = method(&request);
         if method.starts_with("grpc.health.") {
             let most = self.limits.connection_age;
-            return Box::pin(self.public(SMALL_BYTES_MAX, 1, most, request)).await;
+            return self.public(SMALL_BYTES_MAX, 1, most, request).await;
         }
         if method.starts_with("grpc.reflection.") {
             let most = self.limits.stream;
             // The other half is for health, and for requests.
-            return Box::pin(self.public(REFLECTION_BYTES, 2, most, request)).await;
+            return self.public(REFLECTION_BYTES, 2, most, request).await;
         }
         refusal(&Error::new(Reason::MethodUnknown), Uid::random())
-    }
-
-    /// The row of a request for a service that asks for a caller.
-    pub(crate) fn row<B>(&self, request: &Request<B>) -> Option<Row> {
-        self.door.own.as_ref()?;
-        rpc::named(method(request))
     }
 
     /// Waits until a refusal may be told, if its peer may have one more that waits.
@@ -142,10 +144,15 @@ impl Doorway {
         }
     }
 
-    async fn call<B>(&self, api: &Api, row: Row, request: Request<B>) -> Response<Outgoing>
+    /// Takes one call from the connection to its handler, and its answer back. The request stays
+    /// where it is: what is moved from future to future is copied each time.
+    pub(crate) async fn call<B>(&self, row: Row, request: &mut Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
+        let Some(api) = &self.door.own else {
+            return refusal(&Error::new(Reason::MethodUnknown), Uid::random());
+        };
         let counting = self.door.counts.begin(row.number);
         let id = api.next_call_id();
         let answer = self.answer(api, row, id, counting.began(), request).await;
@@ -162,7 +169,7 @@ impl Doorway {
         row: Row,
         id: Uid,
         began: Instant,
-        request: Request<B>,
+        request: &mut Request<B>,
     ) -> Result<Bytes>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
@@ -176,41 +183,40 @@ impl Doorway {
         let entering = async {
             let caller = attempt.authenticate(request.headers()).await?;
             check_encoding(request.headers())?;
-            let beside = target_bytes(request.uri()) + header_bytes(request.headers());
-            let body = request.into_body();
-            let message = self.message(api, &caller, beside, body).await?;
+            let message = self.message(api, &caller, request).await?;
             Ok((caller, message))
         };
-        match by(deadline, entering).await {
+        let entered = by(deadline.min(began + self.limits.body), pin!(entering)).await;
+        match entered {
             Ok((caller, message)) => {
-                let answering = (row.handler)(api, attempt.begin(caller), &message)?;
-                by(deadline, answering).await
+                let mut answering = (row.handler)(api, attempt.begin(caller), &message)?;
+                by(deadline, answering.as_mut()).await
             }
             Err(error) => Err(Box::pin(attempt.refuse(error)).await),
         }
     }
 
     /// Reads the message. A caller without any grant has no use for a long one.
-    async fn message<B>(&self, api: &Api, caller: &Caller, beside: usize, body: B) -> Result<Bytes>
+    async fn message<B>(
+        &self,
+        api: &Api,
+        caller: &Caller,
+        request: &mut Request<B>,
+    ) -> Result<Bytes>
     where
         B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
     {
-        let charge = self.door.bodies.charge(self.peer);
-        let mut reading = Reading::new(body, charge, beside);
-        let whole = async {
-            let mut limit = SMALL_BYTES_MAX;
-            let mut is_complete = reading.up_to(limit).await?;
-            if !is_complete && Box::pin(api.broker.has_grants(&caller.principal)).await? {
-                limit = REQUEST_BYTES_MAX;
-                is_complete = reading.up_to(limit).await?;
-            }
-            match is_complete {
-                true => Ok(()),
-                false => Err(Error::new(Reason::RequestTooLarge).with(Detail::Limit, limit)),
-            }
-        };
-        by(Instant::now() + self.limits.body, whole).await?;
-        reading.into_message()
+        let mut reading = Reading::new(request, &self.door.bodies, self.peer);
+        let mut limit = SMALL_BYTES_MAX;
+        let mut is_complete = reading.up_to(limit).await?;
+        if !is_complete && Box::pin(api.broker.has_grants(&caller.principal)).await? {
+            limit = REQUEST_BYTES_MAX;
+            is_complete = reading.up_to(limit).await?;
+        }
+        match is_complete {
+            true => reading.into_message(),
+            false => Err(Error::new(Reason::RequestTooLarge).with(Detail::Limit, limit)),
+        }
     }
 
     /// Calls a public service, which may answer for so long.
@@ -229,8 +235,7 @@ impl Doorway {
             return refusal(&error, id);
         }
         let mut charge = self.door.bodies.charge(self.peer);
-        let beside = target_bytes(request.uri()) + header_bytes(request.headers());
-        if let Err(error) = charge.cover_of(bytes + beside, part) {
+        if let Err(error) = charge.cover_of(bytes + request_bytes(&request), part) {
             let mut refusal = refusal(&error, id);
             refusal.body_mut().is_in_turn = true;
             return refusal;
@@ -238,13 +243,13 @@ impl Doorway {
         let staying = Staying::new(most, charge);
         let request = request.map(|body| TonicBody::new(Streamed::new(body, self.limits.idle)));
         let routes = self.door.routes.clone();
-        let answering = async {
+        let answering = pin!(async {
             let Ok(answer) = routes.oneshot(request).await;
             match refused_by_library(answer.headers()) {
                 Some(error) => Err(error),
                 None => Ok(answer),
             }
-        };
+        });
         match by(Instant::now() + self.limits.request, answering).await {
             Ok(answer) => answer.map(|body| Outgoing::stream(body, staying)),
             Err(error) => refusal(&error, id),
@@ -252,15 +257,26 @@ impl Doorway {
     }
 }
 
-/// What comes of it by then.
-async fn by<T>(deadline: Instant, doing: impl Future<Output = Result<T>>) -> Result<T> {
-    let done = timeout_at(deadline, doing).await;
-    done.unwrap_or_else(|_| Err(Error::new(Reason::DeadlineExceeded)))
+/// What comes of it by then. No timer is made for what need not wait; and where it waits, it is not
+/// asked a second time before it is woken.
+fn by<T>(
+    deadline: Instant,
+    mut doing: Pin<&mut (impl Future<Output = Result<T>> + ?Sized)>,
+) -> impl Future<Output = Result<T>> {
+    let mut late = None;
+    poll_fn(move |cx| {
+        if let Poll::Ready(done) = doing.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        let late = late.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        ready!(late.as_mut().poll(cx));
+        Poll::Ready(Err(Error::new(Reason::DeadlineExceeded)))
+    })
 }
 
 /// Checks that a request does not say that its messages are compressed.
 fn check_encoding(headers: &HeaderMap) -> Result<()> {
-    match headers.get(GRPC_ENCODING) {
+    match headers.get(&GRPC_ENCODING) {
         Some(encoding) if encoding != "identity" => Err(Error::new(Reason::CompressionUnsupported)),
         Some(_) | None => Ok(()),
     }
@@ -291,9 +307,11 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// What the target of a request takes up.
-fn target_bytes(uri: &Uri) -> usize {
-    uri.path().len()
+/// What a request takes up besides its body.
+fn request_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    header_bytes(request.headers())
+        + uri.path().len()
         + uri
             .authority()
             .map_or(0, |authority| authority.as_str().len())

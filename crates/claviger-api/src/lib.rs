@@ -1,8 +1,8 @@
 //! The gRPC services: parse, call the broker, format; nothing else.
 //!
 //! A call comes in through `serve.rs` (connections) and `door.rs` (caller, message, deadline), and
-//! goes to the handler of its service. `rpc.rs` has a row per RPC; `status.rs` is the only file that
-//! names a gRPC code.
+//! goes to the handler of its row, of which `rpc.rs` has one per RPC. The gRPC library serves health
+//! and reflection alone. `status.rs` is the only file that names a gRPC code.
 #![forbid(unsafe_code)]
 
 mod access_service;

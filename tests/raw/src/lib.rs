@@ -114,6 +114,14 @@ impl Raw {
             let value = value.parse().expect("a header");
             request.headers_mut().insert(*name, value);
         }
+        self.begin_with(request).await
+    }
+
+    /// The same with all headers of the request.
+    ///
+    /// # Errors
+    /// If the connection has ended.
+    pub async fn begin_with(&mut self, request: Request<()>) -> Result<Begun, h2::Error> {
         poll_fn(|cx| self.requests.poll_ready(cx)).await?;
         let (answer, body) = self.requests.send_request(request, false)?;
         Ok(Begun { answer, body })
@@ -188,20 +196,49 @@ impl Begun {
     /// # Errors
     /// If the stream or the connection ends without an answer.
     pub async fn answer(self) -> Result<(u16, HeaderMap), h2::Error> {
+        let mut whole = self.whole().await?;
+        whole.headers.extend(whole.trailers);
+        Ok((whole.status, whole.headers))
+    }
+
+    /// Waits for all of the answer; the body stays open.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn whole(self) -> Result<Whole, h2::Error> {
         let Self { answer, body } = self;
         let answer = answer.await?;
         let status = answer.status().as_u16();
-        let mut headers = answer.headers().clone();
+        let headers = answer.headers().clone();
         let mut rest = answer.into_body();
+        let mut bytes = Vec::new();
         while let Some(data) = rest.data().await {
-            rest.flow_control().release_capacity(data?.len())?;
+            let data = data?;
+            rest.flow_control().release_capacity(data.len())?;
+            bytes.extend_from_slice(&data);
         }
-        if let Some(trailers) = rest.trailers().await? {
-            headers.extend(trailers);
-        }
+        let trailers = rest.trailers().await?.unwrap_or_default();
         drop(body);
-        Ok((status, headers))
+        Ok(Whole {
+            status,
+            headers,
+            bytes,
+            trailers,
+        })
     }
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Whole {
+    /// Of HTTP.
+    pub status: u16,
+    /// Before the body.
+    pub headers: HeaderMap,
+    /// The body.
+    pub bytes: Vec<u8>,
+    /// After the body.
+    pub trailers: HeaderMap,
 }
 
 /// A message of gRPC with its prefix, which may promise more than there is.

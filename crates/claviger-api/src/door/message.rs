@@ -2,41 +2,46 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use claviger_core::{Error, Reason, Result, Uid};
+use http::Request;
 use hyper::body::{Body, Buf as _, Bytes, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 
-use crate::door::bodies::Charge;
+use crate::Peer;
+use crate::door::bodies::{Bodies, Charge};
+use crate::door::request_bytes;
 use crate::status::status_of;
 
 /// Five bytes before each message of gRPC say how long it is.
 pub(super) const PREFIX_BYTES: usize = 5;
 
-/// The body of a unary call, which is one message behind its prefix, as far as it is read.
-pub(super) struct Reading<B> {
-    body: B,
+/// A unary call, whose body is one message behind its prefix, as far as it is read.
+pub(super) struct Reading<'a, B> {
+    request: &'a mut Request<B>,
     message: Bytes,
-    charge: Charge,
-    /// What the request takes up besides.
-    beside: usize,
+    bodies: &'a Arc<Bodies>,
+    peer: Peer,
+    /// Covers all of the request whenever the rest of it is not there yet: one that comes at once
+    /// costs the budget nothing.
+    charge: Option<Charge>,
 }
 
-impl<B> Reading<B>
+impl<'a, B> Reading<'a, B>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
-    /// `charge` covers the bytes read and those `beside` them whenever the rest is not there yet: a
-    /// request that comes at once costs the budget nothing.
-    pub(super) fn new(body: B, charge: Charge, beside: usize) -> Self {
+    pub(super) fn new(request: &'a mut Request<B>, bodies: &'a Arc<Bodies>, peer: Peer) -> Self {
         Self {
-            body,
+            request,
             message: Bytes::new(),
-            charge,
-            beside,
+            bodies,
+            peer,
+            charge: None,
         }
     }
 
@@ -74,24 +79,29 @@ where
 
     /// The next bytes of the body; `None` at its end.
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        if self.body.is_end_stream() {
+        if self.request.body().is_end_stream() {
             return Ok(None);
         }
-        poll_fn(|cx| match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending => match self.charge.cover(self.beside + self.message.len()) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            },
-            Poll::Ready(None) => Poll::Ready(Ok(None)),
-            // Trailers of a request mean nothing in gRPC.
-            Poll::Ready(Some(Ok(frame))) => {
-                Poll::Ready(Ok(Some(frame.into_data().unwrap_or_default())))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                Poll::Ready(Err(Error::new(Reason::Cancelled).caused_by(error)))
-            }
+        poll_fn(|cx| {
+            let Poll::Ready(frame) = Pin::new(self.request.body_mut()).poll_frame(cx) else {
+                let covered = self.cover();
+                return covered.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
+            };
+            Poll::Ready(match frame {
+                None => Ok(None),
+                // Trailers of a request mean nothing in gRPC.
+                Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+                Some(Err(error)) => Err(Error::new(Reason::Cancelled).caused_by(error)),
+            })
         })
         .await
+    }
+
+    /// Has the budget cover what there is of the request.
+    fn cover(&mut self) -> Result<()> {
+        let bytes = request_bytes(self.request) + self.message.len();
+        let none = || self.bodies.charge(self.peer);
+        self.charge.get_or_insert_with(none).cover(bytes)
     }
 }
 

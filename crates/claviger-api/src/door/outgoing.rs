@@ -108,11 +108,8 @@ impl Outgoing {
     }
 
     /// Keeps the connection busy until it ends.
-    pub(crate) fn keeping(self, busy: Option<Busy>) -> Self {
-        Self {
-            _busy: busy,
-            ..self
-        }
+    pub(crate) fn keep(&mut self, busy: Option<Busy>) {
+        self._busy = busy;
     }
 }
 

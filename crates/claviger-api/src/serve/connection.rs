@@ -75,23 +75,32 @@ pub(super) async fn serve_connection(
     let reader = Paced::new(reader, Arc::clone(&resets));
     let io = tokio::io::join(reader, writer);
 
-    let place = Arc::new(place);
-    let seat = Arc::clone(&place);
-    let doorway = Arc::new(doorway);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let doorway = Arc::clone(&doorway);
+    let shared = Arc::new(Shared {
+        doorway,
+        place,
+        resets,
+    });
+    let calls = Arc::clone(&shared);
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        let row = calls.doorway.row(&request);
         // Anyone may keep a public service's stream open: it keeps no place.
-        let row = doorway.row(&request);
-        let busy = row.map(|_| seat.busy());
-        let seat = Arc::clone(&seat);
-        let unanswered = Unanswered(Some(Arc::clone(&resets)));
+        let busy = row.map(|_| calls.place.busy());
+        let call = Call {
+            shared: Arc::clone(&calls),
+            is_answered: false,
+        };
         async move {
-            let answer = doorway.enter(row, request).await;
+            let Shared { doorway, place, .. } = &*call.shared;
+            let mut answer = match row {
+                Some(row) => doorway.call(row, &mut request).await,
+                None => Box::pin(doorway.other(request)).await,
+            };
             if answer.body().is_in_turn {
-                doorway.wait(seat.refusals().take()).await;
+                Box::pin(doorway.wait(place.refusals().take())).await;
             }
-            unanswered.answered();
-            Ok::<_, Infallible>(answer.map(|body| body.keeping(busy)))
+            answer.body_mut().keep(busy);
+            call.answered();
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = http2(limits).serve_connection(TokioIo::new(io), service);
@@ -101,7 +110,7 @@ pub(super) async fn serve_connection(
             () = stop.cancelled() => limits.drain,
             () = sleep(aged(limits.connection_age)) => limits.drain,
             // Its place is another's already: it hears that it has to go, and goes.
-            () = place.taken_away() => EVICTION,
+            () = shared.place.taken_away() => EVICTION,
         }
     };
     // Looked at when it is woken, and not whenever the connection is.
@@ -128,19 +137,29 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8
     Ok(first)
 }
 
-/// A call whose client may reset it before it has an answer.
-struct Unanswered(Option<Arc<Turns>>);
+/// What the calls of a connection share.
+struct Shared {
+    doorway: Doorway,
+    place: Place,
+    resets: Arc<Turns>,
+}
 
-impl Unanswered {
+/// A call whose client may reset it before it has an answer.
+struct Call {
+    shared: Arc<Shared>,
+    is_answered: bool,
+}
+
+impl Call {
     fn answered(mut self) {
-        self.0 = None;
+        self.is_answered = true;
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(resets) = &self.0 {
-            resets.take();
+        if !self.is_answered {
+            self.shared.resets.take();
         }
     }
 }

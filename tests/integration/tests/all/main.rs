@@ -24,6 +24,7 @@ mod door;
 mod environments;
 mod erasure;
 mod every_rpc;
+mod framing;
 mod golden_store;
 mod golden_vault;
 mod inspection;
