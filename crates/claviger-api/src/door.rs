@@ -24,6 +24,7 @@ use claviger_core::{Detail, Error, Reason, Result, Uid};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Bytes};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tonic::body::Body as TonicBody;
 use tonic::service::Routes;
@@ -190,6 +191,8 @@ impl Doorway {
         match entered {
             Ok((caller, message)) => {
                 let mut answering = (row.handler)(api, attempt.begin(caller), &message)?;
+                // SECURITY: it may hold a value, and shares its memory with other requests.
+                drop(message);
                 by(deadline, answering.as_mut()).await
             }
             Err(error) => Err(Box::pin(attempt.refuse(error)).await),
@@ -257,16 +260,23 @@ impl Doorway {
     }
 }
 
-/// What comes of it by then. No timer is made for what need not wait; and where it waits, it is not
-/// asked a second time before it is woken.
+/// What comes of it by then. No timer is made for what need not wait, or only for the others of its
+/// turn.
 fn by<T>(
     deadline: Instant,
     mut doing: Pin<&mut (impl Future<Output = Result<T>> + ?Sized)>,
 ) -> impl Future<Output = Result<T>> {
     let mut late = None;
+    let mut has_waited = false;
     poll_fn(move |cx| {
         if let Poll::Ready(done) = doing.as_mut().poll(cx) {
             return Poll::Ready(done);
+        }
+        if !std::mem::replace(&mut has_waited, true) {
+            let is_over = pin!(yield_now()).poll(cx).is_ready();
+            if !is_over {
+                return Poll::Pending;
+            }
         }
         let late = late.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(late.as_mut().poll(cx));

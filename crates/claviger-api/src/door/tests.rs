@@ -123,6 +123,20 @@ fn what_need_not_wait_needs_no_timer() {
     assert_eq!(done.unwrap().unwrap(), 7);
 }
 
+#[test]
+fn what_waits_for_the_others_of_its_turn_needs_no_timer() {
+    // Without a clock: whoever makes a timer panics.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let in_turn = async {
+        yield_now().await;
+        Ok(7)
+    };
+    let done = runtime.block_on(by(Instant::now(), pin!(in_turn)));
+    assert_eq!(done.unwrap(), 7);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_asked_when_it_is_woken_and_at_its_end() {
     let began = Instant::now();
@@ -134,7 +148,7 @@ async fn what_waits_is_asked_when_it_is_woken_and_at_its_end() {
     let time = Duration::from_secs(3);
     let late = by(began + time, pin!(endless)).await.unwrap_err();
     assert_eq!(late.reason(), Reason::DeadlineExceeded);
-    assert_eq!((began.elapsed(), asked), (time, 2));
+    assert_eq!((began.elapsed(), asked), (time, 3), "once more in its turn");
 }
 
 /// How large the future is that such a function makes.
