@@ -7,6 +7,7 @@ use claviger_seal::Keyring;
 
 use crate::contract::{Change, Commit, Condition, Expect};
 use crate::memory::{self, Written};
+use crate::notes;
 use crate::record::Record;
 
 /// Changes that are committed together, and the terms on which they are.
@@ -16,6 +17,7 @@ pub struct Batch {
     conditions: Vec<Condition>,
     end: Option<SystemTime>,
     erases: bool,
+    note: Option<SecretBytes>,
 }
 
 /// A change's key, its new content and its expectation.
@@ -79,6 +81,7 @@ impl Batch {
             conditions: self.conditions.clone(),
             end: self.end,
             erases: self.erases,
+            note: self.note.as_ref().map(SecretBytes::duplicate),
         }
     }
 
@@ -97,6 +100,14 @@ impl Batch {
         self
     }
 
+    /// Leaves these bytes with the [notes](crate::Records::notes) if it is committed, and nothing if
+    /// it is not.
+    #[must_use]
+    pub fn note(mut self, bytes: SecretBytes) -> Self {
+        self.note = Some(bytes);
+        self
+    }
+
     /// Whether secret bytes are gone for good once this is committed.
     pub(crate) fn erases(&self) -> bool {
         self.erases
@@ -108,6 +119,11 @@ impl Batch {
             changes: Vec::with_capacity(self.changes.len()),
             conditions: self.conditions,
             end: self.end,
+            note: self
+                .note
+                .map(|note| notes::seal(keyring, &note))
+                .transpose()?,
+            forgets_notes: None,
         };
         let mut written = Vec::with_capacity(self.changes.len());
         for (key, content, expect) in self.changes {

@@ -13,9 +13,10 @@ use claviger_core::{Result, SecretBytes};
 use claviger_seal::{Keyring, RootKey};
 
 use crate::batch::Batch;
-use crate::contract::{Committed, Row, Store, unavailable};
+use crate::contract::{Commit, Committed, Row, Store, unavailable};
 use crate::keyring;
 use crate::memory::{Content, Entry, Memory};
+use crate::notes::{self, Note};
 use crate::record::Record;
 use crate::stamp::Stamp;
 use crate::threads::Threads;
@@ -215,6 +216,39 @@ impl Records {
             abandoned: &self.abandoned,
         }
         .await
+    }
+
+    /// All notes that commits left and nobody has had forgotten, in the order of their revisions.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE` if one does not open, `STORE_UNAVAILABLE`.
+    pub async fn notes(&self) -> Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        let mut after = String::new();
+        loop {
+            let scan = self.store.scan(notes::PREFIX, Some(&after), notes::PAGE);
+            let page = scan.await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(notes);
+            };
+            after.clone_from(last);
+            for (key, row) in &page {
+                notes.extend(notes::open(&self.keyring, key, &row.bytes)?);
+            }
+        }
+    }
+
+    /// Deletes the notes of this revision and before, but for some that lie together with one of
+    /// after it: these go with that one.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, after which the outcome is unknown.
+    pub async fn forget_notes(&self, up_to: u64) -> Result<()> {
+        let commit = Commit {
+            forgets_notes: Some(up_to),
+            ..Commit::default()
+        };
+        self.store.commit(commit).await.map(drop)
     }
 
     /// Whether the store can read and commit.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Commit, Committed, Expect, unavailable};
+use crate::notes::{self, Packed};
 use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::fault::{Failure, Fault, Stuck, is_passing};
 
@@ -107,13 +108,16 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut revision = self.revision;
         let mut outcomes = Vec::with_capacity(batch.len());
-        for request in batch {
-            outcomes.push(apply(
-                &transaction,
-                &*self.clock,
-                &request.commit,
-                &mut revision,
-            )?);
+        let mut notes = Packed::default();
+        for Request { commit, .. } in batch {
+            let outcome = apply(&transaction, &*self.clock, commit, &mut revision)?;
+            if let (Committed::At(revision), Some(note)) = (&outcome, &commit.note) {
+                notes.push(*revision, note);
+            }
+            outcomes.push(outcome);
+        }
+        if let Some((key, packed)) = notes.row() {
+            put(&transaction, &key, revision, &packed)?;
         }
         if revision != self.revision {
             transaction
@@ -149,18 +153,27 @@ fn apply(
     *revision += 1;
     for change in &commit.changes {
         match &change.bytes {
-            Some(bytes) => connection
-                .prepare_cached(
-                    "INSERT INTO records (key, revision, bytes) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (key) DO UPDATE SET revision = ?2, bytes = ?3",
-                )?
-                .execute((&change.key, *revision, bytes))?,
+            Some(bytes) => put(connection, &change.key, *revision, bytes)?,
             None => connection
                 .prepare_cached("DELETE FROM records WHERE key = ?1")?
                 .execute([&change.key])?,
         };
     }
+    if let Some(up_to) = commit.forgets_notes {
+        connection
+            .prepare_cached("DELETE FROM records WHERE key BETWEEN ?1 AND ?2")?
+            .execute(notes::keys(up_to))?;
+    }
     Ok(Committed::At(revision.cast_unsigned()))
+}
+
+fn put(connection: &Connection, key: &str, revision: i64, bytes: &[u8]) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "INSERT INTO records (key, revision, bytes) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET revision = ?2, bytes = ?3",
+        )?
+        .execute((key, revision, bytes))
 }
 
 fn is_as_expected(connection: &Connection, key: &str, expect: Expect) -> rusqlite::Result<bool> {
@@ -310,6 +323,65 @@ mod tests {
         assert!(matches!(outcomes[0], Ok(Committed::At(1))));
         assert!(matches!(outcomes[1], Ok(Committed::At(2))));
         assert!(matches!(&outcomes[2], Ok(Committed::Conflict { key }) if key == "token"));
+    }
+
+    fn noted(key: &str, note: &str) -> Commit {
+        Commit {
+            note: Some(note.as_bytes().to_vec()),
+            ..put(key, 1)
+        }
+    }
+
+    /// The keys and contents of the rows of notes.
+    fn notes(writer: &Writer) -> Vec<(String, Vec<u8>)> {
+        let mut statement = writer
+            .connection
+            .prepare("SELECT key, bytes FROM records WHERE key GLOB 'audit-outbox/*'")
+            .expect("reads");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).expect("reads")
+    }
+
+    fn packed<const N: usize>(notes: [(u64, &str); N]) -> Vec<(String, Vec<u8>)> {
+        let mut packed = Packed::default();
+        for (revision, note) in notes {
+            packed.push(revision, note.as_bytes());
+        }
+        packed.row().into_iter().collect()
+    }
+
+    #[test]
+    fn the_notes_of_one_transaction_lie_in_one_row_but_for_those_of_what_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let mut writer = writer(&directory, &mut threads);
+        let batch = [noted("a", "one"), noted("a", "conflict"), noted("b", "two")];
+        let outcomes = settle_all(&mut writer, batch);
+        assert!(matches!(outcomes[0], Ok(Committed::At(1))));
+        assert!(matches!(outcomes[1], Ok(Committed::Conflict { .. })));
+        assert!(matches!(outcomes[2], Ok(Committed::At(2))));
+        assert_eq!(notes(&writer), packed([(1, "one"), (2, "two")]));
+
+        let forget = |up_to| Commit {
+            forgets_notes: Some(up_to),
+            ..Commit::default()
+        };
+        let outcomes = settle_all(&mut writer, [forget(1), put("c", 1)]);
+        assert!(matches!(outcomes[1], Ok(Committed::At(4))));
+        assert_eq!(notes(&writer), packed([(1, "one"), (2, "two")]));
+        drop(settle_all(&mut writer, [noted("d", "five"), forget(2)]));
+        assert_eq!(notes(&writer), packed([(5, "five")]));
+    }
+
+    #[test]
+    fn a_transaction_that_fails_keeps_no_note() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let mut writer = writer(&directory, &mut threads);
+        writer.connection.commit_hook(Some(|| true)).expect("sets");
+        let outcomes = settle_all(&mut writer, [noted("a", "one")]);
+        assert!(all_fail(&outcomes, Reason::StoreUnavailable));
+        assert_eq!(notes(&writer), []);
     }
 
     /// A clock that a second passes on whenever somebody looks at it.
