@@ -17,7 +17,8 @@ pub struct Batch {
     conditions: Vec<Condition>,
     end: Option<SystemTime>,
     erases: bool,
-    note: Option<SecretBytes>,
+    note: Option<Vec<u8>>,
+    forgets_notes: Option<u64>,
 }
 
 /// A change's key, its new content and its expectation.
@@ -81,7 +82,8 @@ impl Batch {
             conditions: self.conditions.clone(),
             end: self.end,
             erases: self.erases,
-            note: self.note.as_ref().map(SecretBytes::duplicate),
+            note: self.note.clone(),
+            forgets_notes: self.forgets_notes,
         }
     }
 
@@ -103,8 +105,16 @@ impl Batch {
     /// Leaves these bytes with the [notes](crate::Records::notes) if it is committed, and nothing if
     /// it is not.
     #[must_use]
-    pub fn note(mut self, bytes: SecretBytes) -> Self {
+    pub fn note(mut self, bytes: Vec<u8>) -> Self {
         self.note = Some(bytes);
+        self
+    }
+
+    /// Forgets the notes of this revision and before, but for some that lie together with one of
+    /// after it: these go with that one.
+    #[must_use]
+    pub fn forget_notes(mut self, up_to: u64) -> Self {
+        self.forgets_notes = Some(up_to);
         self
     }
 
@@ -121,9 +131,9 @@ impl Batch {
             end: self.end,
             note: self
                 .note
-                .map(|note| notes::seal(keyring, &note))
+                .map(|note| notes::seal(keyring, note))
                 .transpose()?,
-            forgets_notes: None,
+            forgets_notes: self.forgets_notes,
         };
         let mut written = Vec::with_capacity(self.changes.len());
         for (key, content, expect) in self.changes {

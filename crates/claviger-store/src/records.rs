@@ -13,7 +13,7 @@ use claviger_core::{Result, SecretBytes};
 use claviger_seal::{Keyring, RootKey};
 
 use crate::batch::Batch;
-use crate::contract::{Commit, Committed, Row, Store, unavailable};
+use crate::contract::{Committed, Row, Store, unavailable};
 use crate::keyring;
 use crate::memory::{Content, Entry, Memory};
 use crate::notes::{self, Note};
@@ -232,23 +232,12 @@ impl Records {
                 return Ok(notes);
             };
             after.clone_from(last);
-            for (key, row) in &page {
-                notes.extend(notes::open(&self.keyring, key, &row.bytes)?);
+            for (key, Row { revision, bytes }) in &page {
+                let opened = notes::open(&self.keyring, key, bytes)?.into_iter();
+                let revision = *revision;
+                notes.extend(opened.map(|bytes| Note { revision, bytes }));
             }
         }
-    }
-
-    /// Deletes the notes of this revision and before, but for some that lie together with one of
-    /// after it: these go with that one.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`, after which the outcome is unknown.
-    pub async fn forget_notes(&self, up_to: u64) -> Result<()> {
-        let commit = Commit {
-            forgets_notes: Some(up_to),
-            ..Commit::default()
-        };
-        self.store.commit(commit).await.map(drop)
     }
 
     /// Whether the store can read and commit.

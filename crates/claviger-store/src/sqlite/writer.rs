@@ -111,13 +111,14 @@ impl Writer {
         let mut notes = Packed::default();
         for Request { commit, .. } in batch {
             let outcome = apply(&transaction, &*self.clock, commit, &mut revision)?;
-            if let (Committed::At(revision), Some(note)) = (&outcome, &commit.note) {
-                notes.push(*revision, note);
+            if let (Committed::At(_), Some(note)) = (&outcome, &commit.note) {
+                notes.push(revision, note);
             }
             outcomes.push(outcome);
         }
-        if let Some((key, packed)) = notes.row() {
-            put(&transaction, &key, revision, &packed)?;
+        if let Some((last, packed)) = notes.row() {
+            let key = notes::key(last.cast_unsigned());
+            put(&transaction, &key, last, &packed)?;
         }
         if revision != self.revision {
             transaction
@@ -162,7 +163,7 @@ fn apply(
     if let Some(up_to) = commit.forgets_notes {
         connection
             .prepare_cached("DELETE FROM records WHERE key BETWEEN ?1 AND ?2")?
-            .execute(notes::keys(up_to))?;
+            .execute((notes::key(0), notes::key(up_to)))?;
     }
     Ok(Committed::At(revision.cast_unsigned()))
 }
@@ -342,12 +343,13 @@ mod tests {
         rows.and_then(Iterator::collect).expect("reads")
     }
 
-    fn packed<const N: usize>(notes: [(u64, &str); N]) -> Vec<(String, Vec<u8>)> {
+    fn packed(last: u64, notes: &[&str]) -> Vec<(String, Vec<u8>)> {
         let mut packed = Packed::default();
-        for (revision, note) in notes {
-            packed.push(revision, note.as_bytes());
-        }
-        packed.row().into_iter().collect()
+        notes
+            .iter()
+            .for_each(|note| packed.push(0, note.as_bytes()));
+        let row = packed.row().into_iter();
+        row.map(|(_, packed)| (notes::key(last), packed)).collect()
     }
 
     #[test]
@@ -355,22 +357,27 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let mut threads = Threads::default();
         let mut writer = writer(&directory, &mut threads);
-        let batch = [noted("a", "one"), noted("a", "conflict"), noted("b", "two")];
+        let batch = [
+            noted("a", "one"),
+            noted("a", "conflict"),
+            noted("b", "two"),
+            put("c", 1),
+        ];
         let outcomes = settle_all(&mut writer, batch);
         assert!(matches!(outcomes[0], Ok(Committed::At(1))));
         assert!(matches!(outcomes[1], Ok(Committed::Conflict { .. })));
         assert!(matches!(outcomes[2], Ok(Committed::At(2))));
-        assert_eq!(notes(&writer), packed([(1, "one"), (2, "two")]));
+        assert!(matches!(outcomes[3], Ok(Committed::At(3))));
+        assert_eq!(notes(&writer), packed(2, &["one", "two"]));
 
         let forget = |up_to| Commit {
             forgets_notes: Some(up_to),
             ..Commit::default()
         };
-        let outcomes = settle_all(&mut writer, [forget(1), put("c", 1)]);
-        assert!(matches!(outcomes[1], Ok(Committed::At(4))));
-        assert_eq!(notes(&writer), packed([(1, "one"), (2, "two")]));
+        drop(settle_all(&mut writer, [forget(1)]));
+        assert_eq!(notes(&writer), packed(2, &["one", "two"]));
         drop(settle_all(&mut writer, [noted("d", "five"), forget(2)]));
-        assert_eq!(notes(&writer), packed([(5, "five")]));
+        assert_eq!(notes(&writer), packed(5, &["five"]));
     }
 
     #[test]
