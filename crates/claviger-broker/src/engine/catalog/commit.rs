@@ -1,5 +1,7 @@
 //! Commits: for a caller, on the terms on which it was allowed, or for Claviger itself.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::time::SystemTime;
 
 use claviger_access::{Authorized, Principal};
@@ -49,6 +51,37 @@ impl Terms {
     }
 }
 
+/// The cause of an error of which a commit may have been done all the same.
+#[derive(Debug)]
+pub(in crate::engine) struct Unsure(Error);
+
+impl Unsure {
+    /// A commit that failed may still have been done, unless there was no disk for it.
+    fn of(error: Error) -> Error {
+        match error.reason() {
+            Reason::StoreUnavailable => Error::new(Reason::StoreUnavailable).caused_by(Self(error)),
+            _ => error,
+        }
+    }
+
+    /// Whether this is the error of such a commit, and not of something that was read before it.
+    pub(in crate::engine) fn is_cause(error: &Error) -> bool {
+        error.source().is_some_and(|cause| cause.is::<Self>())
+    }
+}
+
+impl fmt::Display for Unsure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the commit may have been done")
+    }
+}
+
+impl StdError for Unsure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
 /// What becomes of a record that is changed, and what its caller is told.
 pub(crate) enum Update<R, T> {
     /// Nothing changes.
@@ -80,7 +113,8 @@ impl Catalog {
         batch: &Batch,
     ) -> Result<Option<u64>> {
         for _ in 0..TERMS_ATTEMPTS {
-            match self.records.commit(terms.put_to(batch.duplicate())).await? {
+            let committed = self.records.commit(terms.put_to(batch.duplicate()));
+            match committed.await.map_err(Unsure::of)? {
                 Committed::At(revision) => return Ok(Some(revision)),
                 // Asked again: another grant may allow it longer.
                 Committed::Ended => {}
@@ -106,17 +140,22 @@ impl Catalog {
         self.update_for(Some(proof), id, change).await
     }
 
-    /// As [`Self::update`], but only once: `None` if another change came in between.
+    /// As [`Self::update`], but only once, and with the revision as which it is done. `None` if
+    /// another change came in between.
     ///
     /// # Errors
     /// As there.
-    pub(in crate::engine) async fn update_once<R: Record, T>(
+    pub(in crate::engine) async fn update_once<R: Record>(
         &self,
         proof: &Authorized,
         id: &str,
-        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
-    ) -> Result<Option<T>> {
-        self.attempt(Some(proof), id, &change).await
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, ()>>,
+    ) -> Result<Option<u64>> {
+        let terms = self.standing(proof).await?;
+        match self.changed(id, &change).await? {
+            (Some(batch), ()) => self.commit_on(terms, proof, &batch).await,
+            (None, ()) => Ok(None),
+        }
     }
 
     /// As [`Self::update`], for changes of Claviger's own.
