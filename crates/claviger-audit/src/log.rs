@@ -151,7 +151,7 @@ impl Log {
         let mut counted = Vec::new();
         for (index, line) in lines.iter().enumerate() {
             if line.is_last {
-                due.extend(pen.denials.end());
+                pen.denials.end(&mut due);
             }
             if !pen.denials.admit(line.who, line.talk) {
                 counted.push(index);
@@ -181,7 +181,7 @@ impl Log {
         let found = pen.sink.check()?;
         let mut due = pen.denials.turn(self.clock.now());
         if is_over {
-            due.extend(pen.denials.end());
+            pen.denials.end(&mut due);
         }
         let mut draft = self.draft(&mut pen, found.has_moved.then(record::moved));
         draft.summaries(&due);
