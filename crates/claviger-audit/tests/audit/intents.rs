@@ -270,6 +270,22 @@ async fn a_start_writes_what_the_log_lacks_of_the_notes_and_nothing_twice() {
 }
 
 #[tokio::test]
+async fn an_intent_is_not_taken_for_another_one_of_its_call() {
+    let mut crashed = Crashed::new(256 << 20).await;
+    let audit = Audit::open(&crashed.path(), crashed.options.clone(), clock()).expect("opens");
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let ending = audit.intent(&authorized, facts("ending"));
+    ending.await.expect("written");
+    let making = audit.intend(&authorized, vec![facts("making")]);
+    crashed.notes.push((9, making.note().expect("healthy")));
+    making.copied(Some(9)).await.expect("written");
+    drop((authorized, audit));
+    cut(&crashed.path(), "\"secret\":\"making\"", 0);
+    let told = told(&crashed.start());
+    assert_eq!(told[told.len() - 2..], ["INTENT ending", "INTENT making"]);
+}
+
+#[tokio::test]
 async fn a_start_finds_the_intents_in_closed_files() {
     let crashed = Crashed::new(1000).await;
     assert!(log_files(&crashed.path()).expect("lists").len() > 3);
