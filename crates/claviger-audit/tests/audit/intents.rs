@@ -220,9 +220,9 @@ impl Crashed {
 /// Cuts a file off before the first of its lines that has these words, but for `more` bytes.
 fn cut(path: &Path, words: &str, more: usize) {
     let text = fs::read_to_string(path).expect("reads");
-    let at = text.find(words).expect("is there");
-    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    fs::write(path, &text[..start + more]).expect("writes");
+    let (before, _) = text.split_once(words).expect("is there");
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    fs::write(path, &text.as_bytes()[..start + more]).expect("writes");
 }
 
 #[tokio::test]
@@ -309,18 +309,13 @@ async fn the_mark_of_the_log_comes_before_the_notes() {
     let crashed = Crashed::new(256 << 20).await;
     cut(&crashed.path(), "\"secret\":\"d\"", 0);
     let before = fs::read(crashed.path()).expect("reads");
-    let options = FileOptions {
-        sealed: Some(crashed.mark.clone()),
-        notes: crashed.notes.clone(),
-        ..crashed.options.clone()
-    };
+    let mut options = crashed.options.clone();
+    options.sealed = Some(crashed.mark.clone());
+    options.notes = crashed.notes.clone();
     let refused = Audit::open(&crashed.path(), options.clone(), clock()).expect_err("refused");
     assert_eq!(refused.reason(), Reason::IntegrityFailure);
     assert_eq!(fs::read(crashed.path()).expect("reads"), before);
-    let options = FileOptions {
-        accepts_gap: true,
-        ..options
-    };
+    options.accepts_gap = true;
     drop(Audit::open(&crashed.path(), options, clock()).expect("accepted"));
     let records = lines(&fs::read_to_string(crashed.path()).expect("reads"));
     assert_eq!(records[0]["event"], "gap");

@@ -123,9 +123,9 @@ async fn a_put_whose_intent_cannot_be_copied_is_unknown_and_nothing_is_committed
 /// Cuts the log off before the last intent of a put, as a crash does before it is written.
 fn cut_off(log: &Path) {
     let text = fs::read_to_string(log).unwrap();
-    let last = text.rfind("\"INTENT\"").unwrap();
-    let start = text[..last].rfind('\n').unwrap();
-    fs::write(log, &text[..=start]).unwrap();
+    let (before, _) = text.rsplit_once("\"INTENT\"").unwrap();
+    let (before, _) = before.rsplit_once('\n').unwrap();
+    fs::write(log, format!("{before}\n")).unwrap();
 }
 
 #[tokio::test]

@@ -58,9 +58,10 @@ pub(in crate::engine) struct Unsure(Error);
 impl Unsure {
     /// A commit that failed may still have been done, unless there was no disk for it.
     fn of(error: Error) -> Error {
-        match error.reason() {
-            Reason::StoreUnavailable => Error::new(Reason::StoreUnavailable).caused_by(Self(error)),
-            _ => error,
+        let reason = error.reason();
+        match reason == Reason::StoreUnavailable {
+            true => Error::new(reason).caused_by(Self(error)),
+            false => error,
         }
     }
 
@@ -253,5 +254,21 @@ impl Catalog {
             }
         };
         Ok(Terms { grants, token, end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_commit_that_failed_may_have_been_done_and_not_for_want_of_disk() {
+        let failed = |reason| Unsure::of(Error::new(reason));
+        let unsure = failed(Reason::StoreUnavailable);
+        assert!(Unsure::is_cause(&unsure));
+        assert_eq!(unsure.reason(), Reason::StoreUnavailable);
+        assert!(!Unsure::is_cause(&failed(Reason::StoreNotWritable)));
+        let read = Error::new(Reason::StoreUnavailable).caused_by("of a read");
+        assert!(!Unsure::is_cause(&read));
     }
 }
