@@ -379,6 +379,7 @@ pub struct FaultySink {
     disk: Arc<Mutex<Disk>>,
     released: Arc<Condvar>,
     entered: watch::Sender<usize>,
+    written: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -422,6 +423,14 @@ impl FaultySink {
         waited.await.expect("the sender is ours");
     }
 
+    /// Waits until something with these words in it is written.
+    pub async fn written(&self, words: &str) {
+        let mut written = self.written.subscribe();
+        while !String::from_utf8_lossy(&self.bytes()).contains(words) {
+            written.changed().await.expect("the sender is ours");
+        }
+    }
+
     /// The bytes that were written.
     pub fn bytes(&self) -> Vec<u8> {
         self.disk().bytes.clone()
@@ -448,6 +457,7 @@ impl Sink for FaultySink {
             return Err(io::ErrorKind::StorageFull.into());
         }
         disk.bytes.extend_from_slice(bytes);
+        self.written.send_modify(|()| ());
         Ok(())
     }
 

@@ -1,5 +1,9 @@
 //! Writes to a vault that lives in Claviger's own store: there is no second system that a crash
 //! could part them from, so all that a write changes is one commit, and nothing is ever pending.
+//!
+//! INVARIANT: the intent is in that commit, and so on record exactly if its effect is. Whoever begins
+//! a commit here copies it to the audit log when that has ended (`claviger-audit/src/outbox.rs` has
+//! the whole order).
 
 use claviger_access::Authorized;
 use claviger_audit::Intent;

@@ -5,14 +5,16 @@ use std::fs;
 use std::path::Path;
 
 use claviger_audit::Health;
-use claviger_integration::{AuditLog, FaultyBackend, FaultySink, Gate, Options, Server, Verb};
+use claviger_integration::{
+    AuditLog, Client, FaultyBackend, FaultySink, Gate, Options, Server, Verb,
+};
 use claviger_proto::v1;
 use serde_json::Value;
 use tonic::Code;
 
 use crate::support::{fails, in_faulty, located, request_id, secret, storing, versions};
 
-/// Lets everything go on, also in a test that failed.
+/// Lets everything go on, also in a test that failed: before its server is dropped.
 struct Release(FaultySink);
 
 impl Drop for Release {
@@ -21,14 +23,14 @@ impl Drop for Release {
     }
 }
 
-fn on_sink() -> (FaultySink, Release, Gate, Options) {
+fn on_sink() -> (FaultySink, Gate, Options) {
     let (sink, gate) = (FaultySink::default(), Gate::default());
     let options = Options {
         audit: AuditLog::Sink(sink.clone()),
         gate: gate.clone(),
         ..Options::default()
     };
-    (sink.clone(), Release(sink), gate, options)
+    (sink, gate, options)
 }
 
 fn of_puts<'a>(lines: &'a [Value], phase: &str) -> Vec<&'a Value> {
@@ -40,13 +42,14 @@ fn of_puts<'a>(lines: &'a [Value], phase: &str) -> Vec<&'a Value> {
 
 #[tokio::test]
 async fn while_a_sync_of_the_log_hangs_reads_and_puts_go_on_and_another_vault_is_not_asked() {
-    let (sink, _release, gate, options) = on_sink();
+    let (sink, gate, options) = on_sink();
     let vault = FaultyBackend::new();
     let options = Options {
         vaults: Options::with_faulty(&vault).vaults,
         ..options
     };
     let (server, client) = Server::prepared(options).await;
+    let _release = Release(sink.clone());
     let (own, other) = (secret("own"), secret("other"));
     client.put(&own, "one").await.unwrap();
     let registered = client.put_definition(located(&other, in_faulty(""))).await;
@@ -54,33 +57,37 @@ async fn while_a_sync_of_the_log_hangs_reads_and_puts_go_on_and_another_vault_is
 
     sink.hold_syncs();
     let before = gate.done();
-    let mut elsewhere = Box::pin(client.rotate(&other, "two"));
-    tokio::select! {
-        () = sink.entered() => {}
-        _ = &mut elsewhere => panic!("its intent was not synced"),
-    }
-    assert_eq!(client.rotate(&own, "two").await.unwrap().version, "2");
-    assert_eq!(client.text(&own).await, "two");
-    client.put(&secret("new"), "three").await.unwrap();
-    assert_eq!(client.text(&secret("new")).await, "three");
-    assert_eq!(gate.done(), before + 2, "one commit each");
-    assert_eq!(vault.count(Verb::Write), 0);
-    // That of the other vault is there, but not for good.
-    let lines = server.audit_lines();
-    assert_eq!(of_puts(&lines, "INTENT").len(), 2);
-    assert_eq!(of_puts(&lines, "OUTCOME").len(), 1);
-    assert!(gate.notes().await > 0, "until they are synced");
-
-    sink.release();
-    elsewhere.await.unwrap();
+    let elsewhere = async { client.rotate(&other, "two").await.unwrap() };
+    let meanwhile = async {
+        sink.written("SecretService/PutSecretValue").await;
+        puts_go_on(&server, &client, &own).await;
+        assert_eq!(gate.done(), before + 2, "one commit each");
+        assert_eq!(vault.count(Verb::Write), 0);
+        assert!(gate.notes().await > 0, "until they are synced");
+        sink.release();
+    };
+    tokio::join!(elsewhere, meanwhile);
     assert_eq!(vault.count(Verb::Write), 1);
     assert_eq!(gate.done(), before + 4, "pending, then current");
 }
 
+/// Puts to the managed vault, and reads, while that to another vault waits for its intent.
+async fn puts_go_on(server: &Server, client: &Client, own: &str) {
+    assert_eq!(client.rotate(own, "two").await.unwrap().version, "2");
+    assert_eq!(client.text(own).await, "two");
+    client.put(&secret("new"), "three").await.unwrap();
+    assert_eq!(client.text(&secret("new")).await, "three");
+    // That of the other vault is there, but not for good.
+    let lines = server.audit_lines();
+    assert_eq!(of_puts(&lines, "INTENT").len(), 2);
+    assert_eq!(of_puts(&lines, "OUTCOME").len(), 1);
+}
+
 #[tokio::test]
 async fn a_put_whose_intent_cannot_be_copied_is_unknown_and_nothing_is_committed_after_it() {
-    let (sink, _release, gate, options) = on_sink();
+    let (sink, gate, options) = on_sink();
     let (server, client) = Server::prepared(options).await;
+    let _release = Release(sink.clone());
     let name = secret("uncopied");
     client.put(&name, "old").await.unwrap();
     let put = v1::PutSecretValueRequest {
@@ -171,8 +178,9 @@ async fn a_start_after_a_crash_writes_the_intent_of_a_put_that_was_done_once() {
 
 #[tokio::test]
 async fn notes_are_forgotten_while_the_daemon_runs_but_not_before_they_are_synced() {
-    let (sink, _release, gate, options) = on_sink();
+    let (sink, gate, options) = on_sink();
     let (_server, client) = Server::prepared(options).await;
+    let _release = Release(sink.clone());
     let name = secret("swept");
     client.put(&name, "one").await.unwrap();
     sink.hold_syncs();
