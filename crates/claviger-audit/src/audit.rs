@@ -111,7 +111,7 @@ impl Audit {
             });
             lines.add(entry.record(&Tail::of(&entry)));
         }
-        Intent::new(self, lines)
+        Intent::new(&self.log, self.batches.as_ref(), lines)
     }
 
     /// Writes the last record of a call and hands its result on: one record for each call, however
@@ -265,20 +265,6 @@ impl Audit {
     /// Tells how far the log would survive a loss of power.
     pub fn watch_synced(&self) -> watch::Receiver<Synced> {
         self.log.synced.subscribe()
-    }
-
-    pub(crate) fn log(&self) -> &Log {
-        &self.log
-    }
-
-    /// Writes records of one call; waits for the disk too if a side effect waits for them.
-    pub(crate) async fn write_lines(&self, lines: &Lines, is_intent: bool) -> Result<()> {
-        let pending = self.batch(|batch| batch.append(lines, is_intent));
-        Noted::allowed(pending).written().await
-    }
-
-    pub(crate) fn write_lines_detached(&self, lines: &Lines) {
-        drop(self.batch(|batch| batch.append(lines, false)));
     }
 
     async fn write(&self, entry: Entry) -> Result<()> {

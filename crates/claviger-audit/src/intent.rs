@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 
 use claviger_core::{Error, Reason, Result};
 
-use crate::audit::Audit;
-use crate::lines::Lines;
-use crate::log::Health;
+use crate::batch::Batches;
+use crate::lines::{Fate, Lines};
+use crate::log::{Health, Log};
 use crate::noted;
 use crate::outbox::Ticket;
 
@@ -18,7 +18,8 @@ use crate::outbox::Ticket;
 #[derive(Debug)]
 #[must_use = "the side effect must not happen without it"]
 pub struct Intent<'a> {
-    audit: &'a Audit,
+    log: &'a Log,
+    batches: Option<&'a Batches>,
     /// Empty once they are on their way.
     lines: Lines,
     /// From the first commit on that carries it.
@@ -26,9 +27,10 @@ pub struct Intent<'a> {
 }
 
 impl<'a> Intent<'a> {
-    pub(crate) fn new(audit: &'a Audit, lines: Lines) -> Self {
+    pub(crate) fn new(log: &'a Log, batches: Option<&'a Batches>, lines: Lines) -> Self {
         Self {
-            audit,
+            log,
+            batches,
             lines,
             ticket: OnceLock::new(),
         }
@@ -40,7 +42,7 @@ impl<'a> Intent<'a> {
     /// `AUDIT_UNAVAILABLE`: the side effect must not happen.
     pub async fn written(mut self) -> Result<()> {
         let lines = mem::take(&mut self.lines);
-        self.audit.write_lines(&lines, true).await
+        self.write(&lines, true).await
     }
 
     /// What the commit has to leave in the store that does the side effect. Once that has ended, this
@@ -49,12 +51,11 @@ impl<'a> Intent<'a> {
     /// # Errors
     /// `AUDIT_UNAVAILABLE`: the log cannot be written, so nothing must be committed.
     pub fn note(&self) -> Result<Vec<u8>> {
-        if self.audit.health() == Health::Failed {
+        if *self.log.health.borrow() == Health::Failed {
             return Err(Error::new(Reason::AuditUnavailable));
         }
-        let log = self.audit.log();
-        let ticket = self.ticket.get_or_init(|| log.outbox.begin());
-        Ok(noted::write(ticket.after, &log.time(), &self.lines))
+        let ticket = self.ticket.get_or_init(|| self.log.outbox.begin());
+        Ok(noted::write(ticket.after, &self.log.time(), &self.lines))
     }
 
     /// Writes it after the commit that carried it, which was done as `revision` or may have been.
@@ -66,8 +67,8 @@ impl<'a> Intent<'a> {
         let lines = mem::take(&mut self.lines);
         let ticket = self.ticket.take();
         // Dropped while it waits, the ticket stays open: the next start finds out.
-        let copied = self.audit.write_lines(&lines, false).await;
-        let outbox = &self.audit.log().outbox;
+        let copied = self.write(&lines, false).await;
+        let outbox = &self.log.outbox;
         match ticket {
             Some(ticket) if copied.is_err() => outbox.leave(ticket, lines),
             Some(ticket) => outbox.end(&ticket, revision),
@@ -79,7 +80,20 @@ impl<'a> Intent<'a> {
     /// Writes it with the next record of the call: nothing was done, and nothing will be.
     pub fn refused(mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.audit.log().outbox.end(&ticket, None);
+            self.log.outbox.end(&ticket, None);
+        }
+    }
+
+    /// Waits for the disk too if the side effect does.
+    async fn write(&self, lines: &Lines, is_waited_for: bool) -> Result<()> {
+        let add = |batches: &'a Batches| batches.add(|batch| batch.append(lines, is_waited_for));
+        let fate = match self.batches.map(add) {
+            Some(pending) => pending.fate().await,
+            None => Fate::Lost,
+        };
+        match fate {
+            Fate::Lost => Err(Error::new(Reason::AuditUnavailable)),
+            Fate::Counted | Fate::Written => Ok(()),
         }
     }
 }
@@ -90,9 +104,10 @@ impl Drop for Intent<'_> {
         if lines.len() == 0 {
             return;
         }
-        match self.ticket.take() {
-            Some(ticket) => self.audit.log().outbox.leave(ticket, lines),
-            None => self.audit.write_lines_detached(&lines),
+        match (self.ticket.take(), self.batches) {
+            (Some(ticket), _) => self.log.outbox.leave(ticket, lines),
+            (None, Some(batches)) => drop(batches.add(|batch| batch.append(&lines, false))),
+            (None, None) => {}
         }
     }
 }
