@@ -16,9 +16,11 @@ use tokio::sync::watch;
 use crate::Sink;
 use crate::batch::{Batches, Pending};
 use crate::chain::Chain;
+use crate::intent::Intent;
 use crate::lines::{Fate, Lines};
 use crate::log::{Health, Log};
-use crate::mark::Mark;
+use crate::mark::Synced;
+use crate::noted::Backlog;
 use crate::open::{FileOptions, Opened};
 use crate::record::{Entry, Record, Tail, parts};
 use crate::syncer;
@@ -61,6 +63,7 @@ impl Audit {
             chain: Chain::empty(),
             cut_bytes: 0,
             gap: None,
+            backlog: Backlog::default(),
         };
         Self::start(opened, clock)
     }
@@ -95,14 +98,20 @@ impl Audit {
     /// # Errors
     /// As there.
     pub async fn intents(&self, authorized: &Authorized, facts: Vec<Facts>) -> Result<()> {
-        let entry = |facts| {
-            Entry::Decision(Decision {
+        self.intend(authorized, facts).written().await
+    }
+
+    /// As [`Self::intents`], to be written later, or in one commit with the side effects.
+    pub fn intend(&self, authorized: &Authorized, facts: Vec<Facts>) -> Intent<'_> {
+        let mut lines = Lines::default();
+        for facts in facts.into_iter().flat_map(parts) {
+            let entry = Entry::Decision(Decision {
                 facts,
                 ..authorized.begin()
-            })
-        };
-        let parts = facts.into_iter().flat_map(parts);
-        self.add(parts.map(entry)).written().await
+            });
+            lines.add(entry.record(&Tail::of(&entry)));
+        }
+        Intent::new(&self.log, self.batches.as_ref(), lines)
     }
 
     /// Writes the last record of a call and hands its result on: one record for each call, however
@@ -110,7 +119,7 @@ impl Audit {
     ///
     /// # Errors
     /// That of `result`; `AUDIT_UNAVAILABLE` if the record cannot be written, with the value
-    /// dropped.
+    /// dropped, unless that is `WRITE_OUTCOME_UNKNOWN`.
     pub async fn conclude<T>(
         &self,
         authorized: Authorized,
@@ -130,8 +139,13 @@ impl Audit {
             // The grant that allowed it at first did not decide in the end.
             decision.grant = None;
         }
-        self.write(Entry::Decision(decision)).await?;
-        result
+        let written = self.write(Entry::Decision(decision)).await;
+        match (written, result) {
+            // What was done may have to be looked for, whether that is written down or not.
+            (Err(_), Err(error)) if error.reason() == Reason::WriteOutcomeUnknown => Err(error),
+            (Err(unavailable), _) => Err(unavailable),
+            (Ok(()), result) => result,
+        }
     }
 
     /// As [`Self::conclude`] of a call that succeeded, with what [`Self::repeat`] needs to write
@@ -249,7 +263,7 @@ impl Audit {
     }
 
     /// Tells how far the log would survive a loss of power.
-    pub fn watch_synced(&self) -> watch::Receiver<Mark> {
+    pub fn watch_synced(&self) -> watch::Receiver<Synced> {
         self.log.synced.subscribe()
     }
 

@@ -170,6 +170,7 @@ mod tests {
 
     use super::*;
     use crate::chain::Chain;
+    use crate::noted::Backlog;
     use crate::open::Opened;
     use crate::record::{Entry, Record, Tail};
     use crate::sink::{Flush, Sink};
@@ -202,6 +203,7 @@ mod tests {
             chain: Chain::empty(),
             cut_bytes: 0,
             gap: None,
+            backlog: Backlog::default(),
         };
         let clock = ManualClock::at(Duration::from_secs(1_800_000_000));
         let log = Log::start(opened, Arc::new(clock)).expect("writes");

@@ -33,6 +33,13 @@ impl Unnoted {
             self.last = Some(resource.clone());
         }
     }
+
+    /// Goes on with what was counted later.
+    fn join(&mut self, later: Self) {
+        self.count += later.count;
+        self.first = self.first.take().or(later.first);
+        self.last = later.last.or(self.last.take());
+    }
 }
 
 /// What came of a caller in a window.
@@ -121,7 +128,8 @@ impl Denials {
         }
         self.start = now;
         let rest = self.counts.remove(&Who::Rest);
-        let mut due = self.end();
+        let mut due = HashMap::new();
+        self.end(&mut due);
         match rest {
             // Every line of it would be one less for those who may do something.
             Some(rest) if self.is_short => drop(self.counts.insert(Who::Rest, rest)),
@@ -131,11 +139,41 @@ impl Denials {
         due
     }
 
-    /// Ends the window. Returns what was only counted in it.
-    pub(crate) fn end(&mut self) -> HashMap<Who, Unnoted> {
+    /// Ends the window. Adds what was only counted in it to what is `due` of those before.
+    pub(crate) fn end(&mut self, due: &mut HashMap<Who, Unnoted>) {
         self.grantless_noted = 0;
-        let counts = std::mem::take(&mut self.counts).into_iter();
-        let unnoted = counts.map(|(who, count)| (who, count.unnoted));
-        unnoted.filter(|(_, unnoted)| unnoted.count > 0).collect()
+        for (who, Count { unnoted, .. }) in std::mem::take(&mut self.counts) {
+            if unnoted.count > 0 {
+                due.entry(who).or_default().join(unnoted);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_access::Principal;
+
+    use super::*;
+
+    #[test]
+    fn what_is_due_of_a_window_is_not_forgotten_when_the_next_one_ends_with_it() {
+        let start = SystemTime::UNIX_EPOCH;
+        let mut denials = Denials::new(start);
+        let talk = Talk {
+            has_grants: false,
+            resource: None,
+        };
+        let come = |denials: &mut Denials, uids: std::ops::Range<u32>| {
+            for uid in uids {
+                denials.admit(Some(&Who::Principal(Principal::Unix(uid))), Some(&talk));
+            }
+        };
+        come(&mut denials, 0..13);
+        let mut due = denials.turn(start + WINDOW);
+        assert_eq!(due[&Who::Rest].count, 3);
+        come(&mut denials, 20..34);
+        denials.end(&mut due);
+        assert_eq!(due[&Who::Rest].count, 7);
     }
 }

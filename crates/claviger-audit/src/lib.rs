@@ -3,7 +3,8 @@
 //! A call ends here: [`Audit::conclude`] consumes its `Authorized` and hands the result on only
 //! when the record is in the log. A call that cannot be written down is
 //! not served. Serving threads write it themselves, the records of one turn together; a thread of
-//! its own syncs it.
+//! its own syncs it. The intent of a change is on disk first; where the change is one commit of the
+//! store, it may be in that (`outbox.rs`).
 //!
 //! Denials that come too fast are counted instead (`denials.rs`). A file that is full is closed and
 //! renamed, and the chain goes on in the next one (`segments.rs`).
@@ -18,10 +19,13 @@ mod broken;
 mod chain;
 mod denials;
 mod fields;
+mod intent;
 mod lines;
 mod log;
 mod mark;
+mod noted;
 mod open;
+mod outbox;
 mod record;
 mod segments;
 mod sink;
@@ -36,8 +40,9 @@ pub use audit::Audit;
 pub use claviger_access::Facts;
 
 pub use broken::{Broken, BrokenCause};
+pub use intent::Intent;
 pub use log::Health;
-pub use mark::Mark;
+pub use mark::{Mark, Synced};
 pub use open::FileOptions;
 pub use record::Tail;
 pub use segments::log_files;

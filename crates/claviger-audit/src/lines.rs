@@ -47,6 +47,20 @@ impl Lines {
         });
     }
 
+    /// Adds others. A side effect waits for them or not, whatever was said of them before.
+    pub(crate) fn append(&mut self, others: &Self, is_intent: bool) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&others.bytes);
+        self.places.extend(others.places.iter().map(|place| Place {
+            fields: start + place.fields.start..start + place.fields.end,
+            unnoted_at: start + place.unnoted_at,
+            who: place.who.clone(),
+            talk: None,
+            is_intent,
+            is_last: false,
+        }));
+    }
+
     /// Forgets them, but keeps their memory for others.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

@@ -17,8 +17,10 @@ use crate::chain::Chain;
 use crate::denials::Denials;
 use crate::fields::Fields;
 use crate::lines::{Lines, Verdict};
-use crate::mark::Mark;
+use crate::mark::Synced;
+use crate::noted::Noted;
 use crate::open::Opened;
+use crate::outbox::Outbox;
 use crate::record;
 use crate::sink::Sink;
 use crate::unnoted::{Unnoted, Who};
@@ -53,7 +55,9 @@ pub(crate) struct Log {
     lost: AtomicU64,
     pub(crate) health: watch::Sender<Health>,
     /// The last record that would survive a loss of power.
-    pub(crate) synced: watch::Sender<Mark>,
+    pub(crate) synced: watch::Sender<Synced>,
+    /// The intents that are committed with what they intend.
+    pub(crate) outbox: Outbox,
     /// The last records of the latest sync that worked, and of the latest that did not.
     tried: watch::Sender<Tried>,
     /// How long the log took to take in records.
@@ -80,15 +84,19 @@ struct Tried {
 }
 
 impl Log {
-    /// Goes on where the log ended with the records of a start, synced.
+    /// Goes on where the log ended, with what it lacks of the intents in the store and the records
+    /// of a start. They are synced within a second, like those of reads: the intents stay in the
+    /// store until then.
     pub(crate) fn start(opened: Opened, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let Opened {
             sink,
             chain,
             cut_bytes,
             gap,
+            backlog,
         } = opened;
         let is_new = chain.mark().seq == 0;
+        let outbox = Outbox::new(backlog.revision, chain.mark().seq);
         let log = Self {
             pen: Mutex::new(Pen {
                 sink,
@@ -101,7 +109,11 @@ impl Log {
             is_stuck: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             health: watch::Sender::new(Health::Well),
-            synced: watch::Sender::new(Chain::empty().mark().clone()),
+            synced: watch::Sender::new(Synced {
+                mark: Chain::empty().mark().clone(),
+                notes: 0,
+            }),
+            outbox,
             tried: watch::Sender::default(),
             written: Timings::default(),
             flushed: Timings::default(),
@@ -110,7 +122,6 @@ impl Log {
             gap.as_ref().map(record::gap),
             is_new.then(record::opened),
             (cut_bytes > 0).then(|| record::cut(cut_bytes)),
-            Some(record::started()),
         ];
         let mut pen = log.pen();
         let mut draft = log.draft(&mut pen, None);
@@ -118,9 +129,10 @@ impl Log {
             .into_iter()
             .flatten()
             .for_each(|event| draft.event(&event));
+        backlog.lacking.iter().for_each(|noted| draft.noted(noted));
+        draft.event(&record::started());
         log.commit(&mut pen, draft)?;
         drop(pen);
-        log.flush()?;
         log.tend(false)?;
         Ok(log)
     }
@@ -139,7 +151,7 @@ impl Log {
         let mut counted = Vec::new();
         for (index, line) in lines.iter().enumerate() {
             if line.is_last {
-                due.extend(pen.denials.end());
+                pen.denials.end(&mut due);
             }
             if !pen.denials.admit(line.who, line.talk) {
                 counted.push(index);
@@ -169,13 +181,22 @@ impl Log {
         let found = pen.sink.check()?;
         let mut due = pen.denials.turn(self.clock.now());
         if is_over {
-            due.extend(pen.denials.end());
+            pen.denials.end(&mut due);
         }
         let mut draft = self.draft(&mut pen, found.has_moved.then(record::moved));
         draft.summaries(&due);
+        // Of calls that are over.
+        let left = self.outbox.take_left();
+        left.iter().for_each(|(_, lines)| draft.left(lines));
         let seq = pen.chain.mark().seq;
         // If that fails it is tried again, by the next record too.
-        self.commit(&mut pen, draft).ok();
+        let written = self.commit(&mut pen, draft);
+        for (ticket, lines) in left {
+            match written {
+                Ok(()) => self.outbox.end(&ticket, None),
+                Err(_) => self.outbox.leave(ticket, lines),
+            }
+        }
         if found.is_short != pen.denials.is_short {
             pen.denials.is_short = found.is_short;
             match found.is_short {
@@ -199,6 +220,7 @@ impl Log {
         if self.tried.borrow().synced == mark.seq {
             return Ok(());
         }
+        let notes = self.outbox.copied(mark.seq);
         let sync = pen.sink.sync()?;
         pen.unsynced_bytes = 0;
         // INVARIANT: however long the disk takes, others write meanwhile.
@@ -208,7 +230,7 @@ impl Log {
         self.flushed.add(self.since(start));
         let seq = mark.seq;
         // First: who waits may look at it next.
-        self.synced.send_replace(mark);
+        self.synced.send_replace(Synced { mark, notes });
         self.tried.send_modify(|tried| tried.synced = seq);
         Ok(())
     }
@@ -244,7 +266,7 @@ impl Log {
     fn draft(&self, pen: &mut Pen, first: Option<Vec<u8>>) -> Draft {
         let mut draft = Draft {
             chain: pen.chain.clone(),
-            time: rfc3339(self.clock.now()),
+            time: self.time(),
             bytes: std::mem::take(&mut pen.buffer),
             missing: None,
             records: 0,
@@ -301,6 +323,11 @@ impl Log {
         }
     }
 
+    /// Now, as records tell it.
+    pub(crate) fn time(&self) -> String {
+        rfc3339(self.clock.now())
+    }
+
     fn pen(&self) -> MutexGuard<'_, Pen> {
         self.pen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -352,6 +379,22 @@ impl Draft {
     fn event(&mut self, fields: &[u8]) {
         self.chain
             .append(&self.time, [fields, &[], &[]], &mut self.bytes);
+    }
+
+    /// The records of an intent that no call waits for. They are no loss if they cannot be written:
+    /// they are tried again, and were counted before.
+    fn left(&mut self, lines: &Lines) {
+        lines
+            .iter()
+            .for_each(|line| self.event(&line.fields.concat()));
+    }
+
+    /// The same of one of before a start, at its own time.
+    fn noted(&mut self, noted: &Noted) {
+        for fields in &noted.lines {
+            let fields = [fields.as_bytes(), &[], &[]];
+            self.chain.append(&noted.time, fields, &mut self.bytes);
+        }
     }
 
     /// The records of callers of which nothing came that could say how much was only counted.

@@ -8,3 +8,13 @@ pub struct Mark {
     /// Its hash.
     pub head: String,
 }
+
+/// How far a log would survive a loss of power.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Synced {
+    /// Its last record of those.
+    pub mark: Mark,
+    /// Of the commits up to this revision that carry a [note](crate::Intent::note), it has all
+    /// intents.
+    pub notes: u64,
+}

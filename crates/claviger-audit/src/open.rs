@@ -8,6 +8,7 @@ use crate::Sink;
 use crate::broken::BrokenCause;
 use crate::chain::Chain;
 use crate::mark::Mark;
+use crate::noted::{self, Backlog};
 use crate::segments;
 use crate::sink::{FileSink, tail};
 
@@ -22,6 +23,9 @@ pub struct FileOptions {
     pub sealed: Option<Mark>,
     /// Whether a log that does not hold together with that is left as it is, and a new file begun.
     pub accepts_gap: bool,
+    /// What [`Intent::note`](crate::Intent::note) gave to commits and nobody has had forgotten,
+    /// each with the revision of its commit.
+    pub notes: Vec<(u64, Vec<u8>)>,
 }
 
 impl Default for FileOptions {
@@ -31,6 +35,7 @@ impl Default for FileOptions {
             reserve_bytes: 64 << 20,
             sealed: None,
             accepts_gap: false,
+            notes: Vec::new(),
         }
     }
 }
@@ -43,6 +48,8 @@ pub(crate) struct Opened {
     pub(crate) cut_bytes: u64,
     /// The mark that the log should hold, and does not.
     pub(crate) gap: Option<Mark>,
+    /// The intents that lie in the store.
+    pub(crate) backlog: Backlog,
 }
 
 /// Opens or creates the log at `path`. Nothing in it is changed if this fails.
@@ -52,6 +59,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
         reserve_bytes,
         sealed,
         accepts_gap,
+        notes,
     } = options;
     // Before the file is created.
     let is_whole = match &sealed {
@@ -87,6 +95,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
                 chain,
                 cut_bytes: 0,
                 gap: Some(sealed),
+                backlog: noted::backlog(path, &notes)?,
             });
         }
     };
@@ -99,6 +108,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
         chain,
         cut_bytes,
         gap: None,
+        backlog: noted::backlog(path, &notes)?,
     })
 }
 

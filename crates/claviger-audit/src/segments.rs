@@ -127,6 +127,29 @@ pub(crate) fn holds(path: &Path, mark: &Mark) -> io::Result<bool> {
     }
 }
 
+/// Reads the lines of the log at `path` that come after record `seq`, and some before them.
+pub(crate) fn read_after(path: &Path, seq: u64, mut read: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut files = closed(path)?;
+    if let Some(first) = first_seq(&File::open(path)?)? {
+        files.push((first, path.to_path_buf()));
+    }
+    let has_it = |(first, _): &(u64, PathBuf)| *first <= seq;
+    let start = files.iter().rposition(has_it).unwrap_or(0);
+    for (_, path) in files.iter().skip(start) {
+        let mut reader = BufReader::new(File::open(path)?);
+        let mut line = Vec::new();
+        while (&mut reader)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)?
+            > 0
+        {
+            read(&line);
+            line.clear();
+        }
+    }
+    Ok(())
+}
+
 /// Decimal digits without a sign or leading zeros.
 fn number(digits: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(digits).ok()?;

@@ -7,6 +7,7 @@ use claviger_seal::Keyring;
 
 use crate::contract::{Change, Commit, Condition, Expect};
 use crate::memory::{self, Written};
+use crate::notes;
 use crate::record::Record;
 
 /// Changes that are committed together, and the terms on which they are.
@@ -16,6 +17,8 @@ pub struct Batch {
     conditions: Vec<Condition>,
     end: Option<SystemTime>,
     erases: bool,
+    note: Option<Vec<u8>>,
+    forgets_notes: Option<u64>,
 }
 
 /// A change's key, its new content and its expectation.
@@ -79,6 +82,8 @@ impl Batch {
             conditions: self.conditions.clone(),
             end: self.end,
             erases: self.erases,
+            note: self.note.clone(),
+            forgets_notes: self.forgets_notes,
         }
     }
 
@@ -97,6 +102,22 @@ impl Batch {
         self
     }
 
+    /// Leaves these bytes with the [notes](crate::Records::notes) if it is committed, and nothing if
+    /// it is not.
+    #[must_use]
+    pub fn note(mut self, bytes: Vec<u8>) -> Self {
+        self.note = Some(bytes);
+        self
+    }
+
+    /// Forgets the notes of this revision and before, but for some that lie together with one of
+    /// after it: these go with that one.
+    #[must_use]
+    pub fn forget_notes(mut self, up_to: u64) -> Self {
+        self.forgets_notes = Some(up_to);
+        self
+    }
+
     /// Whether secret bytes are gone for good once this is committed.
     pub(crate) fn erases(&self) -> bool {
         self.erases
@@ -108,6 +129,11 @@ impl Batch {
             changes: Vec::with_capacity(self.changes.len()),
             conditions: self.conditions,
             end: self.end,
+            note: self
+                .note
+                .map(|note| notes::seal(keyring, note))
+                .transpose()?,
+            forgets_notes: self.forgets_notes,
         };
         let mut written = Vec::with_capacity(self.changes.len());
         for (key, content, expect) in self.changes {

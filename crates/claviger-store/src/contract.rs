@@ -56,6 +56,10 @@ pub struct Commit {
     pub conditions: Vec<Condition>,
     /// From this time on the commit is refused, however long it waited in line.
     pub end: Option<SystemTime>,
+    /// Is kept exactly if the commit is done, in one row with the notes of others.
+    pub note: Option<Vec<u8>>,
+    /// Deletes the rows of notes that hold none of a later revision.
+    pub forgets_notes: Option<u64>,
 }
 
 /// The outcome of a commit.

@@ -13,6 +13,7 @@ mod batch;
 mod contract;
 mod keyring;
 mod memory;
+mod notes;
 mod record;
 mod records;
 mod sqlite;
@@ -22,6 +23,7 @@ mod upgrade;
 
 pub use batch::Batch;
 pub use contract::{Change, Commit, Committed, Condition, Expect, OpenRefused, Row, Store};
+pub use notes::Note;
 pub use record::Record;
 pub use records::{Records, Sealed, Stored};
 pub use sqlite::SqliteStore;

@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::contract::{Committed, Row, Store, unavailable};
 use crate::keyring;
 use crate::memory::{Content, Entry, Memory};
+use crate::notes::{self, Note};
 use crate::record::Record;
 use crate::stamp::Stamp;
 use crate::threads::Threads;
@@ -261,6 +262,28 @@ impl Records {
             abandoned: &self.abandoned,
         }
         .await
+    }
+
+    /// All notes that commits left and nobody has had forgotten, in the order of their revisions.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE` if one does not open, `STORE_UNAVAILABLE`.
+    pub async fn notes(&self) -> Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        let mut after = String::new();
+        loop {
+            let scan = self.store.scan(notes::PREFIX, Some(&after), notes::PAGE);
+            let page = scan.await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(notes);
+            };
+            after.clone_from(last);
+            for (key, Row { revision, bytes }) in &page {
+                let opened = notes::open(&self.keyring, key, bytes)?.into_iter();
+                let revision = *revision;
+                notes.extend(opened.map(|bytes| Note { revision, bytes }));
+            }
+        }
     }
 
     /// Whether the store can read and commit.

@@ -185,7 +185,7 @@ async fn a_condition_that_does_not_hold_refuses_the_whole_commit() {
                 put("a", "2", Expect::Revision(1)),
             ],
             conditions,
-            end: None,
+            ..Commit::default()
         };
         store.commit(commit)
     };

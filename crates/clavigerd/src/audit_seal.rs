@@ -1,11 +1,11 @@
 //! What the audit log has reached, kept in the store: a log that is cut, emptied or put back while
 //! the daemon is stopped lacks it at the next start. With it the time: a clock that is set back
-//! meanwhile does not revive a token.
+//! meanwhile does not revive a token. The same commit forgets the notes of puts that the log has.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use claviger_audit::{Audit, Mark};
+use claviger_audit::{Audit, Mark, Synced};
 use claviger_core::{Clock, Result, nanoseconds};
 use claviger_store::{Batch, Expect, Record, Records};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,9 @@ use tokio::sync::watch;
 
 /// How long what the log has reached may be unknown to the store.
 const SEAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The same while puts leave notes: as many are read at a start after a crash.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The id of the one record.
 const ID: &str = "head";
@@ -60,12 +63,20 @@ impl Seal {
     /// has it still.
     pub(crate) fn keep(self, audit: &Audit) -> impl Future<Output = ()> + use<> {
         let mut synced = audit.watch_synced();
-        synced.mark_changed();
         async move {
+            let mut forgotten = 0;
+            let begun = synced.wait_for(|synced| synced.mark.seq > 0);
+            let mut goes_on = begun.await.is_ok();
             // Ends with the log.
-            while synced.changed().await.is_ok() {
-                self.seal(&mut synced).await;
-                tokio::time::sleep(SEAL_INTERVAL).await;
+            while goes_on {
+                let notes = self.seal(&mut synced).await;
+                tokio::time::sleep(match notes > forgotten {
+                    true => SWEEP_INTERVAL,
+                    false => SEAL_INTERVAL,
+                })
+                .await;
+                forgotten = notes;
+                goes_on = synced.changed().await.is_ok();
             }
         }
     }
@@ -78,18 +89,26 @@ impl Seal {
         self.seal(&mut audit.watch_synced()).await;
     }
 
-    async fn seal(&self, synced: &mut watch::Receiver<Mark>) {
-        let mark = synced.borrow_and_update().clone();
+    /// Returns up to which revision the notes are forgotten.
+    async fn seal(&self, synced: &mut watch::Receiver<Synced>) -> u64 {
+        let Synced { mark, notes } = synced.borrow_and_update().clone();
+        if mark.seq == 0 {
+            // Nothing is synced since the start: what is known from before it counts.
+            return 0;
+        }
         let sealed = Sealed {
             seq: mark.seq,
             head: mark.head,
             time: nanoseconds(self.clock.now()),
         };
         let batch = Batch::new().put(ID, &sealed, Expect::Any);
-        if let Err(error) = self.records.commit(batch).await {
+        // INVARIANT: a note goes once the log has its intent on disk, and in a commit that there is
+        // anyway.
+        if let Err(error) = self.records.commit(batch.forget_notes(notes)).await {
             // The one of before counts, which the log has as well.
             tracing::warn!(?error, "what the audit log has reached is not in the store");
         }
+        notes
     }
 }
 

@@ -248,11 +248,14 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         remember(&steady, time, clock.now(), config.accepts_audit_gap);
         mark
     });
+    let notes = records.notes().await;
+    let notes = notes.map_err(|e| Stop::opening(&the_store, &e))?;
     let options = FileOptions {
         segment_bytes: config.audit_segment_bytes,
         reserve_bytes: config.audit_reserve_bytes,
         sealed,
         accepts_gap: config.accepts_audit_gap,
+        notes: notes.into_iter().map(|n| (n.revision, n.bytes)).collect(),
     };
     let audit = match audit {
         Some(sink) => Audit::with_sink(sink, Arc::clone(&clock)),

@@ -379,6 +379,7 @@ pub struct FaultySink {
     disk: Arc<Mutex<Disk>>,
     released: Arc<Condvar>,
     entered: watch::Sender<usize>,
+    written: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -387,6 +388,7 @@ struct Disk {
     is_full: bool,
     /// Records with these words in them wait.
     held: Option<[String; 2]>,
+    holds_syncs: bool,
 }
 
 impl FaultySink {
@@ -400,17 +402,33 @@ impl FaultySink {
         self.disk().held = Some(words);
     }
 
+    /// From now on a sync hangs.
+    pub fn hold_syncs(&self) {
+        self.disk().holds_syncs = true;
+    }
+
     /// From now on nothing hangs.
     pub fn release(&self) {
-        self.disk().held = None;
+        let mut disk = self.disk();
+        disk.held = None;
+        disk.holds_syncs = false;
+        drop(disk);
         self.released.notify_all();
     }
 
-    /// Waits until a write hangs.
+    /// Waits until a write or a sync hangs.
     pub async fn entered(&self) {
         let mut entered = self.entered.subscribe();
         let waited = entered.wait_for(|count| *count > 0);
         waited.await.expect("the sender is ours");
+    }
+
+    /// Waits until something with these words in it is written.
+    pub async fn written(&self, words: &str) {
+        let mut written = self.written.subscribe();
+        while !String::from_utf8_lossy(&self.bytes()).contains(words) {
+            written.changed().await.expect("the sender is ours");
+        }
     }
 
     /// The bytes that were written.
@@ -439,14 +457,22 @@ impl Sink for FaultySink {
             return Err(io::ErrorKind::StorageFull.into());
         }
         disk.bytes.extend_from_slice(bytes);
+        self.written.send_modify(|()| ());
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<Flush> {
         let sink = self.clone();
-        Ok(Box::new(move || match sink.disk().is_full {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
+        Ok(Box::new(move || {
+            let mut disk = sink.disk();
+            while disk.holds_syncs {
+                sink.entered.send_modify(|count| *count += 1);
+                disk = sink.released.wait(disk).expect("nobody panics in here");
+            }
+            match disk.is_full {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! A store that holds a commit up on its way in, fails it, and counts those that are done.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use async_trait::async_trait;
 use claviger_core::{Error, Reason, Result};
@@ -22,6 +22,10 @@ struct Inner {
     done: AtomicUsize,
     fault: Mutex<Fault>,
     written: Mutex<Vec<String>>,
+    fails_seals: AtomicBool,
+    seals: watch::Sender<()>,
+    /// The latest, while it is open.
+    store: Mutex<Option<Weak<dyn Store>>>,
 }
 
 impl Gate {
@@ -54,7 +58,28 @@ impl Gate {
         *self.0.fault.lock().expect("nobody panics in here") = fault;
     }
 
-    /// The kinds of the rows that the last commit of a value has put.
+    /// Whether the commits fail in which the daemon keeps how far its log has come.
+    pub fn fail_seals(&self, fails: bool) {
+        self.0.fails_seals.store(fails, Ordering::SeqCst);
+    }
+
+    /// Waits until one of them leaves no notes.
+    pub async fn notes_forgotten(&self) {
+        let mut seals = self.0.seals.subscribe();
+        while self.notes().await > 0 {
+            seals.changed().await.expect("the sender is ours");
+        }
+    }
+
+    /// How many rows of notes the store has.
+    pub async fn notes(&self) -> usize {
+        let store = self.0.store.lock().expect("nobody panics in here").clone();
+        let store = store.and_then(|store| store.upgrade()).expect("is open");
+        let rows = store.scan("audit-outbox/", None, usize::MAX >> 32).await;
+        rows.expect("reads").len()
+    }
+
+    /// The kinds of the rows that the last commit of a value has put, its note's among them.
     pub fn written(&self) -> Vec<String> {
         let written = self.0.written.lock().expect("nobody panics in here");
         let kind = |key: &String| key.split('/').next().unwrap_or_default().to_owned();
@@ -71,7 +96,10 @@ impl Gate {
     /// The store behind this gate.
     pub fn before(&self, inner: impl Store) -> Arc<dyn Store> {
         let gate = self.clone();
-        let inner = Arc::new(inner);
+        let inner: Arc<dyn Store> = Arc::new(inner);
+        let mut store = self.0.store.lock().expect("nobody panics in here");
+        *store = Some(Arc::downgrade(&inner));
+        drop(store);
         Arc::new(HeldStore { gate, inner })
     }
 }
@@ -104,6 +132,9 @@ impl Store for HeldStore {
             done,
             fault,
             written,
+            fails_seals,
+            seals,
+            ..
         } = &*self.gate.0;
         let conditions = &commit.conditions;
         let is_held = |held: &Vec<String>| conditions.iter().any(|one| held.contains(&one.key));
@@ -115,11 +146,16 @@ impl Store for HeldStore {
         }
         // The daemon's own, at a time of its own.
         let is_seal = commit.changes.iter().any(|one| one.key == "audit/head");
+        if is_seal && fails_seals.load(Ordering::SeqCst) {
+            return Err(Error::new(Reason::StoreUnavailable));
+        }
+        let note = commit.note.as_ref().map(|_| "audit-outbox".to_owned());
         let is_value = |key: &str| key.starts_with("values/");
         let keys = commit.changes.iter().map(|one| &one.key);
         let fault = match keys.clone().any(|key| is_value(key)) {
             true => {
-                *written.lock().expect("nobody panics in here") = keys.cloned().collect();
+                *written.lock().expect("nobody panics in here") =
+                    keys.cloned().chain(note).collect();
                 *fault.lock().expect("nobody panics in here")
             }
             false => Fault::None,
@@ -128,8 +164,12 @@ impl Store for HeldStore {
             return Err(Error::new(reason));
         }
         let outcome = self.inner.commit(commit).await;
-        if matches!(outcome, Ok(Committed::At(_))) && !is_seal {
-            done.fetch_add(1, Ordering::SeqCst);
+        match is_seal {
+            true => seals.send_modify(|()| ()),
+            false if matches!(outcome, Ok(Committed::At(_))) => {
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+            false => {}
         }
         match fault {
             Fault::LoseAnswer => Err(Error::new(Reason::StoreUnavailable)),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use claviger_audit::Health;
 use claviger_backend::{Allow, Limits, Vault};
 use claviger_broker::Broker;
 use claviger_core::{Id, ManualClock};
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -302,6 +303,11 @@ impl Server {
         lines
             .map(|line| serde_json::from_str(line).expect(line))
             .collect()
+    }
+
+    /// Tells how the audit log is.
+    pub fn audit_health(&self) -> watch::Receiver<Health> {
+        self.running().broker.audit().watch_health()
     }
 
     /// Waits until the changes that were begun have ended, also those whose caller left.

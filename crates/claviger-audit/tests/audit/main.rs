@@ -9,6 +9,8 @@ mod disk;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod intents;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tampering;

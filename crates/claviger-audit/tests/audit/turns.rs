@@ -17,7 +17,7 @@ use crate::support::{MemorySink, authorize, clock, manual_clock, memory_audit};
 const RPC: &str = "claviger.v1.SecretService/GetSecret";
 
 /// Reads once.
-async fn read(audit: &Arc<Audit>) -> claviger_core::Result<()> {
+pub(crate) async fn read(audit: &Arc<Audit>) -> claviger_core::Result<()> {
     let authorized = authorize(audit, 0).await.expect("allowed");
     audit
         .conclude(authorized, Ok(()), |()| Facts::default())
@@ -223,21 +223,21 @@ async fn a_log_that_takes_over_a_second_to_write_is_not_waited_for_until_it_is_f
 
 /// A sink whose syncs wait to be let go on.
 #[derive(Clone, Default)]
-struct HangingSink {
-    memory: MemorySink,
+pub(crate) struct HangingSink {
+    pub(crate) memory: MemorySink,
     let_go: Arc<(Mutex<usize>, Condvar)>,
     begun: watch::Sender<usize>,
 }
 
 impl HangingSink {
     /// Lets one more sync end.
-    fn let_one_go(&self) {
+    pub(crate) fn let_one_go(&self) {
         *self.let_go.0.lock().expect("lock") += 1;
         self.let_go.1.notify_all();
     }
 
     /// Waits until so many have begun.
-    async fn until_begun(&self, count: usize) {
+    pub(crate) async fn until_begun(&self, count: usize) {
         let mut begun = self.begun.subscribe();
         let waited = begun.wait_for(|begun| *begun >= count).await;
         waited.expect("the sender is ours");
@@ -245,7 +245,7 @@ impl HangingSink {
 }
 
 /// Lets the last syncs end, also those of a test that failed.
-struct LetAllGo(HangingSink);
+pub(crate) struct LetAllGo(pub(crate) HangingSink);
 
 impl Drop for LetAllGo {
     fn drop(&mut self) {
@@ -278,6 +278,9 @@ async fn a_sync_that_hangs_delays_no_read_and_an_intent_waits_for_one_that_began
     sink.let_one_go();
     let audit = Audit::with_sink(Box::new(sink.clone()), clock()).expect("opens");
     let _end = LetAllGo(sink.clone());
+    let mut synced = audit.watch_synced();
+    let start = synced.wait_for(|synced| synced.mark.seq == 2).await;
+    drop(start.expect("until dropped"));
     let authorized = authorize(&audit, 0).await.expect("allowed");
     let intent = || Box::pin(audit.intent(&authorized, Facts::default()));
     let (mut first, mut second) = (intent(), intent());
@@ -301,13 +304,13 @@ async fn a_sync_that_hangs_delays_no_read_and_an_intent_waits_for_one_that_began
     sink.until_begun(3).await;
     assert!(poll(second.as_mut()).is_pending());
     assert_eq!(
-        audit.watch_synced().borrow().seq,
+        audit.watch_synced().borrow().mark.seq,
         3,
         "what was written before"
     );
     sink.let_one_go();
     second.await.expect("on disk");
-    assert_eq!(audit.watch_synced().borrow().seq, 6);
+    assert_eq!(audit.watch_synced().borrow().mark.seq, 6);
 }
 
 #[tokio::test]

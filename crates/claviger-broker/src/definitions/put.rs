@@ -208,14 +208,17 @@ impl Broker {
 
         let place = value.as_ref().map(|(route, _)| route.facts());
         let making = definition.making(place.unwrap_or_default());
-        let ending = gone.iter().map(|gone| gone.record.ending());
-        let intents = ending.chain([making]).collect();
-        self.audit.intents(&asked.proof, intents).await?;
         if let Some(gone) = gone {
+            let ending = gone.record.ending();
+            self.audit.intent(&asked.proof, ending).await?;
             self.erase(&asked.proof, &gone.record).await?;
         }
+        let intent = self.audit.intend(&asked.proof, vec![making]);
         match value {
-            None => self.register(asked, answer, request).await,
+            None => {
+                intent.written().await?;
+                self.register(asked, answer, request).await
+            }
             Some((route, value)) => {
                 let value = NewValue {
                     bytes: &value,
@@ -226,7 +229,7 @@ impl Broker {
                 let request = request.map(|request| (request, &answer));
                 let written = self
                     .writes
-                    .write(&asked.proof, target, &route, value, request)
+                    .write(&asked.proof, target, &route, value, request, intent)
                     .await?;
                 let mut outcome = PutDefinitionOutcome::try_from(answer)?;
                 outcome.warnings.extend(Warning::of_write(&written));

@@ -1,13 +1,18 @@
 //! Writes to a vault that lives in Claviger's own store: there is no second system that a crash
 //! could part them from, so all that a write changes is one commit, and nothing is ever pending.
+//!
+//! INVARIANT: the intent is in that commit, and so on record exactly if its effect is. Whoever begins
+//! a commit here copies it to the audit log when that has ended (`claviger-audit/src/outbox.rs` has
+//! the whole order).
 
 use claviger_access::Authorized;
+use claviger_audit::Intent;
 use claviger_backend::{Staged, Written};
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::engine::catalog::Catalog;
-use crate::engine::catalog::commit::{ATTEMPTS, Update};
+use crate::engine::catalog::commit::{ATTEMPTS, Unsure, Update};
 use crate::engine::forms::definition_id;
 use crate::engine::reads::Reads;
 use crate::engine::replay::FreshRequest;
@@ -23,6 +28,15 @@ pub(super) struct Staging<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) reads: &'a Reads,
     pub(super) request: Option<(&'a FreshRequest, &'a Answer)>,
+    /// Goes into the commit.
+    pub(super) intent: &'a Intent<'a>,
+}
+
+/// A value that is stored.
+pub(super) struct Done {
+    pub(super) written: Written,
+    /// Of the commit.
+    pub(super) revision: u64,
 }
 
 impl Staging<'_> {
@@ -31,14 +45,14 @@ impl Staging<'_> {
     ///
     /// # Errors
     /// `VERSION_MISMATCH`; `WRITE_IN_PROGRESS` if others kept coming in between;
-    /// `WRITE_OUTCOME_UNKNOWN`, and what [`Catalog::commit`] refuses.
+    /// `WRITE_OUTCOME_UNKNOWN`; `AUDIT_UNAVAILABLE` while the intent could not be copied; and what [`Catalog::commit`] refuses.
     pub(super) async fn write(
         &self,
         proof: &Authorized,
         target: &Target<'_>,
         route: &Route,
         value: NewValue<'_>,
-    ) -> Result<Option<Written>> {
+    ) -> Result<Option<Done>> {
         let write = value.into_write(Uid::random());
         for _ in 0..ATTEMPTS {
             let Some(staged) = route.vault.stage(&route.address, &write).await? else {
@@ -48,10 +62,12 @@ impl Staging<'_> {
             self.reads.forget(&route.vault, &route.place);
             failpoints::reach(AFTER_VAULT);
             match outcome {
-                Ok(Some(())) => return Ok(Some(Written::new(staged.version))),
-                Err(error) if error.reason() != Reason::VersionMismatch => {
-                    return Err(unknown(error, route));
+                Ok(Some(revision)) => {
+                    let written = Written::new(staged.version);
+                    return Ok(Some(Done { written, revision }));
                 }
+                Err(error) if Unsure::is_cause(&error) => return Err(unknown(error, route)),
+                Err(error) if error.reason() != Reason::VersionMismatch => return Err(error),
                 Ok(None) | Err(_) if self.is_overtaken().await? => break,
                 Ok(None) => {}
                 Err(mismatch) => return Err(mismatch),
@@ -68,15 +84,15 @@ impl Staging<'_> {
         }
     }
 
-    /// Commits the value, the answer to a repeat, and the definition if it is the first value there.
-    /// `None` if another change came in between.
+    /// Commits the value, the intent, the answer to a repeat, and the definition if it is the first
+    /// value there. `None` if another change came in between.
     async fn commit(
         &self,
         proof: &Authorized,
         target: &Target<'_>,
         route: &Route,
         staged: &Staged,
-    ) -> Result<Option<()>> {
+    ) -> Result<Option<u64>> {
         let name = target.name();
         let id = definition_id(name);
         let with_value = |definition: &Definition| {
@@ -88,15 +104,15 @@ impl Staging<'_> {
             definition.places.insert(route.place.clone(), state);
             definition
         };
-        let also = || self.with_answer(staged);
+        let also = || Ok(self.with_answer(staged).note(self.intent.note()?));
         match target {
             Target::New(definition) => {
                 let _gate = self.catalog.adding_to(proof, name.project()).await?;
-                let batch = also().put(&id, &with_value(definition), Expect::Absent);
+                let batch = also()?.put(&id, &with_value(definition), Expect::Absent);
                 failpoints::reach(BEFORE_CURRENT);
                 let committed = self.catalog.commit(proof, &batch).await?;
                 // Who was first has the name.
-                committed.map(|_| Some(())).ok_or_else(|| in_progress(name))
+                committed.map(Some).ok_or_else(|| in_progress(name))
             }
             Target::Existing(expected, fence) => {
                 let change = |stored: Option<&Stored<Definition>>| {
@@ -109,7 +125,7 @@ impl Staging<'_> {
                     };
                     check_fence(current, fence, name)?;
                     failpoints::reach(BEFORE_CURRENT);
-                    let (also, answer) = (also(), ());
+                    let (also, answer) = (also()?, ());
                     Ok(match has_newest {
                         true => Update::Rely { also, answer },
                         false => Update::Put {
@@ -139,12 +155,9 @@ impl Staging<'_> {
     }
 }
 
-/// A commit that failed may still have been done, unless there was no disk for it.
-fn unknown(error: Error, route: &Route) -> Error {
-    match error.reason() == Reason::StoreUnavailable {
-        true => Error::new(Reason::WriteOutcomeUnknown)
-            .with(Detail::Vault, route.vault.id())
-            .caused_by(error),
-        false => error,
-    }
+/// What a caller is told whose value may be stored.
+pub(super) fn unknown(error: Error, route: &Route) -> Error {
+    Error::new(Reason::WriteOutcomeUnknown)
+        .with(Detail::Vault, route.vault.id())
+        .caused_by(error)
 }

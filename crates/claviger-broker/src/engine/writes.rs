@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use claviger_access::Authorized;
+use claviger_audit::Intent;
 use claviger_backend::{Vaults, Written};
 use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Expect, Stored};
@@ -17,7 +18,7 @@ use crate::engine::merging::{Merging, Progress};
 use crate::engine::outside::span;
 use crate::engine::reads::{Reads, is_unreadable};
 use crate::engine::replay::{self, FreshRequest, Replay};
-use crate::engine::staging::Staging;
+use crate::engine::staging::{Done, Staging, unknown};
 use crate::engine::steps::{Fence, NewValue, Steps, Target, in_progress, version_mismatch};
 use crate::model::answer::{Answer, Subject};
 use crate::model::definition::Definition;
@@ -97,10 +98,11 @@ impl Writes {
         }
     }
 
-    /// Takes a value to its place.
+    /// Takes a value to its place, and the intent to the audit log: in one commit with the value, or
+    /// first where the vault is elsewhere.
     ///
     /// # Errors
-    /// `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` for whatever fails once the
+    /// `AUDIT_UNAVAILABLE`; `LOCATION_INVALID` for a place that is only read; `VALUE_CHANGED` for whatever fails once the
     /// value is stored; and as [`Staging::write`] or [`Steps::write`].
     pub(crate) async fn write(
         &self,
@@ -109,15 +111,32 @@ impl Writes {
         route: &Route,
         value: NewValue<'_>,
         request: Option<(&FreshRequest, &Answer)>,
+        intent: Intent<'_>,
     ) -> Result<Written> {
         check_writable(route)?;
         let staging = Staging {
             catalog: &self.catalog,
             reads: &self.reads,
             request,
+            intent: &intent,
         };
-        if let Some(written) = staging.write(proof, &target, route, value).await? {
-            return Ok(written);
+        match staging.write(proof, &target, route, value).await {
+            Ok(Some(Done { written, revision })) => {
+                let copied = intent.copied(Some(revision)).await;
+                return copied
+                    .map(|()| written)
+                    .map_err(|error| unknown(error, route));
+            }
+            Ok(None) => intent.written().await?,
+            Err(error) if error.reason() == Reason::WriteOutcomeUnknown => {
+                // Whether it is copied or not, the answer is the same.
+                intent.copied(None).await.ok();
+                return Err(error);
+            }
+            Err(error) => {
+                intent.refused();
+                return Err(error);
+            }
         }
         let name = target.name().clone();
         let mut progress = Progress {

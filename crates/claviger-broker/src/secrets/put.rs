@@ -116,7 +116,7 @@ impl Broker {
         }
 
         let vault = route.place.vault.clone();
-        self.audit.intent(proof, route.facts()).await?;
+        let intent = self.audit.intend(proof, vec![route.facts()]);
         let if_version = put.if_version.as_ref();
         let fence = self
             .writes
@@ -137,7 +137,7 @@ impl Broker {
         let request = request.as_ref().map(|request| (request, &answer));
         let written = self
             .writes
-            .write(proof, target, &route, value, request)
+            .write(proof, target, &route, value, request, intent)
             .await?;
         warnings.extend(Warning::of_write(&written));
         Ok(PutValueOutcome {

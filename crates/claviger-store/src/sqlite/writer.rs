@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Commit, Committed, Expect, unavailable};
+use crate::notes::{self, Packed};
 use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::fault::{Failure, Fault, Stuck, is_passing};
 
@@ -107,13 +108,17 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut revision = self.revision;
         let mut outcomes = Vec::with_capacity(batch.len());
-        for request in batch {
-            outcomes.push(apply(
-                &transaction,
-                &*self.clock,
-                &request.commit,
-                &mut revision,
-            )?);
+        let mut notes = Packed::default();
+        for Request { commit, .. } in batch {
+            let outcome = apply(&transaction, &*self.clock, commit, &mut revision)?;
+            if let (Committed::At(_), Some(note)) = (&outcome, &commit.note) {
+                notes.push(revision, note);
+            }
+            outcomes.push(outcome);
+        }
+        if let Some((last, packed)) = notes.row() {
+            let key = notes::key(last.cast_unsigned());
+            put(&transaction, &key, last, &packed)?;
         }
         if revision != self.revision {
             transaction
@@ -149,18 +154,27 @@ fn apply(
     *revision += 1;
     for change in &commit.changes {
         match &change.bytes {
-            Some(bytes) => connection
-                .prepare_cached(
-                    "INSERT INTO records (key, revision, bytes) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (key) DO UPDATE SET revision = ?2, bytes = ?3",
-                )?
-                .execute((&change.key, *revision, bytes))?,
+            Some(bytes) => put(connection, &change.key, *revision, bytes)?,
             None => connection
                 .prepare_cached("DELETE FROM records WHERE key = ?1")?
                 .execute([&change.key])?,
         };
     }
+    if let Some(up_to) = commit.forgets_notes {
+        connection
+            .prepare_cached("DELETE FROM records WHERE key BETWEEN ?1 AND ?2")?
+            .execute((notes::key(0), notes::key(up_to)))?;
+    }
     Ok(Committed::At(revision.cast_unsigned()))
+}
+
+fn put(connection: &Connection, key: &str, revision: i64, bytes: &[u8]) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "INSERT INTO records (key, revision, bytes) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET revision = ?2, bytes = ?3",
+        )?
+        .execute((key, revision, bytes))
 }
 
 fn is_as_expected(connection: &Connection, key: &str, expect: Expect) -> rusqlite::Result<bool> {
@@ -310,6 +324,71 @@ mod tests {
         assert!(matches!(outcomes[0], Ok(Committed::At(1))));
         assert!(matches!(outcomes[1], Ok(Committed::At(2))));
         assert!(matches!(&outcomes[2], Ok(Committed::Conflict { key }) if key == "token"));
+    }
+
+    fn noted(key: &str, note: &str) -> Commit {
+        Commit {
+            note: Some(note.as_bytes().to_vec()),
+            ..put(key, 1)
+        }
+    }
+
+    /// The keys and contents of the rows of notes.
+    fn notes(writer: &Writer) -> Vec<(String, Vec<u8>)> {
+        let mut statement = writer
+            .connection
+            .prepare("SELECT key, bytes FROM records WHERE key GLOB 'audit-outbox/*'")
+            .expect("reads");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).expect("reads")
+    }
+
+    fn packed(last: u64, notes: &[&str]) -> Vec<(String, Vec<u8>)> {
+        let mut packed = Packed::default();
+        notes
+            .iter()
+            .for_each(|note| packed.push(0, note.as_bytes()));
+        let row = packed.row().into_iter();
+        row.map(|(_, packed)| (notes::key(last), packed)).collect()
+    }
+
+    #[test]
+    fn the_notes_of_one_transaction_lie_in_one_row_but_for_those_of_what_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let mut writer = writer(&directory, &mut threads);
+        let batch = [
+            noted("a", "one"),
+            noted("a", "conflict"),
+            noted("b", "two"),
+            put("c", 1),
+        ];
+        let outcomes = settle_all(&mut writer, batch);
+        assert!(matches!(outcomes[0], Ok(Committed::At(1))));
+        assert!(matches!(outcomes[1], Ok(Committed::Conflict { .. })));
+        assert!(matches!(outcomes[2], Ok(Committed::At(2))));
+        assert!(matches!(outcomes[3], Ok(Committed::At(3))));
+        assert_eq!(notes(&writer), packed(2, &["one", "two"]));
+
+        let forget = |up_to| Commit {
+            forgets_notes: Some(up_to),
+            ..Commit::default()
+        };
+        drop(settle_all(&mut writer, [forget(1)]));
+        assert_eq!(notes(&writer), packed(2, &["one", "two"]));
+        drop(settle_all(&mut writer, [noted("d", "five"), forget(2)]));
+        assert_eq!(notes(&writer), packed(5, &["five"]));
+    }
+
+    #[test]
+    fn a_transaction_that_fails_keeps_no_note() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let mut writer = writer(&directory, &mut threads);
+        writer.connection.commit_hook(Some(|| true)).expect("sets");
+        let outcomes = settle_all(&mut writer, [noted("a", "one")]);
+        assert!(all_fail(&outcomes, Reason::StoreUnavailable));
+        assert_eq!(notes(&writer), []);
     }
 
     /// A clock that a second passes on whenever somebody looks at it.

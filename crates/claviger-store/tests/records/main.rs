@@ -6,6 +6,7 @@
     reason = "tests wait for the tasks they spawn"
 )]
 
+mod notes;
 mod stamps;
 mod support;
 mod written;

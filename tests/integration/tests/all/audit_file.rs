@@ -66,10 +66,7 @@ async fn a_log_that_is_renamed_under_the_daemon_goes_on_in_a_new_file() {
     fs::rename(&path, &away).unwrap();
     // A change waits until its intent is synced, and the file is looked at then.
     for number in 0..3 {
-        client
-            .put(&secret(&format!("s-{number}")), "value")
-            .await
-            .unwrap();
+        client.project(&format!("projects/p-{number}"), &[]).await;
     }
     assert_eq!(server.audit_lines()[0]["event"], "moved");
     verify_files(&[away.clone(), path]).unwrap();

@@ -34,6 +34,7 @@ mod logging;
 mod matrix;
 mod metrics;
 mod names;
+mod outbox;
 mod paging;
 mod raw_rpc;
 mod read_contract;

@@ -182,7 +182,12 @@ async fn a_commit_that_waits_is_refused_once_its_permission_is_lost() {
 #[tokio::test]
 async fn a_change_whose_intent_waits_is_refused_once_its_permission_has_ended() {
     // Nobody can be heard while the log hangs, so only time takes a permission away.
-    for (number, (method, variant)) in (1..).zip(changes()) {
+    let is_staged = |(method, variant): &(&str, &str)| {
+        *method == "SecretService/PutSecretValue" || *variant == "with a payload"
+    };
+    // The intent of a put to the managed vault does not wait: it is in the commit.
+    let changes = changes().into_iter().filter(|change| !is_staged(change));
+    for (number, (method, variant)) in (1..).zip(changes) {
         let sink = FaultySink::default();
         let gate = Gate::default();
         let options = Options {

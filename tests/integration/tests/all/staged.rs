@@ -43,15 +43,24 @@ async fn a_put_is_one_commit() {
     let before = gate.done();
     client.put(&name, "one").await.unwrap();
     assert_eq!(gate.done(), before + 1, "a registration");
-    assert_eq!(gate.written(), ["definitions", "managed-secrets", "values"]);
+    assert_eq!(
+        gate.written(),
+        ["audit-outbox", "definitions", "managed-secrets", "values"]
+    );
     client.rotate(&name, "two").await.unwrap();
     assert_eq!(gate.done(), before + 2, "a rotation");
     // The definition is as it was.
-    assert_eq!(gate.written(), ["managed-secrets", "values"]);
+    assert_eq!(
+        gate.written(),
+        ["audit-outbox", "managed-secrets", "values"]
+    );
     let put = rotating(&name, "three");
     let first = client.put_value(put.clone()).await.unwrap();
     assert_eq!(gate.done(), before + 3, "one that can be repeated");
-    assert_eq!(gate.written(), ["managed-secrets", "requests", "values"]);
+    assert_eq!(
+        gate.written(),
+        ["audit-outbox", "managed-secrets", "requests", "values"]
+    );
     assert_eq!(client.put_value(put).await.unwrap(), first);
     let named = v1::PutSecretDefinitionRequest {
         request_id: request_id(),

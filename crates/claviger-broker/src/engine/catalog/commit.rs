@@ -1,5 +1,7 @@
 //! Commits: for a caller, on the terms on which it was allowed, or for Claviger itself.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::time::SystemTime;
 
 use claviger_access::{Authorized, Principal};
@@ -49,6 +51,38 @@ impl Terms {
     }
 }
 
+/// The cause of an error of which a commit may have been done all the same.
+#[derive(Debug)]
+pub(in crate::engine) struct Unsure(Error);
+
+impl Unsure {
+    /// A commit that failed may still have been done, unless there was no disk for it.
+    fn of(error: Error) -> Error {
+        let reason = error.reason();
+        match reason == Reason::StoreUnavailable {
+            true => Error::new(reason).caused_by(Self(error)),
+            false => error,
+        }
+    }
+
+    /// Whether this is the error of such a commit, and not of something that was read before it.
+    pub(in crate::engine) fn is_cause(error: &Error) -> bool {
+        error.source().is_some_and(|cause| cause.is::<Self>())
+    }
+}
+
+impl fmt::Display for Unsure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the commit may have been done")
+    }
+}
+
+impl StdError for Unsure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
 /// What becomes of a record that is changed, and what its caller is told.
 pub(crate) enum Update<R, T> {
     /// Nothing changes.
@@ -80,7 +114,8 @@ impl Catalog {
         batch: &Batch,
     ) -> Result<Option<u64>> {
         for _ in 0..TERMS_ATTEMPTS {
-            match self.records.commit(terms.put_to(batch.duplicate())).await? {
+            let committed = self.records.commit(terms.put_to(batch.duplicate()));
+            match committed.await.map_err(Unsure::of)? {
                 Committed::At(revision) => return Ok(Some(revision)),
                 // Asked again: another grant may allow it longer.
                 Committed::Ended => {}
@@ -106,17 +141,22 @@ impl Catalog {
         self.update_for(Some(proof), id, change).await
     }
 
-    /// As [`Self::update`], but only once: `None` if another change came in between.
+    /// As [`Self::update`], but only once, and with the revision as which it is done. `None` if
+    /// another change came in between.
     ///
     /// # Errors
     /// As there.
-    pub(in crate::engine) async fn update_once<R: Record, T>(
+    pub(in crate::engine) async fn update_once<R: Record>(
         &self,
         proof: &Authorized,
         id: &str,
-        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, T>>,
-    ) -> Result<Option<T>> {
-        self.attempt(Some(proof), id, &change).await
+        change: impl Fn(Option<&Stored<R>>) -> Result<Update<R, ()>>,
+    ) -> Result<Option<u64>> {
+        let terms = self.standing(proof).await?;
+        match self.changed(id, &change).await? {
+            (Some(batch), ()) => self.commit_on(terms, proof, &batch).await,
+            (None, ()) => Ok(None),
+        }
     }
 
     /// As [`Self::update`], for changes of Claviger's own.
@@ -214,5 +254,21 @@ impl Catalog {
             }
         };
         Ok(Terms { grants, token, end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_commit_that_failed_may_have_been_done_and_not_for_want_of_disk() {
+        let failed = |reason| Unsure::of(Error::new(reason));
+        let unsure = failed(Reason::StoreUnavailable);
+        assert!(Unsure::is_cause(&unsure));
+        assert_eq!(unsure.reason(), Reason::StoreUnavailable);
+        assert!(!Unsure::is_cause(&failed(Reason::StoreNotWritable)));
+        let read = Error::new(Reason::StoreUnavailable).caused_by("of a read");
+        assert!(!Unsure::is_cause(&read));
     }
 }
