@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use claviger_access::{Call, Label};
 use claviger_broker::{GetSecret, PageRequest, PutValue, RequestId, VersionState};
-use claviger_core::{DefinitionName, Result, VersionName};
+use claviger_core::{DefinitionName, Id, Result, VersionName};
 use claviger_proto::v1;
 
 use crate::convert;
@@ -16,16 +16,27 @@ use crate::handler::Api;
 
 pub(crate) use batch::batch_get_secrets;
 
-pub(crate) async fn get_secret(
+pub(crate) fn get_secret(
     api: &Api,
     call: Call,
     request: v1::GetSecretRequest,
-) -> Result<v1::GetSecretResponse> {
-    let call = Arc::new(Call {
+) -> impl Future<Output = Result<v1::GetSecretResponse>> {
+    // Before, so that the future does not carry the request too.
+    let asked = asked(call, &request);
+    async move {
+        let (call, get, known) = asked?;
+        let served = api.broker.get_secret(&call, &get).await?;
+        reply::answer(served, get.environment, known.as_ref())
+    }
+}
+
+/// What is asked for, and the version that the caller has.
+fn asked(call: Call, request: &v1::GetSecretRequest) -> Result<(Arc<Call>, GetSecret, Option<Id>)> {
+    let call = Call {
         run_id: Label::parse("run_id", &request.run_id)?,
         purpose: Label::parse("purpose", &request.purpose)?,
         ..call
-    });
+    };
     let get = GetSecret {
         name: DefinitionName::parse("name", &request.name)?,
         environment: convert::optional_id("environment", &request.environment)?,
@@ -33,8 +44,7 @@ pub(crate) async fn get_secret(
         max_age: convert::optional_duration("max_age", request.max_age)?,
     };
     let known = convert::optional_id("if_version_not", &request.if_version_not)?;
-    let served = api.broker.get_secret(&call, &get).await?;
-    reply::answer(served, get.environment, known.as_ref())
+    Ok((Arc::new(call), get, known))
 }
 
 pub(crate) async fn put_secret_value(

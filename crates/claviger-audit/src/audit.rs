@@ -174,7 +174,11 @@ impl Audit {
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if it cannot be written.
-    pub async fn repeat(&self, authorized: Authorized, tail: &Tail) -> Result<()> {
+    pub fn repeat(
+        &self,
+        authorized: Authorized,
+        tail: &Tail,
+    ) -> impl Future<Output = Result<()>> + use<'_> {
         let call = authorized.end_as_before();
         let record = Record {
             call: Some(call.id),
@@ -184,8 +188,9 @@ impl Audit {
             is_intent: false,
             is_last: false,
         };
+        // At once, so that the future has no more to carry.
         let pending = self.batch(|lines| lines.add(record));
-        Noted::allowed(pending).written().await
+        Noted::allowed(pending).written()
     }
 
     /// Notes a call that could not be authenticated; `peer` is `unix` or `tcp`. Like the denials of

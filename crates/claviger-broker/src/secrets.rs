@@ -57,11 +57,22 @@ impl Broker {
         let Some((proof, way)) = self.catalog.known_way(call, get) else {
             return Box::pin(self.get_anew(call, get)).await;
         };
-        let result = match self.ready(&way, get) {
-            Some(result) => result,
-            None => Box::pin(self.read(&proof, &way, get)).await,
+        let Some(result) = self.ready(&way, get) else {
+            return Box::pin(self.get_by(proof, &way, get)).await;
         };
-        self.conclude_read(proof, &way, get, result).await
+        let served = result.as_ref().ok();
+        let Some(last) = served.and_then(|served| way.last(&served.version)) else {
+            return Box::pin(self.conclude_read(proof, &way, get, result)).await;
+        };
+        let result = self.audit.repeat(proof, &last.tail).await.and(result);
+        self.count(&way.found, result.as_ref().err());
+        result
+    }
+
+    /// Reads a value by a way that is known.
+    async fn get_by(&self, proof: Authorized, way: &Way, get: &GetSecret) -> Result<Served> {
+        let result = self.read(&proof, way, get).await;
+        self.conclude_read(proof, way, get, result).await
     }
 
     /// The value that was served by this way before, if nobody has to be waited for: then the proof
