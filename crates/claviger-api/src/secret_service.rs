@@ -16,6 +16,10 @@ use crate::handler::Api;
 
 pub(crate) use batch::batch_get_secrets;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a handler is given its request"
+)]
 pub(crate) fn get_secret(
     api: &Api,
     call: Call,

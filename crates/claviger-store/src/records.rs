@@ -64,7 +64,8 @@ impl Sealed {
     pub fn open(&self) -> Option<SecretBytes> {
         let held = &self.0;
         let opener = held.opener.upgrade()?;
-        if held.opened.fetch_add(1, Ordering::Relaxed) % NOTICED_EVERY == 0 {
+        let opened = held.opened.fetch_add(1, Ordering::Relaxed);
+        if opened.is_multiple_of(NOTICED_EVERY) {
             held.memory.upgrade()?.notice(&held.key);
         }
         opener.open().ok()

@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 use prost::Message as _;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Response, Status};
 
@@ -30,14 +31,19 @@ impl DaemonService for Library {
     }
 }
 
-async fn library(reply: GetStatusResponse) -> SocketAddr {
+/// A server of the library, until the set is dropped.
+async fn library(reply: GetStatusResponse) -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let service = DaemonServiceServer::new(Library(reply));
     let server = tonic::transport::Server::builder().add_service(service);
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    address
+    let mut running = JoinSet::new();
+    running.spawn(async move {
+        let served = server.serve_with_incoming(TcpIncoming::from(listener));
+        served.await.expect("serves until it is dropped");
+    });
+    (address, running)
 }
 
 /// A request as it is sent.
@@ -114,7 +120,7 @@ struct Both {
     ours: Raw,
     token: String,
     theirs: Raw,
-    _server: Server,
+    _servers: (Server, JoinSet<()>),
 }
 
 impl Both {
@@ -126,12 +132,13 @@ impl Both {
         let plain = Sent::whole(message(0, &[])).answer(&mut ours, &token).await;
         let reply = GetStatusResponse::decode(&plain.bytes[5..]).expect("a reply");
         assert_ne!(reply.parts, [], "something to compare");
-        let theirs = Raw::address(Ipv4Addr::LOCALHOST.into(), library(reply).await).await;
+        let (library, running) = library(reply).await;
+        let theirs = Raw::address(Ipv4Addr::LOCALHOST.into(), library).await;
         Self {
             ours,
             token,
             theirs,
-            _server: server,
+            _servers: (server, running),
         }
     }
 
