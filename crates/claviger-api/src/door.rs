@@ -33,14 +33,14 @@ use tower::ServiceExt as _;
 use crate::Peer;
 use crate::counts::Counts;
 use crate::door::attempt::Attempt;
-use crate::door::message::{Reading, Streamed};
+use crate::door::message::{Reading, Streamed, request_bytes};
 use crate::door::outgoing::Staying;
 use crate::door::timeout::client_timeout;
 use crate::handler::Api;
 use crate::limits::{Limits, SMALL_BYTES_MAX};
 use crate::page::Page;
 use crate::rpc::{self, Row};
-use crate::status::{header_bytes, is_refusal, refused_by_library, status_of};
+use crate::status::{is_refusal, refused_by_library, status_of};
 
 pub use bodies::Bodies;
 pub(crate) use outgoing::{Busy, Outgoing, framed};
@@ -315,14 +315,4 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     };
     let rest = content_type.as_bytes().strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-}
-
-/// What a request takes up besides its body.
-fn request_bytes<B>(request: &Request<B>) -> usize {
-    let uri = request.uri();
-    header_bytes(request.headers())
-        + uri.path().len()
-        + uri
-            .authority()
-            .map_or(0, |authority| authority.as_str().len())
 }

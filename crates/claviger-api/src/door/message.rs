@@ -14,8 +14,7 @@ use tonic::Status;
 
 use crate::Peer;
 use crate::door::bodies::{Bodies, Charge};
-use crate::door::request_bytes;
-use crate::status::status_of;
+use crate::status::{header_bytes, status_of};
 
 /// Five bytes before each message of gRPC say how long it is.
 pub(super) const PREFIX_BYTES: usize = 5;
@@ -165,4 +164,14 @@ where
 
 fn ended(reason: Reason) -> Status {
     status_of(&Error::new(reason), Uid::random())
+}
+
+/// What a request takes up besides its body.
+pub(super) fn request_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    header_bytes(request.headers())
+        + uri.path().len()
+        + uri
+            .authority()
+            .map_or(0, |authority| authority.as_str().len())
 }
