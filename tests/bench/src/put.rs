@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use claviger_proto::v1::Role;
@@ -8,46 +9,68 @@ use claviger_proto::v1::Role;
 use crate::figures::{figure, load_figures, median};
 use crate::load::{Load, Rpc};
 use crate::machine::{Cores, on_core};
-use crate::server::{self, Home, PUT_DEFINITIONS, Server, put_name};
-use crate::step::{Plan, Result, runtime};
+use crate::server::{self, Home, PUT_DEFINITIONS, Server, put_name, read_name};
+use crate::step::{Error, Plan, Result, runtime};
 
 /// Name, connections, calls in flight per connection.
 const SHAPES: [(&str, usize, usize); 2] = [("c1", 1, 1), ("c64", 8, 8)];
+
+/// Puts as fast as they go one by one, and the reads beside them.
+const PUTS_BESIDE: (&str, usize, usize) = ("c1", 1, 1);
+const READS: (&str, usize, usize) = ("put_reads_beside", 8, 8);
 
 /// The record that the floor appends: about a sealed record of a value as long as ours.
 const RECORD: [u8; 300] = [b'x'; 300];
 
 /// Measures `PutSecretValue` into the managed vault against appending to a file and making each
-/// append durable.
+/// append durable, and reads beside puts against reads alone.
 pub(crate) fn run(plan: Plan) -> Result {
     let cores = Cores::find()?;
     let home = Home::new()?;
     let daemon = on_core(cores.server, || Server::daemon_in(&home))?;
-    let token = runtime()?.block_on(async {
+    let (writer, reader) = runtime()?.block_on(async {
         let client = daemon.connect().await?;
+        server::register(&client, read_name()).await?;
         for index in 0..PUT_DEFINITIONS {
             server::register(&client, put_name(index)).await?;
         }
-        server::token(&client, Role::Operator).await
+        let writer = server::token(&client, Role::Operator).await?;
+        let reader = server::token(&client, Role::Runner).await?;
+        Ok::<_, Error>((writer, reader))
     })?;
+    let load = |rpc, connections, streams| Load {
+        address: daemon.tcp,
+        rpc,
+        connections,
+        streams,
+        warm_up: plan.warm_up,
+        run: plan.run,
+        server_pid: daemon.pid(),
+    };
+    let put = |(_, connections, streams)| {
+        let load = load(Rpc::Put, connections, streams);
+        on_core(cores.load, || load.measure(Some(&writer)))
+    };
+    let (_, connections, streams) = READS;
+    let reads = load(Rpc::Get, connections, streams);
+    let read = || on_core(cores.load, || reads.measure(Some(&reader)));
 
     let mut floor = Vec::new();
     let mut ours = SHAPES.map(|_| Vec::new());
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
         let append = || appends_per_second(home.kept.path(), plan.run);
         floor.push(on_core(cores.server, append)?);
-        for ((_, connections, streams), measured) in SHAPES.into_iter().zip(&mut ours) {
-            let load = Load {
-                address: daemon.tcp,
-                rpc: Rpc::Put,
-                connections,
-                streams,
-                warm_up: plan.warm_up,
-                run: plan.run,
-                server_pid: daemon.pid(),
-            };
-            measured.push(on_core(cores.load, || load.measure(Some(&token)))?);
+        for (shape, measured) in SHAPES.into_iter().zip(&mut ours) {
+            measured.push(put(shape)?);
         }
+        alone.push(read()?);
+        let (reads, puts) = thread::scope(|scope| {
+            let puts = scope.spawn(|| put(PUTS_BESIDE).map_err(|error| error.to_string()));
+            (read(), puts.join())
+        });
+        puts.map_err(|_| "the load of puts panicked")??;
+        beside.push(reads?);
     }
     figure("put_floor", median(floor.iter().copied()), "append/s");
     for ((shape, ..), measured) in SHAPES.into_iter().zip(&ours) {
@@ -56,6 +79,12 @@ pub(crate) fn run(plan: Plan) -> Result {
         let ratio = median(pairs.map(|(ours, floor)| ours.per_second / floor));
         figure(&format!("put_{shape}_ratio"), ratio, "ratio");
     }
+    let (name, ..) = READS;
+    load_figures(name, &beside);
+    let pairs = beside.iter().zip(&alone);
+    let ratio = median(pairs.map(|(beside, alone)| beside.per_second / alone.per_second));
+    // On the cores that the puts need too, theirs and their load's.
+    figure(&format!("{name}_ratio"), ratio, "ratio");
     Ok(())
 }
 
