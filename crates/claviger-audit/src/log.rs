@@ -215,6 +215,10 @@ impl Log {
 
     /// Returns when all that was written before would survive a loss of power.
     pub(crate) fn flush(&self) -> io::Result<()> {
+        self.sync().inspect_err(|_| self.outbox.pin())
+    }
+
+    fn sync(&self) -> io::Result<()> {
         let mut pen = self.pen();
         let mark = pen.chain.mark().clone();
         if self.tried.borrow().synced == mark.seq {
@@ -229,6 +233,7 @@ impl Log {
         sync()?;
         self.flushed.add(self.since(start));
         let seq = mark.seq;
+        self.outbox.tell(notes);
         // First: who waits may look at it next.
         self.synced.send_replace(Synced { mark, notes });
         self.tried.send_modify(|tried| tried.synced = seq);

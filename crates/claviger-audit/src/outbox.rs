@@ -35,6 +35,10 @@ struct State {
     left: Vec<Left>,
     /// A record that is before all copies of intents to come.
     seq: u64,
+    /// What was told last of what may be forgotten.
+    told: u64,
+    /// Whether that is never again more.
+    is_pinned: bool,
 }
 
 /// An intent whose commit has begun.
@@ -86,13 +90,34 @@ impl Outbox {
         mem::take(&mut self.state().left)
     }
 
-    /// The revision up to which the log has all intents that are noted. It ends with record `seq`,
-    /// and nobody writes to it meanwhile.
+    /// The revision up to which notes may be forgotten once a sync works that begins now. The log
+    /// ends with record `seq`, and nobody writes to it meanwhile.
     pub(crate) fn copied(&self, seq: u64) -> u64 {
         let mut state = self.state();
         state.seq = seq;
+        if state.is_pinned {
+            return state.told;
+        }
         let first = state.open.keys().next();
         first.map_or(state.copied, |first| state.copied.min(*first))
+    }
+
+    /// That sync has worked: so far notes are forgotten.
+    pub(crate) fn tell(&self, notes: u64) {
+        self.state().told = notes;
+    }
+
+    /// A sync has failed: no note is forgotten any more.
+    ///
+    /// INVARIANT: the kernel reports a failed sync once and then calls the lost pages clean, so that
+    /// a later success would prove nothing of the copies in them.
+    pub(crate) fn pin(&self) {
+        if !mem::replace(&mut self.state().is_pinned, true) {
+            tracing::warn!(
+                "a sync of the audit log failed: the store keeps the intents of puts from now on; \
+                check the disk, then restart the daemon"
+            );
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
