@@ -108,6 +108,7 @@ mod tests {
             chain: Chain::empty(),
             cut_bytes: 0,
             gap: None,
+            synced_seq: 0,
             backlog: Backlog::default(),
         };
         let log = Log::start(opened, Arc::new(clock)).expect("writes");
