@@ -63,6 +63,7 @@ impl Audit {
             chain: Chain::empty(),
             cut_bytes: 0,
             gap: None,
+            synced_seq: 0,
             backlog: Backlog::default(),
         };
         Self::start(opened, clock)

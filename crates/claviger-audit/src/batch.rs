@@ -203,6 +203,7 @@ mod tests {
             chain: Chain::empty(),
             cut_bytes: 0,
             gap: None,
+            synced_seq: 0,
             backlog: Backlog::default(),
         };
         let clock = ManualClock::at(Duration::from_secs(1_800_000_000));

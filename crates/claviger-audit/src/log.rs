@@ -85,18 +85,19 @@ struct Tried {
 
 impl Log {
     /// Goes on where the log ended, with what it lacks of the intents in the store and the records
-    /// of a start. They are synced within a second, like those of reads: the intents stay in the
-    /// store until then.
+    /// of a start. These are synced within a second, like those of reads, but at once if there are
+    /// such intents: the next start would look for them behind records that a loss of power took.
     pub(crate) fn start(opened: Opened, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let Opened {
             sink,
             chain,
             cut_bytes,
             gap,
+            synced_seq,
             backlog,
         } = opened;
         let is_new = chain.mark().seq == 0;
-        let outbox = Outbox::new(backlog.revision, chain.mark().seq);
+        let outbox = Outbox::new(backlog.revision, synced_seq);
         let log = Self {
             pen: Mutex::new(Pen {
                 sink,
@@ -134,6 +135,9 @@ impl Log {
         log.commit(&mut pen, draft)?;
         drop(pen);
         log.tend(false)?;
+        if !backlog.lacking.is_empty() {
+            log.flush()?;
+        }
         Ok(log)
     }
 
@@ -215,12 +219,16 @@ impl Log {
 
     /// Returns when all that was written before would survive a loss of power.
     pub(crate) fn flush(&self) -> io::Result<()> {
+        self.sync().inspect_err(|_| self.outbox.pin())
+    }
+
+    fn sync(&self) -> io::Result<()> {
         let mut pen = self.pen();
         let mark = pen.chain.mark().clone();
         if self.tried.borrow().synced == mark.seq {
             return Ok(());
         }
-        let notes = self.outbox.copied(mark.seq);
+        let notes = self.outbox.copied();
         let sync = pen.sink.sync()?;
         pen.unsynced_bytes = 0;
         // INVARIANT: however long the disk takes, others write meanwhile.
@@ -229,8 +237,10 @@ impl Log {
         sync()?;
         self.flushed.add(self.since(start));
         let seq = mark.seq;
+        let synced = Synced { mark, notes };
+        self.outbox.tell(&synced);
         // First: who waits may look at it next.
-        self.synced.send_replace(Synced { mark, notes });
+        self.synced.send_replace(synced);
         self.tried.send_modify(|tried| tried.synced = seq);
         Ok(())
     }

@@ -48,6 +48,8 @@ pub(crate) struct Opened {
     pub(crate) cut_bytes: u64,
     /// The mark that the log should hold, and does not.
     pub(crate) gap: Option<Mark>,
+    /// A record that is on disk, or a gap that ends there.
+    pub(crate) synced_seq: u64,
     /// The intents that lie in the store.
     pub(crate) backlog: Backlog,
 }
@@ -95,6 +97,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
                 chain,
                 cut_bytes: 0,
                 gap: Some(sealed),
+                synced_seq: reached,
                 backlog: noted::backlog(path, &notes)?,
             });
         }
@@ -108,6 +111,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
         chain,
         cut_bytes,
         gap: None,
+        synced_seq: reached,
         backlog: noted::backlog(path, &notes)?,
     })
 }

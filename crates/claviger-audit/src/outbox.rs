@@ -16,6 +16,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::lines::Lines;
+use crate::mark::Synced;
 
 /// The intents whose commits have begun.
 #[derive(Debug, Default)]
@@ -33,8 +34,13 @@ struct State {
     open: BTreeMap<u64, usize>,
     /// What nobody copies any more: its call was dropped, or the log could not be written.
     left: Vec<Left>,
-    /// A record that is before all copies of intents to come.
-    seq: u64,
+    /// A record that is on disk, and so before all copies of intents to come, even after a loss of
+    /// power.
+    synced: u64,
+    /// What was told last of what may be forgotten.
+    told: u64,
+    /// Whether that is never again more.
+    is_pinned: bool,
 }
 
 /// An intent whose commit has begun.
@@ -49,18 +55,18 @@ pub(crate) struct Ticket {
 pub(crate) type Left = (Ticket, Lines);
 
 impl Outbox {
-    /// Goes on where notes up to `copied` are in the log, which ends with record `seq`.
-    pub(crate) fn new(copied: u64, seq: u64) -> Self {
+    /// Goes on where notes up to `copied` are in the log, of which record `synced` is on disk.
+    pub(crate) fn new(copied: u64, synced: u64) -> Self {
         Self(Mutex::new(State {
             copied,
-            seq,
+            synced,
             ..State::default()
         }))
     }
 
     pub(crate) fn begin(&self) -> Ticket {
         let mut state = self.state();
-        let (began_at, after) = (state.copied, state.seq);
+        let (began_at, after) = (state.copied, state.synced);
         *state.open.entry(began_at).or_default() += 1;
         Ticket { began_at, after }
     }
@@ -86,13 +92,34 @@ impl Outbox {
         mem::take(&mut self.state().left)
     }
 
-    /// The revision up to which the log has all intents that are noted. It ends with record `seq`,
-    /// and nobody writes to it meanwhile.
-    pub(crate) fn copied(&self, seq: u64) -> u64 {
-        let mut state = self.state();
-        state.seq = seq;
+    /// The revision up to which notes may be forgotten once a sync works that begins now, while
+    /// nobody writes.
+    pub(crate) fn copied(&self) -> u64 {
+        let state = self.state();
+        if state.is_pinned {
+            return state.told;
+        }
         let first = state.open.keys().next();
         first.map_or(state.copied, |first| state.copied.min(*first))
+    }
+
+    /// That sync has worked.
+    pub(crate) fn tell(&self, synced: &Synced) {
+        let mut state = self.state();
+        (state.synced, state.told) = (synced.mark.seq, synced.notes);
+    }
+
+    /// A sync has failed: no note is forgotten any more.
+    ///
+    /// INVARIANT: the kernel reports a failed sync once and then calls the lost pages clean, so that
+    /// a later success would prove nothing of the copies in them.
+    pub(crate) fn pin(&self) {
+        if !mem::replace(&mut self.state().is_pinned, true) {
+            tracing::warn!(
+                "a sync of the audit log failed: the store keeps the intents of puts from now on; \
+                check the disk, then restart the daemon"
+            );
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,22 +130,39 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mark::Mark;
+
+    fn tell(outbox: &Outbox, seq: u64) {
+        let mark = Mark {
+            seq,
+            head: String::new(),
+        };
+        let notes = outbox.copied();
+        outbox.tell(&Synced { mark, notes });
+    }
+
+    #[test]
+    fn a_copy_comes_after_a_record_that_no_loss_of_power_takes() {
+        let outbox = Outbox::new(0, 4);
+        assert_eq!(outbox.copied(), 0);
+        assert_eq!(outbox.begin().after, 4, "no sync has worked yet");
+        tell(&outbox, 9);
+        assert_eq!(outbox.begin().after, 9);
+    }
 
     #[test]
     fn notes_are_kept_that_could_be_of_a_commit_whose_intent_is_not_copied() {
         let outbox = Outbox::new(3, 7);
         let early = outbox.begin();
-        assert_eq!(early.after, 7);
         let (late, lost) = (outbox.begin(), outbox.begin());
         outbox.end(&late, Some(5));
-        assert_eq!(outbox.copied(9), 3, "the early one may be the fourth");
+        assert_eq!(outbox.copied(), 3, "the early one may be the fourth");
         outbox.end(&early, Some(4));
-        assert_eq!(outbox.copied(9), 3, "the lost one may be the sixth");
+        assert_eq!(outbox.copied(), 3, "the lost one may be the sixth");
         let next = outbox.begin();
-        assert_eq!(next.after, 9);
         outbox.end(&lost, None);
-        assert_eq!(outbox.copied(9), 5);
+        assert_eq!(outbox.copied(), 5);
         outbox.end(&next, Some(8));
-        assert_eq!(outbox.copied(9), 8);
+        assert_eq!(outbox.copied(), 8);
     }
 }

@@ -108,6 +108,7 @@ mod tests {
             chain: Chain::empty(),
             cut_bytes: 0,
             gap: None,
+            synced_seq: 0,
             backlog: Backlog::default(),
         };
         let log = Log::start(opened, Arc::new(clock)).expect("writes");
@@ -190,6 +191,43 @@ mod tests {
         assert_eq!(log.synced.borrow().mark.seq, 4);
         assert_eq!(log.flushed.snapshot().count, 1);
         assert_eq!(log.written.snapshot().count, 3, "that of the start too");
+    }
+
+    #[test]
+    fn after_a_failed_sync_no_note_is_forgotten_whatever_later_ones_say() {
+        let (log, disk) = log();
+        let noted = |revision| {
+            let ticket = log.outbox.begin();
+            write(&log, 1);
+            log.outbox.end(&ticket, Some(revision));
+        };
+        noted(3);
+        turn(&log, false);
+        assert_eq!(log.synced.borrow().notes, 3);
+        noted(4);
+        disk.lock().expect("lock").fails_to_sync = true;
+        turn(&log, false);
+        // The disk has lost what that was for.
+        disk.lock().expect("lock").fails_to_sync = false;
+        turn(&log, false);
+        noted(5);
+        turn(&log, false);
+        assert_eq!(*log.health.borrow(), Health::Well);
+        assert_eq!(log.synced.borrow().mark.seq, 6);
+        assert_eq!(log.synced.borrow().notes, 3);
+    }
+
+    #[test]
+    fn a_write_that_failed_does_not_keep_notes_for_good() {
+        let (log, disk) = log();
+        disk.lock().expect("lock").fails_to_append = true;
+        assert!(matches!(write(&log, 1), Verdict::Lost));
+        turn(&log, false);
+        disk.lock().expect("lock").fails_to_append = false;
+        let ticket = log.outbox.begin();
+        log.outbox.end(&ticket, Some(3));
+        turn(&log, false);
+        assert_eq!(log.synced.borrow().notes, 3);
     }
 
     #[tokio::test]

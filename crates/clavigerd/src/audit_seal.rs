@@ -59,6 +59,12 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
+    /// Keeps what the start of a log has reached, if that is known by now: then it has made up for
+    /// intents, which no later start is to look for again.
+    pub(crate) async fn begin(&self, audit: &Audit) {
+        self.seal(&mut audit.watch_synced()).await;
+    }
+
     /// Keeps the store up to date. What is kept has reached the disk: after a loss of power the log
     /// has it still.
     pub(crate) fn keep(self, audit: &Audit) -> impl Future<Output = ()> + use<> {

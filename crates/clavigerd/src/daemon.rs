@@ -263,15 +263,17 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
     };
     let the_log = format!("the audit log {}", config.audit_file.display());
     let audit = audit.map_err(|e| Stop::opening(&the_log, &e))?;
+    let seal = Seal {
+        records: Arc::clone(&records),
+        clock: Arc::<SteadyClock>::clone(&steady),
+    };
+    // Before anything else can fail.
+    seal.begin(&audit).await;
 
     let about = About {
         version: env!("CARGO_PKG_VERSION"),
         start_time: clock.now(),
         root_key: custody.to_string(),
-    };
-    let seal = Seal {
-        records: Arc::clone(&records),
-        clock: Arc::<SteadyClock>::clone(&steady),
     };
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,

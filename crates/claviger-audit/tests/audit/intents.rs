@@ -73,6 +73,35 @@ async fn a_sync_that_hangs_delays_neither_reads_nor_puts_and_notes_are_kept_unti
 }
 
 #[tokio::test]
+async fn a_note_names_no_record_that_a_loss_of_power_could_take() {
+    let sink = HangingSink::default();
+    let audit = Audit::with_sink(Box::new(sink.clone()), clock()).expect("opens");
+    let _end = LetAllGo(sink.clone());
+    sink.until_begun(1).await;
+    let note = put(&audit, &["one"], 5).await.expect("answered");
+    assert!(note.starts_with(b"1 0 "), "its sync has not ended");
+    let mut synced = audit.watch_synced();
+    synced.mark_unchanged();
+    sink.let_one_go();
+    synced.changed().await.expect("until dropped");
+    let note = put(&audit, &["two"], 6).await.expect("answered");
+    let wanted = format!("1 {} ", synced.borrow().mark.seq);
+    assert!(note.starts_with(wanted.as_bytes()));
+}
+
+#[tokio::test]
+async fn what_a_start_makes_up_for_is_on_disk_when_it_is_open() {
+    let crashed = Crashed::new(256 << 20).await;
+    cut(&crashed.path(), "\"secret\":\"d\"", 0);
+    let options = FileOptions {
+        notes: crashed.notes.clone(),
+        ..crashed.options.clone()
+    };
+    let audit = Audit::open(&crashed.path(), options, clock()).expect("opens");
+    assert_eq!(audit.watch_synced().borrow().notes, 6);
+}
+
+#[tokio::test]
 async fn notes_are_kept_while_an_earlier_commit_is_not_copied() {
     let (audit, _sink) = memory_audit();
     let authorized = authorize(&audit, 0).await.expect("allowed");
