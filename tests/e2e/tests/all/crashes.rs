@@ -93,6 +93,19 @@ impl<'a> Scene<'a> {
         self.start_failing("after-vault").await
     }
 
+    /// How many intents of a rotation the audit log has.
+    fn intents(&self) -> usize {
+        let log = std::fs::read_to_string(self.home.audit_log()).expect("is there");
+        let lines = log.lines().map(|line| {
+            let line = serde_json::from_str::<serde_json::Value>(line);
+            line.expect("a record")
+        });
+        let is_intent = |line: &serde_json::Value| {
+            line["phase"] == "INTENT" && line["rpc"] == "claviger.v1.SecretService/PutSecretValue"
+        };
+        lines.filter(is_intent).count()
+    }
+
     /// How many versions there are in the vault, whoever made them.
     async fn versions(&self, client: &Client) -> usize {
         match self.peer {
@@ -125,6 +138,9 @@ async fn rotate_through_a_crash(
     assert_killed(daemon);
 
     let (daemon, client) = scene.start().await;
+    // Of a vault in the store it is there exactly if the value is.
+    let is_told = peer.is_some() || is_stored;
+    assert_eq!(scene.intents(), usize::from(is_told), "{failpoint}");
     if repeats {
         let repeated = client.rotate(ID, "two", request_id).await;
         let second = repeated.expect("a repeat is taken");
