@@ -197,7 +197,7 @@ mod tests {
     fn after_a_failed_sync_no_note_is_forgotten_whatever_later_ones_say() {
         let (log, disk) = log();
         let noted = |revision| {
-            let ticket = log.outbox.begin();
+            let ticket = log.outbox.begin().expect("few wait");
             write(&log, 1);
             log.outbox.end(&ticket, Some(revision));
         };
@@ -224,7 +224,7 @@ mod tests {
         assert!(matches!(write(&log, 1), Verdict::Lost));
         turn(&log, false);
         disk.lock().expect("lock").fails_to_append = false;
-        let ticket = log.outbox.begin();
+        let ticket = log.outbox.begin().expect("few wait");
         log.outbox.end(&ticket, Some(3));
         turn(&log, false);
         assert_eq!(log.synced.borrow().notes, 3);

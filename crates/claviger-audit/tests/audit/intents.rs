@@ -73,6 +73,30 @@ async fn a_sync_that_hangs_delays_neither_reads_nor_puts_and_notes_are_kept_unti
 }
 
 #[tokio::test]
+async fn puts_wait_for_a_sync_that_hangs_once_a_start_would_have_too_much_to_read() {
+    let sink = HangingSink::default();
+    let audit = Audit::with_sink(Box::new(sink.clone()), clock()).expect("opens");
+    let _end = LetAllGo(sink.clone());
+    sink.until_begun(1).await;
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let intend = || audit.intend(&authorized, vec![facts("one")]);
+    let mut count = 0;
+    let refused = loop {
+        let intent = intend();
+        match intent.note() {
+            Ok(_) => drop(intent.copied(Some(1)).await),
+            Err(error) => break error,
+        }
+        count += 1;
+        assert!(count <= 30_000);
+    };
+    assert_eq!(refused.reason(), Reason::AuditUnavailable);
+    assert!(format!("{refused:?}").contains("holds up its disk"));
+    read(&audit).await.expect("answered");
+    assert_eq!(count, 30_000);
+}
+
+#[tokio::test]
 async fn a_note_names_no_record_that_a_loss_of_power_could_take() {
     let sink = HangingSink::default();
     let audit = Audit::with_sink(Box::new(sink.clone()), clock()).expect("opens");
