@@ -388,8 +388,23 @@ async fn notes_that_were_written_before_a_start_go_once_its_records_are_synced()
 }
 
 #[tokio::test]
+async fn an_intent_that_lacks_only_the_end_of_its_line_is_cut_off_and_written_again() {
+    let crashed = Crashed::new(256 << 20).await;
+    let text = fs::read_to_string(crashed.path()).expect("reads");
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let is_last = |line: &&str| line.contains("\"secret\":\"d\"");
+    let last = lines.iter().position(is_last).expect("is there");
+    let cut = lines[..=last].concat();
+    fs::write(crashed.path(), cut.trim_end()).expect("writes");
+    let told = told(&crashed.start());
+    assert_eq!(told.iter().filter(|told| *told == "INTENT d").count(), 1);
+}
+
+#[tokio::test]
 async fn a_note_that_does_not_read_is_refused_by_its_revision() {
     let crashed = Crashed::new(256 << 20).await;
+    cut(&crashed.path(), "\"secret\":\"d\"", 9);
+    let before = fs::read(crashed.path()).expect("reads");
     for note in [
         "",
         "2 0 now\n,\"call\":\"x\",\"phase\":\"INTENT\"",
@@ -406,5 +421,7 @@ async fn a_note_that_does_not_read_is_refused_by_its_revision() {
             text.contains("of revision 7") && text.contains("start the version"),
             "{text}"
         );
+        let after = fs::read(crashed.path()).expect("reads");
+        assert_eq!(after, before, "the torn record is not cut off either");
     }
 }
