@@ -77,7 +77,7 @@ impl<'a> Intent<'a> {
         let copied = self.write(&lines, false).await;
         let outbox = &self.log.outbox;
         match ticket {
-            Some(ticket) if copied.is_err() => outbox.leave(ticket, lines),
+            Some(ticket) if copied.is_err() => outbox.leave(ticket, revision, lines),
             Some(ticket) => outbox.end(&ticket, revision),
             None => {}
         }
@@ -119,7 +119,7 @@ impl Drop for Intent<'_> {
             return;
         }
         match (self.ticket.take(), self.batches) {
-            (Some(ticket), _) => self.log.outbox.leave(ticket, lines),
+            (Some(ticket), _) => self.log.outbox.leave(ticket, None, lines),
             (None, Some(batches)) => drop(batches.add(|batch| batch.append(&lines, false))),
             (None, None) => {}
         }

@@ -60,8 +60,8 @@ pub(crate) struct Ticket {
     pub(crate) after: u64,
 }
 
-/// An intent that is still to be copied.
-pub(crate) type Left = (Ticket, Lines);
+/// An intent that is still to be copied, and its commit, if that is known.
+pub(crate) type Left = (Ticket, Option<u64>, Lines);
 
 impl Outbox {
     /// Goes on where notes up to `copied` are in the log, of which record `synced` is on disk.
@@ -100,8 +100,8 @@ impl Outbox {
         state.unsynced -= 1;
     }
 
-    pub(crate) fn leave(&self, ticket: Ticket, lines: Lines) {
-        self.state().left.push((ticket, lines));
+    pub(crate) fn leave(&self, ticket: Ticket, revision: Option<u64>, lines: Lines) {
+        self.state().left.push((ticket, revision, lines));
     }
 
     /// Those that were left, for whoever copies them or leaves them again.
