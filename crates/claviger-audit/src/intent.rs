@@ -49,12 +49,19 @@ impl<'a> Intent<'a> {
     /// is to be [`copied`](Self::copied), or said to be [`refused`](Self::refused).
     ///
     /// # Errors
-    /// `AUDIT_UNAVAILABLE`: the log cannot be written, so nothing must be committed.
+    /// `AUDIT_UNAVAILABLE`: the log cannot be written, or too much of it waits for its disk, so
+    /// nothing must be committed.
     pub fn note(&self) -> Result<Vec<u8>> {
         if *self.log.health.borrow() == Health::Failed {
             return Err(Error::new(Reason::AuditUnavailable));
         }
-        let ticket = self.ticket.get_or_init(|| self.log.outbox.begin());
+        let ticket = match self.ticket.get() {
+            Some(ticket) => ticket,
+            None => {
+                let ticket = self.log.outbox.begin().ok_or_else(too_many)?;
+                self.ticket.get_or_init(|| ticket)
+            }
+        };
         Ok(noted::write(ticket.after, &self.log.time(), &self.lines))
     }
 
@@ -70,7 +77,7 @@ impl<'a> Intent<'a> {
         let copied = self.write(&lines, false).await;
         let outbox = &self.log.outbox;
         match ticket {
-            Some(ticket) if copied.is_err() => outbox.leave(ticket, lines),
+            Some(ticket) if copied.is_err() => outbox.leave(ticket, revision, lines),
             Some(ticket) => outbox.end(&ticket, revision),
             None => {}
         }
@@ -80,7 +87,7 @@ impl<'a> Intent<'a> {
     /// Writes it with the next record of the call: nothing was done, and nothing will be.
     pub fn refused(mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.log.outbox.end(&ticket, None);
+            self.log.outbox.refuse(&ticket);
         }
     }
 
@@ -98,6 +105,13 @@ impl<'a> Intent<'a> {
     }
 }
 
+fn too_many() -> Error {
+    Error::new(Reason::AuditUnavailable).caused_by(
+        "the intents of too many puts wait until a sync of the audit log ends; look for what holds \
+        up its disk",
+    )
+}
+
 impl Drop for Intent<'_> {
     fn drop(&mut self) {
         let lines = mem::take(&mut self.lines);
@@ -105,7 +119,7 @@ impl Drop for Intent<'_> {
             return;
         }
         match (self.ticket.take(), self.batches) {
-            (Some(ticket), _) => self.log.outbox.leave(ticket, lines),
+            (Some(ticket), _) => self.log.outbox.leave(ticket, None, lines),
             (None, Some(batches)) => drop(batches.add(|batch| batch.append(&lines, false))),
             (None, None) => {}
         }

@@ -20,7 +20,7 @@ use crate::lines::{Lines, Verdict};
 use crate::mark::Synced;
 use crate::noted::Noted;
 use crate::open::Opened;
-use crate::outbox::Outbox;
+use crate::outbox::{Left, Outbox};
 use crate::record;
 use crate::sink::Sink;
 use crate::unnoted::{Unnoted, Who};
@@ -189,18 +189,9 @@ impl Log {
         }
         let mut draft = self.draft(&mut pen, found.has_moved.then(record::moved));
         draft.summaries(&due);
-        // Of calls that are over.
-        let left = self.outbox.take_left();
-        left.iter().for_each(|(_, lines)| draft.left(lines));
         let seq = pen.chain.mark().seq;
         // If that fails it is tried again, by the next record too.
-        let written = self.commit(&mut pen, draft);
-        for (ticket, lines) in left {
-            match written {
-                Ok(()) => self.outbox.end(&ticket, None),
-                Err(_) => self.outbox.leave(ticket, lines),
-            }
-        }
+        self.commit(&mut pen, draft).ok();
         if found.is_short != pen.denials.is_short {
             pen.denials.is_short = found.is_short;
             match found.is_short {
@@ -272,7 +263,8 @@ impl Log {
         self.is_stuck.load(Ordering::SeqCst)
     }
 
-    /// Begins with `first`, and, if the log failed, with how many records are missing.
+    /// Begins with `first`, and, if the log failed, with how many records are missing; then the
+    /// intents that nobody else copies.
     fn draft(&self, pen: &mut Pen, first: Option<Vec<u8>>) -> Draft {
         let mut draft = Draft {
             chain: pen.chain.clone(),
@@ -280,6 +272,7 @@ impl Log {
             bytes: std::mem::take(&mut pen.buffer),
             missing: None,
             records: 0,
+            left: self.outbox.take_left(),
         };
         draft.bytes.clear();
         if let Some(event) = first {
@@ -290,6 +283,14 @@ impl Log {
             let lost = self.lost.swap(0, Ordering::SeqCst);
             draft.missing = Some(lost);
             draft.event(&record::recovered(lost));
+        }
+        // They are no loss if they cannot be written: they are tried again.
+        for (_, _, lines) in &draft.left {
+            for line in lines.iter() {
+                let [before, after] = line.fields;
+                let fields = [before, &[], after];
+                draft.chain.append(&draft.time, fields, &mut draft.bytes);
+            }
         }
         draft
     }
@@ -305,8 +306,12 @@ impl Log {
             let lost = draft.records + draft.missing.unwrap_or(0);
             self.lost.fetch_add(lost, Ordering::SeqCst);
             self.fail(pen, &error, false);
+            let left = draft.left.into_iter();
+            left.for_each(|(ticket, revision, lines)| self.outbox.leave(ticket, revision, lines));
             return Err(error);
         }
+        let left = draft.left.iter();
+        left.for_each(|(ticket, revision, _)| self.outbox.end(ticket, *revision));
         let took = self.since(start);
         self.written.add(took);
         pen.chain = draft.chain;
@@ -372,6 +377,8 @@ struct Draft {
     missing: Option<u64>,
     /// The records that are lost too if it is, and those that it tells to be only counted.
     records: u64,
+    /// The intents that are copied with it.
+    left: Vec<Left>,
 }
 
 impl Draft {
@@ -391,15 +398,7 @@ impl Draft {
             .append(&self.time, [fields, &[], &[]], &mut self.bytes);
     }
 
-    /// The records of an intent that no call waits for. They are no loss if they cannot be written:
-    /// they are tried again, and were counted before.
-    fn left(&mut self, lines: &Lines) {
-        lines
-            .iter()
-            .for_each(|line| self.event(&line.fields.concat()));
-    }
-
-    /// The same of one of before a start, at its own time.
+    /// The records of an intent of before a start, at its own time.
     fn noted(&mut self, noted: &Noted) {
         for fields in &noted.lines {
             let fields = [fields.as_bytes(), &[], &[]];

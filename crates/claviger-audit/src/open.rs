@@ -86,6 +86,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
             // No number twice: copies of the lost records may be elsewhere.
             let last = found.filter(|found| found.seq > sealed.seq);
             let chain = Chain::after(last.unwrap_or_else(|| sealed.clone()));
+            let backlog = noted::backlog(path, &notes)?;
             sink.set_aside(chain.mark().seq + 1)?;
             tracing::warn!(
                 file = %path.display(),
@@ -98,10 +99,12 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
                 cut_bytes: 0,
                 gap: Some(sealed),
                 synced_seq: reached,
-                backlog: noted::backlog(path, &notes)?,
+                backlog,
             });
         }
     };
+    // It may fail, and nothing is changed then.
+    let backlog = noted::backlog(path, &notes)?;
     if cut_bytes > 0 {
         tracing::warn!(bytes = cut_bytes, "cut a torn record off the audit log");
         sink.cut(cut_bytes)?;
@@ -112,7 +115,7 @@ pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
         cut_bytes,
         gap: None,
         synced_seq: reached,
-        backlog: noted::backlog(path, &notes)?,
+        backlog,
     })
 }
 

@@ -18,6 +18,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::lines::Lines;
 use crate::mark::Synced;
 
+/// How many intents may wait for the disk: a start after a crash reads as many notes. More than come
+/// in while a disk that is well syncs.
+const UNSYNCED_MAX: usize = 30_000;
+
 /// The intents whose commits have begun.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Mutex<State>);
@@ -32,6 +36,11 @@ struct State {
     /// INVARIANT: a commit is later than all that had ended when it began. So the notes of those
     /// that began at N come after N, and whatever is at N or before may be forgotten.
     open: BTreeMap<u64, usize>,
+    /// How many were begun whose copies no sync that worked was for.
+    unsynced: usize,
+    /// How many of those are copied, and how many were when the latest sync began.
+    ended: usize,
+    ended_before: usize,
     /// What nobody copies any more: its call was dropped, or the log could not be written.
     left: Vec<Left>,
     /// A record that is on disk, and so before all copies of intents to come, even after a loss of
@@ -51,8 +60,8 @@ pub(crate) struct Ticket {
     pub(crate) after: u64,
 }
 
-/// An intent that is still to be copied.
-pub(crate) type Left = (Ticket, Lines);
+/// An intent that is still to be copied, and its commit, if that is known.
+pub(crate) type Left = (Ticket, Option<u64>, Lines);
 
 impl Outbox {
     /// Goes on where notes up to `copied` are in the log, of which record `synced` is on disk.
@@ -64,27 +73,35 @@ impl Outbox {
         }))
     }
 
-    pub(crate) fn begin(&self) -> Ticket {
+    /// `None` if too many wait for the disk.
+    pub(crate) fn begin(&self) -> Option<Ticket> {
         let mut state = self.state();
+        if state.unsynced >= UNSYNCED_MAX {
+            return None;
+        }
+        state.unsynced += 1;
         let (began_at, after) = (state.copied, state.synced);
         *state.open.entry(began_at).or_default() += 1;
-        Ticket { began_at, after }
+        Some(Ticket { began_at, after })
     }
 
-    /// The log has the intent of this commit, or there was none.
+    /// The log has the intent of this commit.
     pub(crate) fn end(&self, ticket: &Ticket, revision: Option<u64>) {
         let mut state = self.state();
-        if let Some(count) = state.open.get_mut(&ticket.began_at) {
-            *count -= 1;
-            if *count == 0 {
-                state.open.remove(&ticket.began_at);
-            }
-        }
+        state.close(ticket);
+        state.ended += 1;
         state.copied = state.copied.max(revision.unwrap_or(0));
     }
 
-    pub(crate) fn leave(&self, ticket: Ticket, lines: Lines) {
-        self.state().left.push((ticket, lines));
+    /// There was no commit.
+    pub(crate) fn refuse(&self, ticket: &Ticket) {
+        let mut state = self.state();
+        state.close(ticket);
+        state.unsynced -= 1;
+    }
+
+    pub(crate) fn leave(&self, ticket: Ticket, revision: Option<u64>, lines: Lines) {
+        self.state().left.push((ticket, revision, lines));
     }
 
     /// Those that were left, for whoever copies them or leaves them again.
@@ -95,7 +112,8 @@ impl Outbox {
     /// The revision up to which notes may be forgotten once a sync works that begins now, while
     /// nobody writes.
     pub(crate) fn copied(&self) -> u64 {
-        let state = self.state();
+        let mut state = self.state();
+        state.ended_before = state.ended;
         if state.is_pinned {
             return state.told;
         }
@@ -107,6 +125,9 @@ impl Outbox {
     pub(crate) fn tell(&self, synced: &Synced) {
         let mut state = self.state();
         (state.synced, state.told) = (synced.mark.seq, synced.notes);
+        let on_disk = mem::take(&mut state.ended_before);
+        state.ended -= on_disk;
+        state.unsynced -= on_disk;
     }
 
     /// A sync has failed: no note is forgotten any more.
@@ -127,10 +148,47 @@ impl Outbox {
     }
 }
 
+impl State {
+    fn close(&mut self, ticket: &Ticket) {
+        if let Some(count) = self.open.get_mut(&ticket.began_at) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(&ticket.began_at);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mark::Mark;
+
+    fn begin(outbox: &Outbox) -> Ticket {
+        outbox.begin().expect("few wait")
+    }
+
+    #[test]
+    fn no_more_begin_than_may_wait_for_the_disk_until_a_sync_was_for_some() {
+        let outbox = Outbox::default();
+        let end = |outbox: &Outbox, ticket| outbox.end(&ticket, Some(1));
+        for _ in 1..UNSYNCED_MAX {
+            end(&outbox, begin(&outbox));
+        }
+        let open = begin(&outbox);
+        assert!(outbox.begin().is_none());
+        outbox.copied();
+        assert!(outbox.begin().is_none(), "that sync may fail");
+        outbox.refuse(&open);
+        end(&outbox, begin(&outbox));
+        assert!(outbox.begin().is_none());
+        tell(&outbox, 9);
+        for _ in 0..UNSYNCED_MAX {
+            begin(&outbox);
+        }
+        tell(&outbox, 10);
+        assert!(outbox.begin().is_none(), "none of them is copied");
+    }
 
     fn tell(outbox: &Outbox, seq: u64) {
         let mark = Mark {
@@ -145,22 +203,22 @@ mod tests {
     fn a_copy_comes_after_a_record_that_no_loss_of_power_takes() {
         let outbox = Outbox::new(0, 4);
         assert_eq!(outbox.copied(), 0);
-        assert_eq!(outbox.begin().after, 4, "no sync has worked yet");
+        assert_eq!(begin(&outbox).after, 4, "no sync has worked yet");
         tell(&outbox, 9);
-        assert_eq!(outbox.begin().after, 9);
+        assert_eq!(begin(&outbox).after, 9);
     }
 
     #[test]
     fn notes_are_kept_that_could_be_of_a_commit_whose_intent_is_not_copied() {
         let outbox = Outbox::new(3, 7);
-        let early = outbox.begin();
-        let (late, lost) = (outbox.begin(), outbox.begin());
+        let early = begin(&outbox);
+        let (late, lost) = (begin(&outbox), begin(&outbox));
         outbox.end(&late, Some(5));
         assert_eq!(outbox.copied(), 3, "the early one may be the fourth");
         outbox.end(&early, Some(4));
         assert_eq!(outbox.copied(), 3, "the lost one may be the sixth");
-        let next = outbox.begin();
-        outbox.end(&lost, None);
+        let next = begin(&outbox);
+        outbox.refuse(&lost);
         assert_eq!(outbox.copied(), 5);
         outbox.end(&next, Some(8));
         assert_eq!(outbox.copied(), 8);

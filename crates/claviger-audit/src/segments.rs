@@ -127,7 +127,7 @@ pub(crate) fn holds(path: &Path, mark: &Mark) -> io::Result<bool> {
     }
 }
 
-/// Reads the lines of the log at `path` that come after record `seq`, and some before them.
+/// Reads the whole lines of the log at `path` that come after record `seq`, and some before them.
 pub(crate) fn read_after(path: &Path, seq: u64, mut read: impl FnMut(&[u8])) -> io::Result<()> {
     let mut files = closed(path)?;
     if let Some(first) = first_seq(&File::open(path)?)? {
@@ -143,7 +143,10 @@ pub(crate) fn read_after(path: &Path, seq: u64, mut read: impl FnMut(&[u8])) -> 
             .read_until(b'\n', &mut line)?
             > 0
         {
-            read(&line);
+            // A start cuts off what has no end, also if only that is missing.
+            if line.ends_with(b"\n") {
+                read(&line);
+            }
             line.clear();
         }
     }

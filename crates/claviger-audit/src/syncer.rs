@@ -115,15 +115,19 @@ mod tests {
         (log, disk)
     }
 
+    fn refusal() -> Entry {
+        Entry::Refusal {
+            call_id: Uid::random(),
+            rpc: "claviger.v1.SecretService/GetSecret",
+            peer: "tcp",
+            reason: Reason::TokenInvalid,
+        }
+    }
+
     fn write(log: &Log, count: usize) -> Verdict {
         let mut lines = Lines::default();
         for _ in 0..count {
-            let entry = Entry::Refusal {
-                call_id: Uid::random(),
-                rpc: "claviger.v1.SecretService/GetSecret",
-                peer: "tcp",
-                reason: Reason::TokenInvalid,
-            };
+            let entry = refusal();
             lines.add(entry.record(&Tail::of(&entry)));
         }
         log.write(&lines)
@@ -197,7 +201,7 @@ mod tests {
     fn after_a_failed_sync_no_note_is_forgotten_whatever_later_ones_say() {
         let (log, disk) = log();
         let noted = |revision| {
-            let ticket = log.outbox.begin();
+            let ticket = log.outbox.begin().expect("few wait");
             write(&log, 1);
             log.outbox.end(&ticket, Some(revision));
         };
@@ -218,13 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn the_first_record_after_a_failure_comes_with_the_intents_that_are_missing() {
+        let (log, disk) = log();
+        let ticket = log.outbox.begin().expect("few wait");
+        let mut lines = Lines::default();
+        let entry = refusal();
+        lines.add(entry.record(&Tail::of(&entry)));
+        log.outbox.leave(ticket, Some(3), lines);
+        disk.lock().expect("lock").fails_to_append = true;
+        assert!(matches!(write(&log, 2), Verdict::Lost));
+        disk.lock().expect("lock").fails_to_append = false;
+        let Verdict::Written { seq, .. } = write(&log, 1) else {
+            panic!("written")
+        };
+        // After the two of the start.
+        assert_eq!(seq, 2 + 1 + 1 + 1);
+        assert_eq!(recovered(&disk), [2], "what is made up for is no loss");
+        turn(&log, false);
+        assert_eq!(log.synced.borrow().notes, 3);
+    }
+
+    #[test]
     fn a_write_that_failed_does_not_keep_notes_for_good() {
         let (log, disk) = log();
         disk.lock().expect("lock").fails_to_append = true;
         assert!(matches!(write(&log, 1), Verdict::Lost));
         turn(&log, false);
         disk.lock().expect("lock").fails_to_append = false;
-        let ticket = log.outbox.begin();
+        let ticket = log.outbox.begin().expect("few wait");
         log.outbox.end(&ticket, Some(3));
         turn(&log, false);
         assert_eq!(log.synced.borrow().notes, 3);

@@ -111,7 +111,7 @@ impl Batch {
     }
 
     /// Forgets the notes of this revision and before, but for some that lie together with one of
-    /// after it: these go with that one.
+    /// after it: these go with that one. Where there are many, some are left to the next time.
     #[must_use]
     pub fn forget_notes(mut self, up_to: u64) -> Self {
         self.forgets_notes = Some(up_to);

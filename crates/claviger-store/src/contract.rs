@@ -58,7 +58,7 @@ pub struct Commit {
     pub end: Option<SystemTime>,
     /// Is kept exactly if the commit is done, in one row with the notes of others.
     pub note: Option<Vec<u8>>,
-    /// Deletes the rows of notes that hold none of a later revision.
+    /// Deletes the rows of notes that hold none of a later revision, the first few thousand of them.
     pub forgets_notes: Option<u64>,
 }
 

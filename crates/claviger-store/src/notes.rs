@@ -12,6 +12,8 @@ pub(crate) const PREFIX: &str = "audit-outbox/";
 const SEALED_AS: &str = "audit-outbox";
 /// Rows read at a time.
 pub(crate) const PAGE: usize = 64;
+/// Rows that one commit deletes: all others wait for it meanwhile.
+pub(crate) const FORGOTTEN_MAX: u32 = 4096;
 
 /// What a commit left for whoever reads the notes.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -9,6 +9,7 @@ use claviger_seal::Keyring;
 use serde::de::DeserializeOwned;
 
 use crate::contract::{Change, Expect, Row, Store};
+use crate::notes;
 use crate::record::{Record, parse};
 
 /// Rows read at a time.
@@ -129,13 +130,16 @@ pub(crate) async fn changes(
     Ok(changes.into_iter().map(change).collect())
 }
 
-/// The records that take the place of this row; `None` if it stays.
+/// The records that take the place of this row; `None` if it stays, as notes do.
 fn upgrade(
     keyring: &Keyring,
     upgrades: &[Upgrade],
     key: &str,
     row: &Row,
 ) -> Result<Option<Vec<Upgraded>>> {
+    if key.starts_with(notes::PREFIX) {
+        return Ok(None);
+    }
     for Upgrade { kind, run } in upgrades {
         if let Some(id) = key.strip_prefix(kind) {
             let Some(run) = run else { return Ok(None) };

@@ -221,6 +221,21 @@ async fn a_store_of_many_pages_is_upgraded_whole() {
 }
 
 #[tokio::test]
+async fn an_upgrade_leaves_notes_to_whoever_reads_them() {
+    let copy = Copy::make();
+    let sealed = SecretBytes::new(b"intent".to_vec());
+    let sealed = copy.keyring().await.seal("audit-outbox", &sealed);
+    let commit = Commit {
+        note: Some(sealed.expect("seals")),
+        ..Commit::default()
+    };
+    drop(copy.store.commit(commit).await.expect("commits"));
+    let records = copy.open(UPGRADES).await.expect("opens");
+    let notes = records.notes().await.expect("reads");
+    assert_eq!(notes[0].bytes, b"intent");
+}
+
+#[tokio::test]
 async fn a_store_is_upgraded_once() {
     let copy = Copy::make();
     drop(copy.open(UPGRADES).await.expect("opens"));

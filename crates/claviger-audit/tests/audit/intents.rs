@@ -73,6 +73,30 @@ async fn a_sync_that_hangs_delays_neither_reads_nor_puts_and_notes_are_kept_unti
 }
 
 #[tokio::test]
+async fn puts_wait_for_a_sync_that_hangs_once_a_start_would_have_too_much_to_read() {
+    let sink = HangingSink::default();
+    let audit = Audit::with_sink(Box::new(sink.clone()), clock()).expect("opens");
+    let _end = LetAllGo(sink.clone());
+    sink.until_begun(1).await;
+    let authorized = authorize(&audit, 0).await.expect("allowed");
+    let intend = || audit.intend(&authorized, vec![facts("one")]);
+    let mut count = 0;
+    let refused = loop {
+        let intent = intend();
+        match intent.note() {
+            Ok(_) => drop(intent.copied(Some(1)).await),
+            Err(error) => break error,
+        }
+        count += 1;
+        assert!(count <= 30_000);
+    };
+    assert_eq!(refused.reason(), Reason::AuditUnavailable);
+    assert!(format!("{refused:?}").contains("holds up its disk"));
+    read(&audit).await.expect("answered");
+    assert_eq!(count, 30_000);
+}
+
+#[tokio::test]
 async fn a_note_names_no_record_that_a_loss_of_power_could_take() {
     let sink = HangingSink::default();
     let audit = Audit::with_sink(Box::new(sink.clone()), clock()).expect("opens");
@@ -364,8 +388,23 @@ async fn notes_that_were_written_before_a_start_go_once_its_records_are_synced()
 }
 
 #[tokio::test]
+async fn an_intent_that_lacks_only_the_end_of_its_line_is_cut_off_and_written_again() {
+    let crashed = Crashed::new(256 << 20).await;
+    let text = fs::read_to_string(crashed.path()).expect("reads");
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let is_last = |line: &&str| line.contains("\"secret\":\"d\"");
+    let last = lines.iter().position(is_last).expect("is there");
+    let cut = lines[..=last].concat();
+    fs::write(crashed.path(), cut.trim_end()).expect("writes");
+    let told = told(&crashed.start());
+    assert_eq!(told.iter().filter(|told| *told == "INTENT d").count(), 1);
+}
+
+#[tokio::test]
 async fn a_note_that_does_not_read_is_refused_by_its_revision() {
     let crashed = Crashed::new(256 << 20).await;
+    cut(&crashed.path(), "\"secret\":\"d\"", 9);
+    let before = fs::read(crashed.path()).expect("reads");
     for note in [
         "",
         "2 0 now\n,\"call\":\"x\",\"phase\":\"INTENT\"",
@@ -382,5 +421,7 @@ async fn a_note_that_does_not_read_is_refused_by_its_revision() {
             text.contains("of revision 7") && text.contains("start the version"),
             "{text}"
         );
+        let after = fs::read(crashed.path()).expect("reads");
+        assert_eq!(after, before, "the torn record is not cut off either");
     }
 }

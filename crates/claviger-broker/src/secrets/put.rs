@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_access::{Call, Permission};
-use claviger_audit::Facts;
+use claviger_audit::{Facts, Health};
 use claviger_core::{DefinitionName, Error, Id, Reason, Result};
 use claviger_store::Stored;
 
@@ -117,6 +117,10 @@ impl Broker {
 
         let vault = route.place.vault.clone();
         let intent = self.audit.intend(proof, vec![route.facts()]);
+        if self.audit.health() == Health::Failed {
+            // Before a vault is asked, whose own log would then know more than ours.
+            return Err(Error::new(Reason::AuditUnavailable));
+        }
         let if_version = put.if_version.as_ref();
         let fence = self
             .writes

@@ -162,8 +162,11 @@ fn apply(
     }
     if let Some(up_to) = commit.forgets_notes {
         connection
-            .prepare_cached("DELETE FROM records WHERE key BETWEEN ?1 AND ?2")?
-            .execute((notes::key(0), notes::key(up_to)))?;
+            .prepare_cached(
+                "DELETE FROM records WHERE key IN
+                 (SELECT key FROM records WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3)",
+            )?
+            .execute((notes::key(0), notes::key(up_to), notes::FORGOTTEN_MAX))?;
     }
     Ok(Committed::At(revision.cast_unsigned()))
 }
@@ -378,6 +381,28 @@ mod tests {
         assert_eq!(notes(&writer), packed(2, &["one", "two"]));
         drop(settle_all(&mut writer, [noted("d", "five"), forget(2)]));
         assert_eq!(notes(&writer), packed(5, &["five"]));
+    }
+
+    #[test]
+    fn a_commit_forgets_no_more_than_it_has_time_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut threads = Threads::default();
+        let mut writer = writer(&directory, &mut threads);
+        let rows = u64::from(notes::FORGOTTEN_MAX) + 2;
+        let transaction = writer.connection.transaction().expect("begins");
+        for revision in 1..=rows {
+            super::put(&transaction, &notes::key(revision), 1, b"").expect("puts");
+        }
+        transaction.commit().expect("commits");
+        let forget = || Commit {
+            forgets_notes: Some(rows),
+            ..Commit::default()
+        };
+        drop(settle_all(&mut writer, [forget()]));
+        let left = [rows - 1, rows].map(|revision| (notes::key(revision), Vec::new()));
+        assert_eq!(notes(&writer), left);
+        drop(settle_all(&mut writer, [forget()]));
+        assert_eq!(notes(&writer), []);
     }
 
     #[test]

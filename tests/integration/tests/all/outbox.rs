@@ -127,6 +127,32 @@ async fn a_put_whose_intent_cannot_be_copied_is_unknown_and_nothing_is_committed
     claviger_audit::verify(&server.audit_bytes()[..]).expect("the chain goes on");
 }
 
+#[tokio::test]
+async fn while_the_log_cannot_be_written_no_vault_is_asked_whether_a_put_may_begin() {
+    let (sink, _gate, options) = on_sink();
+    let vault = FaultyBackend::shared();
+    let options = Options {
+        vaults: Options::with_faulty(&vault).vaults,
+        ..options
+    };
+    let (_server, client) = Server::prepared(options).await;
+    let name = secret("fenced");
+    let registered = client.put_definition(located(&name, in_faulty(""))).await;
+    registered.unwrap();
+    let version = client.rotate(&name, "one").await.unwrap().version;
+    let put = v1::PutSecretValueRequest {
+        if_version: version,
+        ..storing(&name, "two")
+    };
+    sink.set_full(true);
+    let unheard = client.get(&name).await;
+    fails(unheard, Code::Unavailable, "AUDIT_UNAVAILABLE");
+    let before = vault.count(Verb::Read);
+    let refused = client.put_value(put).await;
+    fails(refused, Code::Unavailable, "AUDIT_UNAVAILABLE");
+    assert_eq!(vault.count(Verb::Read), before);
+}
+
 /// Cuts the log off before the last intent of a put, as a crash does before it is written.
 fn cut_off(log: &Path) {
     let text = fs::read_to_string(log).unwrap();
