@@ -7,11 +7,13 @@
 
 mod breaker;
 mod cache;
+mod entries;
 mod shares;
 mod slot;
 mod stats;
 
 pub use breaker::{Breaker, Ending, Pass};
-pub use cache::{Cache, Key, Lease, Limits, Places, Request, Served, Sizes, Weigh};
+pub use cache::{Cache, Lease, Places, Request, Served, Sizes};
+pub use entries::{Key, Limits, Weigh};
 pub use slot::{Failure, Meaning, Policy, State};
 pub use stats::Stats;
