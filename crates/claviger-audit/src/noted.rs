@@ -75,6 +75,9 @@ fn read(note: &[u8]) -> Option<Noted> {
     })
 }
 
+/// What each record of an intent has in it.
+const INTENT: &[u8] = br#""phase":"INTENT""#;
+
 /// What the log at `path` lacks of these notes, each with the revision of its commit.
 ///
 /// INVARIANT: the records of an intent are in the log in their order, and behind the record that
@@ -90,6 +93,10 @@ pub(crate) fn backlog(path: &Path, notes: &[(u64, Vec<u8>)]) -> io::Result<Backl
     let calls = lacking.iter().map(|noted| (noted.call.clone(), Vec::new()));
     let mut found: HashMap<_, Vec<u64>> = calls.collect();
     segments::read_after(path, after, |line| {
+        // Most lines are of reads.
+        if !line.windows(INTENT.len()).any(|part| part == INTENT) {
+            return;
+        }
         let told = serde_json::from_slice::<Told>(line).ok();
         if let Some((seq, call)) = told.and_then(|told| Some((told.seq, told.intent()?)))
             && let Some(found) = found.get_mut(&call)

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Advice;
+
 use crate::chain::{Link, RECORD_START};
 use crate::mark::Mark;
 use crate::verify::LINE_BYTES_MAX;
@@ -136,7 +138,10 @@ pub(crate) fn read_after(path: &Path, seq: u64, mut read: impl FnMut(&[u8])) -> 
     let has_it = |(first, _): &(u64, PathBuf)| *first <= seq;
     let start = files.iter().rposition(has_it).unwrap_or(0);
     for (_, path) in files.iter().skip(start) {
-        let mut reader = BufReader::new(File::open(path)?);
+        let file = File::open(path)?;
+        // From the disk: what a failed sync has lost may still be in memory, as if it were written.
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).ok();
+        let mut reader = BufReader::new(file);
         let mut line = Vec::new();
         while (&mut reader)
             .take(LINE_BYTES_MAX)

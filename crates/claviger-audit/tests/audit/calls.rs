@@ -6,7 +6,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::support::{DEFINITION, UNHEARD, authorize, clock, lines, memory_audit};
+use crate::support::{
+    DEFINITION, UNHEARD, authorize, clock, lines, memory_audit, until_the_start_is_synced,
+};
 use claviger_access::{Edit, Principal, Told, Word};
 use claviger_audit::{Audit, Facts, FileOptions, Health, verify};
 use claviger_core::{Error, Id, Reason, Resource, Uid};
@@ -126,6 +128,7 @@ async fn a_change_of_any_size_is_told_in_lines_of_a_bounded_size() {
             .filter(|step| **step == "sync")
             .count()
     };
+    until_the_start_is_synced(&audit).await;
     let before = syncs();
     let written = audit.intents(&authorized, vec![change, small]).await;
     written.expect("written");
@@ -286,6 +289,7 @@ async fn a_dropped_proof_leaves_a_cancelled_record() {
 async fn an_intent_is_synced_before_it_returns() {
     let (audit, sink) = memory_audit();
     let authorized = authorize(&audit, 0).await.expect("allowed");
+    until_the_start_is_synced(&audit).await;
     sink.disk().steps.clear();
     audit
         .intent(&authorized, Facts::default())

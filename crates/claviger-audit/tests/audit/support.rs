@@ -174,3 +174,10 @@ pub(crate) async fn authorize_on(
         .await
         .map(|(authorized, ())| authorized)
 }
+
+/// Waits until the records of the start have reached the disk: no other sync is due then.
+pub(crate) async fn until_the_start_is_synced(audit: &Audit) {
+    let mut synced = audit.watch_synced();
+    let start = synced.wait_for(|synced| synced.mark.seq > 0).await;
+    drop(start.expect("until dropped"));
+}
