@@ -473,6 +473,11 @@ pub(crate) fn check(check: &Result<(), Error>) -> v1::check_secret_definition_re
     }
 }
 
+/// For programs: which fault it is.
+pub(crate) fn reason(error: Option<&Error>) -> String {
+    text(error.map(Error::reason))
+}
+
 /// For people: the fault and the remedy.
 pub(crate) fn told(error: Option<&Error>) -> String {
     text(error.inspect(|error| check_told(error)))

@@ -30,10 +30,7 @@ fn part(status: PartStatus) -> Part {
         name: status.name,
         sealed_values: status.sealed_values.into_iter().collect(),
         ok: error.is_none(),
-        reason: error
-            .as_ref()
-            .map(|e| e.reason().to_string())
-            .unwrap_or_default(),
+        reason: convert::reason(error.as_ref()),
         message: convert::told(error.as_ref()),
     }
 }

@@ -33,10 +33,7 @@ pub(crate) async fn check_vault(
     Ok(v1::CheckVaultResponse {
         vault: Some(wire(&vault)),
         ok: error.is_none(),
-        reason: error
-            .as_ref()
-            .map(|e| e.reason().to_string())
-            .unwrap_or_default(),
+        reason: convert::reason(error.as_ref()),
         message: convert::told(error.as_ref()),
         credentials: vault.credentials,
     })

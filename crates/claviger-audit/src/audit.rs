@@ -15,12 +15,10 @@ use tokio::sync::watch;
 
 use crate::Sink;
 use crate::batch::{Batches, Pending};
-use crate::chain::Chain;
 use crate::intent::Intent;
 use crate::lines::{Fate, Lines};
 use crate::log::{Health, Log};
 use crate::mark::Synced;
-use crate::noted::Backlog;
 use crate::open::{FileOptions, Opened};
 use crate::record::{Entry, Record, Tail, parts};
 use crate::syncer;
@@ -58,15 +56,7 @@ impl Audit {
     /// # Errors
     /// `AUDIT_UNAVAILABLE` if its first records cannot be written.
     pub fn with_sink(sink: Box<dyn Sink>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let opened = Opened {
-            sink,
-            chain: Chain::empty(),
-            cut_bytes: 0,
-            gap: None,
-            synced_seq: 0,
-            backlog: Backlog::default(),
-        };
-        Self::start(opened, clock)
+        Self::start(Opened::empty(sink), clock)
     }
 
     fn start(opened: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {

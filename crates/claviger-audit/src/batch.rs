@@ -169,8 +169,6 @@ mod tests {
     use claviger_core::{ManualClock, Reason, Uid};
 
     use super::*;
-    use crate::chain::Chain;
-    use crate::noted::Backlog;
     use crate::open::Opened;
     use crate::record::{Entry, Record, Tail};
     use crate::sink::{Flush, Sink};
@@ -195,17 +193,10 @@ mod tests {
 
     /// Batches without a syncer, and what would wake it.
     fn batches(panics_at: usize) -> (Batches, Receiver<()>) {
-        let opened = Opened {
-            sink: Box::new(Nowhere {
-                appends: 0,
-                panics_at,
-            }),
-            chain: Chain::empty(),
-            cut_bytes: 0,
-            gap: None,
-            synced_seq: 0,
-            backlog: Backlog::default(),
-        };
+        let opened = Opened::empty(Box::new(Nowhere {
+            appends: 0,
+            panics_at,
+        }));
         let clock = ManualClock::at(Duration::from_secs(1_800_000_000));
         let log = Log::start(opened, Arc::new(clock)).expect("writes");
         let (nudges, nudged) = sync_channel(1);

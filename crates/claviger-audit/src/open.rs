@@ -54,6 +54,20 @@ pub(crate) struct Opened {
     pub(crate) backlog: Backlog,
 }
 
+impl Opened {
+    /// A new log that goes to `sink`.
+    pub(crate) fn empty(sink: Box<dyn Sink>) -> Self {
+        Self {
+            sink,
+            chain: Chain::empty(),
+            cut_bytes: 0,
+            gap: None,
+            synced_seq: 0,
+            backlog: Backlog::default(),
+        }
+    }
+}
+
 /// Opens or creates the log at `path`. Nothing in it is changed if this fails.
 pub(crate) fn open(path: &Path, options: FileOptions) -> io::Result<Opened> {
     let FileOptions {

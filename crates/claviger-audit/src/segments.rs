@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
+use std::iter;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -112,21 +113,14 @@ pub(crate) fn holds(path: &Path, mark: &Mark) -> io::Result<bool> {
     let Some((_, path)) = candidates.into_iter().max() else {
         return Ok(false);
     };
-    let mut reader = BufReader::new(File::open(path)?);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        (&mut reader)
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            return Ok(false);
-        }
+    for line in lines(&path)? {
+        let line = line?;
         if seq_of(&line) == Some(mark.seq) {
             let link = Link::read(line.trim_ascii_end());
             return Ok(link.is_ok_and(|link| link.hash == mark.head));
         }
     }
+    Ok(false)
 }
 
 /// Reads the whole lines of the log at `path` that come after record `seq`, and some before them.
@@ -138,24 +132,31 @@ pub(crate) fn read_after(path: &Path, seq: u64, mut read: impl FnMut(&[u8])) -> 
     let has_it = |(first, _): &(u64, PathBuf)| *first <= seq;
     let start = files.iter().rposition(has_it).unwrap_or(0);
     for (_, path) in files.iter().skip(start) {
-        let file = File::open(path)?;
-        // From the disk: what a failed sync has lost may still be in memory, as if it were written.
-        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).ok();
-        let mut reader = BufReader::new(file);
-        let mut line = Vec::new();
-        while (&mut reader)
-            .take(LINE_BYTES_MAX)
-            .read_until(b'\n', &mut line)?
-            > 0
-        {
+        for line in lines(path)? {
+            let line = line?;
             // A start cuts off what has no end, also if only that is missing.
             if line.ends_with(b"\n") {
                 read(&line);
             }
-            line.clear();
         }
     }
     Ok(())
+}
+
+/// The lines of a file, with their line feeds.
+fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+    let file = File::open(path)?;
+    // From the disk: what a failed sync has lost may still be in memory, as if it were written.
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).ok();
+    let mut reader = BufReader::new(file);
+    Ok(iter::from_fn(move || {
+        let mut line = Vec::new();
+        let mut rest = (&mut reader).take(LINE_BYTES_MAX);
+        match rest.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            read => Some(read.map(|_| line)),
+        }
+    }))
 }
 
 /// Decimal digits without a sign or leading zeros.

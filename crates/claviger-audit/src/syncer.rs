@@ -58,10 +58,8 @@ mod tests {
     use claviger_core::{ManualClock, Reason, Uid};
 
     use super::*;
-    use crate::chain::Chain;
     use crate::lines::{Lines, Verdict};
     use crate::log::Health;
-    use crate::noted::Backlog;
     use crate::open::Opened;
     use crate::record::{Entry, Tail};
     use crate::sink::{Flush, Sink};
@@ -103,14 +101,7 @@ mod tests {
     fn log() -> (Log, Arc<Mutex<Disk>>) {
         let disk = Arc::new(Mutex::new(Disk::default()));
         let clock = ManualClock::at(Duration::from_secs(1_800_000_000));
-        let opened = Opened {
-            sink: Box::new(Arc::clone(&disk)),
-            chain: Chain::empty(),
-            cut_bytes: 0,
-            gap: None,
-            synced_seq: 0,
-            backlog: Backlog::default(),
-        };
+        let opened = Opened::empty(Box::new(Arc::clone(&disk)));
         let log = Log::start(opened, Arc::new(clock)).expect("writes");
         (log, disk)
     }
