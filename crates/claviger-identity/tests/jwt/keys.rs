@@ -115,9 +115,28 @@ async fn keys_are_asked_for_again_beside_the_calls() {
     world.after(1);
     assert_eq!(world.seen(&at(&key, "a", 300)).await, GOOD);
     // Its answer was not waited for, but comes.
-    while world.network.asked(KEYS_AT) < 2 {
+    for _ in 0..100 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(world.network.asked(KEYS_AT), 2);
+}
+
+#[tokio::test]
+async fn token_is_judged_once_as_long_as_the_keys_are_the_same() {
+    let (key, other) = (Key::ec(), Key::ec());
+    let world = World::new(settings());
+    let token = key.token("a", &with(claims(), json!({"exp": NOW + 3600})));
+    let verified = async || world.verifier.verify(&token).await.expect("genuine");
+    world.network.show(&[key.public("a")]);
+    let first = verified().await;
+    assert!(Arc::ptr_eq(&first, &verified().await));
+    world.after(900);
+    assert!(Arc::ptr_eq(&first, &verified().await));
+    assert_eq!(world.network.asked(KEYS_AT), 2);
+    world.network.show(&[key.public("a"), other.public("b")]);
+    world.after(900);
+    assert!(!Arc::ptr_eq(&first, &verified().await));
+    assert_eq!(world.network.asked(KEYS_AT), 3);
 }
 
 #[tokio::test]

@@ -123,6 +123,11 @@ async fn every_hostile_token_is_refused_with_its_own_reason() {
             "JWT_DUPLICATE",
         ),
         (
+            "alg in two cases",
+            headed(json!({"ALG": "none"})),
+            "JWT_DUPLICATE",
+        ),
+        (
             "two keys of one kid",
             headed(json!({"kid": "two"})),
             "JWT_KEY_AMBIGUOUS",
