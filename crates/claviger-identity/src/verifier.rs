@@ -1,6 +1,6 @@
 //! From a token to a caller.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 use crate::settings::IdentitySettings;
 use crate::source::{Origin, Source};
 use crate::spiffe::spiffe_trust_domain;
-use crate::token::{Claims, Token};
+use crate::token::{Claims, TOKEN_BYTES_MAX, Token};
 
 /// How far the issuer's clock may be before ours.
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -44,10 +44,7 @@ pub struct Verified {
 /// Judges tokens by the configured identities.
 #[derive(Debug)]
 pub struct Verifier {
-    identities: Vec<Identity>,
-    by_issuer: HashMap<String, usize>,
-    /// SPIFFE domains whose tokens need no issuer.
-    by_trust_domain: HashMap<String, usize>,
+    identities: Vec<Arc<Identity>>,
     clock: Arc<dyn Clock>,
     remembered: Cache<[u8; 32], Remembered>,
 }
@@ -62,7 +59,7 @@ struct Identity {
 /// A verdict, for as long as the keys are those that it rests on.
 #[derive(Clone, Debug)]
 struct Remembered {
-    identity: usize,
+    identity: Arc<Identity>,
     keys: Arc<KeySet>,
     verified: Arc<Verified>,
 }
@@ -94,7 +91,7 @@ impl Verifier {
     ) -> Self {
         let takers = identities.into_iter();
         let takers = takers.filter(|(_, settings)| settings.takes_tokens());
-        let identities: Vec<Identity> = takers
+        let identities = takers
             .map(|(name, settings)| {
                 let fetch = fetch(&settings);
                 let origin = match (&settings.jwks_file, &settings.jwks_uri) {
@@ -116,23 +113,9 @@ impl Verifier {
                     source,
                 }
             })
+            .map(Arc::new)
             .collect();
-        let by = |key: fn(&IdentitySettings) -> &String| {
-            let keyed = identities.iter().enumerate();
-            let keyed = keyed.map(|(index, identity)| (key(&identity.settings).clone(), index));
-            keyed
-                .filter(|(key, _)| !key.is_empty())
-                .collect::<HashMap<String, usize>>()
-        };
-        let by_issuer = by(|settings| &settings.issuer);
-        let mut by_trust_domain = by(|settings| &settings.trust_domain);
-        by_trust_domain.retain(|_, index| {
-            let identity = identities.get(*index);
-            identity.is_some_and(|identity| identity.settings.issuer.is_empty())
-        });
         Self {
-            by_issuer,
-            by_trust_domain,
             identities,
             clock,
             remembered: Cache::new(REMEMBERED_MAX),
@@ -144,13 +127,15 @@ impl Verifier {
     /// # Errors
     /// Why it is not believed: see [`Refusal::reason`] for what its bearer may know of that.
     pub async fn verify(&self, token: &str) -> Result<Arc<Verified>, Refusal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::TooLong);
+        }
         let hash = sha256(token.as_bytes());
         if let Some(verified) = self.remembered(&hash).await {
             return Ok(verified);
         }
         let token = Token::parse(token)?;
-        let index = self.index(&token.claims)?;
-        let identity = self.identities.get(index).ok_or(Refusal::Issuer)?;
+        let identity = self.identity(&token.claims)?;
         let settings = &identity.settings;
         if !settings.algorithms.contains(&token.algorithm) {
             return Err(Refusal::Algorithm);
@@ -172,7 +157,7 @@ impl Verifier {
         // up could ask what would be accepted.
         let verified = Arc::new(identity.judge(&token.claims, self.clock.now())?);
         let remembered = Remembered {
-            identity: index,
+            identity: Arc::clone(identity),
             keys,
             verified: Arc::clone(&verified),
         };
@@ -183,8 +168,7 @@ impl Verifier {
     /// The verdict on a token that was judged before, if it would be the same.
     async fn remembered(&self, hash: &[u8; 32]) -> Option<Arc<Verified>> {
         let known = self.remembered.get(hash)?;
-        let identity = self.identities.get(known.identity)?;
-        let keys = identity.source.keys(None).await?;
+        let keys = known.identity.source.keys(None).await?;
         let is_same = Arc::ptr_eq(&keys, &known.keys) && self.clock.now() < known.verified.ends;
         if !is_same {
             self.remembered.invalidate(hash);
@@ -194,14 +178,19 @@ impl Verifier {
 
     /// The identity that a token says it is of. SECURITY: it is one of those configured, and the
     /// signature has to be by a key of its own.
-    fn index(&self, claims: &Claims) -> Result<usize, Refusal> {
-        let issuer = claims.text_if_there("iss")?;
-        let by_issuer = issuer.and_then(|issuer| self.by_issuer.get(issuer));
-        let index = by_issuer.or_else(|| {
+    fn identity(&self, claims: &Claims) -> Result<&Arc<Identity>, Refusal> {
+        let by = |matches: &dyn Fn(&IdentitySettings) -> bool| {
+            let mut identities = self.identities.iter();
+            identities.find(|identity| matches(&identity.settings))
+        };
+        let issuer = claims.text_if_there("iss")?.unwrap_or_default();
+        let by_issuer = by(&|settings| !issuer.is_empty() && settings.issuer == issuer);
+        let by_trust_domain = || {
             let subject = claims.text_if_there("sub").ok().flatten()?;
-            self.by_trust_domain.get(spiffe_trust_domain(subject)?)
-        });
-        index.copied().ok_or(Refusal::Issuer)
+            let domain = spiffe_trust_domain(subject)?;
+            by(&|settings| settings.issuer.is_empty() && settings.trust_domain == domain)
+        };
+        by_issuer.or_else(by_trust_domain).ok_or(Refusal::Issuer)
     }
 }
 
