@@ -1,13 +1,18 @@
 //! What is refused, each with its own reason.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as URL_SAFE;
-use claviger_core::Reason;
-use claviger_identity::{Algorithm, IdentitySettings, Kind};
+use claviger_core::{Id, ManualClock, Reason};
+use claviger_identity::{Algorithm, IdentitySettings, Kind, Verifier};
 use proptest::prelude::*;
 use serde_json::json;
+use tokio::runtime::Handle;
 
-use crate::support::{AUDIENCE, ISSUER, Key, NOW, World, base64, claims, settings, with};
+use crate::support::{AUDIENCE, ISSUER, Key, NOW, Network, World, base64, claims, settings, with};
 
 const YEAR: u64 = 365 * 24 * 3600;
 
@@ -344,6 +349,74 @@ async fn token_of_another_tenant_is_refused() {
         world.seen(&token(json!({"ver": "1.0"}))).await,
         "JWT_CLAIM_VALUE (ver)"
     );
+}
+
+#[tokio::test]
+async fn identity_speaks_by_its_own_keys_only() {
+    let network = Arc::new(Network::default());
+    let (one, two, domain) = (Key::ec(), Key::ec(), Key::ec());
+    let identity = |kind, issuer: &str, keys: &str, key: &Key| {
+        network.answer(keys, &json!({"keys": [key.public("a")]}));
+        let is_spiffe = kind == Kind::Spiffe;
+        IdentitySettings {
+            kind,
+            issuer: issuer.to_owned(),
+            jwks_uri: Some(keys.to_owned()),
+            trust_domain: if is_spiffe {
+                "acme.example".to_owned()
+            } else {
+                String::new()
+            },
+            ..settings()
+        }
+    };
+    let (first, second) = ("https://one.example", "https://two.example");
+    let identities = BTreeMap::from([
+        (
+            Id::from_static("one"),
+            identity(Kind::Generic, first, "https://one.example/k", &one),
+        ),
+        (
+            Id::from_static("two"),
+            identity(Kind::Generic, second, "https://two.example/k", &two),
+        ),
+        (
+            Id::from_static("mesh"),
+            identity(Kind::Spiffe, "", "https://mesh.example/k", &domain),
+        ),
+    ]);
+    let clock = Arc::new(ManualClock::at(Duration::from_secs(NOW)));
+    let fetch = Arc::clone(&network);
+    let verifier = Verifier::with_fetch(identities, clock, &Handle::current(), move |_| {
+        Arc::clone(&fetch) as _
+    });
+    let id = "spiffe://acme.example/etl";
+    for (key, claimed, expected) in [
+        (&one, json!({"iss": first}), Ok("oidc:one#etl")),
+        (&two, json!({"iss": second}), Ok("oidc:two#etl")),
+        (&one, json!({"iss": second}), Err("JWT_SIGNATURE")),
+        (&domain, json!({"iss": null, "sub": id}), Ok(id)),
+        (
+            &domain,
+            json!({"iss": first, "sub": id}),
+            Err("JWT_SIGNATURE"),
+        ),
+        (&one, json!({"iss": null, "sub": id}), Err("JWT_SIGNATURE")),
+        (
+            &one,
+            json!({"iss": first, "sub": id}),
+            Ok("oidc:one#spiffe:%2F%2Facme.example%2Fetl"),
+        ),
+        (&one, json!({"iss": ""}), Err("JWT_ISSUER")),
+    ] {
+        let token = key.token("a", &with(claims(), claimed.clone()));
+        let verdict = verifier.verify(&token).await;
+        let seen = match &verdict {
+            Ok(verified) => Ok(verified.principal.as_str()),
+            Err(refusal) => Err(refusal.as_str()),
+        };
+        assert_eq!(seen, expected, "{claimed}");
+    }
 }
 
 #[tokio::test]
