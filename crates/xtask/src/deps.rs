@@ -23,6 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("claviger-client", &["claviger-core", "claviger-proto"]),
     ("claviger-seal", &["claviger-core"]),
     ("claviger-settings", &["claviger-core"]),
+    (
+        "claviger-identity",
+        &["claviger-core", "claviger-seal", "claviger-settings"],
+    ),
     ("claviger-store", &["claviger-core", "claviger-seal"]),
     ("claviger-stripe", &["claviger-core", "claviger-settings"]),
     (
@@ -114,10 +118,18 @@ const CONFINED: &[(&str, &[&str])] = &[
         "azure_security_keyvault_secrets",
         &["claviger-backend-azure"],
     ),
+    ("jsonwebtoken", &["claviger-identity"]),
     ("libc", &["claviger-mem"]),
     ("pkcs8", &["claviger-backend-snowflake"]),
     ("prometheus", &["clavigerd"]),
-    ("reqwest", &["claviger-backend-azure", "claviger-stripe"]),
+    (
+        "reqwest",
+        &[
+            "claviger-backend-azure",
+            "claviger-identity",
+            "claviger-stripe",
+        ],
+    ),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
