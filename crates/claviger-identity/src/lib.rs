@@ -18,7 +18,6 @@ mod principal;
 mod refusal;
 mod settings;
 mod source;
-mod spiffe;
 mod token;
 mod verifier;
 
@@ -27,5 +26,4 @@ pub use jsonwebtoken::Algorithm;
 pub use kind::Kind;
 pub use refusal::Refusal;
 pub use settings::{IdentitySettings, overlaps};
-pub use spiffe::spiffe_trust_domain;
 pub use verifier::{Verified, Verifier};
