@@ -10,10 +10,12 @@ use std::time::Duration;
 use claviger_api::serve::Limits;
 use claviger_broker::CacheLimits;
 use claviger_core::Id;
+use claviger_identity::IdentitySettings;
 use claviger_settings::{Place, Table};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::Targets;
 
+use super::identities::read_identities;
 use super::kinds::VaultKind;
 use super::limits::{read_cache, read_limits};
 use super::vaults::{VaultConfig, read_vaults};
@@ -49,6 +51,7 @@ pub(super) struct ConfigFile {
     pub(super) cache: CacheLimits,
     pub(super) tells_projects: bool,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
+    pub(super) identities: BTreeMap<Id, IdentitySettings>,
     /// None if something is wrong with it.
     pub(super) stripe: Option<LiveSettings>,
 }
@@ -98,6 +101,7 @@ impl ConfigFile {
                 .table("metrics", |metrics| metrics.texts("labels", parse_label))
                 .is_some_and(|labels| !labels.is_empty()),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
+            identities: root.table("identity", read_identities),
             stripe: root.table("stripe", LiveSettings::read),
         }
     }

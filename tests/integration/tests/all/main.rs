@@ -29,6 +29,7 @@ mod golden_store;
 mod golden_vault;
 mod inspection;
 mod judging;
+mod jwt;
 mod library;
 mod logging;
 mod matrix;
