@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use claviger_access::{Caller, Foreign, Principal, Proof};
+use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
 use claviger_identity::{Refusal, Verifier};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-
-use crate::handler::Api;
 
 /// The uid that the kernel shows for those that have no number in the daemon's user namespace.
 static OVERFLOW_UID: LazyLock<u32> = LazyLock::new(|| {
@@ -58,7 +57,12 @@ impl Peer {
 /// # Errors
 /// `CREDENTIALS_REQUIRED`, `IDENTITY_UNAVAILABLE`, `TOKEN_INVALID`, `TOKEN_EXPIRED`,
 /// `TOKEN_REVOKED`, `UID_UNMAPPED`.
-pub(crate) async fn caller(api: &Api, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
+pub(crate) async fn caller(
+    broker: &Broker,
+    verifier: &Verifier,
+    peer: Peer,
+    headers: &HeaderMap,
+) -> Result<Caller> {
     match (headers.get(AUTHORIZATION), peer) {
         (Some(header), _) => {
             let header = header
@@ -67,8 +71,8 @@ pub(crate) async fn caller(api: &Api, peer: Peer, headers: &HeaderMap) -> Result
             let token = bearer(header).ok_or_else(|| Error::new(Reason::TokenInvalid))?;
             // A token of Claviger's own has no dot.
             match token.contains('.') {
-                true => Box::pin(bearer_of_jwt(&api.verifier, token)).await,
-                false => api.broker.authenticate(token).await,
+                true => Box::pin(bearer_of_jwt(verifier, token)).await,
+                false => broker.authenticate(token).await,
             }
         }
         // SECURITY: a grant to it would be one to whoever happens to be shown so.

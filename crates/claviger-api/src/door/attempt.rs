@@ -29,7 +29,10 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller> {
-        authenticate::caller(self.api, *self.peer, headers).await
+        let Api {
+            broker, verifier, ..
+        } = self.api;
+        authenticate::caller(broker, verifier, *self.peer, headers).await
     }
 
     pub(super) fn begin(mut self, caller: Caller) -> Call {
