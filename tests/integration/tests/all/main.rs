@@ -35,6 +35,7 @@ mod logging;
 mod matrix;
 mod metrics;
 mod names;
+mod oidc;
 mod outbox;
 mod paging;
 mod raw_rpc;
