@@ -125,11 +125,11 @@ impl Doorway {
             return foreign;
         }
         let method = method(&request);
-        if method.starts_with("grpc.health.") {
+        if method.starts_with("grpc.health.") && self.limits.serves_health {
             let most = self.limits.connection_age;
             return self.public(SMALL_BYTES_MAX, 1, most, request).await;
         }
-        if method.starts_with("grpc.reflection.") {
+        if method.starts_with("grpc.reflection.") && self.limits.serves_reflection {
             let most = self.limits.stream;
             // The other half is for health, and for requests.
             return self.public(REFLECTION_BYTES, 2, most, request).await;
@@ -156,6 +156,11 @@ impl Doorway {
         };
         let counting = self.door.counts.begin(row.number);
         let id = api.next_call_id();
+        if self.door.counts.under_way() > self.limits.calls_max {
+            let error = Error::new(Reason::Overloaded);
+            counting.end(Some(error.reason()));
+            return refusal(&error, id);
+        }
         let answer = self.answer(api, row, id, counting.began(), request).await;
         counting.end(answer.as_ref().err().map(Error::reason));
         match answer {

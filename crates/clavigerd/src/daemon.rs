@@ -179,6 +179,9 @@ impl Daemon {
             connections_max: ADMIN_CONNECTIONS_MAX,
             connection_age: ADMIN_CONNECTION_AGE,
             drain: ADMIN_DRAIN,
+            // What it is there for.
+            serves_health: true,
+            serves_reflection: true,
             ..limits
         };
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
