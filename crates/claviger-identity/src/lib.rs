@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod certificate;
 mod fetch;
 mod json;
 mod keys;
@@ -22,6 +23,7 @@ mod spiffe;
 mod token;
 mod verifier;
 
+pub use certificate::{Bundle, BundleFile, Bundles, CertificateRefusal, Certified, Vouches};
 pub use fetch::{Fault, Fetch};
 pub use jsonwebtoken::Algorithm;
 pub use kind::Kind;
