@@ -14,8 +14,35 @@ use crate::{Facts, Label, Permission, Principal};
 pub struct Caller {
     /// Who it is.
     pub principal: Principal,
+    /// What showed that.
+    pub proof: Proof,
     /// When its credentials end.
     pub expire_time: Option<SystemTime>,
+}
+
+impl Caller {
+    /// The id of the token that it came with, if it was one of Claviger's own.
+    pub fn token(&self) -> Option<&Id> {
+        match (&self.proof, &self.principal) {
+            (Proof::Exchanged(id), _) | (Proof::Token, Principal::Token(id)) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// What showed who a caller is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Proof {
+    /// A certificate of its connection, issued under this identity.
+    Certificate(Id),
+    /// A token of this id that it was given for another proof, whose principal it speaks as.
+    Exchanged(Id),
+    /// A JWT of this identity.
+    Jwt(Id),
+    /// A token with grants of its own.
+    Token,
+    /// The uid of its process, told by the kernel.
+    Uid,
 }
 
 /// A row of the RPC table: what an RPC needs and how it is treated.

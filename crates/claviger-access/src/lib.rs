@@ -12,13 +12,15 @@ mod claim;
 mod directory;
 mod evaluate;
 mod facts;
+mod foreign;
 mod grant;
 mod principal;
 
 pub use authorize::{Authorized, Authorizer, Granted};
-pub use call::{Call, Caller, Decision, DecisionLog, Outcome, Phase, Rpc};
+pub use call::{Call, Caller, Decision, DecisionLog, Outcome, Phase, Proof, Rpc};
 pub use directory::{Directory, Resolved};
 pub use evaluate::{Question, evaluate};
 pub use facts::{Edit, Facts, Told, Word};
+pub use foreign::Foreign;
 pub use grant::{Grant, Permission, Role, Scope};
 pub use principal::{Label, Principal};

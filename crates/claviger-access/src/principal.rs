@@ -4,12 +4,17 @@ use std::fmt;
 
 use claviger_core::{Error, Id, Public, Reason, refuse_pasted};
 
+use crate::foreign::Foreign;
+
 /// Longest label, in bytes.
 const LABEL_LEN_MAX: usize = 128;
 
-/// The identity of a caller. Written `unix:<uid>` or `token:<id>`.
+/// The identity of a caller. Written `unix:<uid>`, `token:<id>`, `spiffe://<trust domain>/<path>`,
+/// `x509:<identity>:<SAN>` or `oidc:<identity>#<claims>`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Principal {
+    /// A workload that another system vouches for; as the holder of a grant also a pattern of such.
+    Foreign(Foreign),
     /// The holder of a token.
     Token(Id),
     /// A process of this uid on the Unix socket.
@@ -17,16 +22,24 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// Parses `unix:<uid>` or `token:<id>`.
+    /// Parses a principal, or a pattern of principals (`spiffe://acme.example/ns/etl/*`).
     ///
     /// # Errors
     /// `FIELD_INVALID` with a violation on `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
         let invalid = || {
-            Error::new(Reason::FieldInvalid)
-                .violation(field, "is not a principal; write unix:<uid> or token:<id>")
+            Error::new(Reason::FieldInvalid).violation(
+                field,
+                "is not a principal; write unix:<uid>, token:<id>, spiffe://<trust domain>/<path>, \
+                 x509:<identity>:<SAN> or oidc:<identity>#<claims>, as WhoAmI shows it",
+            )
         };
-        match text.trim_ascii().split_once(':') {
+        let text = text.trim_ascii();
+        if let Some(foreign) = Foreign::parse(text) {
+            refuse_pasted(Reason::FieldInvalid, field, text)?;
+            return Ok(Self::Foreign(foreign));
+        }
+        match text.split_once(':') {
             Some(("token", id)) => Id::parse(field, id).map(Self::Token),
             // Digits only: `+1` and ` 1` would be second spellings of one principal.
             Some(("unix", uid)) if uid.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -40,6 +53,7 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Foreign(name) => name.fmt(f),
             Self::Token(id) => write!(f, "token:{id}"),
             Self::Unix(uid) => write!(f, "unix:{uid}"),
         }

@@ -16,7 +16,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use claviger_access::{Grant, Label, Permission, Question, Role, Scope, evaluate};
+use claviger_access::{Foreign, Grant, Label, Permission, Question, Role, Scope, evaluate};
 use claviger_core::{DefinitionName, Id, Uid};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -266,6 +266,22 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().expect("a number"))
 }
 
+fn runner(cases: u64) -> TestRunner {
+    let count = cases * variable("CLAVIGER_TEST_VOLUME").unwrap_or(1);
+    let seed = variable("CLAVIGER_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("seed {seed}, {count} cases");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRunner::new_with_rng(
+        Config {
+            cases: u32::try_from(count).expect("fewer than 2^32"),
+            failure_persistence: None,
+            ..Config::default()
+        },
+        TestRng::from_seed(RngAlgorithm::ChaCha, &bytes),
+    )
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "one variable of the test run")]
 fn roles_allow_what_the_reviewed_table_says() {
@@ -294,19 +310,8 @@ fn nobody_who_keeps_grants_or_definitions_may_read_a_value() {
 #[test]
 fn evaluator_names_the_grant_that_the_slow_one_names() {
     let world = World::new();
-    let count = 10_000 * variable("CLAVIGER_TEST_VOLUME").unwrap_or(1);
-    let seed = variable("CLAVIGER_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    println!("seed {seed}, {count} cases");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(
-        Config {
-            cases: u32::try_from(count).expect("fewer than 2^32"),
-            failure_persistence: None,
-            ..Config::default()
-        },
-        TestRng::from_seed(RngAlgorithm::ChaCha, &bytes),
-    );
+    let mut runner = runner(10_000);
+    let count = u64::from(runner.config().cases);
     let allowed = std::cell::Cell::new(0_u64);
     runner
         .run(
@@ -325,4 +330,31 @@ fn evaluator_names_the_grant_that_the_slow_one_names() {
         allowed > count / 50 && allowed < count - count / 50,
         "{allowed} of {count} are allowed"
     );
+}
+
+/// A SPIFFE id; with `/*`, a pattern. Of few words, so that they meet often.
+fn spiffe(least: usize, end: &'static str) -> impl Strategy<Value = Foreign> {
+    let domain = prop::sample::select(vec!["acme", "acme.evil", "acm"]);
+    let part = prop::sample::select(vec!["etl", "etlx", "et", "ns", "etl."]);
+    (domain, vec(part, least..4)).prop_map(move |(domain, path)| {
+        let path: String = path.into_iter().map(|part| format!("/{part}")).collect();
+        Foreign::parse(&format!("spiffe://{domain}{path}{end}")).expect("a name")
+    })
+}
+
+/// The reference: the name begins with all of the pattern but its star.
+#[test]
+fn a_name_fits_the_patterns_of_its_parents_and_no_other() {
+    let fitting = std::cell::Cell::new(0_u64);
+    let pairs = (spiffe(1, ""), spiffe(0, "/*"));
+    runner(100_000)
+        .run(&pairs, |(name, pattern)| {
+            let parent = pattern.as_str().strip_suffix('*').expect("a pattern");
+            let expected = name.as_str().starts_with(parent);
+            fitting.set(fitting.get() + u64::from(expected));
+            prop_assert_eq!(name.patterns().any(|fits| fits == pattern), expected);
+            Ok(())
+        })
+        .expect("no name fits another pattern");
+    assert!(fitting.get() > 0);
 }

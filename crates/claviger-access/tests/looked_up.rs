@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use claviger_access::{
     Authorizer, Call, Caller, Decision, DecisionLog, Directory, Grant, Permission, Principal,
-    Resolved, Role, Rpc, Scope,
+    Proof, Resolved, Role, Rpc, Scope,
 };
 use claviger_core::{
     DefinitionName, Error, Id, ManualClock, ProjectName, Reason, Resource, Result, Uid,
@@ -94,6 +94,7 @@ fn asked(grant: Grant, resolved: Resolved) -> (bool, usize) {
         id: Uid::random(),
         caller: Caller {
             principal: Principal::Unix(7),
+            proof: Proof::Uid,
             expire_time: None,
         },
         rpc: &RPC,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use claviger_access::{Caller, Principal};
+use claviger_access::{Caller, Principal, Proof};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
 use http::HeaderMap;
@@ -67,6 +67,7 @@ pub(crate) async fn caller(broker: &Broker, peer: Peer, headers: &HeaderMap) -> 
         (None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => Err(Error::new(Reason::UidUnmapped)),
         (None, Peer::Unix(uid)) => Ok(Caller {
             principal: Principal::Unix(uid),
+            proof: Proof::Uid,
             expire_time: None,
         }),
         (None, Peer::Tcp(_)) => Err(Error::new(Reason::CredentialsRequired)),

@@ -299,7 +299,7 @@ pub(crate) fn uids_of(scope: &Scope) -> Resolved {
 pub(crate) fn note_made(batch: Batch, maker: &Principal, made: &Made) -> Batch {
     match maker {
         Principal::Token(id) => batch.put(&made.record_id(id), made, Expect::Any),
-        Principal::Unix(_) => batch,
+        Principal::Foreign(_) | Principal::Unix(_) => batch,
     }
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn note_made(batch: Batch, maker: &Principal, made: &Made) -> Batch {
 pub(crate) fn forget_made(batch: Batch, maker: Option<&Principal>, made: &Made) -> Batch {
     match maker {
         Some(Principal::Token(id)) => batch.delete::<Made>(&made.record_id(id), Expect::Any),
-        Some(Principal::Unix(_)) | None => batch,
+        Some(Principal::Foreign(_) | Principal::Unix(_)) | None => batch,
     }
 }
 

@@ -10,6 +10,7 @@ mod kind;
 mod names;
 mod pasted;
 mod secret_bytes;
+mod spiffe;
 mod timings;
 
 pub use cause::Cause;
@@ -21,4 +22,5 @@ pub use kind::{Format, Kind};
 pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
 pub use pasted::{STRIPE_STARTS, TOKEN_START, refuse_pasted};
 pub use secret_bytes::SecretBytes;
+pub use spiffe::{is_trust_domain, spiffe_trust_domain};
 pub use timings::{Timings, TimingsSnapshot};

@@ -19,7 +19,6 @@ mod principal;
 mod refusal;
 mod settings;
 mod source;
-mod spiffe;
 mod token;
 mod verifier;
 
@@ -29,5 +28,4 @@ pub use jsonwebtoken::Algorithm;
 pub use kind::Kind;
 pub use refusal::Refusal;
 pub use settings::{IdentitySettings, overlaps};
-pub use spiffe::spiffe_trust_domain;
 pub use verifier::{Verified, Verifier};

@@ -5,8 +5,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::kind::Kind;
 use crate::refusal::Refusal;
 use crate::settings::{IdentitySettings, is_uuid};
-use crate::spiffe::spiffe_trust_domain;
 use crate::token::Claims;
+use claviger_core::spiffe_trust_domain;
 
 /// Longest claim that becomes part of a principal, before it is escaped.
 const PART_BYTES_MAX: usize = 512;

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use crate::address;
 use crate::kind::Kind;
-use crate::spiffe::is_trust_domain;
+use claviger_core::is_trust_domain;
 
 /// Longest audience.
 const AUDIENCE_BYTES_MAX: usize = 255;

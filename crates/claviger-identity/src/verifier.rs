@@ -16,8 +16,8 @@ use crate::principal::principal;
 use crate::refusal::Refusal;
 use crate::settings::IdentitySettings;
 use crate::source::{Origin, Source};
-use crate::spiffe::spiffe_trust_domain;
 use crate::token::{Claims, TOKEN_BYTES_MAX, Token};
+use claviger_core::spiffe_trust_domain;
 
 /// How far the issuer's clock may be before ours.
 const LEEWAY: Duration = Duration::from_secs(30);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{
-    Call, Caller, Decision, Edit, Facts, Label, Outcome, Permission, Phase, Principal, Rpc, Word,
+    Call, Caller, Decision, Edit, Facts, Label, Outcome, Permission, Phase, Principal, Proof, Rpc,
+    Word,
 };
 use claviger_core::{Id, Reason, Resource, Uid};
 use proptest::collection::vec;
@@ -127,6 +128,7 @@ fn decision() -> impl Strategy<Value = Decision> {
             id: Uid::random(),
             caller: Caller {
                 principal: call.0,
+                proof: Proof::Uid,
                 expire_time: None,
             },
             rpc: &RPC,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use claviger_access::{
-    Authorized, Authorizer, Call, Caller, Directory, Grant, Label, Permission, Principal, Resolved,
-    Role, Rpc, Scope,
+    Authorized, Authorizer, Call, Caller, Directory, Grant, Label, Permission, Principal, Proof,
+    Resolved, Role, Rpc, Scope,
 };
 use claviger_audit::{Audit, Flush, Sink};
 use claviger_core::{Clock, DefinitionName, Id, ManualClock, Resource, Result, Uid};
@@ -155,6 +155,7 @@ pub(crate) async fn authorize_on(
         id: Uid::random(),
         caller: Caller {
             principal: Principal::Unix(uid),
+            proof: Proof::Uid,
             expire_time: None,
         },
         rpc: &RPC,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{
-    Authorized, Authorizer, Call, Caller, Directory, Grant, Permission, Principal, Resolved, Role,
-    Scope,
+    Authorized, Authorizer, Call, Caller, Directory, Grant, Permission, Principal, Proof, Resolved,
+    Role, Scope,
 };
 use claviger_core::{
     Clock, DefinitionName, Detail, Error, Id, ProjectName, Reason, Resource, Result,
@@ -320,6 +320,7 @@ impl Catalog {
         }
         Ok(Caller {
             principal: Principal::Token(id),
+            proof: Proof::Token,
             expire_time: Some(token.expire_time),
         })
     }
@@ -383,13 +384,47 @@ impl Catalog {
         self.records.health().await
     }
 
-    /// The first admin needs no record, so that there is no root token to lose.
-    fn with_first_admin(
+    /// The records of all grants that hold for a principal: its own, and those of the patterns that
+    /// it fits, each with its key.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    async fn grants_of(
         &self,
         principal: &Principal,
-        stored: Option<&Stored<Grants>>,
+    ) -> Result<Vec<(String, Option<Stored<Grants>>)>> {
+        let mut found = Vec::with_capacity(1);
+        let mut holder = Some(principal.clone());
+        let mut patterns = match principal {
+            Principal::Foreign(name) => Some(name.patterns()),
+            Principal::Token(_) | Principal::Unix(_) => None,
+        };
+        while let Some(principal) = holder {
+            let key = Grants::key(&principal);
+            let stored = self.records.get::<Grants>(&key).await?;
+            found.push((key, stored));
+            let pattern = patterns.as_mut().and_then(Iterator::next);
+            holder = pattern.map(Principal::Foreign);
+        }
+        Ok(found)
+    }
+
+    /// What was found as one list. The first admin needs no record, so that there is no root token to
+    /// lose.
+    fn together(
+        &self,
+        principal: &Principal,
+        found: &[(String, Option<Stored<Grants>>)],
     ) -> Arc<Vec<Grant>> {
-        let given = stored.map_or_else(Arc::default, |stored| Arc::clone(&stored.record.grants));
+        let mut given = found
+            .iter()
+            .filter_map(|(_, stored)| Some(&stored.as_ref()?.record.grants));
+        let first = given.next().map_or_else(Arc::default, Arc::clone);
+        let mut more = given.flat_map(|grants| grants.iter().cloned()).peekable();
+        let given = match more.peek() {
+            None => first,
+            Some(_) => Arc::new(first.iter().cloned().chain(more).collect()),
+        };
         if *principal != Principal::Unix(self.first_admin) {
             return given;
         }
@@ -410,8 +445,8 @@ impl Directory for Catalog {
     type Found = Found;
 
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
-        let stored = self.records.get::<Grants>(&Grants::key(principal)).await?;
-        Ok(self.with_first_admin(principal, stored.as_ref()))
+        let found = self.grants_of(principal).await?;
+        Ok(self.together(principal, &found))
     }
 
     fn changes(&self) -> u64 {

@@ -82,6 +82,10 @@ impl Question {
                     question.add(None);
                     question.0.extend(uid.to_be_bytes());
                 }
+                Principal::Foreign(name) => {
+                    question.add(Some("foreign"));
+                    question.add(Some(name.as_str()));
+                }
             }
             question.add(Some(call.rpc.name));
             question.add(Some(get.name.project().id().as_str()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use claviger_access::{
     Authorized, Authorizer, Call, Caller, Decision, DecisionLog, Directory, Grant, Permission,
-    Principal, Resolved, Role, Rpc, Scope,
+    Principal, Proof, Resolved, Role, Rpc, Scope,
 };
 use claviger_cache::{
     Cache, Failure, Key, Limits, Meaning, Places, Policy, Request, Served, Weigh,
@@ -115,6 +115,7 @@ async fn proof() -> Authorized {
         id: Uid::random(),
         caller: Caller {
             principal: Principal::Unix(7),
+            proof: Proof::Uid,
             expire_time: None,
         },
         rpc: &RPC,

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::SystemTime;
 
-use claviger_access::{Authorized, Principal};
+use claviger_access::Authorized;
 use claviger_core::{Error, Reason, Result};
 use claviger_store::{Batch, Committed, Expect, Record, Stored};
 
@@ -22,8 +22,8 @@ const TERMS_ATTEMPTS: usize = 64;
 
 /// What must hold for a commit for a caller, when its turn comes in the store.
 struct Terms {
-    /// The key of the caller's grants, and how they were found.
-    grants: (String, Expect),
+    /// The keys of the caller's grants, and how they were found.
+    grants: Vec<(String, Expect)>,
     /// The same of its token, if it has one.
     token: Option<(String, Expect)>,
     /// When it is over.
@@ -32,8 +32,10 @@ struct Terms {
 
 impl Terms {
     fn put_to(&self, batch: Batch) -> Batch {
-        let (key, expect) = &self.grants;
-        let mut batch = batch.require::<Grants>(key, *expect);
+        let grants = self.grants.iter();
+        let mut batch = grants.fold(batch, |batch, (key, expect)| {
+            batch.require::<Grants>(key, *expect)
+        });
         if let Some((id, expect)) = &self.token {
             batch = batch.require::<Token>(id, *expect);
         }
@@ -45,9 +47,9 @@ impl Terms {
 
     /// Whether it was these terms that did not hold, of which this key is said.
     fn name(&self, key: &str) -> bool {
-        let token = self.token.as_ref();
-        key.strip_prefix(Grants::KIND) == Some(&self.grants.0)
-            || token.is_some_and(|(id, _)| key.strip_prefix(Token::KIND) == Some(id))
+        let is_of = |kind, own: &(String, Expect)| key.strip_prefix(kind) == Some(&own.0);
+        self.grants.iter().any(|own| is_of(Grants::KIND, own))
+            || self.token.iter().any(|own| is_of(Token::KIND, own))
     }
 }
 
@@ -235,14 +237,14 @@ impl Catalog {
     /// terms: its own token and grants are as they were just found, and the earliest end of both
     /// has not come.
     async fn standing(&self, proof: &Authorized) -> Result<Terms> {
-        let principal = &proof.call().caller.principal;
-        let key = Grants::key(principal);
-        let stored = self.records.get::<Grants>(&key).await?;
-        let end = proof.standing(&self.with_first_admin(principal, stored.as_ref()))?;
-        let grants = (key, expect(stored.as_ref()));
-        let token = match principal {
-            Principal::Unix(_) => None,
-            Principal::Token(id) => {
+        let caller = &proof.call().caller;
+        let found = self.grants_of(&caller.principal).await?;
+        let end = proof.standing(&self.together(&caller.principal, &found))?;
+        let grants = found.into_iter();
+        let grants = grants.map(|(key, stored)| (key, expect(stored.as_ref())));
+        let token = match caller.token() {
+            None => None,
+            Some(id) => {
                 let stored = self.records.get::<Token>(id.as_str()).await?;
                 if stored
                     .as_ref()
@@ -253,7 +255,11 @@ impl Catalog {
                 Some((id.to_string(), expect(stored.as_ref())))
             }
         };
-        Ok(Terms { grants, token, end })
+        Ok(Terms {
+            grants: grants.collect(),
+            token,
+            end,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ pub fn spiffe_trust_domain(id: &str) -> Option<&str> {
 }
 
 /// Whether a text is the name of a trust domain.
-pub(crate) fn is_trust_domain(text: &str) -> bool {
+pub fn is_trust_domain(text: &str) -> bool {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
     (1..=DOMAIN_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain)
