@@ -7,8 +7,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use claviger_core::Id;
-use rustls_pki_types::pem::PemObject as _;
+use claviger_core::{Id, spiffe_trust_domain};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
 use tokio_rustls::rustls::DistinguishedName;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -18,7 +17,7 @@ use webpki::{
 };
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::spiffe::spiffe_trust_domain;
+use crate::pem;
 
 /// Longest name of a certificate that makes a principal.
 const NAME_BYTES_MAX: usize = 512;
@@ -299,8 +298,7 @@ fn is_plain(name: &str, is_allowed: impl Fn(u8) -> bool) -> bool {
 }
 
 fn parse_authorities(pem: &[u8]) -> Result<Vec<Authority>, &'static str> {
-    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|_| NO_CERTIFICATE)?;
+    let certificates = pem::all::<CertificateDer<'_>>(pem).ok_or(NO_CERTIFICATE)?;
     if certificates.is_empty() {
         return Err(NO_CERTIFICATE);
     }
@@ -319,8 +317,7 @@ fn parse_authorities(pem: &[u8]) -> Result<Vec<Authority>, &'static str> {
 }
 
 fn parse_revoked(pem: &[u8]) -> Result<Vec<CertRevocationList<'static>>, &'static str> {
-    let lists = CertificateRevocationListDer::pem_slice_iter(pem);
-    let lists = lists.collect::<Result<Vec<_>, _>>().map_err(|_| NO_LIST)?;
+    let lists = pem::all::<CertificateRevocationListDer<'_>>(pem).ok_or(NO_LIST)?;
     let lists = lists
         .iter()
         .map(|der| OwnedCertRevocationList::from_der(der));
@@ -335,6 +332,11 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Certifi
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) | Err(_) => Err(CertificateRefusal::Malformed),
     }
+}
+
+/// When a certificate ends; `None` if it cannot be read.
+pub fn certificate_ends(der: &CertificateDer<'_>) -> Option<SystemTime> {
+    parse(der).ok().map(|certificate| ends(&certificate))
 }
 
 fn ends(certificate: &X509Certificate<'_>) -> SystemTime {

@@ -15,6 +15,7 @@ mod fetch;
 mod json;
 mod keys;
 mod kind;
+pub mod pem;
 mod principal;
 mod refusal;
 mod settings;
@@ -22,10 +23,13 @@ mod source;
 mod token;
 mod verifier;
 
-pub use certificate::{Bundle, BundleFile, Bundles, CertificateRefusal, Certified, Vouches};
+pub use certificate::{
+    Bundle, BundleFile, Bundles, CertificateRefusal, Certified, Vouches, certificate_ends,
+};
 pub use fetch::{Fault, Fetch};
 pub use jsonwebtoken::Algorithm;
 pub use kind::Kind;
 pub use refusal::Refusal;
+pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use settings::{IdentitySettings, overlaps};
 pub use verifier::{Verified, Verifier};

@@ -30,7 +30,8 @@ use crate::owner::own_uid;
 use crate::ready;
 use crate::root_key;
 use crate::stop::Stop;
-use crate::upkeep::Upkeep;
+use crate::tls::TlsFiles;
+use crate::upkeep::{Upkeep, watch_tls};
 
 /// Connections on the admin listener: probes, not clients.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -78,6 +79,7 @@ pub struct Daemon {
     about: About,
     limits: Limits,
     sockets: Sockets,
+    tls: Option<Arc<TlsFiles>>,
     is_dev: bool,
 }
 
@@ -89,14 +91,21 @@ impl Daemon {
     /// # Errors
     /// If a part does not open or an address cannot be listened on.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, Stop> {
-        let (broker, seal, about) = open(config, parts).await?;
-        let sockets = Sockets::bind(config).await?;
+        let tls = config.tls.as_ref().map(|tls| {
+            let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&parts.clock));
+            files.map_err(|fault| Stop::refused(fault.to_string()))
+        });
+        let tls = tls.transpose()?.map(Arc::new);
+        let (broker, seal, mut about) = open(config, parts).await?;
+        about.tls = tls.as_ref().map(|files| Arc::clone(files.tls()));
+        let sockets = Sockets::bind(config, about.tls.clone()).await?;
         Ok(Self {
             broker,
             seal,
             about,
             limits: config.limits,
             sockets,
+            tls,
             is_dev: config.is_dev,
         })
     }
@@ -106,12 +115,17 @@ impl Daemon {
         &self.broker
     }
 
+    /// The files of its TLS, if it speaks that.
+    pub fn tls(&self) -> Option<&Arc<TlsFiles>> {
+        self.tls.as_ref()
+    }
+
     /// The path of its Unix socket.
     pub fn socket(&self) -> &Path {
         &self.sockets.file.path
     }
 
-    /// The loopback address that it listens on, if there is one.
+    /// The TCP address that it listens on, if there is one.
     pub fn tcp(&self) -> Option<SocketAddr> {
         self.sockets.listeners.tcp.as_ref()?.local_addr().ok()
     }
@@ -139,16 +153,24 @@ impl Daemon {
         let limits =
             afforded(self.limits).map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let bodies = Bodies::new(limits.unfinished_bytes_max, limits.own_uid);
+        let tls = self.about.tls.clone();
         let services =
             claviger_api::services(Arc::clone(&self.broker), self.about, Arc::clone(&bodies));
         let (door, health) = services.map_err(unbuilt)?;
-        let metrics = Metrics::new(Arc::clone(&self.broker), Arc::clone(door.counts()));
+        let metrics = Metrics {
+            broker: Arc::clone(&self.broker),
+            door: Arc::clone(door.counts()),
+            tls,
+        };
         let page = Page::new(move |admin| metrics.text(admin));
         let admin_services = claviger_api::admin_services(&self.broker, bodies, page).await;
         let (admin_door, part_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &part_health, stop.clone());
         let sealing = self.seal.clone().keep(self.broker.audit());
         upkeep.spawn(sealing);
+        if let Some(files) = self.tls {
+            upkeep.spawn(watch_tls(files, part_health));
+        }
         let Sockets {
             listeners,
             admin,
@@ -161,6 +183,7 @@ impl Daemon {
         let admin = Listeners {
             unix: None,
             tcp: admin,
+            tls: None,
         };
         // Probes come again; those that stay would take the place of others.
         let admin_limits = Limits {
@@ -274,6 +297,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         version: env!("CARGO_PKG_VERSION"),
         start_time: clock.now(),
         root_key: custody.to_string(),
+        tls: None,
     };
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,

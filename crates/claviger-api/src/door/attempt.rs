@@ -5,6 +5,7 @@ use claviger_core::{Error, Result, Uid};
 use http::HeaderMap;
 
 use crate::handler::Api;
+use crate::serve::Certificate;
 use crate::{Peer, authenticate};
 
 /// Becomes a call or is refused. Dropping it (the client reset it) leaves a refusal too.
@@ -27,8 +28,12 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(super) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller> {
-        authenticate::caller(&self.api.broker, self.peer, headers).await
+    pub(super) async fn authenticate(
+        &self,
+        certificate: Option<&Certificate>,
+        headers: &HeaderMap,
+    ) -> Result<Caller> {
+        authenticate::caller(&self.api.broker, self.peer, certificate, headers).await
     }
 
     pub(super) fn begin(mut self, caller: Caller) -> Call {
