@@ -91,12 +91,12 @@ impl Daemon {
     /// # Errors
     /// If a part does not open or an address cannot be listened on.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, Stop> {
+        let (broker, seal, mut about) = open(config, parts).await?;
         let tls = config.tls.as_ref().map(|tls| {
-            let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&parts.clock));
+            let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&seal.clock));
             files.map_err(|fault| Stop::refused(fault.to_string()))
         });
         let tls = tls.transpose()?.map(Arc::new);
-        let (broker, seal, mut about) = open(config, parts).await?;
         about.tls = tls.as_ref().map(|files| Arc::clone(files.tls()));
         let sockets = Sockets::bind(config, about.tls.clone()).await?;
         Ok(Self {
