@@ -183,7 +183,7 @@ impl Doorway {
             None => self.limits.request,
         };
         let deadline = began + time;
-        let attempt = Attempt::new(api, id, row.rpc, self.peer);
+        let attempt = Attempt::new(api, id, row.rpc, &self.peer);
         let entering = async {
             let caller = attempt
                 .authenticate(self.certificate.as_deref(), request.headers())

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use claviger_access::{Call, Rpc};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result, Uid};
+use claviger_identity::Verifier;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::body::Bytes;
@@ -33,6 +34,8 @@ pub struct About {
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
+    /// Tells whose a JWT is.
+    pub(crate) verifier: Arc<Verifier>,
     pub(crate) about: Arc<About>,
     call_ids: Arc<CallIds>,
 }
@@ -62,9 +65,10 @@ impl CallIds {
 }
 
 impl Api {
-    pub(crate) fn new(broker: Arc<Broker>, about: About) -> Self {
+    pub(crate) fn new(broker: Arc<Broker>, verifier: Arc<Verifier>, about: About) -> Self {
         Self {
             broker,
+            verifier,
             about: Arc::new(about),
             call_ids: Arc::new(CallIds::new()),
         }

@@ -31,6 +31,7 @@ pub fn code_of(reason: Reason) -> Code {
         R::AccessDenied => Code::PermissionDenied,
         R::AuditDiskNearlyFull
         | R::AuditUnavailable
+        | R::IdentityUnavailable
         | R::Overloaded
         | R::StoreNotWritable
         | R::StoreUnavailable

@@ -1,7 +1,7 @@
 //! The operator's table `[identity.<name>]`, and the rules that it keeps.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use claviger_core::Id;
 use claviger_settings::{SettingsProblem, Table};
@@ -59,6 +59,19 @@ pub struct IdentitySettings {
 }
 
 impl IdentitySettings {
+    /// The keys that any kind has.
+    pub const KEYS: [&str; 9] = [
+        ISSUER,
+        AUDIENCE,
+        ALGORITHMS,
+        JWKS_FILE,
+        JWKS_URI,
+        CA_FILE,
+        BEARER_FILE,
+        TENANT,
+        TRUST_DOMAIN,
+    ];
+
     /// Reads those of a kind; everything wrong goes to the table's problems. Opens no file. The
     /// key `kind` is the reader's.
     pub fn read(kind: Kind, table: &mut Table<'_>) -> Self {
@@ -128,6 +141,17 @@ impl IdentitySettings {
                 })
             })
             .collect()
+    }
+
+    /// The files that it names, each with its key.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [
+            (JWKS_FILE, &self.jwks_file),
+            (CA_FILE, &self.ca_file),
+            (BEARER_FILE, &self.bearer_file),
+        ];
+        let files = files.into_iter();
+        files.filter_map(|(key, file)| Some((key, file.as_deref()?)))
     }
 
     /// Whether callers can send tokens: a SPIFFE domain may be there for certificates only.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use claviger_api::serve::Limits;
 use claviger_broker::CacheLimits;
 use claviger_core::Id;
+use claviger_identity::IdentitySettings;
 use claviger_settings::{Place, Problems, read_document};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -26,6 +27,7 @@ use crate::owner;
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod file;
+mod identities;
 mod kinds;
 mod limits;
 #[cfg(test)]
@@ -82,6 +84,8 @@ pub struct Config {
     pub(crate) tells_projects: bool,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
+    /// The issuers whose tokens are believed, by name.
+    pub(crate) identities: BTreeMap<Id, IdentitySettings>,
     /// How Stripe is asked about a key.
     pub(crate) stripe: LiveSettings,
 }
@@ -150,6 +154,7 @@ impl Config {
                     cache: file.cache,
                     tells_projects: file.tells_projects,
                     vaults: file.vaults,
+                    identities: file.identities,
                     stripe,
                 })
             }

@@ -15,6 +15,7 @@ use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::Broker;
 use claviger_core::{Clock, SteadyClock, SystemClock};
+use claviger_identity::Verifier;
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
 use rustix::process::Resource;
@@ -75,6 +76,7 @@ pub type PutBefore = dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send;
 /// A daemon that is open and listens, but does not answer yet.
 pub struct Daemon {
     broker: Arc<Broker>,
+    verifier: Arc<Verifier>,
     seal: Seal,
     about: About,
     limits: Limits,
@@ -91,7 +93,12 @@ impl Daemon {
     /// # Errors
     /// If a part does not open or an address cannot be listened on.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, Stop> {
-        let (broker, seal, mut about) = open(config, parts).await?;
+        let Opened {
+            broker,
+            verifier,
+            seal,
+            mut about,
+        } = open(config, parts).await?;
         let tls = config.tls.as_ref().map(|tls| {
             let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&seal.clock));
             files.map_err(|fault| Stop::refused(fault.to_string()))
@@ -101,6 +108,7 @@ impl Daemon {
         let sockets = Sockets::bind(config, about.tls.clone()).await?;
         Ok(Self {
             broker,
+            verifier,
             seal,
             about,
             limits: config.limits,
@@ -154,8 +162,12 @@ impl Daemon {
             afforded(self.limits).map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let bodies = Bodies::new(limits.unfinished_bytes_max, limits.own_uid);
         let tls = self.about.tls.clone();
-        let services =
-            claviger_api::services(Arc::clone(&self.broker), self.about, Arc::clone(&bodies));
+        let services = claviger_api::services(
+            Arc::clone(&self.broker),
+            self.verifier,
+            self.about,
+            Arc::clone(&bodies),
+        );
         let (door, health) = services.map_err(unbuilt)?;
         let metrics = Metrics {
             broker: Arc::clone(&self.broker),
@@ -233,7 +245,15 @@ fn afforded(limits: Limits) -> io::Result<Limits> {
     })
 }
 
-async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About), Stop> {
+/// What is open before anything is listened on.
+struct Opened {
+    broker: Arc<Broker>,
+    verifier: Arc<Verifier>,
+    seal: Seal,
+    about: About,
+}
+
+async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
     make_private_dir(&config.data_dir)?;
     modes::check(config)?;
     let store_file = config.data_dir.join("store.db");
@@ -299,6 +319,11 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         root_key: custody.to_string(),
         tls: None,
     };
+    let verifier = Verifier::new(
+        config.identities.clone(),
+        Arc::<SteadyClock>::clone(&steady),
+        &Handle::current(),
+    );
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,
         records,
@@ -329,7 +354,12 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
             .await
             .map_err(|e| Stop::opening("projects/dev", &e))?;
     }
-    Ok((broker, seal, about))
+    Ok(Opened {
+        broker,
+        verifier: Arc::new(verifier),
+        seal,
+        about,
+    })
 }
 
 /// Goes on from the time that the last start had reached.

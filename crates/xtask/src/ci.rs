@@ -208,6 +208,7 @@ fn test(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_MOTO",
             tools::python_program(cx, "moto_server")?,
         )
+        .env("CLAVIGER_TEST_NODE_MODULES", tools::node_modules(cx)?)
         .env("CLAVIGER_TEST_PROMTOOL", tools::promtool()?)
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .arg("--")

@@ -10,10 +10,12 @@ use std::time::Duration;
 use claviger_api::serve::Limits;
 use claviger_broker::CacheLimits;
 use claviger_core::Id;
+use claviger_identity::IdentitySettings;
 use claviger_settings::{Place, Table};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::Targets;
 
+use super::identities::read_identities;
 use super::kinds::VaultKind;
 use super::limits::{read_cache, read_limits};
 use super::tls::TlsConfig;
@@ -50,6 +52,7 @@ pub(super) struct ConfigFile {
     pub(super) cache: CacheLimits,
     pub(super) tells_projects: bool,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
+    pub(super) identities: BTreeMap<Id, IdentitySettings>,
     pub(super) speaks_tls: bool,
     /// None if it is not there, or something is wrong with it.
     pub(super) tls: Option<TlsConfig>,
@@ -103,6 +106,7 @@ impl ConfigFile {
                 .table("metrics", |metrics| metrics.texts("labels", parse_label))
                 .is_some_and(|labels| !labels.is_empty()),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
+            identities: root.table("identity", read_identities),
             speaks_tls,
             tls: speaks_tls
                 .then(|| root.table("tls", TlsConfig::read))

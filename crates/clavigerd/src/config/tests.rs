@@ -15,6 +15,7 @@ mod azure;
 mod every_kind;
 #[cfg(all(feature = "aws", feature = "azure", feature = "snowflake"))]
 mod example;
+mod identities;
 mod kinds;
 #[cfg(feature = "snowflake")]
 mod snowflake;
