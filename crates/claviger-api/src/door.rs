@@ -40,6 +40,7 @@ use crate::handler::Api;
 use crate::limits::{Limits, SMALL_BYTES_MAX};
 use crate::page::Page;
 use crate::rpc::{self, Row};
+use crate::serve::Certificate;
 use crate::status::{is_refusal, refused_by_library, status_of};
 
 pub use bodies::Bodies;
@@ -104,6 +105,8 @@ static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 pub(crate) struct Doorway {
     pub(crate) door: Door,
     pub(crate) peer: Peer,
+    /// That of a client which has shown one.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) limits: Limits,
 }
 
@@ -187,7 +190,9 @@ impl Doorway {
         let deadline = began + time;
         let attempt = Attempt::new(api, id, row.rpc, &self.peer);
         let entering = async {
-            let caller = attempt.authenticate(request.headers()).await?;
+            let caller = attempt
+                .authenticate(self.certificate.as_deref(), request.headers())
+                .await?;
             check_encoding(request.headers())?;
             let message = self.message(api, &caller, request).await?;
             Ok((caller, message))
