@@ -79,8 +79,8 @@ pub(crate) async fn caller(
                 false => broker.authenticate(token).await,
             }
         }
-        // SECURITY: a grant to it would be one to whoever happens to be shown so.
         (None, Some(certificate), _) => certificate.caller(),
+        // SECURITY: a grant to it would be one to whoever happens to be shown so.
         (None, None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => {
             Err(Error::new(Reason::UidUnmapped))
         }
