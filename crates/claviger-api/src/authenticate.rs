@@ -11,6 +11,8 @@ use claviger_identity::{Refusal, Verifier};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use crate::serve::Certificate;
+
 /// The uid that the kernel shows for those that have no number in the daemon's user namespace.
 static OVERFLOW_UID: LazyLock<u32> = LazyLock::new(|| {
     let text = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
@@ -52,7 +54,8 @@ impl Peer {
     }
 }
 
-/// Finds out the caller. A token counts on either listener; without one the socket's uid does.
+/// Finds out the caller. A token counts on either listener; without one the certificate of the
+/// connection does, or the socket's uid.
 ///
 /// # Errors
 /// `CREDENTIALS_REQUIRED`, `IDENTITY_UNAVAILABLE`, `TOKEN_INVALID`, `TOKEN_EXPIRED`,
@@ -61,10 +64,11 @@ pub(crate) async fn caller(
     broker: &Broker,
     verifier: &Verifier,
     peer: Peer,
+    certificate: Option<&Certificate>,
     headers: &HeaderMap,
 ) -> Result<Caller> {
-    match (headers.get(AUTHORIZATION), peer) {
-        (Some(header), _) => {
+    match (headers.get(AUTHORIZATION), certificate, peer) {
+        (Some(header), _, _) => {
             let header = header
                 .to_str()
                 .map_err(|_| Error::new(Reason::TokenInvalid))?;
@@ -75,14 +79,17 @@ pub(crate) async fn caller(
                 false => broker.authenticate(token).await,
             }
         }
+        (None, Some(certificate), _) => certificate.caller(),
         // SECURITY: a grant to it would be one to whoever happens to be shown so.
-        (None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => Err(Error::new(Reason::UidUnmapped)),
-        (None, Peer::Unix(uid)) => Ok(Caller {
+        (None, None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => {
+            Err(Error::new(Reason::UidUnmapped))
+        }
+        (None, None, Peer::Unix(uid)) => Ok(Caller {
             principal: Principal::Unix(uid),
             proof: Proof::Uid,
             expire_time: None,
         }),
-        (None, Peer::Tcp(_)) => Err(Error::new(Reason::CredentialsRequired)),
+        (None, None, Peer::Tcp(_)) => Err(Error::new(Reason::CredentialsRequired)),
     }
 }
 

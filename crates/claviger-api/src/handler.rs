@@ -15,6 +15,7 @@ use hyper::body::Bytes;
 use prost::Message;
 
 use crate::door::framed;
+use crate::serve::Tls;
 
 /// The daemon's words about itself.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct About {
     pub start_time: SystemTime,
     /// The place of the root key, and the users that could read it there.
     pub root_key: String,
+    /// What the TCP listener speaks, if that is TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The state that all services share.

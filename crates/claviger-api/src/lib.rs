@@ -71,6 +71,9 @@ pub fn services(
 /// The parts of the daemon whose health the admin listener tells, besides its vaults.
 pub const PARTS: [&str; 2] = ["audit", "store"];
 
+/// One more, where TLS is spoken.
+pub const TLS_PART: &str = "tls";
+
 /// The services of the admin listener, which asks for no credentials: health, one name per vault
 /// and for each of [`PARTS`], all unknown until they are reported; and the page of the metrics.
 ///

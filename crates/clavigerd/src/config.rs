@@ -32,12 +32,14 @@ mod kinds;
 mod limits;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod vaults;
 
 pub(crate) use kinds::VAULT_KINDS;
+pub(crate) use tls::TlsConfig;
 pub(crate) use vaults::VaultConfig;
 
-use file::{ConfigFile, Given, parse_loopback};
+use file::{ConfigFile, Given, parse_tcp};
 use kinds::VaultKind;
 
 /// Longest path of a Unix socket, in bytes.
@@ -54,8 +56,10 @@ pub struct Config {
     pub(crate) deleted_retention: Duration,
     /// The Unix socket.
     pub(crate) socket: PathBuf,
-    /// A loopback address, if one is listened on.
+    /// The TCP address, if one is listened on; a loopback one unless TLS is spoken there.
     pub(crate) tcp: Option<SocketAddr>,
+    /// What is spoken there, if that is TLS.
+    pub(crate) tls: Option<TlsConfig>,
     /// The loopback address of the admin listener, if there is one.
     pub(crate) admin: Option<SocketAddr>,
     /// The bounds of all listeners.
@@ -137,6 +141,7 @@ impl Config {
                     deleted_retention: file.deleted_retention,
                     socket,
                     tcp,
+                    tls: file.tls,
                     admin: file.admin,
                     limits: file.limits,
                     root_key,
@@ -300,7 +305,7 @@ fn socket(
 
 fn tcp(cli: &Cli, file: &ConfigFile, problems: &mut Problems) -> Option<SocketAddr> {
     match &cli.listen {
-        Some(text) => parse_loopback(text)
+        Some(text) => parse_tcp(text, file.speaks_tls)
             .map_err(|remedy| problems.add(Place::outside("--listen"), remedy))
             .ok(),
         None => {

@@ -31,7 +31,8 @@ use crate::owner::own_uid;
 use crate::ready;
 use crate::root_key;
 use crate::stop::Stop;
-use crate::upkeep::Upkeep;
+use crate::tls::TlsFiles;
+use crate::upkeep::{Upkeep, watch_tls};
 
 /// Connections on the admin listener: probes, not clients.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -80,6 +81,7 @@ pub struct Daemon {
     about: About,
     limits: Limits,
     sockets: Sockets,
+    tls: Option<Arc<TlsFiles>>,
     is_dev: bool,
 }
 
@@ -95,9 +97,15 @@ impl Daemon {
             broker,
             verifier,
             seal,
-            about,
+            mut about,
         } = open(config, parts).await?;
-        let sockets = Sockets::bind(config).await?;
+        let tls = config.tls.as_ref().map(|tls| {
+            let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&seal.clock));
+            files.map_err(|fault| Stop::refused(fault.to_string()))
+        });
+        let tls = tls.transpose()?.map(Arc::new);
+        about.tls = tls.as_ref().map(|files| Arc::clone(files.tls()));
+        let sockets = Sockets::bind(config, about.tls.clone()).await?;
         Ok(Self {
             broker,
             verifier,
@@ -105,6 +113,7 @@ impl Daemon {
             about,
             limits: config.limits,
             sockets,
+            tls,
             is_dev: config.is_dev,
         })
     }
@@ -114,12 +123,17 @@ impl Daemon {
         &self.broker
     }
 
+    /// The files of its TLS, if it speaks that.
+    pub fn tls(&self) -> Option<&Arc<TlsFiles>> {
+        self.tls.as_ref()
+    }
+
     /// The path of its Unix socket.
     pub fn socket(&self) -> &Path {
         &self.sockets.file.path
     }
 
-    /// The loopback address that it listens on, if there is one.
+    /// The TCP address that it listens on, if there is one.
     pub fn tcp(&self) -> Option<SocketAddr> {
         self.sockets.listeners.tcp.as_ref()?.local_addr().ok()
     }
@@ -147,6 +161,7 @@ impl Daemon {
         let limits =
             afforded(self.limits).map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let bodies = Bodies::new(limits.unfinished_bytes_max, limits.own_uid);
+        let tls = self.about.tls.clone();
         let services = claviger_api::services(
             Arc::clone(&self.broker),
             self.verifier,
@@ -154,13 +169,20 @@ impl Daemon {
             Arc::clone(&bodies),
         );
         let (door, health) = services.map_err(unbuilt)?;
-        let metrics = Metrics::new(Arc::clone(&self.broker), Arc::clone(door.counts()));
+        let metrics = Metrics {
+            broker: Arc::clone(&self.broker),
+            door: Arc::clone(door.counts()),
+            tls,
+        };
         let page = Page::new(move |admin| metrics.text(admin));
         let admin_services = claviger_api::admin_services(&self.broker, bodies, page).await;
         let (admin_door, part_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &part_health, stop.clone());
         let sealing = self.seal.clone().keep(self.broker.audit());
         upkeep.spawn(sealing);
+        if let Some(files) = self.tls {
+            upkeep.spawn(watch_tls(files, part_health));
+        }
         let Sockets {
             listeners,
             admin,
@@ -173,12 +195,16 @@ impl Daemon {
         let admin = Listeners {
             unix: None,
             tcp: admin,
+            tls: None,
         };
         // Probes come again; those that stay would take the place of others.
         let admin_limits = Limits {
             connections_max: ADMIN_CONNECTIONS_MAX,
             connection_age: ADMIN_CONNECTION_AGE,
             drain: ADMIN_DRAIN,
+            // What it is there for.
+            serves_health: true,
+            serves_reflection: true,
             ..limits
         };
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
@@ -294,6 +320,7 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
         version: env!("CARGO_PKG_VERSION"),
         start_time: clock.now(),
         root_key: custody.to_string(),
+        tls: None,
     };
     let verifier = Verifier::new(
         config.identities.clone(),

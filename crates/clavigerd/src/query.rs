@@ -77,9 +77,13 @@ fn shown(status: &GetStatusResponse) -> String {
     for part in &status.parts {
         let state = match part.ok {
             true => "ok".to_owned(),
+            false if part.reason.is_empty() => part.message.clone(),
             false => format!("{}: {}", part.reason, part.message),
         };
         text.push_str(&format!("{}: {state}\n", part.name));
+        if let Some(end) = &part.expire_time {
+            text.push_str(&format!("  ends {end}\n"));
+        }
         let keys: BTreeMap<_, _> = part.sealed_values.iter().collect();
         for (key, count) in keys {
             text.push_str(&format!("  sealed under key {key}: {count}\n"));

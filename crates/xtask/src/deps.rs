@@ -134,6 +134,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
+    ("rustls-webpki", &["claviger-identity"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
     ("toml", &["claviger-settings"]),
     (
@@ -145,6 +146,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tonic-prost-build", &["claviger-proto"]),
     ("tonic-reflection", &["claviger-api"]),
     ("tonic-types", &["claviger-api", "claviger-client"]),
+    ("x509-parser", &["claviger-identity"]),
 ];
 
 /// Not anywhere in the graph: one implementation of cryptography is enough to keep patched.

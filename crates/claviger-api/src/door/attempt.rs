@@ -6,6 +6,7 @@ use claviger_identity::Refusal;
 use http::HeaderMap;
 
 use crate::handler::Api;
+use crate::serve::Certificate;
 use crate::{Peer, authenticate};
 
 /// Becomes a call or is refused. Dropping it (the client reset it) leaves a refusal too.
@@ -28,11 +29,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(super) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller> {
+    pub(super) async fn authenticate(
+        &self,
+        certificate: Option<&Certificate>,
+        headers: &HeaderMap,
+    ) -> Result<Caller> {
         let Api {
             broker, verifier, ..
         } = self.api;
-        authenticate::caller(broker, verifier, *self.peer, headers).await
+        authenticate::caller(broker, verifier, *self.peer, certificate, headers).await
     }
 
     pub(super) fn begin(mut self, caller: Caller) -> Call {

@@ -20,6 +20,7 @@ mod kinds;
 #[cfg(feature = "snowflake")]
 mod snowflake;
 mod stripe;
+mod tls;
 mod vaults;
 
 const EXAMPLE: &str = include_str!("../../../../deploy/config/clavigerd.toml");

@@ -49,6 +49,7 @@ mod staged;
 mod stripe;
 mod support;
 mod table;
+mod tls;
 mod tokens;
 mod values;
 mod vaults;
