@@ -100,7 +100,7 @@ impl Daemon {
             mut about,
         } = open(config, parts).await?;
         let tls = config.tls.as_ref().map(|tls| {
-            let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&seal.clock));
+            let files = TlsFiles::open(tls, &config.bundles, Arc::clone(&seal.clock));
             files.map_err(|fault| Stop::refused(fault.to_string()))
         });
         let tls = tls.transpose()?.map(Arc::new);
