@@ -145,7 +145,14 @@ impl Daemon {
 
     /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
-        ready::text(self.socket(), self.tcp(), self.admin(), self.is_dev)
+        let has_tls = self.tls.is_some();
+        ready::text(
+            self.socket(),
+            self.tcp(),
+            self.admin(),
+            self.is_dev,
+            has_tls,
+        )
     }
 
     /// Serves until `stop` is cancelled, then drains: calls in flight and changes that were begun
