@@ -20,6 +20,7 @@ const ALGORITHMS: &str = "algorithms";
 const JWKS_FILE: &str = "jwks_file";
 const JWKS_URI: &str = "jwks_uri";
 const CA_FILE: &str = "ca_file";
+const CRL_FILE: &str = "crl_file";
 const BEARER_FILE: &str = "bearer_file";
 const TENANT: &str = "tenant";
 const TRUST_DOMAIN: &str = "trust_domain";
@@ -50,6 +51,8 @@ pub struct IdentitySettings {
     /// The authorities that the issuer's certificate is of, instead of the host's own; of a SPIFFE
     /// domain, its bundle for certificates of callers.
     pub ca_file: Option<PathBuf>,
+    /// The revocation lists of the bundle, of kind `spiffe`.
+    pub crl_file: Option<PathBuf>,
     /// Holds a token that the issuer wants to see before it shows its keys.
     pub bearer_file: Option<PathBuf>,
     /// The tenant, of kind `azure`.
@@ -60,13 +63,14 @@ pub struct IdentitySettings {
 
 impl IdentitySettings {
     /// The keys that any kind has.
-    pub const KEYS: [&str; 9] = [
+    pub const KEYS: [&str; 10] = [
         ISSUER,
         AUDIENCE,
         ALGORITHMS,
         JWKS_FILE,
         JWKS_URI,
         CA_FILE,
+        CRL_FILE,
         BEARER_FILE,
         TENANT,
         TRUST_DOMAIN,
@@ -113,6 +117,7 @@ impl IdentitySettings {
                 .or(google.filter(|_| jwks_file.is_none())),
             jwks_file,
             ca_file: table.path(CA_FILE),
+            crl_file: is_spiffe.then(|| table.path(CRL_FILE)).flatten(),
             bearer_file: is_kubernetes.then(|| table.path(BEARER_FILE)).flatten(),
             tenant,
             trust_domain,
@@ -131,6 +136,7 @@ impl IdentitySettings {
             (ALGORITHMS, self.algorithms_fault()),
             (JWKS_FILE, self.source_fault()),
             (JWKS_URI, self.jwks_uri_fault()),
+            (CRL_FILE, self.crl_fault()),
         ];
         let found = found.into_iter();
         found
@@ -148,6 +154,7 @@ impl IdentitySettings {
         let files = [
             (JWKS_FILE, &self.jwks_file),
             (CA_FILE, &self.ca_file),
+            (CRL_FILE, &self.crl_file),
             (BEARER_FILE, &self.bearer_file),
         ];
         let files = files.into_iter();
@@ -244,6 +251,11 @@ impl IdentitySettings {
             "is missing; name the domain's bundle of keys for JWTs here, its certificates in \
              ca_file, or both",
         )
+    }
+
+    fn crl_fault(&self) -> Option<&'static str> {
+        let is_half = self.crl_file.is_some() && self.ca_file.is_none();
+        is_half.then_some("goes with ca_file, which is missing; name the authorities there")
     }
 
     fn jwks_uri_fault(&self) -> Option<&'static str> {

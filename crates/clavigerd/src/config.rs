@@ -36,7 +36,7 @@ mod tls;
 mod vaults;
 
 pub(crate) use kinds::VAULT_KINDS;
-pub(crate) use tls::TlsConfig;
+pub(crate) use tls::{BundleFiles, TlsConfig};
 pub(crate) use vaults::VaultConfig;
 
 use file::{ConfigFile, Given, parse_tcp};
@@ -86,6 +86,8 @@ pub struct Config {
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
     /// The issuers whose tokens are believed, by name.
     pub(crate) identities: BTreeMap<Id, IdentitySettings>,
+    /// What vouches for certificates of clients.
+    pub(crate) bundles: Vec<BundleFiles>,
     /// How Stripe is asked about a key.
     pub(crate) stripe: LiveSettings,
 }
@@ -155,6 +157,7 @@ impl Config {
                     tells_projects: file.tells_projects,
                     vaults: file.vaults,
                     identities: file.identities,
+                    bundles: file.bundles,
                     stripe,
                 })
             }

@@ -100,7 +100,7 @@ impl Daemon {
             mut about,
         } = open(config, parts).await?;
         let tls = config.tls.as_ref().map(|tls| {
-            let files = TlsFiles::open(tls, Vec::new(), Arc::clone(&seal.clock));
+            let files = TlsFiles::open(tls, &config.bundles, Arc::clone(&seal.clock));
             files.map_err(|fault| Stop::refused(fault.to_string()))
         });
         let tls = tls.transpose()?.map(Arc::new);
@@ -145,7 +145,14 @@ impl Daemon {
 
     /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
-        ready::text(self.socket(), self.tcp(), self.admin(), self.is_dev)
+        let has_tls = self.tls.is_some();
+        ready::text(
+            self.socket(),
+            self.tcp(),
+            self.admin(),
+            self.is_dev,
+            has_tls,
+        )
     }
 
     /// Serves until `stop` is cancelled, then drains: calls in flight and changes that were begun

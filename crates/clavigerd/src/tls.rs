@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger_api::serve::{Credentials, Tls};
-use claviger_core::{Clock, Id};
-use claviger_identity::{Bundle, BundleFile, Bundles, CertificateDer, PrivateKeyDer, Vouches, pem};
+use claviger_core::Clock;
+use claviger_identity::{Bundle, BundleFile, Bundles, CertificateDer, PrivateKeyDer, pem};
 use claviger_seal::sha256;
 
-use crate::config::TlsConfig;
+use crate::config::{BundleFiles, TlsConfig};
 use crate::owner;
 
 /// More than any chain, key, bundle or revocation list that a connection should wait for.
@@ -21,24 +21,6 @@ const LEN_MAX: u64 = 4 * 1024 * 1024;
 
 /// The bits of a mode by which anybody may read.
 const WORLD_READ: u32 = 0o004;
-
-/// The name of the bundle in `[tls]`.
-const OWN_BUNDLE: &str = "tls";
-
-/// The files of a bundle.
-#[derive(Clone, Debug)]
-pub(crate) struct BundleFiles {
-    /// The identity.
-    pub(crate) name: Id,
-    /// What it is for.
-    pub(crate) vouches: Vouches,
-    /// The table that names the files.
-    pub(crate) table: String,
-    /// The key that names the authorities, and their file.
-    pub(crate) authorities: (&'static str, PathBuf),
-    /// Their revocation lists.
-    pub(crate) revoked: Option<PathBuf>,
-}
 
 /// TLS with its files.
 #[derive(Debug)]
@@ -86,20 +68,13 @@ impl TlsFiles {
     /// Reads the files for the first time.
     pub(crate) fn open(
         config: &TlsConfig,
-        more: Vec<BundleFiles>,
+        bundles: &[BundleFiles],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
-        let own = config.clients.as_ref().map(|clients| BundleFiles {
-            name: Id::from_static(OWN_BUNDLE),
-            vouches: Vouches::Spiffe(clients.trust_domain.clone()),
-            table: "tls".to_owned(),
-            authorities: ("client_ca_file", clients.ca_file.clone()),
-            revoked: clients.crl_file.clone(),
-        });
         let files = Files {
             certificate: config.certificate_file.clone(),
             private_key: config.private_key_file.clone(),
-            bundles: own.into_iter().chain(more).collect(),
+            bundles: bundles.to_vec(),
         };
         let contents = files.read()?;
         let seen = Mutex::new(Ok(contents.mark()));
@@ -150,11 +125,9 @@ impl TlsFiles {
 impl Files {
     fn read(&self) -> Result<Contents, Fault> {
         let bundles = self.bundles.iter().map(|bundle| {
-            let (key, path) = &bundle.authorities;
-            let authorities = read(&format!("{}.{key}", bundle.table), path, |_| None)?;
-            let revoked = bundle.revoked.as_ref();
-            let revoked =
-                revoked.map(|path| read(&format!("{}.crl_file", bundle.table), path, |_| None));
+            let of = |(key, path): &(String, PathBuf)| read(key, path, |_| None);
+            let authorities = of(&bundle.authorities)?;
+            let revoked = bundle.revoked.as_ref().map(of);
             Ok((authorities, revoked.transpose()?))
         });
         Ok(Contents {
@@ -182,13 +155,12 @@ impl Files {
             let (name, vouches) = (files.name.clone(), files.vouches.clone());
             let parsed = Bundle::parse(name, vouches, authorities, revoked.as_deref());
             parsed.map_err(|(file, remedy)| {
-                let (key, path) = match (file, &files.revoked) {
-                    (BundleFile::Revoked, Some(path)) => ("crl_file", path),
-                    (BundleFile::Authorities | BundleFile::Revoked, _) => {
-                        (files.authorities.0, &files.authorities.1)
-                    }
+                let named = match file {
+                    BundleFile::Authorities => None,
+                    BundleFile::Revoked => files.revoked.as_ref(),
                 };
-                Fault::new(format!("{}.{key}", files.table), path, remedy)
+                let (key, path) = named.unwrap_or(&files.authorities);
+                Fault::new(key, path, remedy)
             })
         });
         Ok(Credentials {

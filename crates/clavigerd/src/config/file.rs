@@ -18,7 +18,7 @@ use tracing_subscriber::filter::Targets;
 use super::identities::read_identities;
 use super::kinds::VaultKind;
 use super::limits::{read_cache, read_limits};
-use super::tls::TlsConfig;
+use super::tls::{BundleFiles, TlsConfig, check_bundles};
 use super::vaults::{VaultConfig, read_vaults};
 use crate::logging::{LogFormat, parse_filter};
 
@@ -53,6 +53,9 @@ pub(super) struct ConfigFile {
     pub(super) tells_projects: bool,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
     pub(super) identities: BTreeMap<Id, IdentitySettings>,
+    /// All that vouch for certificates.
+    pub(super) bundles: Vec<BundleFiles>,
+    /// Whether there is a table for it.
     pub(super) speaks_tls: bool,
     /// None if it is not there, or something is wrong with it.
     pub(super) tls: Option<TlsConfig>,
@@ -87,6 +90,11 @@ impl ConfigFile {
                 audit.number("reserve_bytes", 0..=2048 * MIB),
             )
         });
+        let (identities, mut bundles) = root.table("identity", read_identities);
+        let tls = speaks_tls.then(|| root.table("tls", TlsConfig::read));
+        let tls = tls.flatten();
+        check_bundles(root, tls.as_ref(), &bundles);
+        bundles.extend(tls.as_ref().and_then(|tls| tls.clients.clone()));
         Self {
             data_dir,
             deleted_retention,
@@ -106,11 +114,10 @@ impl ConfigFile {
                 .table("metrics", |metrics| metrics.texts("labels", parse_label))
                 .is_some_and(|labels| !labels.is_empty()),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
-            identities: root.table("identity", read_identities),
+            identities,
+            bundles,
             speaks_tls,
-            tls: speaks_tls
-                .then(|| root.table("tls", TlsConfig::read))
-                .flatten(),
+            tls,
             stripe: root.table("stripe", LiveSettings::read),
         }
     }

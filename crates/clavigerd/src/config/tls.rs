@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use claviger_api::serve::{ClientAuth, TlsOptions};
-use claviger_core::is_trust_domain;
+use claviger_core::{Id, is_trust_domain};
+use claviger_identity::Vouches;
 use claviger_settings::Table;
 
 /// What TLS is spoken with.
@@ -16,18 +17,60 @@ pub(crate) struct TlsConfig {
     /// Who is asked for a certificate, and how old TLS may be.
     pub(crate) options: TlsOptions,
     /// Those that vouch for clients of a trust domain.
-    pub(crate) clients: Option<ClientsConfig>,
+    pub(crate) clients: Option<BundleFiles>,
 }
 
-/// The bundle of a SPIFFE trust domain.
+/// Authorities that vouch for clients.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct ClientsConfig {
-    /// The authorities, as PEM.
-    pub(crate) ca_file: PathBuf,
-    /// Their revocation lists, as PEM.
-    pub(crate) crl_file: Option<PathBuf>,
-    /// The domain, of which they vouch for ids and for nothing else.
-    pub(crate) trust_domain: String,
+pub(crate) struct BundleFiles {
+    /// The identity.
+    pub(crate) name: Id,
+    /// What they vouch for, and nothing else.
+    pub(crate) vouches: Vouches,
+    /// The key that names the authorities, and their file (PEM).
+    pub(crate) authorities: (String, PathBuf),
+    /// The same of their revocation lists.
+    pub(crate) revoked: Option<(String, PathBuf)>,
+}
+
+impl BundleFiles {
+    /// Those of `[identity.<name>]`.
+    pub(super) fn of_identity(
+        name: &Id,
+        vouches: Vouches,
+        ca_file: PathBuf,
+        crl_file: Option<PathBuf>,
+    ) -> Self {
+        let key = |key| format!("identity.{name}.{key}");
+        Self {
+            name: name.clone(),
+            vouches,
+            authorities: (key("ca_file"), ca_file),
+            revoked: crl_file.map(|file| (key("crl_file"), file)),
+        }
+    }
+}
+
+/// Reports bundles that do not go together with what is spoken.
+pub(super) fn check_bundles(
+    root: &mut Table<'_>,
+    tls: Option<&TlsConfig>,
+    bundles: &[BundleFiles],
+) {
+    let asks = tls.is_some_and(|tls| tls.options.client_auth != ClientAuth::None);
+    let own = tls.and_then(|tls| tls.clients.as_ref());
+    for bundle in bundles {
+        let (key, _) = &bundle.authorities;
+        if !asks {
+            let remedy = "vouches for clients, none of which is asked for a certificate; write \
+                [tls] with client_auth = \"optional\" or \"required\", or drop this";
+            root.wrong(key, remedy);
+        } else if own.is_some_and(|own| own.vouches == bundle.vouches) {
+            let remedy = "is for the trust domain of [tls]; put all its authorities into one of \
+                the two";
+            root.wrong(key, remedy);
+        }
+    }
 }
 
 impl TlsConfig {
@@ -80,10 +123,11 @@ impl TlsConfig {
             certificate_file: certificate_file?,
             private_key_file: private_key_file?,
             options,
-            clients: clients.map(|(ca_file, trust_domain)| ClientsConfig {
-                ca_file,
-                crl_file,
-                trust_domain,
+            clients: clients.map(|(ca_file, trust_domain)| BundleFiles {
+                name: Id::from_static("tls"),
+                vouches: Vouches::Spiffe(trust_domain),
+                authorities: ("tls.client_ca_file".to_owned(), ca_file),
+                revoked: crl_file.map(|file| ("tls.crl_file".to_owned(), file)),
             }),
         })
     }

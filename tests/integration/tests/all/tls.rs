@@ -7,7 +7,7 @@ use std::time::Duration;
 use claviger_integration::{Client, Server};
 use claviger_proto::v1::{GetStatusRequest, Role, get_status_response::Part};
 use claviger_raw::{Authority, connect_from};
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::{HandshakeKind, version};
@@ -115,6 +115,43 @@ async fn certificates_that_are_not_believed_do_not_get_in() {
             Ok(ETL)
         );
         files.revoke(&[]);
+    }
+}
+
+#[tokio::test]
+async fn an_identity_vouches_for_its_own_names_alone() {
+    let files = Files::new();
+    let (corp, partner) = (Authority::new("corp", NOW), Authority::new("partner", NOW));
+    files.write("corp.pem", &corp.pem());
+    files.write("partner.pem", &partner.pem());
+    let identities = format!(
+        "client_auth = \"required\"\n\
+         [identity.corp]\nkind = \"x509\"\nca_file = \"{}\"\n\
+         [identity.partner]\nkind = \"spiffe\"\ntrust_domain = \"partner.example\"\nca_file = \"{}\"\n",
+        files.named("corp.pem"),
+        files.named("partner.pem"),
+    );
+    let (server, _) = files.serve(&identities).await;
+    let host = corp.client(&[], |params| {
+        let host = "ETL.acme.example".try_into().expect("ASCII");
+        params.subject_alt_names = vec![SanType::DnsName(host)];
+    });
+    let workload = "spiffe://partner.example/ns/etl";
+    for (certificate, expected) in [
+        (host, Some("x509:corp:etl.acme.example")),
+        (
+            corp.client(&["urn:job:7"], |_| ()),
+            Some("x509:corp:urn:job:7"),
+        ),
+        (partner.client(&[workload], |_| ()), Some(workload)),
+        (files.acme.client(&[ETL], |_| ()), Some(ETL)),
+        (partner.client(&[ETL], |_| ()), None),
+        (files.acme.client(&[workload], |_| ()), None),
+        (corp.client(&[workload], |_| ()), None),
+        (files.acme.client(&["urn:job:7"], |_| ()), None),
+    ] {
+        let who = files.client(Some(&certificate)).who(&server).await;
+        assert_eq!(who.as_deref().ok(), expected, "{who:?}");
     }
 }
 

@@ -100,7 +100,7 @@ fn the_example_has_every_key_there_is() {
 /// The key of the one table that stands for several: there are two vaults of one kind, and several
 /// identities, because not all settings go together.
 fn together(key: &str) -> String {
-    let others = ["github", "entra", "mesh", "other"];
+    let others = ["github", "entra", "mesh", "other", "partner", "corp"];
     let key = key.replace("-emulator", "-eu");
     others.into_iter().fold(key, |key, other| {
         key.replace(&format!("identity.{other}"), "identity.cluster")

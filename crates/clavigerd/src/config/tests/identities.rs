@@ -1,6 +1,6 @@
 use super::*;
 
-const KINDS: &str = "aws, azure, generic, github, google, kubernetes, spiffe";
+const KINDS: &str = "aws, azure, generic, github, google, kubernetes, spiffe, x509";
 
 #[test]
 fn an_identity_has_a_kind_which_says_what_else_it_has() {

@@ -1,6 +1,6 @@
 use claviger_api::serve::{ClientAuth, TlsOptions};
+use claviger_identity::Vouches;
 
-use super::super::tls::ClientsConfig;
 use super::*;
 
 const PAIR: &str = "certificate_file = \"/e/tls.crt\"\nprivate_key_file = \"/e/tls.key\"\n";
@@ -22,17 +22,20 @@ fn with_tls_any_address_is_listened_on() {
     let text = format!(
         "[tls]\n{PAIR}{CLIENTS}client_auth = \"required\"\ntls12 = true\ncrl_file = \"/e/a.crl\"\n"
     );
-    let tls = case.with_file(&text, "").unwrap().tls.unwrap();
+    let config = case.with_file(&text, "").unwrap();
+    let tls = config.tls.unwrap();
     let options = TlsOptions {
         client_auth: ClientAuth::Required,
         is_tls12_allowed: true,
     };
-    let clients = ClientsConfig {
-        ca_file: "/e/ca.crt".into(),
-        crl_file: Some("/e/a.crl".into()),
-        trust_domain: "acme.example".to_owned(),
+    let clients = BundleFiles {
+        name: Id::from_static("tls"),
+        vouches: Vouches::Spiffe("acme.example".to_owned()),
+        authorities: ("tls.client_ca_file".to_owned(), "/e/ca.crt".into()),
+        revoked: Some(("tls.crl_file".to_owned(), "/e/a.crl".into())),
     };
-    assert_eq!((tls.options, tls.clients), (options, Some(clients)));
+    assert_eq!(tls.options, options);
+    assert_eq!(config.bundles, [clients]);
 }
 
 #[test]
@@ -85,5 +88,68 @@ fn half_of_tls_is_refused_with_the_remedy() {
         let said = problems(&format!("[tls]\n{text}"));
         assert!(said.contains(expected), "{said}");
         assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+#[test]
+fn identities_vouch_for_certificates_where_clients_are_asked_for_them() {
+    let case = Case::new();
+    let identities = "\
+[identity.corp]
+kind = \"x509\"
+ca_file = \"/e/corp.crt\"
+crl_file = \"/e/corp.crl\"
+[identity.partner]
+kind = \"spiffe\"
+trust_domain = \"partner.example\"
+ca_file = \"/e/partner.crt\"
+";
+    let asking = format!("[tls]\n{PAIR}{CLIENTS}client_auth = \"optional\"\n");
+    let config = case
+        .with_file(&format!("{asking}{identities}"), "")
+        .unwrap();
+    let bundles = config.bundles.iter();
+    let bundles = bundles.map(|bundle| (bundle.name.as_str(), &bundle.vouches));
+    assert_eq!(
+        bundles.collect::<Vec<_>>(),
+        [
+            ("corp", &Vouches::Names),
+            ("partner", &Vouches::Spiffe("partner.example".to_owned())),
+            ("tls", &Vouches::Spiffe("acme.example".to_owned())),
+        ]
+    );
+
+    let nobody_asks = "ca_file: vouches for clients, none of which is asked for a certificate";
+    for tls in [String::new(), format!("[tls]\n{PAIR}")] {
+        let said = problems(&format!("{tls}{identities}"));
+        for id in ["corp", "partner"] {
+            assert!(
+                said.contains(&format!("identity.{id}.{nobody_asks}")),
+                "{said}"
+            );
+        }
+    }
+    let twice = identities.replace("partner.example", "acme.example");
+    let said = problems(&format!("{asking}{twice}"));
+    assert!(
+        said.contains("identity.partner.ca_file: is for the trust domain of [tls]; put all"),
+        "{said}"
+    );
+    for (text, expected) in [
+        (
+            "kind = \"x509\"",
+            "identity.corp.ca_file: is missing; name the authorities",
+        ),
+        (
+            "kind = \"x509\"\nissuer = \"canary\"",
+            "identity.corp.issuer: is not a key",
+        ),
+        (
+            "kind = \"spiffe\"\ntrust_domain = \"a\"\ncrl_file = \"/e/a.crl\"",
+            "identity.corp.crl_file: goes with ca_file, which is missing",
+        ),
+    ] {
+        let said = problems(&format!("{asking}[identity.corp]\n{text}"));
+        assert!(said.contains(expected), "{said}");
     }
 }

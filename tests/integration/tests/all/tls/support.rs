@@ -98,6 +98,11 @@ impl Files {
         )
     }
 
+    /// The path of a file, as the configuration has it.
+    pub(super) fn named(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
     /// Starts a server with these settings of TLS too.
     pub(super) async fn serve(&self, tls: &str) -> (Server, Client) {
         self.serve_with("", tls).await
