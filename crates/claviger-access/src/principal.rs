@@ -39,6 +39,17 @@ impl Principal {
             refuse_pasted(Reason::FieldInvalid, field, text)?;
             return Ok(Self::Foreign(foreign));
         }
+        let is_pattern = ["oidc:", "spiffe:", "x509:"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme) && text.contains('*'));
+        if is_pattern {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                field,
+                "is not a pattern; the only one is a last /* behind at most 16 whole parts: write \
+                 spiffe://<trust domain>/<path>/* or oidc:<identity>#<claim>/<claim>/*; names that \
+                 begin with x509: have none",
+            ));
+        }
         match text.split_once(':') {
             Some(("token", id)) => Id::parse(field, id).map(Self::Token),
             // Digits only: `+1` and ` 1` would be second spellings of one principal.

@@ -74,9 +74,15 @@ impl Broker {
                 "is in the past; leave it out for no end",
             ));
         }
-        if let Principal::Token(id) = &principal {
-            let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
-            token.ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
+        match &principal {
+            Principal::Foreign(holder) => {
+                self.catalog.identities().check("grant.principal", holder)?;
+            }
+            Principal::Token(id) => {
+                let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
+                token.ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
+            }
+            Principal::Unix(_) => {}
         }
         let maker = &proof.call().caller.principal;
         // Its id is told once it has one.

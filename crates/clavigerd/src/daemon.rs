@@ -1,6 +1,7 @@
 //! The composition root: opens the parts that the configuration names, puts them together, serves,
 //! drains.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,8 +14,8 @@ use claviger_api::{About, Bodies, Page};
 use claviger_audit::{Audit, FileOptions, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
-use claviger_broker::Broker;
-use claviger_core::{Clock, SteadyClock, SystemClock};
+use claviger_broker::{Broker, Identity};
+use claviger_core::{Clock, Id, SteadyClock, SystemClock};
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
 use rustix::process::Resource;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub audit: Option<Box<dyn Sink>>,
     /// Vaults besides the configured ones.
     pub vaults: Vec<Vault>,
+    /// Identities besides the configured ones.
+    pub identities: BTreeMap<Id, Identity>,
 }
 
 impl Default for Parts {
@@ -64,6 +67,7 @@ impl Default for Parts {
             store: None,
             audit: None,
             vaults: Vec::new(),
+            identities: BTreeMap::new(),
         }
     }
 }
@@ -224,6 +228,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         store: put_between,
         audit,
         vaults: more,
+        identities,
     } = parts;
     // Only for what ends: what waits by the clock would wait until it has caught up.
     let steady = Arc::new(SteadyClock::new(Arc::clone(&clock)));
@@ -290,6 +295,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         tells_projects: config.tells_projects,
         deleted_retention: config.deleted_retention,
         first_admin,
+        identities,
         runtime: Handle::current(),
     }));
     let unsettled = broker

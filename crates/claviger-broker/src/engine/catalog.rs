@@ -27,6 +27,7 @@ use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
 use crate::engine::remembered::Remembered;
 use crate::model::definition::{Definition, not_found};
 use crate::model::grants::Grants;
+use crate::model::identity::Identities;
 use crate::model::project::{Project, project_not_found};
 use crate::model::token::{self, Token};
 
@@ -44,6 +45,7 @@ pub(crate) struct Catalog {
     /// The uid that is admin by itself.
     first_admin: u32,
     deleted_retention: Duration,
+    identities: Identities,
     /// Held while a definition is added to a project, and exclusively while an empty project is
     /// deleted. Enough for one process; replicas will need the store for it.
     project_gate: RwLock<()>,
@@ -56,6 +58,7 @@ impl Catalog {
         clock: Arc<dyn Clock>,
         first_admin: u32,
         deleted_retention: Duration,
+        identities: Identities,
     ) -> Self {
         Self {
             records,
@@ -63,6 +66,7 @@ impl Catalog {
             clock,
             first_admin,
             deleted_retention,
+            identities,
             project_gate: RwLock::new(()),
         }
     }
@@ -369,6 +373,11 @@ impl Catalog {
     /// The time.
     pub(crate) fn now(&self) -> SystemTime {
         self.clock.now()
+    }
+
+    /// Who vouches for callers of other systems.
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// A keyed hash: nobody without the store's keys can make or guess it.
