@@ -1,6 +1,6 @@
 //! Callers by identity, and the short texts they may add about themselves.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use claviger_core::{Error, Id, Public, Reason, refuse_pasted};
 
@@ -58,6 +58,16 @@ impl Principal {
             }
             _ => Err(invalid()),
         }
+    }
+
+    /// The holders whose grants count for it: itself, and the patterns that it fits.
+    pub fn holders(&self) -> impl Iterator<Item = Self> + use<'_> {
+        let patterns = match self {
+            Self::Foreign(name) => Some(name.patterns()),
+            Self::Token(_) | Self::Unix(_) => None,
+        };
+        let patterns = patterns.into_iter().flatten().map(Self::Foreign);
+        iter::once(self.clone()).chain(patterns)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_access::{
-    Authorized, Call, Directory, Grant, Permission, Principal, Resolved, Role, Scope,
+    Authorized, Call, Directory, Permission, Principal, Proof, Resolved, Role, Scope,
 };
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
@@ -18,18 +18,17 @@ use crate::model::page::{Page, PageRequest};
 use crate::model::token::Token;
 
 impl Broker {
-    /// The grants of the caller itself.
+    /// The grants that hold for the caller itself, and the identity that vouches for it.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
-    pub async fn who_am_i(&self, call: &Call) -> Result<Vec<GrantView>> {
-        let principal = &call.caller.principal;
-        let grants = self.catalog.grants(principal).await?;
-        let view = |grant: &Grant| GrantView {
-            principal: principal.clone(),
-            grant: grant.clone(),
+    pub async fn who_am_i(&self, call: &Call) -> Result<(Vec<GrantView>, Option<Id>)> {
+        let grants = self.catalog.given_to(&call.caller.principal).await?;
+        let identity = match &call.caller.proof {
+            Proof::Certificate(identity) | Proof::Jwt(identity) => Some(identity.clone()),
+            Proof::Exchanged(_) | Proof::Token | Proof::Uid => None,
         };
-        Ok(grants.iter().map(view).collect())
+        Ok((grants, identity))
     }
 
     /// Gives a role to a principal.

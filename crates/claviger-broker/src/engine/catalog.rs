@@ -26,7 +26,7 @@ use crate::engine::forms::definition_id;
 use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
 use crate::engine::remembered::Remembered;
 use crate::model::definition::{Definition, not_found};
-use crate::model::grants::Grants;
+use crate::model::grants::{GrantView, Grants};
 use crate::model::identity::Identities;
 use crate::model::project::{Project, project_not_found};
 use crate::model::token::{self, Token};
@@ -403,19 +403,32 @@ impl Catalog {
         principal: &Principal,
     ) -> Result<Vec<(String, Option<Stored<Grants>>)>> {
         let mut found = Vec::with_capacity(1);
-        let mut holder = Some(principal.clone());
-        let mut patterns = match principal {
-            Principal::Foreign(name) => Some(name.patterns()),
-            Principal::Token(_) | Principal::Unix(_) => None,
-        };
-        while let Some(principal) = holder {
-            let key = Grants::key(&principal);
+        for holder in principal.holders() {
+            let key = Grants::key(&holder);
             let stored = self.records.get::<Grants>(&key).await?;
             found.push((key, stored));
-            let pattern = patterns.as_mut().and_then(Iterator::next);
-            holder = pattern.map(Principal::Foreign);
         }
         Ok(found)
+    }
+
+    /// The grants that hold for a principal, each with the holder that it was given to.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn given_to(&self, principal: &Principal) -> Result<Vec<GrantView>> {
+        let found = self.grants_of(principal).await?;
+        let view = |grant: &Grant| {
+            let key = Grants::key_of(&grant.id);
+            let record = found.iter().find(|(own, _)| Some(own.as_str()) == key);
+            let record = record.and_then(|(_, stored)| stored.as_ref());
+            let holder = record.map_or(principal, |stored| &stored.record.principal);
+            GrantView {
+                principal: holder.clone(),
+                grant: grant.clone(),
+            }
+        };
+        let grants = self.together(principal, &found);
+        Ok(grants.iter().map(view).collect())
     }
 
     /// What was found as one list. The first admin needs no record, so that there is no root token to

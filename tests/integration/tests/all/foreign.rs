@@ -10,9 +10,10 @@ use claviger_broker::{Identity, NewGrant, NewToken};
 use claviger_core::{Clock as _, Id, Reason, Resource, Uid};
 use claviger_integration::{Gate, Options, PROJECT, Server, violation};
 use claviger_proto::v1::Role;
+use claviger_proto::v1::who_am_i_response::Proof as SeenAs;
 use tonic::Code;
 
-use crate::support::{fails, give, grants_of, runner, take_back};
+use crate::support::{fails, give, grants_of, runner, take_back, who_am_i};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -141,4 +142,38 @@ async fn a_foreign_caller_makes_a_token_until_its_pattern_loses_the_grant() {
     gate.release();
     let lost = making.await.map(drop).expect_err("it has no grant by then");
     assert_eq!(lost.reason(), Reason::AccessDenied);
+}
+
+#[tokio::test]
+async fn who_am_i_says_what_was_seen_and_to_whom_a_grant_was_given() {
+    let (server, client) = Server::prepared(options()).await;
+    let own = who_am_i(&client).await;
+    let seen = (own.proof(), own.identity.as_str(), own.token_name.as_str());
+    assert_eq!(seen, (SeenAs::Uid, "", ""));
+    let made = client.token(&[(Role::Runner, PROJECT)]).await;
+    let name = made.info.unwrap().name;
+    let holder = who_am_i(&server.tcp().await.with_token(&made.token)).await;
+    let seen = (holder.proof(), holder.identity.as_str(), holder.token_name);
+    assert_eq!(seen, (SeenAs::Token, "", name));
+
+    let of_all = client.grant("oidc:ci#1/2/*", Role::Runner, PROJECT).await;
+    let of_one = client
+        .grant("oidc:ci#1/2/ref/main", Role::Auditor, "*")
+        .await;
+    client
+        .grant("oidc:ci#1/2/ref/other", Role::Admin, "*")
+        .await;
+    let call = call(
+        &rpc::WHO_AM_I,
+        "oidc:ci#1/2/ref/main",
+        server.clock.now() + HOUR,
+    );
+    let (grants, identity) = server.broker().who_am_i(&call).await.unwrap();
+    assert_eq!(identity, Some(Id::from_static("ci")));
+    let shown = grants.iter().map(|view| {
+        let name = format!("grants/{}", view.grant.id);
+        (name, view.principal.to_string())
+    });
+    let given = [of_one, of_all].map(|grant| (grant.name, grant.principal));
+    assert_eq!(shown.collect::<Vec<_>>(), given);
 }
