@@ -106,6 +106,21 @@ pub(crate) async fn create_token(
     })
 }
 
+pub(crate) async fn exchange_token(
+    api: &Api,
+    call: Call,
+    request: v1::ExchangeTokenRequest,
+) -> Result<v1::ExchangeTokenResponse> {
+    let ttl = convert::optional_duration("ttl", request.ttl)?;
+    let (token, view) = api.broker.exchange_token(&Arc::new(call), ttl).await?;
+    let token = String::from_utf8(token.into_exposed());
+    Ok(v1::ExchangeTokenResponse {
+        token: token.map_err(|_| Error::new(Reason::Internal))?,
+        expire_time: convert::timestamp(view.expire_time),
+        name: format!("tokens/{}", view.id),
+    })
+}
+
 pub(crate) async fn list_tokens(
     api: &Api,
     call: Call,
@@ -155,7 +170,7 @@ fn seen(proof: &Proof) -> v1::who_am_i_response::Proof {
 fn wire(token: TokenView) -> v1::Token {
     v1::Token {
         name: format!("tokens/{}", token.id),
-        principal: Principal::Token(token.id).to_string(),
+        principal: token.principal.to_string(),
         description: token.description,
         create_time: convert::timestamp(token.create_time),
         expire_time: convert::timestamp(token.expire_time),

@@ -21,12 +21,17 @@ impl Broker {
     /// The grants that hold for the caller itself, and the identity that vouches for it.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`.
+    /// `TOKEN_REVOKED`, `STORE_UNAVAILABLE`.
     pub async fn who_am_i(&self, call: &Call) -> Result<(Vec<GrantView>, Option<Id>)> {
         let grants = self.catalog.given_to(&call.caller.principal).await?;
         let identity = match &call.caller.proof {
             Proof::Certificate(identity) | Proof::Jwt(identity) => Some(identity.clone()),
-            Proof::Exchanged(_) | Proof::Token | Proof::Uid => None,
+            Proof::Exchanged(_) => {
+                let token = self.catalog.token_of(&call.caller).await?;
+                let speaks_as = token.and_then(|(_, token)| token.record.speaks_as.clone());
+                speaks_as.map(|other| other.identity)
+            }
+            Proof::Token | Proof::Uid => None,
         };
         Ok((grants, identity))
     }
@@ -79,7 +84,14 @@ impl Broker {
             }
             Principal::Token(id) => {
                 let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
-                token.ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
+                let absent = || Error::new(Reason::TokenNotFound).at("grant.principal");
+                if token.ok_or_else(absent)?.record.speaks_as.is_some() {
+                    return Err(Error::new(Reason::FieldInvalid).violation(
+                        "grant.principal",
+                        "is a token of ExchangeToken, which has no grants of its own; give it to \
+                         the principal that the token speaks as (ListTokens)",
+                    ));
+                }
             }
             Principal::Unix(_) => {}
         }

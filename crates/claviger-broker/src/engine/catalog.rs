@@ -322,11 +322,34 @@ impl Catalog {
         if self.now() >= token.expire_time {
             return Err(Error::new(Reason::TokenExpired));
         }
+        let (principal, proof) = match &token.speaks_as {
+            // SECURITY: whoever is not believed any more is not by what was given for that either.
+            Some(other) if !self.identities.is_known(&other.identity) => {
+                return Err(Error::new(Reason::TokenRevoked));
+            }
+            Some(other) => (other.principal.clone(), Proof::Exchanged(id)),
+            None => (Principal::Token(id), Proof::Token),
+        };
         Ok(Caller {
-            principal: Principal::Token(id),
-            proof: Proof::Token,
+            principal,
+            proof,
             expire_time: Some(token.expire_time),
         })
+    }
+
+    /// The token that a caller came with, if it was one of Claviger's own.
+    ///
+    /// # Errors
+    /// `TOKEN_REVOKED`, `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn token_of(&self, caller: &Caller) -> Result<Option<(Id, Stored<Token>)>> {
+        let Some(id) = caller.token() else {
+            return Ok(None);
+        };
+        let stored = self.records.get::<Token>(id.as_str()).await?;
+        match stored.filter(|stored| !stored.record.is_revoked) {
+            Some(stored) => Ok(Some((id.clone(), stored))),
+            None => Err(Error::new(Reason::TokenRevoked)),
+        }
     }
 
     /// Makes a project and grants in it before any listener is open, when there is no caller to ask
@@ -469,6 +492,10 @@ impl Directory for Catalog {
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
         let found = self.grants_of(principal).await?;
         Ok(self.together(principal, &found))
+    }
+
+    async fn check_token(&self, caller: &Caller) -> Result<()> {
+        self.token_of(caller).await.map(drop)
     }
 
     fn changes(&self) -> u64 {

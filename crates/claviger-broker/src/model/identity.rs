@@ -74,7 +74,9 @@ impl Identities {
                 Some(_) => Ok(()),
             },
             Identity::X509 if !is_oidc => Ok(()),
-            other => invalid(Fault::OtherNames(name, other)),
+            other @ (Identity::Oidc { .. } | Identity::Spiffe | Identity::X509) => {
+                invalid(Fault::OtherNames(name, other))
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::support::{fails, give, grants_of, runner, take_back, who_am_i};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// With identities of each sort.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     let oidc = |pattern_parts| Identity::Oidc { pattern_parts };
     Options {
         identities: BTreeMap::from([
@@ -31,7 +31,7 @@ fn options() -> Options {
 }
 
 /// A call of somebody with a JWT that is good until then.
-fn call(rpc: &'static Rpc, principal: &str, ends: SystemTime) -> Arc<Call> {
+pub(crate) fn call(rpc: &'static Rpc, principal: &str, ends: SystemTime) -> Arc<Call> {
     let name = Foreign::parse(principal).expect("a name");
     Arc::new(Call {
         id: Uid::random(),
