@@ -1,13 +1,17 @@
 //! From a connection and a header to a caller.
 
+use std::error::Error as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use claviger_access::{Caller, Principal, Proof};
+use claviger_access::{Caller, Foreign, Principal, Proof};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
+use claviger_identity::{Refusal, Verifier};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+
+use crate::serve::Certificate;
 
 /// The uid that the kernel shows for those that have no number in the daemon's user namespace.
 static OVERFLOW_UID: LazyLock<u32> = LazyLock::new(|| {
@@ -50,28 +54,59 @@ impl Peer {
     }
 }
 
-/// Finds out the caller. A token counts on either listener; without one the socket's uid does.
+/// Finds out the caller. A token counts on either listener; without one the certificate of the
+/// connection does, or the socket's uid.
 ///
 /// # Errors
-/// `CREDENTIALS_REQUIRED`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_REVOKED`, `UID_UNMAPPED`.
-pub(crate) async fn caller(broker: &Broker, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
-    match (headers.get(AUTHORIZATION), peer) {
-        (Some(header), _) => {
+/// `CREDENTIALS_REQUIRED`, `IDENTITY_UNAVAILABLE`, `TOKEN_INVALID`, `TOKEN_EXPIRED`,
+/// `TOKEN_REVOKED`, `UID_UNMAPPED`.
+pub(crate) async fn caller(
+    broker: &Broker,
+    verifier: &Verifier,
+    peer: Peer,
+    certificate: Option<&Certificate>,
+    headers: &HeaderMap,
+) -> Result<Caller> {
+    match (headers.get(AUTHORIZATION), certificate, peer) {
+        (Some(header), _, _) => {
             let header = header
                 .to_str()
                 .map_err(|_| Error::new(Reason::TokenInvalid))?;
             let token = bearer(header).ok_or_else(|| Error::new(Reason::TokenInvalid))?;
-            broker.authenticate(token).await
+            // A token of Claviger's own has no dot.
+            match token.contains('.') {
+                true => Box::pin(bearer_of_jwt(verifier, token)).await,
+                false => broker.authenticate(token).await,
+            }
         }
+        (None, Some(certificate), _) => certificate.caller(),
         // SECURITY: a grant to it would be one to whoever happens to be shown so.
-        (None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => Err(Error::new(Reason::UidUnmapped)),
-        (None, Peer::Unix(uid)) => Ok(Caller {
+        (None, None, Peer::Unix(uid)) if uid == *OVERFLOW_UID => {
+            Err(Error::new(Reason::UidUnmapped))
+        }
+        (None, None, Peer::Unix(uid)) => Ok(Caller {
             principal: Principal::Unix(uid),
             proof: Proof::Uid,
             expire_time: None,
         }),
-        (None, Peer::Tcp(_)) => Err(Error::new(Reason::CredentialsRequired)),
+        (None, None, Peer::Tcp(_)) => Err(Error::new(Reason::CredentialsRequired)),
     }
+}
+
+async fn bearer_of_jwt(verifier: &Verifier, token: &str) -> Result<Caller> {
+    let verified = verifier.verify(token).await;
+    let verified = verified.map_err(|refusal| Error::new(refusal.reason()).caused_by(refusal))?;
+    let name = Foreign::parse(&verified.principal);
+    Ok(Caller {
+        principal: Principal::Foreign(name.ok_or_else(|| Error::new(Reason::TokenInvalid))?),
+        proof: Proof::Jwt(verified.identity.clone()),
+        expire_time: Some(verified.ends),
+    })
+}
+
+/// Why a JWT was not believed, if that is what the error is about.
+pub(crate) fn refusal(error: &Error) -> Option<Refusal> {
+    error.source()?.downcast_ref().copied()
 }
 
 fn bearer(header: &str) -> Option<&str> {

@@ -40,6 +40,7 @@ use crate::handler::Api;
 use crate::limits::{Limits, SMALL_BYTES_MAX};
 use crate::page::Page;
 use crate::rpc::{self, Row};
+use crate::serve::Certificate;
 use crate::status::{is_refusal, refused_by_library, status_of};
 
 pub use bodies::Bodies;
@@ -104,6 +105,8 @@ static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 pub(crate) struct Doorway {
     pub(crate) door: Door,
     pub(crate) peer: Peer,
+    /// That of a client which has shown one.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) limits: Limits,
 }
 
@@ -125,11 +128,11 @@ impl Doorway {
             return foreign;
         }
         let method = method(&request);
-        if method.starts_with("grpc.health.") {
+        if method.starts_with("grpc.health.") && self.limits.serves_health {
             let most = self.limits.connection_age;
             return self.public(SMALL_BYTES_MAX, 1, most, request).await;
         }
-        if method.starts_with("grpc.reflection.") {
+        if method.starts_with("grpc.reflection.") && self.limits.serves_reflection {
             let most = self.limits.stream;
             // The other half is for health, and for requests.
             return self.public(REFLECTION_BYTES, 2, most, request).await;
@@ -156,6 +159,11 @@ impl Doorway {
         };
         let counting = self.door.counts.begin(row.number);
         let id = api.next_call_id();
+        if self.door.counts.under_way() > self.limits.calls_max {
+            let error = Error::new(Reason::Overloaded);
+            counting.end(Some(error.reason()));
+            return refusal(&error, id);
+        }
         let answer = self.answer(api, row, id, counting.began(), request).await;
         counting.end(answer.as_ref().err().map(Error::reason));
         match answer {
@@ -180,9 +188,11 @@ impl Doorway {
             None => self.limits.request,
         };
         let deadline = began + time;
-        let attempt = Attempt::new(api, id, row.rpc, self.peer);
+        let attempt = Attempt::new(api, id, row.rpc, &self.peer);
         let entering = async {
-            let caller = attempt.authenticate(request.headers()).await?;
+            let caller = attempt
+                .authenticate(self.certificate.as_deref(), request.headers())
+                .await?;
             check_encoding(request.headers())?;
             let message = self.message(api, &caller, request).await?;
             Ok((caller, message))

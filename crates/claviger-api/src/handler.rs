@@ -8,12 +8,14 @@ use std::time::SystemTime;
 use claviger_access::{Call, Rpc};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result, Uid};
+use claviger_identity::Verifier;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::body::Bytes;
 use prost::Message;
 
 use crate::door::framed;
+use crate::serve::Tls;
 
 /// The daemon's words about itself.
 #[derive(Clone, Debug)]
@@ -24,12 +26,16 @@ pub struct About {
     pub start_time: SystemTime,
     /// The place of the root key, and the users that could read it there.
     pub root_key: String,
+    /// What the TCP listener speaks, if that is TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// The state that all services share.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) broker: Arc<Broker>,
+    /// Tells whose a JWT is.
+    pub(crate) verifier: Arc<Verifier>,
     pub(crate) about: Arc<About>,
     call_ids: Arc<CallIds>,
 }
@@ -59,9 +65,10 @@ impl CallIds {
 }
 
 impl Api {
-    pub(crate) fn new(broker: Arc<Broker>, about: About) -> Self {
+    pub(crate) fn new(broker: Arc<Broker>, verifier: Arc<Verifier>, about: About) -> Self {
         Self {
             broker,
+            verifier,
             about: Arc::new(about),
             call_ids: Arc::new(CallIds::new()),
         }

@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use claviger_broker::Broker;
+use claviger_identity::Verifier;
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
@@ -57,10 +58,11 @@ macro_rules! small {
 /// If the built-in descriptor set cannot be read, which is a bug.
 pub fn services(
     broker: Arc<Broker>,
+    verifier: Arc<Verifier>,
     about: About,
     bodies: Arc<Bodies>,
 ) -> Result<(Door, HealthReporter), Box<dyn std::error::Error + Send + Sync>> {
-    let api = Api::new(broker, about);
+    let api = Api::new(broker, verifier, about);
     let reporter = HealthReporter::new();
     let routes = public(&reporter, &[claviger_proto::DESCRIPTORS])?;
     Ok((Door::new(routes.prepare(), Some(api), bodies), reporter))
@@ -68,6 +70,9 @@ pub fn services(
 
 /// The parts of the daemon whose health the admin listener tells, besides its vaults.
 pub const PARTS: [&str; 2] = ["audit", "store"];
+
+/// One more, where TLS is spoken.
+pub const TLS_PART: &str = "tls";
 
 /// The services of the admin listener, which asks for no credentials: health, one name per vault
 /// and for each of [`PARTS`], all unknown until they are reported; and the page of the metrics.

@@ -18,6 +18,12 @@ pub struct Limits {
     pub unfinished_bytes_max: usize,
     /// Calls at a time on one connection.
     pub streams_max: u32,
+    /// Calls at a time on all connections of a listener.
+    pub calls_max: usize,
+    /// Whether health and reflection, which ask for no caller, answer.
+    pub serves_health: bool,
+    /// See [`Self::serves_health`].
+    pub serves_reflection: bool,
     /// How long a client may take to say that it speaks HTTP/2.
     pub handshake: Duration,
     /// How long a request may take from its headers to its end.
@@ -43,6 +49,9 @@ impl Default for Limits {
             own_uid: 0,
             unfinished_bytes_max: 64 * 1024 * 1024,
             streams_max: 128,
+            calls_max: 32 * 1024,
+            serves_health: true,
+            serves_reflection: true,
             handshake: Duration::from_secs(5),
             body: Duration::from_secs(10),
             request: Duration::from_secs(30),

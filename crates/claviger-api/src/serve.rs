@@ -9,6 +9,7 @@
 mod connection;
 mod paced;
 mod places;
+mod tls;
 mod turns;
 
 use std::io;
@@ -31,20 +32,24 @@ use crate::serve::places::{Place, Places};
 use crate::{Door, Peer};
 
 pub use crate::limits::Limits;
+pub(crate) use crate::serve::tls::Certificate;
+pub use crate::serve::tls::{ClientAuth, Credentials, Tls, TlsOptions, TlsState};
 
 /// Where to listen.
 #[derive(Debug)]
 pub struct Listeners {
     /// The Unix socket.
     pub unix: Option<UnixListener>,
-    /// Loopback TCP.
+    /// TCP.
     pub tcp: Option<TcpListener>,
+    /// What is spoken on TCP; without it in plain text.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Binds a TCP listener.
 ///
 /// # Errors
-/// If the address is not a loopback one, because there is no TLS yet; if it cannot be bound.
+/// If the address is not a loopback one; if it cannot be bound.
 pub fn bind_loopback(address: SocketAddr) -> io::Result<TcpListener> {
     if !address.ip().is_loopback() {
         return Err(io::Error::new(
@@ -52,6 +57,14 @@ pub fn bind_loopback(address: SocketAddr) -> io::Result<TcpListener> {
             "only a loopback address can be listened on without TLS",
         ));
     }
+    bind_tcp(address)
+}
+
+/// Binds a TCP listener that speaks TLS.
+///
+/// # Errors
+/// If it cannot be bound.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -83,7 +96,7 @@ struct Accepted {
 }
 
 enum Stream {
-    Tcp(std::net::TcpStream),
+    Tcp(std::net::TcpStream, Option<Arc<Tls>>),
     Unix(std::os::unix::net::UnixStream),
 }
 
@@ -138,7 +151,10 @@ async fn accept(
         }
     };
     let unix = hand_over(listeners.unix.map(Listener::Unix), &counts.unix);
-    let tcp = hand_over(listeners.tcp.map(Listener::Tcp), &counts.tcp);
+    let tcp = hand_over(
+        listeners.tcp.map(|tcp| Listener::Tcp(tcp, listeners.tls)),
+        &counts.tcp,
+    );
     stop.run_until_cancelled(async { tokio::join!(unix, tcp) })
         .await;
 }
@@ -150,7 +166,7 @@ async fn hand_over(
     counts: Arc<Connections>,
 ) {
     let own = match listener {
-        Listener::Tcp(_) => None,
+        Listener::Tcp(..) => None,
         Listener::Unix(_) => Some(Peer::Unix(limits.own_uid)),
     };
     let places = Places::new(limits.connections_max, own, counts);
@@ -175,17 +191,18 @@ async fn hand_over(
 }
 
 enum Listener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Arc<Tls>>),
     Unix(UnixListener),
 }
 
 impl Listener {
     async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, tls) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream.into_std()?), Peer::at(address.ip())))
+                let stream = Stream::Tcp(stream.into_std()?, tls.clone());
+                Ok((stream, Peer::at(address.ip())))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -230,17 +247,22 @@ async fn serve_accepted(accepted: Accepted, door: Door, limits: Limits, stop: Ca
     let doorway = Doorway {
         door,
         peer: place.peer(),
+        certificate: None,
         limits,
     };
     let result = match stream {
-        Stream::Tcp(stream) => match TcpStream::from_std(stream) {
-            Ok(stream) => serve_connection(stream, place, doorway, stop).await,
-            Err(error) => Err(error.into()),
-        },
-        Stream::Unix(stream) => match UnixStream::from_std(stream) {
-            Ok(stream) => serve_connection(stream, place, doorway, stop).await,
-            Err(error) => Err(error.into()),
-        },
+        Stream::Tcp(stream, None) => {
+            let opening = async { Ok((TcpStream::from_std(stream)?, None)) };
+            serve_connection(opening, place, doorway, stop).await
+        }
+        Stream::Tcp(stream, Some(tls)) => {
+            let opening = async { tls.accept(TcpStream::from_std(stream)?).await };
+            serve_connection(opening, place, doorway, stop).await
+        }
+        Stream::Unix(stream) => {
+            let opening = async { Ok((UnixStream::from_std(stream)?, None)) };
+            serve_connection(opening, place, doorway, stop).await
+        }
     };
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");

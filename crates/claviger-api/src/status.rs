@@ -31,6 +31,7 @@ pub fn code_of(reason: Reason) -> Code {
         R::AccessDenied => Code::PermissionDenied,
         R::AuditDiskNearlyFull
         | R::AuditUnavailable
+        | R::IdentityUnavailable
         | R::Overloaded
         | R::StoreNotWritable
         | R::StoreUnavailable
@@ -199,6 +200,11 @@ pub(crate) fn header_bytes(headers: &HeaderMap) -> usize {
         .sum()
 }
 
+/// From 0 to 1, another one each time.
+fn jitter() -> f64 {
+    f64::from(Uid::random().first_byte()) / 255.0
+}
+
 /// The code of an error.
 pub(crate) fn code(error: &Error) -> Code {
     match (error.reason(), error.field_violation()) {
@@ -210,8 +216,12 @@ pub(crate) fn code(error: &Error) -> Code {
 
 /// When the call may be repeated, if that helps.
 pub(crate) fn retry_after(error: &Error) -> Option<Duration> {
-    let usual = (code(error) == Code::Unavailable).then_some(RETRY_AFTER);
-    error.retry_delay().or(usual)
+    let usual = || match error.reason() {
+        // Not all of those that came at once in one second again.
+        Reason::Overloaded => Some(RETRY_AFTER.mul_f64(1.0 + jitter())),
+        _ => (code(error) == Code::Unavailable).then_some(RETRY_AFTER),
+    };
+    error.retry_delay().or_else(usual)
 }
 
 /// The status with all that there is to say, or without what is in it twice.

@@ -195,12 +195,14 @@ impl Audit {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
+        cause: Option<&'static str>,
     ) -> Result<()> {
         let entry = Entry::Refusal {
             call_id,
             rpc,
             peer,
             reason,
+            cause,
         };
         self.write(entry).await
     }
@@ -212,6 +214,7 @@ impl Audit {
             rpc,
             peer,
             reason: Reason::Cancelled,
+            cause: None,
         });
     }
 

@@ -209,6 +209,7 @@ mod tests {
             rpc: "claviger.v1.SecretService/GetSecret",
             peer: "unix",
             reason: Reason::Cancelled,
+            cause: None,
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) enum Entry {
         rpc: &'static str,
         peer: &'static str,
         reason: Reason,
+        /// More than the caller may know of it.
+        cause: Option<&'static str>,
     },
     /// The daemon has answered its last call.
     Stopped,
@@ -166,10 +168,16 @@ impl Tail {
                 Self::of_unasked(who, Outcome::Allowed, None, rpc)
             }
             Entry::Refusal {
-                rpc, peer, reason, ..
+                rpc,
+                peer,
+                reason,
+                cause,
+                ..
             } => {
                 let who = Who::Unknown { peer };
-                Self::of_unasked(who, Outcome::Denied, Some(*reason), rpc)
+                let mut tail = Self::of_unasked(who, Outcome::Denied, Some(*reason), rpc);
+                Fields(&mut tail.about).some("cause", *cause);
+                tail
             }
             Entry::Stopped => Self {
                 who: None,

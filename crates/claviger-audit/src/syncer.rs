@@ -112,6 +112,7 @@ mod tests {
             rpc: "claviger.v1.SecretService/GetSecret",
             peer: "tcp",
             reason: Reason::TokenInvalid,
+            cause: None,
         }
     }
 

@@ -81,7 +81,7 @@ reasons! {
     Conflict "CONFLICT" "{resource} was changed at the same time; read it again and repeat the call";
     /// No token on a listener that needs one.
     CredentialsRequired "CREDENTIALS_REQUIRED"
-        "no credentials; send the header `authorization: Bearer <token>`, or call over the Unix socket";
+        "no credentials; send the header `authorization: Bearer <token>`, show a client's certificate in TLS, or call over the Unix socket";
     /// The call's deadline, or the daemon's own, passed.
     DeadlineExceeded "DEADLINE_EXCEEDED"
         "the call was not answered before its deadline; a write may have been done: repeat it with the same request_id";
@@ -110,6 +110,9 @@ reasons! {
     FieldInvalid "FIELD_INVALID" "a field is not valid";
     /// No such grant.
     GrantNotFound "GRANT_NOT_FOUND" "there is no such grant; see ListGrants";
+    /// The keys of the JWT's issuer cannot be had.
+    IdentityUnavailable "IDENTITY_UNAVAILABLE"
+        "the token cannot be judged now, because the keys of its issuer cannot be had; try again, and see the daemon's log if it stays so";
     /// A stored record does not open: changed, swapped, truncated or from another store.
     IntegrityFailure "INTEGRITY_FAILURE"
         "a stored record does not open: it was changed or belongs elsewhere; restore it from a backup";
@@ -193,9 +196,9 @@ reasons! {
         "the value needs an account to work on ({found}): {remedy}"
         or "the value needs an account to work on; set definition.stripe.context";
     /// The token's time is over.
-    TokenExpired "TOKEN_EXPIRED" "the token has expired; ask an admin for a new one (CreateToken)";
+    TokenExpired "TOKEN_EXPIRED" "the token has expired; ask for a new one where it came from: its issuer, ExchangeToken, or an admin (CreateToken)";
     /// Not a token of this daemon.
-    TokenInvalid "TOKEN_INVALID" "the token is not known here; check that it was copied whole and belongs to this daemon";
+    TokenInvalid "TOKEN_INVALID" "the token is not known here; check that it was copied whole and belongs to this daemon, or, if it is a JWT, that the daemon has its issuer (identity.<name>) and that it names the audience there; the audit log has the cause";
     /// No such token.
     TokenNotFound "TOKEN_NOT_FOUND" "there is no such token; see ListTokens";
     /// The token was revoked, or the identity of its holder is gone.

@@ -10,10 +10,12 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod certificate;
 mod fetch;
 mod json;
 mod keys;
 mod kind;
+pub mod pem;
 mod principal;
 mod refusal;
 mod settings;
@@ -21,9 +23,13 @@ mod source;
 mod token;
 mod verifier;
 
+pub use certificate::{
+    Bundle, BundleFile, Bundles, CertificateRefusal, Certified, Vouches, certificate_ends,
+};
 pub use fetch::{Fault, Fetch};
 pub use jsonwebtoken::Algorithm;
 pub use kind::Kind;
 pub use refusal::Refusal;
+pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub use settings::{IdentitySettings, overlaps};
 pub use verifier::{Verified, Verifier};

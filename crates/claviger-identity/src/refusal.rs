@@ -54,11 +54,13 @@ impl Refusal {
         self.parts().0
     }
 
-    /// What the caller may know. That a token has expired is said only of one that was genuine.
+    /// What the caller may know. That a token has expired is said only of one that was genuine; that
+    /// the issuer's keys cannot be had, of one that is to be sent again.
     pub fn reason(self) -> Reason {
-        match self == Self::Expired {
-            true => Reason::TokenExpired,
-            false => Reason::TokenInvalid,
+        match self {
+            Self::Expired => Reason::TokenExpired,
+            Self::KeysUnavailable => Reason::IdentityUnavailable,
+            _ => Reason::TokenInvalid,
         }
     }
 
@@ -86,6 +88,8 @@ impl Refusal {
         }
     }
 }
+
+impl std::error::Error for Refusal {}
 
 /// The code, and the member that it is about: never anything that the token says.
 impl fmt::Display for Refusal {

@@ -1,7 +1,7 @@
 //! The operator's table `[identity.<name>]`, and the rules that it keeps.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use claviger_core::Id;
 use claviger_settings::{SettingsProblem, Table};
@@ -20,6 +20,7 @@ const ALGORITHMS: &str = "algorithms";
 const JWKS_FILE: &str = "jwks_file";
 const JWKS_URI: &str = "jwks_uri";
 const CA_FILE: &str = "ca_file";
+const CRL_FILE: &str = "crl_file";
 const BEARER_FILE: &str = "bearer_file";
 const TENANT: &str = "tenant";
 const TRUST_DOMAIN: &str = "trust_domain";
@@ -50,6 +51,8 @@ pub struct IdentitySettings {
     /// The authorities that the issuer's certificate is of, instead of the host's own; of a SPIFFE
     /// domain, its bundle for certificates of callers.
     pub ca_file: Option<PathBuf>,
+    /// The revocation lists of the bundle, of kind `spiffe`.
+    pub crl_file: Option<PathBuf>,
     /// Holds a token that the issuer wants to see before it shows its keys.
     pub bearer_file: Option<PathBuf>,
     /// The tenant, of kind `azure`.
@@ -59,6 +62,20 @@ pub struct IdentitySettings {
 }
 
 impl IdentitySettings {
+    /// The keys that any kind has.
+    pub const KEYS: [&str; 10] = [
+        ISSUER,
+        AUDIENCE,
+        ALGORITHMS,
+        JWKS_FILE,
+        JWKS_URI,
+        CA_FILE,
+        CRL_FILE,
+        BEARER_FILE,
+        TENANT,
+        TRUST_DOMAIN,
+    ];
+
     /// Reads those of a kind; everything wrong goes to the table's problems. Opens no file. The
     /// key `kind` is the reader's.
     pub fn read(kind: Kind, table: &mut Table<'_>) -> Self {
@@ -100,6 +117,7 @@ impl IdentitySettings {
                 .or(google.filter(|_| jwks_file.is_none())),
             jwks_file,
             ca_file: table.path(CA_FILE),
+            crl_file: is_spiffe.then(|| table.path(CRL_FILE)).flatten(),
             bearer_file: is_kubernetes.then(|| table.path(BEARER_FILE)).flatten(),
             tenant,
             trust_domain,
@@ -118,6 +136,7 @@ impl IdentitySettings {
             (ALGORITHMS, self.algorithms_fault()),
             (JWKS_FILE, self.source_fault()),
             (JWKS_URI, self.jwks_uri_fault()),
+            (CRL_FILE, self.crl_fault()),
         ];
         let found = found.into_iter();
         found
@@ -128,6 +147,18 @@ impl IdentitySettings {
                 })
             })
             .collect()
+    }
+
+    /// The files that it names, each with its key.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [
+            (JWKS_FILE, &self.jwks_file),
+            (CA_FILE, &self.ca_file),
+            (CRL_FILE, &self.crl_file),
+            (BEARER_FILE, &self.bearer_file),
+        ];
+        let files = files.into_iter();
+        files.filter_map(|(key, file)| Some((key, file.as_deref()?)))
     }
 
     /// Whether callers can send tokens: a SPIFFE domain may be there for certificates only.
@@ -220,6 +251,11 @@ impl IdentitySettings {
             "is missing; name the domain's bundle of keys for JWTs here, its certificates in \
              ca_file, or both",
         )
+    }
+
+    fn crl_fault(&self) -> Option<&'static str> {
+        let is_half = self.crl_file.is_some() && self.ca_file.is_none();
+        is_half.then_some("goes with ca_file, which is missing; name the authorities there")
     }
 
     fn jwks_uri_fault(&self) -> Option<&'static str> {

@@ -34,13 +34,19 @@ const SETTINGS: (usize, u8) = (3, 4);
 /// # Errors
 /// What is there instead, and the remedy; within a quarter of a minute.
 pub async fn ask_status(socket: &Path) -> Result<GetStatusResponse, Stop> {
-    let mut asking = Asking {
-        socket,
-        progress: Progress::InLine,
-        peer: None,
-    };
+    let mut asking = Asking::of(socket);
     let answer = timeout(PATIENCE, asking.ask()).await;
     answer.unwrap_or_else(|_| Err(asking.given_up()))
+}
+
+/// Asks whether a daemon takes calls at a socket. No part of it is asked, and nothing is recorded.
+///
+/// # Errors
+/// What is there instead, and the remedy; within a quarter of a minute.
+pub async fn ask_alive(socket: &Path) -> Result<(), Stop> {
+    let mut asking = Asking::of(socket);
+    let heard = timeout(PATIENCE, asking.hear()).await;
+    heard.unwrap_or_else(|_| Err(asking.given_up()))
 }
 
 struct Asking<'a> {
@@ -57,8 +63,17 @@ enum Progress {
     Heard,
 }
 
-impl Asking<'_> {
-    async fn ask(&mut self) -> Result<GetStatusResponse, Stop> {
+impl<'a> Asking<'a> {
+    fn of(socket: &'a Path) -> Self {
+        Self {
+            socket,
+            progress: Progress::InLine,
+            peer: None,
+        }
+    }
+
+    /// Until the daemon begins to speak.
+    async fn hear(&mut self) -> Result<(), Stop> {
         let stream = self.connect().await?;
         self.peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
         self.progress = Progress::Connected;
@@ -68,6 +83,11 @@ impl Asking<'_> {
             Err(_) => return Err(self.failed("ends the connection at once", BUSY)),
         }
         self.progress = Progress::Heard;
+        Ok(())
+    }
+
+    async fn ask(&mut self) -> Result<GetStatusResponse, Stop> {
+        self.hear().await?;
         let client = Client::connect_unix(self.socket).await;
         let client = client.map_err(|error| Stop::failed(error.to_string()))?;
         match client.daemon().get_status(GetStatusRequest {}).await {

@@ -64,6 +64,10 @@ pub enum Command {
         /// Unix socket of the daemon
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
+
+        /// Only whether it takes calls, for probes: asks no part of it, and leaves no audit record
+        #[arg(long)]
+        alive: bool,
     },
 }
 
@@ -98,6 +102,7 @@ mod tests {
             "clavigerd --config f --accept-audit-gap",
             "clavigerd status",
             "clavigerd status --socket s",
+            "clavigerd status --alive --socket s",
             "clavigerd audit verify f",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

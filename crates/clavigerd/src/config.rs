@@ -15,6 +15,7 @@ use std::time::Duration;
 use claviger_api::serve::Limits;
 use claviger_broker::CacheLimits;
 use claviger_core::Id;
+use claviger_identity::IdentitySettings;
 use claviger_settings::{Place, Problems, read_document};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -26,16 +27,19 @@ use crate::owner;
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod file;
+mod identities;
 mod kinds;
 mod limits;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod vaults;
 
 pub(crate) use kinds::VAULT_KINDS;
+pub(crate) use tls::{BundleFiles, TlsConfig};
 pub(crate) use vaults::VaultConfig;
 
-use file::{ConfigFile, Given, parse_loopback};
+use file::{ConfigFile, Given, parse_tcp};
 use kinds::VaultKind;
 
 /// Longest path of a Unix socket, in bytes.
@@ -52,8 +56,10 @@ pub struct Config {
     pub(crate) deleted_retention: Duration,
     /// The Unix socket.
     pub(crate) socket: PathBuf,
-    /// A loopback address, if one is listened on.
+    /// The TCP address, if one is listened on; a loopback one unless TLS is spoken there.
     pub(crate) tcp: Option<SocketAddr>,
+    /// What is spoken there, if that is TLS.
+    pub(crate) tls: Option<TlsConfig>,
     /// The loopback address of the admin listener, if there is one.
     pub(crate) admin: Option<SocketAddr>,
     /// The bounds of all listeners.
@@ -78,6 +84,10 @@ pub struct Config {
     pub(crate) tells_projects: bool,
     /// The vaults by id; `managed` is always there.
     pub(crate) vaults: BTreeMap<Id, VaultConfig>,
+    /// The issuers whose tokens are believed, by name.
+    pub(crate) identities: BTreeMap<Id, IdentitySettings>,
+    /// What vouches for certificates of clients.
+    pub(crate) bundles: Vec<BundleFiles>,
     /// How Stripe is asked about a key.
     pub(crate) stripe: LiveSettings,
 }
@@ -133,6 +143,7 @@ impl Config {
                     deleted_retention: file.deleted_retention,
                     socket,
                     tcp,
+                    tls: file.tls,
                     admin: file.admin,
                     limits: file.limits,
                     root_key,
@@ -145,6 +156,8 @@ impl Config {
                     cache: file.cache,
                     tells_projects: file.tells_projects,
                     vaults: file.vaults,
+                    identities: file.identities,
+                    bundles: file.bundles,
                     stripe,
                 })
             }
@@ -295,7 +308,7 @@ fn socket(
 
 fn tcp(cli: &Cli, file: &ConfigFile, problems: &mut Problems) -> Option<SocketAddr> {
     match &cli.listen {
-        Some(text) => parse_loopback(text)
+        Some(text) => parse_tcp(text, file.speaks_tls)
             .map_err(|remedy| problems.add(Place::outside("--listen"), remedy))
             .ok(),
         None => {

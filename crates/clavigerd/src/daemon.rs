@@ -16,6 +16,7 @@ use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Identity};
 use claviger_core::{Clock, Id, SteadyClock, SystemClock};
+use claviger_identity::{Kind, Verifier, Vouches};
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
 use rustix::process::Resource;
@@ -31,7 +32,8 @@ use crate::owner::own_uid;
 use crate::ready;
 use crate::root_key;
 use crate::stop::Stop;
-use crate::upkeep::Upkeep;
+use crate::tls::TlsFiles;
+use crate::upkeep::{Upkeep, watch_tls};
 
 /// Connections on the admin listener: probes, not clients.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -78,10 +80,12 @@ pub type PutBefore = dyn FnOnce(SqliteStore) -> Arc<dyn Store> + Send;
 /// A daemon that is open and listens, but does not answer yet.
 pub struct Daemon {
     broker: Arc<Broker>,
+    verifier: Arc<Verifier>,
     seal: Seal,
     about: About,
     limits: Limits,
     sockets: Sockets,
+    tls: Option<Arc<TlsFiles>>,
     is_dev: bool,
 }
 
@@ -93,14 +97,27 @@ impl Daemon {
     /// # Errors
     /// If a part does not open or an address cannot be listened on.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, Stop> {
-        let (broker, seal, about) = open(config, parts).await?;
-        let sockets = Sockets::bind(config).await?;
+        let Opened {
+            broker,
+            verifier,
+            seal,
+            mut about,
+        } = open(config, parts).await?;
+        let tls = config.tls.as_ref().map(|tls| {
+            let files = TlsFiles::open(tls, &config.bundles, Arc::clone(&seal.clock));
+            files.map_err(|fault| Stop::refused(fault.to_string()))
+        });
+        let tls = tls.transpose()?.map(Arc::new);
+        about.tls = tls.as_ref().map(|files| Arc::clone(files.tls()));
+        let sockets = Sockets::bind(config, about.tls.clone()).await?;
         Ok(Self {
             broker,
+            verifier,
             seal,
             about,
             limits: config.limits,
             sockets,
+            tls,
             is_dev: config.is_dev,
         })
     }
@@ -110,12 +127,17 @@ impl Daemon {
         &self.broker
     }
 
+    /// The files of its TLS, if it speaks that.
+    pub fn tls(&self) -> Option<&Arc<TlsFiles>> {
+        self.tls.as_ref()
+    }
+
     /// The path of its Unix socket.
     pub fn socket(&self) -> &Path {
         &self.sockets.file.path
     }
 
-    /// The loopback address that it listens on, if there is one.
+    /// The TCP address that it listens on, if there is one.
     pub fn tcp(&self) -> Option<SocketAddr> {
         self.sockets.listeners.tcp.as_ref()?.local_addr().ok()
     }
@@ -127,7 +149,14 @@ impl Daemon {
 
     /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
-        ready::text(self.socket(), self.tcp(), self.admin(), self.is_dev)
+        let has_tls = self.tls.is_some();
+        ready::text(
+            self.socket(),
+            self.tcp(),
+            self.admin(),
+            self.is_dev,
+            has_tls,
+        )
     }
 
     /// Serves until `stop` is cancelled, then drains: calls in flight and changes that were begun
@@ -143,16 +172,28 @@ impl Daemon {
         let limits =
             afforded(self.limits).map_err(|e| Stop::failed(format!("no descriptors: {e}")))?;
         let bodies = Bodies::new(limits.unfinished_bytes_max, limits.own_uid);
-        let services =
-            claviger_api::services(Arc::clone(&self.broker), self.about, Arc::clone(&bodies));
+        let tls = self.about.tls.clone();
+        let services = claviger_api::services(
+            Arc::clone(&self.broker),
+            self.verifier,
+            self.about,
+            Arc::clone(&bodies),
+        );
         let (door, health) = services.map_err(unbuilt)?;
-        let metrics = Metrics::new(Arc::clone(&self.broker), Arc::clone(door.counts()));
+        let metrics = Metrics {
+            broker: Arc::clone(&self.broker),
+            door: Arc::clone(door.counts()),
+            tls,
+        };
         let page = Page::new(move |admin| metrics.text(admin));
         let admin_services = claviger_api::admin_services(&self.broker, bodies, page).await;
         let (admin_door, part_health) = admin_services.map_err(unbuilt)?;
         let upkeep = Upkeep::start(&self.broker, health, &part_health, stop.clone());
         let sealing = self.seal.clone().keep(self.broker.audit());
         upkeep.spawn(sealing);
+        if let Some(files) = self.tls {
+            upkeep.spawn(watch_tls(files, part_health));
+        }
         let Sockets {
             listeners,
             admin,
@@ -165,12 +206,16 @@ impl Daemon {
         let admin = Listeners {
             unix: None,
             tcp: admin,
+            tls: None,
         };
         // Probes come again; those that stay would take the place of others.
         let admin_limits = Limits {
             connections_max: ADMIN_CONNECTIONS_MAX,
             connection_age: ADMIN_CONNECTION_AGE,
             drain: ADMIN_DRAIN,
+            // What it is there for.
+            serves_health: true,
+            serves_reflection: true,
             ..limits
         };
         let serving_admin = serve(admin, admin_door, admin_limits, 1, stop);
@@ -214,7 +259,15 @@ fn afforded(limits: Limits) -> io::Result<Limits> {
     })
 }
 
-async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About), Stop> {
+/// What is open before anything is listened on.
+struct Opened {
+    broker: Arc<Broker>,
+    verifier: Arc<Verifier>,
+    seal: Seal,
+    about: About,
+}
+
+async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
     make_private_dir(&config.data_dir)?;
     modes::check(config)?;
     let store_file = config.data_dir.join("store.db");
@@ -279,7 +332,13 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         version: env!("CARGO_PKG_VERSION"),
         start_time: clock.now(),
         root_key: custody.to_string(),
+        tls: None,
     };
+    let verifier = Verifier::new(
+        config.identities.clone(),
+        Arc::<SteadyClock>::clone(&steady),
+        &Handle::current(),
+    );
     let broker = Arc::new(Broker::new(claviger_broker::Parts {
         vaults: vaults(config, &records, &clock, more).await?,
         records,
@@ -295,7 +354,7 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
         tells_projects: config.tells_projects,
         deleted_retention: config.deleted_retention,
         first_admin,
-        identities,
+        identities: named(config).into_iter().chain(identities).collect(),
         runtime: Handle::current(),
     }));
     let unsettled = broker
@@ -311,7 +370,33 @@ async fn open(config: &Config, parts: Parts) -> Result<(Arc<Broker>, Seal, About
             .await
             .map_err(|e| Stop::opening("projects/dev", &e))?;
     }
-    Ok((broker, seal, about))
+    Ok(Opened {
+        broker,
+        verifier: Arc::new(verifier),
+        seal,
+        about,
+    })
+}
+
+/// What the principals of each identity are named as.
+fn named(config: &Config) -> BTreeMap<Id, Identity> {
+    let by_tokens = config.identities.iter().map(|(id, settings)| {
+        let identity = match settings.kind == Kind::Spiffe {
+            true => Identity::Spiffe,
+            false => Identity::Oidc {
+                pattern_parts: settings.kind.pattern_parts(),
+            },
+        };
+        (id.clone(), identity)
+    });
+    let by_certificates = config.bundles.iter().map(|bundle| {
+        let identity = match bundle.vouches {
+            Vouches::Names => Identity::X509,
+            Vouches::Spiffe(_) => Identity::Spiffe,
+        };
+        (bundle.name.clone(), identity)
+    });
+    by_tokens.chain(by_certificates).collect()
 }
 
 /// Goes on from the time that the last start had reached.

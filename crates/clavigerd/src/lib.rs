@@ -19,16 +19,18 @@ mod owner;
 mod ready;
 mod root_key;
 mod stop;
+mod tls;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
 
-pub use asking::ask_status;
+pub use asking::{ask_alive, ask_status};
 pub use cli::{AuditCommand, Cli, Command};
 pub use config::Config;
 pub use daemon::{Daemon, Parts, PutBefore};
 pub use environment::Environment;
 pub use stop::Stop;
+pub use tls::TlsFiles;
 
 /// Puts the configuration together. With `--ephemeral` the caller brings the directory that holds
 /// everything, and nothing of `environment` but the log filter and the name of the configuration

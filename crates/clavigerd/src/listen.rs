@@ -5,8 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use claviger_api::serve::{self, Listeners};
+use claviger_api::serve::{self, Listeners, Tls};
 use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
@@ -27,13 +28,17 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// Binds the addresses that the configuration names.
-    pub(crate) async fn bind(config: &Config) -> Result<Self, Stop> {
+    pub(crate) async fn bind(config: &Config, tls: Option<Arc<Tls>>) -> Result<Self, Stop> {
         let unix = Some(bind_unix(&config.socket).await?);
         let file = SocketFile::new(&config.socket);
-        let tcp = bind_tcp("listen.tcp", config.tcp)?;
-        let admin = bind_tcp("listen.admin", config.admin)?;
+        let bind_clients = match tls {
+            Some(_) => serve::bind_tcp,
+            None => serve::bind_loopback,
+        };
+        let tcp = bind_tcp("listen.tcp", config.tcp, bind_clients)?;
+        let admin = bind_tcp("listen.admin", config.admin, serve::bind_loopback)?;
         Ok(Self {
-            listeners: Listeners { unix, tcp },
+            listeners: Listeners { unix, tcp, tls },
             admin,
             file,
         })
@@ -84,12 +89,16 @@ async fn bind_unix(socket: &Path) -> Result<UnixListener, Stop> {
     bound.map_err(|error| Stop::refused(format!("{}: {error}", socket.display())))
 }
 
-fn bind_tcp(key: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, Stop> {
+fn bind_tcp(
+    key: &str,
+    address: Option<SocketAddr>,
+    bind: fn(SocketAddr) -> io::Result<TcpListener>,
+) -> Result<Option<TcpListener>, Stop> {
     let Some(address) = address else {
         return Ok(None);
     };
     let refused = |error| Stop::refused(format!("{key} {address}: {error}"));
-    serve::bind_loopback(address).map_err(refused).map(Some)
+    bind(address).map_err(refused).map(Some)
 }
 
 /// Makes place for our socket: only a socket of ours that nobody listens on is removed.

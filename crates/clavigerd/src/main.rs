@@ -48,7 +48,9 @@ fn main() -> ExitCode {
         Some(Command::Audit {
             command: AuditCommand::Verify { path },
         }) => query::verify_audit(path),
-        Some(Command::Status { socket }) => query::status(socket.as_deref(), &environment),
+        Some(Command::Status { socket, alive }) => {
+            query::status(socket.as_deref(), *alive, &environment)
+        }
         None => serve(&cli, &environment),
     };
     match result {

@@ -6,7 +6,9 @@
 //! never a name of a secret, a principal or a value.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use claviger_api::serve::Tls;
 use claviger_api::{Connections, Counts};
 use claviger_audit::Health;
 use claviger_broker::Broker;
@@ -37,19 +39,18 @@ const VAULT_BREAKER_OPEN: &str = "claviger_vault_breaker_open";
 const AUDIT_WRITE_SECONDS: &str = "claviger_audit_write_seconds";
 const AUDIT_SYNC_SECONDS: &str = "claviger_audit_sync_seconds";
 const AUDIT_HEALTH: &str = "claviger_audit_health";
+const TLS_EXPIRE: &str = "claviger_tls_certificate_expire_timestamp_seconds";
+const TLS_RELOAD_FAILED: &str = "claviger_tls_reload_failed";
 
 /// The parts that count.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    broker: Arc<Broker>,
-    door: Arc<Counts>,
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) door: Arc<Counts>,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Metrics {
-    pub(crate) fn new(broker: Arc<Broker>, door: Arc<Counts>) -> Self {
-        Self { broker, door }
-    }
-
     /// The page, for a reader at the door `admin`.
     pub(crate) fn text(&self, admin: &Counts) -> String {
         let mut families = Families::default();
@@ -58,6 +59,7 @@ impl Metrics {
         self.cache(&mut families);
         self.vaults(&mut families);
         self.audit(&mut families);
+        self.tls(&mut families);
         let text = TextEncoder::new().encode_to_string(&families.0);
         text.unwrap_or_else(|error| {
             tracing::error!(%error, "the page of the metrics is not written");
@@ -249,6 +251,25 @@ impl Metrics {
             AUDIT_HEALTH,
             "1 at what the audit log is: failed (nothing is served), short of disk, or well.",
             states.map(|(name, state)| gauge(labels([("state", name)]), (state == health).into())),
+        );
+    }
+}
+
+impl Metrics {
+    fn tls(&self, families: &mut Families) {
+        let Some(state) = self.tls.as_ref().map(|tls| tls.state()) else {
+            return;
+        };
+        let ends = state.ends.duration_since(SystemTime::UNIX_EPOCH);
+        families.add(
+            TLS_EXPIRE,
+            "When the certificate of the TCP listener ends.",
+            [gauge(Vec::new(), ends.unwrap_or_default().as_secs())],
+        );
+        families.add(
+            TLS_RELOAD_FAILED,
+            "1 while newer files of TLS are not used because something is wrong with them.",
+            [gauge(Vec::new(), state.fault.is_some().into())],
         );
     }
 }

@@ -39,6 +39,14 @@ pub(crate) fn check(config: &Config) -> Result<(), Stop> {
             tracing::warn!(%path, "other users may read this {what}; close it (chmod 600)");
         }
     }
+    for (id, settings) in &config.identities {
+        for (key, path) in settings.files() {
+            let what = format!("identity.{id}.{key}");
+            // SECURITY: whoever writes there says whose keys are believed.
+            check_dir_of(&what, path)?;
+            check_path(&what, path, 0)?;
+        }
+    }
     if own_uid() == 0 {
         tracing::warn!("runs as root, which needs none of its rights; give it a user of its own");
     }
@@ -131,7 +139,11 @@ mod tests {
             file(&format!("data/{name}"));
         }
         let audit = file("log/audit.jsonl");
-        let text = format!("[audit]\nfile = {audit:?}\n");
+        let keys = file("keys/jwks.json");
+        let text = format!(
+            "[audit]\nfile = {audit:?}\n[identity.ci]\nkind = \"generic\"\n\
+             issuer = \"https://ci.acme.example\"\naudience = \"claviger\"\njwks_file = {keys:?}\n"
+        );
         let config_file = file("etc/clavigerd.toml");
         fs::write(&config_file, text).unwrap();
         file("config/claviger/root.key");
@@ -160,8 +172,9 @@ mod tests {
             .map_err(|stop| stop.to_string())
     }
 
-    const DIRECTORIES: [&str; 4] = ["config/claviger", "data", "log", "run"];
-    const FILES: [&str; 5] = [
+    const DIRECTORIES: [&str; 5] = ["config/claviger", "data", "log", "run", "keys"];
+    const FILES: [&str; 6] = [
+        "keys/jwks.json",
         "data/store.db",
         "data/store.db-shm",
         "data/store.db-wal",
@@ -192,7 +205,10 @@ mod tests {
     #[test]
     fn a_sticky_directory_may_hold_the_socket_and_the_key_but_neither_store_nor_audit_log() {
         let (home, config) = home();
-        for (name, is_fit) in DIRECTORIES.into_iter().zip([true, false, false, true]) {
+        for (name, is_fit) in DIRECTORIES
+            .into_iter()
+            .zip([true, false, false, true, true])
+        {
             let path = home.path().join(name);
             set_mode(&path, 0o1777);
             assert_eq!(checked(&config).is_ok(), is_fit, "{name}");

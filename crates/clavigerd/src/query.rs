@@ -34,8 +34,12 @@ pub(crate) fn verify_audit(path: &Path) -> Result<ExitCode, Stop> {
     }
 }
 
-/// Asks the running daemon how it is.
-pub(crate) fn status(socket: Option<&Path>, environment: &Environment) -> Result<ExitCode, Stop> {
+/// Asks the running daemon how it is, or only whether it takes calls.
+pub(crate) fn status(
+    socket: Option<&Path>,
+    only_alive: bool,
+    environment: &Environment,
+) -> Result<ExitCode, Stop> {
     let socket = match socket {
         Some(socket) => socket.to_path_buf(),
         None => default_socket(environment).ok_or_else(|| {
@@ -46,6 +50,10 @@ pub(crate) fn status(socket: Option<&Path>, environment: &Environment) -> Result
         .enable_all()
         .build()
         .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
+    if only_alive {
+        runtime.block_on(clavigerd::ask_alive(&socket))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let status = runtime.block_on(clavigerd::ask_status(&socket))?;
     print(&shown(&status))?;
     let is_well = status.parts.iter().all(|part| part.ok);
@@ -69,9 +77,13 @@ fn shown(status: &GetStatusResponse) -> String {
     for part in &status.parts {
         let state = match part.ok {
             true => "ok".to_owned(),
+            false if part.reason.is_empty() => part.message.clone(),
             false => format!("{}: {}", part.reason, part.message),
         };
         text.push_str(&format!("{}: {state}\n", part.name));
+        if let Some(end) = &part.expire_time {
+            text.push_str(&format!("  ends {end}\n"));
+        }
         let keys: BTreeMap<_, _> = part.sealed_values.iter().collect();
         for (key, count) in keys {
             text.push_str(&format!("  sealed under key {key}: {count}\n"));

@@ -10,6 +10,7 @@ pub(crate) fn text(
     tcp: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     is_dev: bool,
+    has_tls: bool,
 ) -> String {
     let socket = socket.display().to_string();
     let address = tcp.map_or_else(|| "-".to_owned(), |address| address.to_string());
@@ -17,7 +18,8 @@ pub(crate) fn text(
     let mut text = format!("clavigerd ready unix={socket} tcp={address}{admin}\n");
     if is_dev {
         text.push_str(&unix_lines(&quoted(&socket)));
-        if let Some(address) = tcp {
+        // With TLS a client needs files that only its user knows.
+        if let Some(address) = tcp.filter(|_| !has_tls) {
             text.push_str(&tcp_lines(&quoted(&socket), address));
         }
     }

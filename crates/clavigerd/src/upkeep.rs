@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_api::HealthReporter;
+use claviger_api::{HealthReporter, TLS_PART};
 use claviger_broker::Broker;
 use claviger_core::{List, VaultName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::tls::TlsFiles;
 
 /// How often records of old requests and exchanged tokens are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -18,6 +20,9 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often the store is asked whether it is well; the audit log says so by itself.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the files of TLS are looked at.
+const TLS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the vaults are asked whether they are well.
 const VAULT_INTERVAL: Duration = Duration::from_secs(30);
@@ -118,6 +123,20 @@ async fn watch_vault(broker: Arc<Broker>, vault: VaultName, health: HealthReport
             Err(_) | Ok(()) => {}
         }
         was_well = is_well;
+    }
+}
+
+/// Takes over the files of TLS when they change, and keeps its health true.
+pub(crate) async fn watch_tls(files: Arc<TlsFiles>, health: HealthReporter) {
+    let mut due = tokio::time::interval(TLS_INTERVAL);
+    loop {
+        due.tick().await;
+        let looking = Arc::clone(&files);
+        // It fails only where the daemon ends.
+        tokio::task::spawn_blocking(move || looking.look())
+            .await
+            .ok();
+        claviger_api::report_part(&health, TLS_PART, files.tls().is_well()).await;
     }
 }
 

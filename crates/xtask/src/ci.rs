@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::context::{Context, Result, run};
-use crate::{circles, deps, docs, new_backend, policies, secrets, tools};
+use crate::{circles, deps, docs, new_backend, policies, secrets, tools, tree};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {
@@ -84,6 +84,11 @@ pub(crate) const STEPS: &[Step] = &[
         check_alerts,
     )
     .lint(),
+    Step::new(
+        "check-kubernetes",
+        "the manifests are as Kubernetes wants them",
+        check_kubernetes,
+    ),
     Step::new(
         "check-new-backend",
         "a new backend compiles and is red",
@@ -196,6 +201,16 @@ fn check_alerts(cx: &mut Context) -> Result {
         .args(["check", "rules", "deploy/dashboards/alerts.yml"]))
 }
 
+/// That their configuration fits them is a test of the daemon.
+fn check_kubernetes(cx: &mut Context) -> Result {
+    let manifests = tree::files(cx.root(), &["deploy/kubernetes/*.yaml"])?;
+    let program = tools::python_program(cx, "kubernetes-validate")?;
+    run(Command::new(program)
+        .current_dir(cx.root())
+        .args(["--strict", "--quiet"])
+        .args(manifests))
+}
+
 fn test(cx: &mut Context) -> Result {
     let mut command = cx.cargo(&["test", "--workspace", "--no-fail-fast"]);
     for package in [E2E, FUZZ] {
@@ -208,6 +223,7 @@ fn test(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_MOTO",
             tools::python_program(cx, "moto_server")?,
         )
+        .env("CLAVIGER_TEST_NODE_MODULES", tools::node_modules(cx)?)
         .env("CLAVIGER_TEST_PROMTOOL", tools::promtool()?)
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .arg("--")

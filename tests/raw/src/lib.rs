@@ -1,11 +1,14 @@
 //! A client for the tests that does what no gRPC library would: begins requests and does not end
-//! them, resets them, holds connections, comes as another user or from another address.
+//! them, resets them, holds connections, comes as another user or from another address, and has
+//! certificates that no authority would sign.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
     reason = "part of the tests: whatever goes wrong here has to end the test"
 )]
+
+mod authority;
 
 use std::future::poll_fn;
 use std::io;
@@ -21,6 +24,8 @@ use rustix::thread::{Uid, set_thread_res_uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+
+pub use authority::{Authority, Certificate};
 
 /// Whether this process may come as another user.
 pub fn may_be_others() -> bool {

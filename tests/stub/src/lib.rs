@@ -2,7 +2,8 @@
 //! and those that come not whole or not at all.
 //!
 //! On bare sockets, because a proper server gives no half answers. Knows nothing of the services
-//! that are played with it, but for how AWS is asked and refuses ([`aws`]).
+//! that are played with it, but for how AWS is asked and refuses
+//! ([`aws`]), and how an issuer signs ([`issuer`]).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
@@ -10,6 +11,7 @@
 )]
 
 pub mod aws;
+pub mod issuer;
 mod message;
 mod script;
 mod stub;

@@ -2,9 +2,11 @@
 
 use claviger_access::{Call, Caller, Rpc};
 use claviger_core::{Error, Result, Uid};
+use claviger_identity::Refusal;
 use http::HeaderMap;
 
 use crate::handler::Api;
+use crate::serve::Certificate;
 use crate::{Peer, authenticate};
 
 /// Becomes a call or is refused. Dropping it (the client reset it) leaves a refusal too.
@@ -12,12 +14,12 @@ pub(super) struct Attempt<'a> {
     api: &'a Api,
     id: Uid,
     rpc: &'static Rpc,
-    peer: Peer,
+    peer: &'a Peer,
     is_open: bool,
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(api: &'a Api, id: Uid, rpc: &'static Rpc, peer: Peer) -> Self {
+    pub(super) fn new(api: &'a Api, id: Uid, rpc: &'static Rpc, peer: &'a Peer) -> Self {
         Self {
             api,
             id,
@@ -27,8 +29,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(super) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller> {
-        authenticate::caller(&self.api.broker, self.peer, headers).await
+    pub(super) async fn authenticate(
+        &self,
+        certificate: Option<&Certificate>,
+        headers: &HeaderMap,
+    ) -> Result<Caller> {
+        let Api {
+            broker, verifier, ..
+        } = self.api;
+        authenticate::caller(broker, verifier, *self.peer, certificate, headers).await
     }
 
     pub(super) fn begin(mut self, caller: Caller) -> Call {
@@ -50,7 +59,9 @@ impl<'a> Attempt<'a> {
         tracing::debug!(call_id = %self.id, rpc = self.rpc.name, ?error, "call refused");
         let peer = self.peer.as_str();
         let audit = self.api.broker.audit();
-        let noted = audit.refuse_unauthenticated(self.id, self.rpc.name, peer, error.reason());
+        let cause = authenticate::refusal(&error).map(Refusal::as_str);
+        let noted =
+            audit.refuse_unauthenticated(self.id, self.rpc.name, peer, error.reason(), cause);
         if let Err(unavailable) = noted.await {
             error = unavailable;
         }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::door::Doorway;
 use crate::limits::Limits;
+use crate::serve::Certificate;
 use crate::serve::paced::Paced;
 use crate::serve::places::Place;
 use crate::serve::turns::Turns;
@@ -41,19 +42,28 @@ const EVICTION: Duration = Duration::from_millis(100);
 /// gRPC library's own server switches this defence off.
 const WRONG_FRAMES_MAX: usize = 1024;
 
-pub(super) async fn serve_connection(
-    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+/// Serves what `opening` makes of a connection: its stream, and the certificate of its client.
+pub(super) async fn serve_connection<S>(
+    opening: impl Future<Output = io::Result<(S, Option<Certificate>)>>,
     place: Place,
-    doorway: Doorway,
+    mut doorway: Doorway,
     stop: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let limits = doorway.limits;
-    let handshake = timeout(limits.handshake, first_bytes(&mut stream));
-    let first = tokio::select! {
+    let handshake = timeout(limits.handshake, async {
+        let (mut stream, certificate) = opening.await?;
+        let first = first_bytes(&mut stream).await?;
+        Ok::<_, io::Error>((stream, certificate, first))
+    });
+    let (stream, certificate, first) = tokio::select! {
         handshake = handshake => handshake??,
         () = stop.cancelled() => return Ok(()),
         () = place.taken_away() => return Ok(()),
     };
+    doorway.certificate = certificate.map(Arc::new);
     let is_http2 = first == PREFACE;
     let (reader, writer) = tokio::io::split(stream);
     let reader = io::Cursor::new(first).chain(reader);
@@ -109,6 +119,7 @@ pub(super) async fn serve_connection(
         tokio::select! {
             () = stop.cancelled() => limits.drain,
             () = sleep(aged(limits.connection_age)) => limits.drain,
+            () = certificate_ends(shared.doorway.certificate.as_deref()) => limits.drain,
             // Its place is another's already: it hears that it has to go, and goes.
             () = shared.place.taken_away() => EVICTION,
         }
@@ -122,6 +133,14 @@ pub(super) async fn serve_connection(
     connection.as_mut().graceful_shutdown();
     timeout(grace, connection).await??;
     Ok(())
+}
+
+/// Waits until the certificate of a client is over, if it has one.
+async fn certificate_ends(certificate: Option<&Certificate>) {
+    match certificate {
+        Some(certificate) => sleep(certificate.left()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The first bytes of a client, as many as tell whether it speaks HTTP/2: requests in HTTP/1.1 can be

@@ -54,6 +54,7 @@ impl Entry {
                 rpc,
                 peer,
                 reason,
+                cause,
             } => Line {
                 call: Some(*call_id),
                 phase: Some(phase_name(Phase::Decision)),
@@ -61,6 +62,7 @@ impl Entry {
                 reason: Some(reason.as_str()),
                 rpc: Some(rpc),
                 peer: Some(peer),
+                cause: *cause,
                 ..Line::default()
             },
             Self::Stopped => Line::event("stopped"),
@@ -105,6 +107,8 @@ pub(super) struct Line<'a> {
     pub(super) unnoted_last: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rpc: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) permission: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -159,11 +159,12 @@ fn entry() -> impl Strategy<Value = Entry> {
             principal,
             has_grants: true,
         }),
-        1 => peers.prop_map(|peer| Entry::Refusal {
+        1 => (peers, of(Just("JWT_AUDIENCE"))).prop_map(|(peer, cause)| Entry::Refusal {
             call_id: Uid::random(),
             rpc: RPC.name,
             peer,
             reason: Reason::TokenInvalid,
+            cause,
         }),
         1 => LazyJust::new(|| Entry::Stopped),
     ]

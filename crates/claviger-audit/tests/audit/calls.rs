@@ -36,7 +36,7 @@ fn log_file() -> (TempDir, PathBuf) {
 
 async fn refuse(audit: &Audit) {
     audit
-        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid)
+        .refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid, None)
         .await
         .expect("written");
 }

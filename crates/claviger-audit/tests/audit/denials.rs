@@ -170,6 +170,7 @@ async fn a_flood_of_ten_seconds_makes_the_log_grow_by_less_than_a_mebibyte() {
                 "claviger.v1.SecretService/GetSecret",
                 "tcp",
                 Reason::TokenInvalid,
+                None,
             );
             refused.await.expect("counted");
         }

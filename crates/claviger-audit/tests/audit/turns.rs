@@ -289,7 +289,8 @@ async fn a_sync_that_hangs_delays_no_read_and_an_intent_waits_for_one_that_began
     sink.until_begun(2).await;
 
     read(&audit).await.expect("written and answered");
-    let refused = audit.refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid);
+    let refused =
+        audit.refuse_unauthenticated(Uid::random(), RPC, "tcp", Reason::TokenInvalid, None);
     refused.await.expect("written and answered");
     assert_eq!(sink.memory.calls().len(), 3);
     assert!(poll(first.as_mut()).is_pending());

@@ -18,7 +18,13 @@ fn log() -> String {
         }
         for peer in ["tcp", "unix", "tcp"] {
             audit
-                .refuse_unauthenticated(Uid::random(), "service/Rpc", peer, Reason::TokenInvalid)
+                .refuse_unauthenticated(
+                    Uid::random(),
+                    "service/Rpc",
+                    peer,
+                    Reason::TokenInvalid,
+                    None,
+                )
                 .await
                 .expect("written");
         }

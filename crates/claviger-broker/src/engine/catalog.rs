@@ -299,7 +299,8 @@ impl Catalog {
         if let Some(caller) = known {
             return Ok(caller);
         }
-        let (caller, stamp) = self.records.collecting(self.caller_of(token, hash)).await;
+        let asking = self.records.collecting(self.caller_of(token, hash));
+        let (caller, stamp) = Box::pin(asking).await;
         if let Ok(caller) = &caller {
             CALLERS.with_borrow_mut(|callers| callers.put(&hash, caller.clone(), stamp));
         }

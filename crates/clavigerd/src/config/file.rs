@@ -10,12 +10,15 @@ use std::time::Duration;
 use claviger_api::serve::Limits;
 use claviger_broker::CacheLimits;
 use claviger_core::Id;
+use claviger_identity::IdentitySettings;
 use claviger_settings::{Place, Table};
 use claviger_stripe::live::LiveSettings;
 use tracing_subscriber::filter::Targets;
 
+use super::identities::read_identities;
 use super::kinds::VaultKind;
 use super::limits::{read_cache, read_limits};
+use super::tls::{BundleFiles, TlsConfig, check_bundles};
 use super::vaults::{VaultConfig, read_vaults};
 use crate::logging::{LogFormat, parse_filter};
 
@@ -49,6 +52,13 @@ pub(super) struct ConfigFile {
     pub(super) cache: CacheLimits,
     pub(super) tells_projects: bool,
     pub(super) vaults: BTreeMap<Id, VaultConfig>,
+    pub(super) identities: BTreeMap<Id, IdentitySettings>,
+    /// All that vouch for certificates.
+    pub(super) bundles: Vec<BundleFiles>,
+    /// Whether there is a table for it.
+    pub(super) speaks_tls: bool,
+    /// None if it is not there, or something is wrong with it.
+    pub(super) tls: Option<TlsConfig>,
     /// None if something is wrong with it.
     pub(super) stripe: Option<LiveSettings>,
 }
@@ -59,10 +69,11 @@ impl ConfigFile {
         let data_dir = given_path(root, "data_dir");
         let allowed = Duration::from_secs(1)..=RETENTION_MAX;
         let deleted_retention = root.duration("deleted_retention", allowed, RETENTION_DEFAULT);
+        let speaks_tls = root.has("tls");
         let (socket, tcp, admin, limits) = root.table("listen", |listen| {
             (
                 given_path(listen, "socket"),
-                listen.parsed("tcp", parse_loopback),
+                listen.parsed("tcp", |text| parse_tcp(text, speaks_tls)),
                 listen.parsed("admin", parse_loopback),
                 read_limits(listen),
             )
@@ -79,6 +90,11 @@ impl ConfigFile {
                 audit.number("reserve_bytes", 0..=2048 * MIB),
             )
         });
+        let (identities, mut bundles) = root.table("identity", read_identities);
+        let tls = speaks_tls.then(|| root.table("tls", TlsConfig::read));
+        let tls = tls.flatten();
+        check_bundles(root, tls.as_ref(), &bundles);
+        bundles.extend(tls.as_ref().and_then(|tls| tls.clients.clone()));
         Self {
             data_dir,
             deleted_retention,
@@ -98,6 +114,10 @@ impl ConfigFile {
                 .table("metrics", |metrics| metrics.texts("labels", parse_label))
                 .is_some_and(|labels| !labels.is_empty()),
             vaults: root.table("vaults", |vaults| read_vaults(vaults, kinds)),
+            identities,
+            bundles,
+            speaks_tls,
+            tls,
             stripe: root.table("stripe", LiveSettings::read),
         }
     }
@@ -109,22 +129,31 @@ fn given_path(table: &mut Table<'_>, key: &str) -> Option<Given<PathBuf>> {
     Some(Given { value, place })
 }
 
-/// Reads an address that other hosts cannot reach.
+/// Reads the address for clients, which other hosts reach only over TLS.
 ///
 /// # Errors
 /// The remedy.
-pub(super) fn parse_loopback(text: &str) -> Result<SocketAddr, &'static str> {
-    let Ok(address) = text.parse::<SocketAddr>() else {
-        return Err("is not an address with a port; write 127.0.0.1:PORT or [::1]:PORT");
-    };
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(
-            "is not a loopback address; TLS listeners come later: put it on loopback \
-            (127.0.0.1:PORT) or use the Unix socket",
-        )
-    }
+pub(super) fn parse_tcp(text: &str, speaks_tls: bool) -> Result<SocketAddr, &'static str> {
+    let address = parse_address(text)?;
+    let is_safe = speaks_tls || address.ip().is_loopback();
+    is_safe.then_some(address).ok_or(
+        "is not a loopback address; have it speak TLS ([tls] with certificate_file and \
+        private_key_file), put it on loopback (127.0.0.1:PORT) or use the Unix socket",
+    )
+}
+
+/// Reads an address that other hosts cannot reach.
+fn parse_loopback(text: &str) -> Result<SocketAddr, &'static str> {
+    let address = parse_address(text)?;
+    let is_loopback = address.ip().is_loopback();
+    is_loopback
+        .then_some(address)
+        .ok_or("is not a loopback address; put it on loopback (127.0.0.1:PORT)")
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let address = text.parse();
+    address.map_err(|_| "is not an address with a port; write 127.0.0.1:PORT or [::1]:PORT")
 }
 
 fn parse_label(text: &str) -> Result<(), &'static str> {

@@ -21,11 +21,17 @@ pub(super) fn read_limits(listen: &mut Table<'_>) -> Limits {
         4 * 1024 * 1024..=1024 * 1024 * 1024,
         defaults.unfinished_bytes_max,
     );
+    let calls_max = number("calls", 64..=1_000_000, defaults.calls_max);
+    let public = listen.texts("public", parse_public);
+    let is_public = |service| public.as_ref().is_none_or(|open| open.contains(&service));
     let streams_max = listen.number("streams", 1..=1024);
     let mut time = |key, allowed, default| listen.duration(key, allowed, default);
     Limits {
         connections_max,
         unfinished_bytes_max,
+        calls_max,
+        serves_health: is_public(Public::Health),
+        serves_reflection: is_public(Public::Reflection),
         streams_max: streams_max.unwrap_or(defaults.streams_max),
         handshake: time("handshake_timeout", seconds(1..=60), defaults.handshake),
         body: time("body_timeout", seconds(1..=60), defaults.body),
@@ -55,6 +61,21 @@ pub(super) fn read_cache(cache: &mut Table<'_>) -> CacheLimits {
             Duration::ZERO..=Duration::from_secs(60),
             negative,
         ),
+    }
+}
+
+/// A service that asks for no caller.
+#[derive(PartialEq)]
+enum Public {
+    Health,
+    Reflection,
+}
+
+fn parse_public(text: &str) -> Result<Public, &'static str> {
+    match text {
+        "health" => Ok(Public::Health),
+        "reflection" => Ok(Public::Reflection),
+        _ => Err("is not a public service; write \"health\" or \"reflection\""),
     }
 }
 

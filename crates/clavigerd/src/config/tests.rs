@@ -15,10 +15,12 @@ mod azure;
 mod every_kind;
 #[cfg(all(feature = "aws", feature = "azure", feature = "snowflake"))]
 mod example;
+mod identities;
 mod kinds;
 #[cfg(feature = "snowflake")]
 mod snowflake;
 mod stripe;
+mod tls;
 mod vaults;
 
 const EXAMPLE: &str = include_str!("../../../../deploy/config/clavigerd.toml");

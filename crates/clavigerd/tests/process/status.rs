@@ -103,3 +103,19 @@ fn a_daemon_that_is_well_is_told_as_one() {
     assert!(said.contains("store: ok"), "{said}");
     assert_eq!(daemon.stop().code(), Some(0));
 }
+
+#[test]
+fn a_daemon_is_known_to_be_alive_without_a_question_that_is_recorded() {
+    let home = Home::new();
+    let daemon = home.start(&mut clavigerd(&home, &["--dev"]));
+    let alive = || {
+        let mut command = clavigerd(&home, &["status", "--alive"]);
+        command.output().expect("runs").status.code()
+    };
+    let records = || fs::read(home.audit_log()).expect("a log");
+    let before = records();
+    assert_eq!(alive(), Some(0));
+    assert_eq!(records(), before);
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(alive(), Some(70));
+}

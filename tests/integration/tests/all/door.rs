@@ -10,8 +10,9 @@ use http::HeaderMap;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_types::StatusExt as _;
 
-use crate::support::{secret, take_back, who_am_i};
+use crate::support::{fails, secret, take_back, who_am_i};
 
 const GET_SECRET: &str = "claviger.v1.SecretService/GetSecret";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -320,5 +321,54 @@ async fn a_call_that_is_cut_before_its_caller_is_known_is_counted() {
     while refused() < rpc::TABLE.len() as u64 + 1 {
         let begun = raw.begin(GET_SECRET, &[]).await.expect("open");
         refusal(begun).await;
+    }
+}
+
+#[tokio::test]
+async fn one_call_more_than_there_may_be_is_told_to_come_again() {
+    let (server, client) = bounded("listen.calls = 64").await;
+    client.put(&secret("served"), "1").await.unwrap();
+    let token = client.token(&[(Role::Runner, "*")]).await.token;
+    let mut raw = server.raw(HERE).await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(unfinished(&mut raw, &token, 1).await);
+    }
+    raw.ping().await.expect("open");
+    // From wherever it comes.
+    let refused = client.get(&secret("served")).await.unwrap_err();
+    fails(
+        Err::<(), _>(refused.clone()),
+        Code::Unavailable,
+        "OVERLOADED",
+    );
+    let details = refused.get_error_details();
+    let after = details.retry_info().unwrap().retry_delay.unwrap();
+    let allowed = Duration::from_secs(1)..=Duration::from_secs(2);
+    assert!(allowed.contains(&after), "{after:?}");
+
+    for begun in held {
+        begun.cancel();
+    }
+    raw.ping().await.expect("open");
+    assert_eq!(client.text(&secret("served")).await, "1");
+}
+
+#[tokio::test]
+async fn public_services_are_closed_where_the_configuration_leaves_them_out() {
+    for (config, health, reflection) in [
+        ("listen.public = []", false, false),
+        ("listen.public = [\"health\"]", true, false),
+        ("listen.public = [\"reflection\"]", false, true),
+    ] {
+        let (server, _client) = bounded(config).await;
+        let mut raw = server.raw(HERE).await;
+        for (method, is_open) in [(CHECK, health), (REFLECTION, reflection)] {
+            let mut begun = raw.begin(method, &[]).await.expect("open");
+            begun.send(message(0, &[])).await;
+            begun.send_end();
+            let is_unknown = refusal(begun).await.0 == Code::Unimplemented;
+            assert_eq!(is_unknown, !is_open, "{config} {method}");
+        }
     }
 }

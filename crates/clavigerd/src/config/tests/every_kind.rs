@@ -44,9 +44,9 @@ kind = "managed"
     let expected = "\
 c.toml:2: data_dir: is of type integer; write text in quotes
 c.toml:3: deleted_retention: is not a duration; write a number with its unit, such as \"30s\" or \"5m\"
-c.toml:4: socket: is not a key (keys here: audit, cache, data_dir, deleted_retention, listen, log, metrics, root_key, stripe, vaults)
+c.toml:4: socket: is not a key (keys here: audit, cache, data_dir, deleted_retention, identity, listen, log, metrics, root_key, stripe and 2 more)
 c.toml:7: listen.socket: is of type array; write text in quotes
-c.toml:8: listen.tcp: is not a loopback address; TLS listeners come later: put it on loopback (127.0.0.1:PORT) or use the Unix socket
+c.toml:8: listen.tcp: is not a loopback address; have it speak TLS ([tls] with certificate_file and private_key_file), put it on loopback (127.0.0.1:PORT) or use the Unix socket
 c.toml:11: root_key.files: is not a key; did you mean file? (keys here: file)
 c.toml:14: log.format: is not a log format; write \"text\" or \"json\"
 c.toml:15: log.filter: is not a log filter; write a level (off, error, warn, info, debug or trace), then module=level pairs, all with commas between: warn,claviger_broker=debug
@@ -61,7 +61,7 @@ c.toml:34: vaults.cloud.settings.tags.x: is not a key (keys here: owner)
 c.toml:34: vaults.cloud.settings.regio: is not a key; did you mean region? (keys here: region, tags)
 c.toml:35: vaults.\"two words\": is not an id; use 1 to 128 of the characters 0-9 A-Z a-z _ ( ) -
 c.toml:37: vaults.second.kind: the vault `managed` and the kind \"managed\" go together: Claviger's own vault has this id, and there is one of it
-c.toml:38: vaultss: is not a key; did you mean vaults? (keys here: audit, cache, data_dir, deleted_retention, listen, log, metrics, root_key, stripe, vaults)";
+c.toml:38: vaultss: is not a key; did you mean vaults? (keys here: audit, cache, data_dir, deleted_retention, identity, listen, log, metrics, root_key, stripe and 2 more)";
     assert_eq!(problems(text), expected);
 }
 

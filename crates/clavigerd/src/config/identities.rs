@@ -1,0 +1,87 @@
+//! The tables `[identity.<name>]`: the issuers whose tokens are believed, and
+//! the authorities whose certificates are.
+
+use std::collections::BTreeMap;
+
+use claviger_core::{Id, List};
+use claviger_identity::{IdentitySettings, Kind, Vouches, overlaps};
+use claviger_settings::Table;
+
+use super::tls::BundleFiles;
+
+/// The kind that is for certificates alone.
+const X509: &str = "x509";
+
+/// What an identity is.
+enum Identity {
+    /// An issuer; or a trust domain, which may have certificates besides.
+    Tokens(IdentitySettings),
+    Certificates(BundleFiles),
+}
+
+/// Reads the identities, and what vouches for certificates.
+pub(super) fn read_identities(
+    table: &mut Table<'_>,
+) -> (BTreeMap<Id, IdentitySettings>, Vec<BundleFiles>) {
+    let (mut identities, mut bundles) = (BTreeMap::new(), Vec::new());
+    for id in table.ids() {
+        match table.table(id.as_str(), |identity| read_identity(&id, identity)) {
+            Some(Identity::Tokens(settings)) => {
+                bundles.extend(bundle_of(&id, &settings));
+                identities.insert(id, settings);
+            }
+            Some(Identity::Certificates(files)) => bundles.push(files),
+            None => {}
+        }
+    }
+    for (id, problem) in overlaps(&identities) {
+        table.wrong(&format!("{id}.{}", problem.key), problem.remedy);
+    }
+    (identities, bundles)
+}
+
+/// The certificates of a trust domain.
+fn bundle_of(id: &Id, settings: &IdentitySettings) -> Option<BundleFiles> {
+    let ca_file = settings
+        .ca_file
+        .clone()
+        .filter(|_| settings.kind == Kind::Spiffe)?;
+    let vouches = Vouches::Spiffe(settings.trust_domain.clone());
+    let crl_file = settings.crl_file.clone();
+    Some(BundleFiles::of_identity(id, vouches, ca_file, crl_file))
+}
+
+fn read_identity(id: &Id, identity: &mut Table<'_>) -> Option<Identity> {
+    let known = || {
+        List(
+            Kind::ALL
+                .map(Kind::name)
+                .into_iter()
+                .chain([X509])
+                .collect(),
+        )
+    };
+    identity.require(
+        "kind",
+        format!("write the kind of this identity: {}", known()),
+    );
+    let kind = identity.parsed("kind", |name| match (name, Kind::parse(name)) {
+        (X509, _) => Ok(None),
+        (_, Some(kind)) => Ok(Some(kind)),
+        (_, None) => Err(format!("is not a kind of identity; known: {}", known())),
+    });
+    match kind {
+        Some(Some(kind)) => Some(Identity::Tokens(IdentitySettings::read(kind, identity))),
+        Some(None) => {
+            identity.require("ca_file", "name the authorities of the certificates (PEM)");
+            let (ca_file, crl_file) = (identity.path("ca_file"), identity.path("crl_file"));
+            let files = BundleFiles::of_identity(id, Vouches::Names, ca_file?, crl_file);
+            Some(Identity::Certificates(files))
+        }
+        // What else may be there depends on it.
+        None => {
+            identity.skip(&IdentitySettings::KEYS);
+            None
+        }
+    }
+}
