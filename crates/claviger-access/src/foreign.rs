@@ -50,7 +50,8 @@ impl Foreign {
 
     /// The identity of the configuration that vouches for it, if its name says so.
     pub fn identity(&self) -> Option<&str> {
-        let (_, rest) = self.0.split_once("oidc:").or(self.0.split_once("x509:"))?;
+        let rest = self.0.strip_prefix("oidc:");
+        let rest = rest.or_else(|| self.0.strip_prefix("x509:"))?;
         rest.split(['#', ':']).next()
     }
 
@@ -222,6 +223,8 @@ mod tests {
         let name = |text: &str| Foreign::parse(text).unwrap();
         assert_eq!(name("oidc:ci#1").identity(), Some("ci"));
         assert_eq!(name("x509:db:etl").identity(), Some("db"));
+        assert_eq!(name("x509:oidc:etl").identity(), Some("oidc"));
+        assert_eq!(name("x509:db:urn:oidc:etl").identity(), Some("db"));
         assert_eq!(name("spiffe://acme/oidc").identity(), None);
         assert_eq!(name("oidc:ci#1/2/*").parts(), 2);
         assert_eq!(name("spiffe://acme/*").parts(), 0);

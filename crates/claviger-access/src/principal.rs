@@ -1,6 +1,6 @@
 //! Callers by identity, and the short texts they may add about themselves.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use claviger_core::{Error, Id, Public, Reason, refuse_pasted};
 
@@ -27,6 +27,19 @@ impl Principal {
     /// # Errors
     /// `FIELD_INVALID` with a violation on `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
+        let principal = Self::kept(field, text)?;
+        if let Self::Foreign(name) = &principal {
+            refuse_pasted(Reason::FieldInvalid, field, name.as_str())?;
+        }
+        Ok(principal)
+    }
+
+    /// As [`Self::parse`], of one that is kept already: it stays readable, whatever is refused by
+    /// now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn kept(field: &'static str, text: &str) -> Result<Self, Error> {
         let invalid = || {
             Error::new(Reason::FieldInvalid).violation(
                 field,
@@ -36,8 +49,18 @@ impl Principal {
         };
         let text = text.trim_ascii();
         if let Some(foreign) = Foreign::parse(text) {
-            refuse_pasted(Reason::FieldInvalid, field, text)?;
             return Ok(Self::Foreign(foreign));
+        }
+        let is_pattern = ["oidc:", "spiffe:", "x509:"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme) && text.contains('*'));
+        if is_pattern {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                field,
+                "is not a pattern; the only one is a last /* behind at most 16 whole parts: write \
+                 spiffe://<trust domain>/<path>/* or oidc:<identity>#<claim>/<claim>/*; names that \
+                 begin with x509: have none",
+            ));
         }
         match text.split_once(':') {
             Some(("token", id)) => Id::parse(field, id).map(Self::Token),
@@ -47,6 +70,16 @@ impl Principal {
             }
             _ => Err(invalid()),
         }
+    }
+
+    /// The holders whose grants count for it: itself, and the patterns that it fits.
+    pub fn holders(&self) -> impl Iterator<Item = Self> + use<'_> {
+        let patterns = match self {
+            Self::Foreign(name) => Some(name.patterns()),
+            Self::Token(_) | Self::Unix(_) => None,
+        };
+        let patterns = patterns.into_iter().flatten().map(Self::Foreign);
+        iter::once(self.clone()).chain(patterns)
     }
 }
 

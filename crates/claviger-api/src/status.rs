@@ -53,6 +53,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::EnvironmentUncovered
         | R::LocationNotAllowed
         | R::ProjectNotEmpty
+        | R::ProofRequired
         | R::ResponseTooLarge
         | R::SecretDeleted
         | R::SecretNotOwned
@@ -111,10 +112,11 @@ pub(crate) fn is_not_found(status: &Status) -> bool {
 
 /// Whether it tells the caller that it may not ask, or not so: all that a stranger gets.
 pub(crate) fn is_refusal(error: &Error) -> bool {
-    matches!(
-        code(error),
-        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
-    )
+    error.reason() == Reason::IdentityUnavailable
+        || matches!(
+            code(error),
+            Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
+        )
 }
 
 /// The headers of an answer with a message.
