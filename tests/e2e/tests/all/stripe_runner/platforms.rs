@@ -87,7 +87,7 @@ impl World {
     }
 
     /// A token of the platform that is good for so long.
-    fn token(&self, issuer: &str, seconds: u64, more: Value) -> String {
+    fn token(&self, issuer: &str, seconds: u64, more: &Value) -> String {
         let now = now();
         let mut claims = json!({
             "iss": issuer, "aud": [AUDIENCE], "iat": now, "nbf": now, "exp": now + seconds,
@@ -104,7 +104,7 @@ impl World {
             "sub": "system:serviceaccount:runners:stripe",
             "kubernetes.io": { "namespace": "runners", "serviceaccount": account },
         });
-        self.token(CLUSTER, seconds, more)
+        self.token(CLUSTER, seconds, &more)
     }
 
     /// The token of a workflow's job, as GitHub's endpoint gives it.
@@ -116,7 +116,7 @@ impl World {
             "environment": "prod",
             "ref": "refs/heads/main",
         });
-        self.token(GITHUB, 300, more)
+        self.token(GITHUB, 300, &more)
     }
 
     /// Puts a token where the cluster does, and tells the proof that it is.
