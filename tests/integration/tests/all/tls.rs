@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::{HandshakeKind, version};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use support::{DAY, ETL, Files, NOW, Opened};
 
@@ -287,13 +288,6 @@ async fn a_pair_is_replaced_under_load_and_garbage_never_is() {
         });
     }
 
-    let health = async || {
-        let request = HealthCheckRequest {
-            service: "tls".to_owned(),
-        };
-        let answer = server.admin().await.health().check(request).await;
-        answer.expect("known").into_inner().status
-    };
     for _ in 0..20 {
         let new = files.replace_pair();
         server.look_at_tls();
@@ -354,12 +348,43 @@ async fn a_pair_is_replaced_under_load_and_garbage_never_is() {
         part.expire_time.map(|end| end.seconds.cast_unsigned()),
         Some(end)
     );
-    assert!(health().await > 0, "the admin listener knows of it");
 
     stop.send(true).expect("they listen");
     for calls in calling.join_all().await {
         assert!(calls > 0);
     }
+}
+
+/// Waits until the health of TLS is told so.
+async fn health_becomes(server: &Server, wanted: ServingStatus) {
+    let request = HealthCheckRequest {
+        service: "tls".to_owned(),
+    };
+    let watching = server.admin().await.health().watch(request).await;
+    let mut states = watching.expect("watched").into_inner();
+    // Unknown until the files are looked at for the first time.
+    while states
+        .message()
+        .await
+        .expect("told")
+        .expect("more")
+        .status()
+        != wanted
+    {}
+}
+
+#[tokio::test]
+async fn files_are_looked_at_without_being_told() {
+    let files = Files::new();
+    let (server, _) = files.serve("client_auth = \"optional\"").await;
+    health_becomes(&server, ServingStatus::Serving).await;
+    files.write("acme.crl", "garbage");
+    health_becomes(&server, ServingStatus::NotServing).await;
+    files.revoke(&[]);
+    let new = files.replace_pair();
+    health_becomes(&server, ServingStatus::Serving).await;
+    let opened = files.client(None).open(&server).await.expect("let in");
+    assert_eq!(opened.server, new);
 }
 
 #[tokio::test]
