@@ -27,6 +27,19 @@ impl Principal {
     /// # Errors
     /// `FIELD_INVALID` with a violation on `field`.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
+        let principal = Self::kept(field, text)?;
+        if let Self::Foreign(name) = &principal {
+            refuse_pasted(Reason::FieldInvalid, field, name.as_str())?;
+        }
+        Ok(principal)
+    }
+
+    /// As [`Self::parse`], of one that is kept already: it stays readable, whatever is refused by
+    /// now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn kept(field: &'static str, text: &str) -> Result<Self, Error> {
         let invalid = || {
             Error::new(Reason::FieldInvalid).violation(
                 field,
@@ -36,7 +49,6 @@ impl Principal {
         };
         let text = text.trim_ascii();
         if let Some(foreign) = Foreign::parse(text) {
-            refuse_pasted(Reason::FieldInvalid, field, text)?;
             return Ok(Self::Foreign(foreign));
         }
         match text.split_once(':') {

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use claviger_access::{Caller, Foreign, Principal, Proof};
+use claviger_access::{Caller, Principal, Proof};
 use claviger_broker::Broker;
 use claviger_core::{Error, Reason, Result};
 use claviger_identity::{Refusal, Verifier};
@@ -96,9 +96,10 @@ pub(crate) async fn caller(
 async fn bearer_of_jwt(verifier: &Verifier, token: &str) -> Result<Caller> {
     let verified = verifier.verify(token).await;
     let verified = verified.map_err(|refusal| Error::new(refusal.reason()).caused_by(refusal))?;
-    let name = Foreign::parse(&verified.principal);
+    // A name with what looks like a key in it would be kept in records and in the audit log.
+    let principal = Principal::parse("authorization", &verified.principal);
     Ok(Caller {
-        principal: Principal::Foreign(name.ok_or_else(|| Error::new(Reason::TokenInvalid))?),
+        principal: principal.map_err(|_| Error::new(Reason::TokenInvalid))?,
         proof: Proof::Jwt(verified.identity.clone()),
         expire_time: Some(verified.ends),
     })

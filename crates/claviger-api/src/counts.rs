@@ -2,7 +2,7 @@
 //! lock, and read now and then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_core::{Reason, Timings};
 use tokio::time::Instant;
@@ -18,7 +18,6 @@ pub struct Counts {
     /// Of each RPC, how it ended: first well, then by reason.
     calls: Vec<AtomicU64>,
     took: Vec<Timings>,
-    under_way: AtomicUsize,
     pub(crate) unix: Arc<Connections>,
     pub(crate) tcp: Arc<Connections>,
 }
@@ -38,7 +37,6 @@ impl Counts {
         Arc::new(Self {
             calls: (0..ends).map(|_| AtomicU64::new(0)).collect(),
             took: TABLE.iter().map(|_| Timings::default()).collect(),
-            under_way: AtomicUsize::new(0),
             unix: Arc::default(),
             tcp: Arc::default(),
         })
@@ -46,18 +44,12 @@ impl Counts {
 
     /// Counts a call of this row once it has ended.
     pub(crate) fn begin(&self, row: usize) -> Counting<'_> {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
         Counting {
             counts: self,
             row,
             began: Instant::now(),
             end: Some(Reason::Cancelled),
         }
-    }
-
-    /// How many calls have begun and not ended.
-    pub(crate) fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
     }
 
     /// How many calls ended how: the RPC, the reason or `OK`, and their number. Only those that
@@ -133,7 +125,6 @@ impl Counting<'_> {
 
 impl Drop for Counting<'_> {
     fn drop(&mut self) {
-        self.counts.under_way.fetch_sub(1, Ordering::Relaxed);
         let of = |reason| Reason::ALL.iter().position(|one| *one == reason);
         let end = self.end.and_then(of).map_or(0, |position| position + 1);
         let place = self.row * (Reason::ALL.len() + 1) + end;
@@ -152,18 +143,6 @@ mod tests {
 
     use super::*;
     use crate::rpc::{GET_SECRET, WHO_AM_I, named};
-
-    #[test]
-    fn a_call_is_under_way_until_it_ends_or_is_dropped() {
-        let counts = Counts::new();
-        let begin = || counts.begin(0);
-        let (one, two) = (begin(), begin());
-        assert_eq!(counts.under_way(), 2);
-        one.end(None);
-        assert_eq!(counts.under_way(), 1);
-        drop(two);
-        assert_eq!(counts.under_way(), 0);
-    }
 
     #[test]
     fn each_call_counts_once_by_how_it_ended() {

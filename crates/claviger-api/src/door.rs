@@ -7,6 +7,7 @@
 
 mod attempt;
 mod bodies;
+mod busy;
 mod message;
 mod outgoing;
 #[cfg(test)]
@@ -44,7 +45,8 @@ use crate::serve::Certificate;
 use crate::status::{is_refusal, refused_by_library, status_of};
 
 pub use bodies::Bodies;
-pub(crate) use outgoing::{Busy, Outgoing, framed};
+pub(crate) use busy::{Bounded, Busy, Calls};
+pub(crate) use outgoing::{Outgoing, framed};
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -148,6 +150,13 @@ impl Doorway {
         }
     }
 
+    /// The answer to one call more than there may be.
+    pub(crate) fn one_too_many(&self, row: Row) -> Response<Outgoing> {
+        let error = Error::new(Reason::Overloaded);
+        self.door.counts.begin(row.number).end(Some(error.reason()));
+        refusal(&error, Uid::random())
+    }
+
     /// Takes one call from the connection to its handler, and its answer back. The request stays
     /// where it is: what is moved from future to future is copied each time.
     pub(crate) async fn call<B>(&self, row: Row, request: &mut Request<B>) -> Response<Outgoing>
@@ -159,11 +168,6 @@ impl Doorway {
         };
         let counting = self.door.counts.begin(row.number);
         let id = api.next_call_id();
-        if self.door.counts.under_way() > self.limits.calls_max {
-            let error = Error::new(Reason::Overloaded);
-            counting.end(Some(error.reason()));
-            return refusal(&error, id);
-        }
         let answer = self.answer(api, row, id, counting.began(), request).await;
         counting.end(answer.as_ref().err().map(Error::reason));
         match answer {

@@ -18,7 +18,8 @@ pub struct Limits {
     pub unfinished_bytes_max: usize,
     /// Calls at a time on one connection.
     pub streams_max: u32,
-    /// Calls at a time on all connections of a listener.
+    /// Calls at a time on all connections of a listener, their answers included; one peer may have a
+    /// quarter, and an eighth is kept for the daemon's own uid.
     pub calls_max: usize,
     /// Whether health and reflection, which ask for no caller, answer.
     pub serves_health: bool,
@@ -49,7 +50,7 @@ impl Default for Limits {
             own_uid: 0,
             unfinished_bytes_max: 64 * 1024 * 1024,
             streams_max: 128,
-            calls_max: 32 * 1024,
+            calls_max: 64 * 1024,
             serves_health: true,
             serves_reflection: true,
             handshake: Duration::from_secs(5),

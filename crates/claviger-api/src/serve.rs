@@ -169,7 +169,7 @@ async fn hand_over(
         Listener::Tcp(..) => None,
         Listener::Unix(_) => Some(Peer::Unix(limits.own_uid)),
     };
-    let places = Places::new(limits.connections_max, own, counts);
+    let places = Places::new(limits, own, counts);
     for queue in queues.iter().cycle() {
         let (stream, place) = loop {
             match listener.accept().await {

@@ -111,10 +111,11 @@ pub(crate) fn is_not_found(status: &Status) -> bool {
 
 /// Whether it tells the caller that it may not ask, or not so: all that a stranger gets.
 pub(crate) fn is_refusal(error: &Error) -> bool {
-    matches!(
-        code(error),
-        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
-    )
+    error.reason() == Reason::IdentityUnavailable
+        || matches!(
+            code(error),
+            Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated
+        )
 }
 
 /// The headers of an answer with a message.

@@ -81,7 +81,7 @@ reasons! {
     Conflict "CONFLICT" "{resource} was changed at the same time; read it again and repeat the call";
     /// No token on a listener that needs one.
     CredentialsRequired "CREDENTIALS_REQUIRED"
-        "no credentials; send the header `authorization: Bearer <token>`, or call over the Unix socket";
+        "no credentials; send the header `authorization: Bearer <token>`, show a client's certificate in TLS, or call over the Unix socket";
     /// The call's deadline, or the daemon's own, passed.
     DeadlineExceeded "DEADLINE_EXCEEDED"
         "the call was not answered before its deadline; a write may have been done: repeat it with the same request_id";

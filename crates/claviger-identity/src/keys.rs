@@ -104,11 +104,14 @@ impl fmt::Debug for KeySet {
 impl Key {
     fn read(kind: Kind, members: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
-        let is_for_tokens = |usage: &Value| {
-            let is_svid = kind == Kind::Spiffe && usage == "jwt-svid";
-            usage == "sig" || is_svid
+        let is_for_tokens = match (kind, members.get("use")) {
+            // The bundle of a trust domain has keys for certificates too, and says which are which.
+            (Kind::Spiffe, usage) => {
+                usage.is_some_and(|usage| usage == "jwt-svid" || usage == "sig")
+            }
+            (_, usage) => usage.is_none_or(|usage| usage == "sig"),
         };
-        if !members.get("use").is_none_or(is_for_tokens) {
+        if !is_for_tokens {
             return None;
         }
         let may_verify = |list: &Value| {

@@ -29,7 +29,7 @@ pub(crate) fn principal(
     let parts = match settings.kind {
         Kind::Aws => aws(claims)?,
         Kind::Azure => azure(claims, &settings.tenant)?,
-        Kind::Generic => vec![part(claims, "sub")?],
+        Kind::Generic => generic(claims)?,
         Kind::Github => github(claims)?,
         Kind::Google => vec![number(claims, "sub")?],
         Kind::Kubernetes => kubernetes(claims)?,
@@ -74,6 +74,17 @@ fn azure(claims: &Claims, tenant: &str) -> Result<Vec<String>, Refusal> {
         return Err(Refusal::ClaimValue("oid"));
     }
     Ok(vec![tid.to_ascii_lowercase(), oid.to_ascii_lowercase()])
+}
+
+/// The subject. SECURITY: an issuer of clusters or repositories under another host's name has names in
+/// `sub` that others can get; its tokens show that it has a kind of its own.
+fn generic(claims: &Claims) -> Result<Vec<String>, Refusal> {
+    let marks = ["kubernetes.io", "repository_id", "repository_owner_id"];
+    let mark = marks.into_iter().find(|mark| claims.0.contains_key(*mark));
+    match mark {
+        Some(mark) => Err(Refusal::ClaimValue(mark)),
+        None => Ok(vec![part(claims, "sub")?]),
+    }
 }
 
 /// Owner and repository by id, and the environment or else the ref. SECURITY: never the text of

@@ -5,8 +5,8 @@ use std::fmt;
 use claviger_core::Reason;
 
 /// The cause of a refusal, for the audit log and the process log. A caller sees
-/// [`reason`](Self::reason) and nothing more: which issuers, audiences and keys there are is not
-/// for strangers.
+/// [`reason`](Self::reason) and nothing more: which audiences and keys there are is not for
+/// strangers. That an issuer is configured shows while its keys cannot be had.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
     /// `alg` is not one that the identity takes.

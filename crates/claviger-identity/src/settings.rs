@@ -14,6 +14,16 @@ use claviger_core::is_trust_domain;
 /// Longest audience.
 const AUDIENCE_BYTES_MAX: usize = 255;
 
+/// What platforms put into tokens for themselves and for others.
+const AUDIENCES_OF_OTHERS: [&str; 6] = [
+    "api://AzureADTokenExchange",
+    "https://kubernetes.default.svc",
+    "https://kubernetes.default.svc.cluster.local",
+    "https://management.azure.com",
+    "https://vault.azure.net",
+    "sts.amazonaws.com",
+];
+
 const ISSUER: &str = "issuer";
 const AUDIENCE: &str = "audience";
 const ALGORITHMS: &str = "algorithms";
@@ -224,7 +234,8 @@ impl IdentitySettings {
         }
         let is_default =
             self.kind == Kind::Github && self.audience.starts_with("https://github.com/");
-        (is_default || self.audience == self.issuer).then_some(
+        let is_others = AUDIENCES_OF_OTHERS.contains(&self.audience.as_str());
+        (is_default || is_others || self.audience == self.issuer).then_some(
             "is what the issuer puts into tokens for others or for itself; choose one that is \
              Claviger's alone, and ask the issuer for it",
         )

@@ -105,7 +105,8 @@ impl Source {
     pub(crate) async fn keys(self: &Arc<Self>, kid: Option<&str>) -> Option<Arc<KeySet>> {
         let pace = self.pace();
         match self.known() {
-            Some((keys, age)) if keys.knows(kid) && age < pace.wait => {
+            // One that may not ask goes on with what is known, also while the issuer is away.
+            Some((keys, age)) if keys.knows(kid) && (age < pace.wait || !self.may_ask()) => {
                 if age >= pace.refresh && self.may_ask() {
                     let this = Arc::clone(self);
                     drop(self.runtime.spawn(async move { this.ask().await }));

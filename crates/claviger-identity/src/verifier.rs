@@ -134,7 +134,8 @@ impl Verifier {
         if let Some(verified) = self.remembered(&hash).await {
             return Ok(verified);
         }
-        let token = Token::parse(token)?;
+        let text = token;
+        let token = Token::parse(text)?;
         let identity = self.identity(&token.claims)?;
         let settings = &identity.settings;
         if !settings.algorithms.contains(&token.algorithm) {
@@ -147,11 +148,12 @@ impl Verifier {
         {
             return Err(Refusal::Header("typ"));
         }
-        let keys = identity
-            .source
-            .keys(token.kid.as_deref())
-            .await
-            .ok_or(Refusal::KeysUnavailable)?;
+        // SECURITY: claims take up a hundred times their text, and any number of callers may wait.
+        let kid = token.kid;
+        drop(token.claims);
+        let keys = identity.source.keys(kid.as_deref()).await;
+        let keys = keys.ok_or(Refusal::KeysUnavailable)?;
+        let token = Token::parse(text)?;
         keys.verify(&token)?;
         // SECURITY: nothing that it claims is looked at before it is genuine, or whoever makes one
         // up could ask what would be accepted.

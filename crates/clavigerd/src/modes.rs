@@ -42,9 +42,11 @@ pub(crate) fn check(config: &Config) -> Result<(), Stop> {
     for (id, settings) in &config.identities {
         for (key, path) in settings.files() {
             let what = format!("identity.{id}.{key}");
-            // SECURITY: whoever writes there says whose keys are believed.
-            check_dir_of(&what, path)?;
-            check_path(&what, path, 0)?;
+            // SECURITY: whoever writes there says whose keys are believed; so does whoever makes the
+            // file, if it is not there.
+            let is_there = check_path(&what, path, 0)?.is_some();
+            let allowed = if is_there { STICKY } else { 0 };
+            check_path(&format!("directory of {what}"), parent(path), allowed)?;
         }
     }
     if own_uid() == 0 {
@@ -214,6 +216,19 @@ mod tests {
             assert_eq!(checked(&config).is_ok(), is_fit, "{name}");
             set_mode(&path, 0o700);
         }
+    }
+
+    #[test]
+    fn a_file_of_keys_that_anybody_could_make_is_refused() {
+        let (home, config) = home();
+        set_mode(&home.path().join("keys"), 0o1777);
+        assert_eq!(checked(&config), Ok(()));
+        fs::remove_file(home.path().join("keys/jwks.json")).unwrap();
+        let said = checked(&config).unwrap_err();
+        assert!(
+            said.contains("directory of identity.ci.jwks_file"),
+            "{said}"
+        );
     }
 
     #[test]

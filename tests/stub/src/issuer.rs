@@ -54,7 +54,10 @@ impl Key {
         match self {
             Self::Ec(pair) => {
                 let (x, y) = pair.public_key().as_ref().split_at(1).1.split_at(32);
-                json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": base64(x), "y": base64(y)})
+                json!({
+                    "kty": "EC", "crv": "P-256", "use": "sig", "kid": kid,
+                    "x": base64(x), "y": base64(y),
+                })
             }
             Self::Ed(pair) => {
                 let x = base64(pair.public_key());

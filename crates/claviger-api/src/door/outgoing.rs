@@ -2,8 +2,6 @@
 
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use tonic::Status;
 use tonic::body::Body as TonicBody;
 
 use crate::door::bodies::Charge;
+use crate::door::busy::Busy;
 use crate::door::message::PREFIX_BYTES;
 use crate::status::{self, refused_by_library, status_of};
 
@@ -33,23 +32,6 @@ pub(crate) fn framed(message: &impl Message) -> Result<Bytes> {
     let encoded = message.encode(&mut framed);
     encoded.map_err(|error| Error::new(Reason::Internal).caused_by(error))?;
     Ok(framed.into())
-}
-
-/// Counts a call on a connection until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<AtomicUsize>);
-
-impl Busy {
-    pub(crate) fn new(calls: &Arc<AtomicUsize>) -> Self {
-        calls.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(calls))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The body of an answer.

@@ -94,7 +94,7 @@ where
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let row = calls.doorway.row(&request);
         // Anyone may keep a public service's stream open: it keeps no place.
-        let busy = row.map(|_| calls.place.busy());
+        let busy = row.and_then(|_| calls.place.busy());
         let call = Call {
             shared: Arc::clone(&calls),
             is_answered: false,
@@ -102,6 +102,7 @@ where
         async move {
             let Shared { doorway, place, .. } = &*call.shared;
             let mut answer = match row {
+                Some(row) if busy.is_none() => doorway.one_too_many(row),
                 Some(row) => doorway.call(row, &mut request).await,
                 None => Box::pin(doorway.other(request)).await,
             };

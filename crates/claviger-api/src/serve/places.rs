@@ -13,12 +13,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Peer;
 use crate::counts::Connections;
-use crate::door::Busy;
+use crate::door::{Bounded, Busy, Calls};
+use crate::limits::Limits;
 use crate::serve::turns::Turns;
 
 /// Of the places, the part that is one peer's whatever others do; and the part that is kept for the
 /// daemon's own uid.
 const SHARES: usize = 8;
+
+/// Of the calls, the part that one peer may have: runners behind one address are many.
+const CALL_SHARES: usize = 4;
 
 /// Calls of one peer that are refused in a second; whoever asks for more waits for the answers, so
 /// that being refused costs others little. Nobody waits for a value.
@@ -28,6 +32,7 @@ const REFUSALS_PER_SECOND: u32 = 1000;
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
+    calls: Bounded,
     /// Has places that others cannot take: whoever runs the daemon gets in.
     own: Option<Peer>,
     held: Mutex<Held>,
@@ -47,6 +52,8 @@ struct Holder {
     /// By age.
     seats: BTreeMap<u64, Arc<Seat>>,
     /// On all its connections.
+    calls: Arc<AtomicUsize>,
+    /// On all its connections.
     refusals: Arc<Turns>,
 }
 
@@ -54,23 +61,28 @@ impl Default for Holder {
     fn default() -> Self {
         Self {
             seats: BTreeMap::new(),
+            calls: Arc::default(),
             refusals: Arc::new(Turns::new(REFUSALS_PER_SECOND, REFUSALS_PER_SECOND)),
         }
     }
 }
 
 /// What a connection shows of itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seat {
-    calls: Arc<AtomicUsize>,
+    calls: Arc<Calls>,
     leave: CancellationToken,
 }
 
 impl Places {
     /// `own` is a peer that may come to this listener.
-    pub(super) fn new(max: usize, own: Option<Peer>, counts: Arc<Connections>) -> Arc<Self> {
+    pub(super) fn new(limits: Limits, own: Option<Peer>, counts: Arc<Connections>) -> Arc<Self> {
         Arc::new(Self {
-            max,
+            max: limits.connections_max,
+            calls: Bounded {
+                count: Arc::default(),
+                max: limits.calls_max,
+            },
             own,
             held: Mutex::default(),
             counts,
@@ -80,11 +92,9 @@ impl Places {
     /// A place for a new connection of `peer`; `None` if there is nobody to take one from.
     pub(super) fn take(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut held = self.lock();
-        let kept = match self.own {
-            Some(own) if own != peer => self.max / SHARES,
-            Some(_) | None => 0,
-        };
-        if held.count >= self.max - kept {
+        let is_others = self.own.is_some_and(|own| own != peer);
+        let beside_own = |max: usize| max - if is_others { max / SHARES } else { 0 };
+        if held.count >= beside_own(self.max) {
             if !held.make_room(peer, self.max / SHARES) {
                 self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
                 return None;
@@ -95,8 +105,22 @@ impl Places {
         let number = held.next;
         held.next += 1;
         held.count += 1;
-        let seat = Arc::new(Seat::default());
         let holder = held.by_peer.entry(peer).or_default();
+        let of_peer = Bounded {
+            count: Arc::clone(&holder.calls),
+            max: match self.own == Some(peer) {
+                true => self.calls.max,
+                false => self.calls.max / CALL_SHARES,
+            },
+        };
+        let of_all = Bounded {
+            count: Arc::clone(&self.calls.count),
+            max: beside_own(self.calls.max),
+        };
+        let seat = Arc::new(Seat {
+            calls: Calls::new(of_peer, of_all),
+            leave: CancellationToken::new(),
+        });
         holder.seats.insert(number, Arc::clone(&seat));
         Some(Place {
             places: Arc::clone(self),
@@ -124,9 +148,7 @@ impl Held {
             return false;
         };
         let may_cut = *peer != newcomer && seats.len() > share;
-        let idle = seats
-            .iter()
-            .find(|(_, seat)| seat.calls.load(Ordering::Relaxed) == 0);
+        let idle = seats.iter().find(|(_, seat)| seat.calls.are_none());
         let oldest = seats.iter().next().filter(|_| may_cut);
         let Some((number, seat)) = idle.or(oldest) else {
             return false;
@@ -175,9 +197,9 @@ impl Place {
         self.seat.leave.cancelled().await;
     }
 
-    /// The connection is busy until the guard is dropped.
-    pub(super) fn busy(&self) -> Busy {
-        Busy::new(&self.seat.calls)
+    /// The connection is busy until the guard is dropped; `None` if there are too many calls.
+    pub(super) fn busy(&self) -> Option<Busy> {
+        self.seat.calls.begin()
     }
 }
 
@@ -199,7 +221,12 @@ mod tests {
     }
 
     fn sixteen() -> Arc<Places> {
-        Places::new(16, Some(Peer::Unix(OWN)), Arc::default())
+        let limits = Limits {
+            connections_max: 16,
+            calls_max: 64,
+            ..Limits::default()
+        };
+        Places::new(limits, Some(Peer::Unix(OWN)), Arc::default())
     }
 
     fn fill(places: &Arc<Places>, peer: Peer, count: usize) -> Vec<Place> {
@@ -244,7 +271,7 @@ mod tests {
     fn busy_connections_are_cut_only_above_the_share_and_for_others() {
         let places = sixteen();
         let large = fill(&places, Peer::Unix(1), 14);
-        let _calls: Vec<Busy> = large.iter().map(Place::busy).collect();
+        let _calls: Vec<_> = large.iter().map(Place::busy).collect();
         assert!(places.take(Peer::Unix(1)).is_none());
         assert_eq!(places.counts.turned_away(), 1);
         let newcomer = places.take(Peer::Unix(2)).unwrap();
@@ -255,10 +282,25 @@ mod tests {
         let shares: Vec<Place> = (0..7)
             .flat_map(|uid| fill(&places, Peer::Unix(uid + 100), 2))
             .collect();
-        let _calls: Vec<Busy> = shares.iter().map(Place::busy).collect();
+        let _calls: Vec<_> = shares.iter().map(Place::busy).collect();
         assert!(places.take(Peer::Unix(1)).is_none());
         assert!(!shares.iter().any(is_asked_to_leave));
         assert!(places.take(Peer::Unix(OWN)).is_some());
+    }
+
+    #[test]
+    fn one_peer_has_a_quarter_of_the_calls_and_the_own_uid_gets_in_whatever_others_do() {
+        let places = sixteen();
+        let mut held = Vec::new();
+        for uid in 100..104 {
+            let place = places.take(Peer::Unix(uid)).unwrap();
+            let calls: Vec<Busy> = std::iter::from_fn(|| place.busy()).collect();
+            held.push((place, calls));
+        }
+        let counts: Vec<usize> = held.iter().map(|(_, calls)| calls.len()).collect();
+        assert_eq!(counts, [16, 16, 16, 8]);
+        let own = places.take(Peer::Unix(OWN)).unwrap();
+        assert_eq!(std::iter::from_fn(|| own.busy()).take(9).count(), 9);
     }
 
     #[test]

@@ -97,6 +97,16 @@ async fn each_kind_demands_its_claims() {
         ),
         (Kind::Generic, json!({"sub": "x".repeat(513)}), wrong("sub")),
         (
+            Kind::Generic,
+            json!({"sub": "system:serviceaccount:a:b", "kubernetes.io": {}}),
+            wrong("kubernetes.io"),
+        ),
+        (
+            Kind::Generic,
+            json!({"sub": "repo:acme/etl", "repository_id": "1"}),
+            wrong("repository_id"),
+        ),
+        (
             Kind::Github,
             github.clone(),
             "oidc:ci#1/22/ref/refs%2Fheads%2Fmain".to_owned(),

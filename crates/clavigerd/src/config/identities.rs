@@ -12,6 +12,9 @@ use super::tls::BundleFiles;
 /// The kind that is for certificates alone.
 const X509: &str = "x509";
 
+/// What vouches for the certificates in `[tls]`, as its callers are shown.
+const TLS: &str = "tls";
+
 /// What an identity is.
 enum Identity {
     /// An issuer; or a trust domain, which may have certificates besides.
@@ -25,6 +28,9 @@ pub(super) fn read_identities(
 ) -> (BTreeMap<Id, IdentitySettings>, Vec<BundleFiles>) {
     let (mut identities, mut bundles) = (BTreeMap::new(), Vec::new());
     for id in table.ids() {
+        if id.as_str() == TLS {
+            table.wrong(TLS, "is what vouches in [tls]; choose another name");
+        }
         match table.table(id.as_str(), |identity| read_identity(&id, identity)) {
             Some(Identity::Tokens(settings)) => {
                 bundles.extend(bundle_of(&id, &settings));

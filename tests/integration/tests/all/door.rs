@@ -329,14 +329,17 @@ async fn one_call_more_than_there_may_be_is_told_to_come_again() {
     let (server, client) = bounded("listen.calls = 64").await;
     client.put(&secret("served"), "1").await.unwrap();
     let token = client.token(&[(Role::Runner, "*")]).await.token;
-    let mut raw = server.raw(HERE).await;
+    let runner = server.tcp().await.with_token(&token);
+    let (mut raw, mut elsewhere) = (server.raw(HERE).await, server.raw(ELSEWHERE).await);
     let mut held = Vec::new();
-    for _ in 0..64 {
+    // A quarter of them.
+    for _ in 0..16 {
         held.push(unfinished(&mut raw, &token, 1).await);
     }
-    raw.ping().await.expect("open");
-    // From wherever it comes.
-    let refused = client.get(&secret("served")).await.unwrap_err();
+    let one_more = unfinished(&mut raw, &token, 1).await;
+    assert_eq!(refusal(one_more).await.0, Code::Unavailable);
+    // From another connection too.
+    let refused = runner.get(&secret("served")).await.unwrap_err();
     fails(
         Err::<(), _>(refused.clone()),
         Code::Unavailable,
@@ -347,11 +350,15 @@ async fn one_call_more_than_there_may_be_is_told_to_come_again() {
     let allowed = Duration::from_secs(1)..=Duration::from_secs(2);
     assert!(allowed.contains(&after), "{after:?}");
 
+    // Others are not kept out.
+    let other = unfinished(&mut elsewhere, "clv_wrong", 1).await;
+    assert_eq!(refusal(other).await.0, Code::Unauthenticated);
+
     for begun in held {
         begun.cancel();
     }
     raw.ping().await.expect("open");
-    assert_eq!(client.text(&secret("served")).await, "1");
+    assert_eq!(runner.text(&secret("served")).await, "1");
 }
 
 #[tokio::test]

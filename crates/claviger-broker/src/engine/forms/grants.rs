@@ -145,5 +145,5 @@ impl From<ScopeForm> for Scope {
 }
 
 pub(super) fn principal(text: &str) -> Result<Principal, Error> {
-    Principal::parse("principal", text)
+    Principal::kept("principal", text)
 }
