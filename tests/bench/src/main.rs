@@ -1,11 +1,11 @@
 //! Benchmarks of the built daemon: `cargo xtask bench warm`, `put`, `start`, `door`, `herd`,
-//! `outage` or `memory`.
+//! `outage`, `memory` or `tls`.
 //!
 //! Measures from outside, over the sockets a client has, and always next to a floor in the same
 //! run: absolute numbers move with the machine, ratios much less. Every result is a line
 //! `figure <name> <value> <unit>`. Judges nothing: the goals are not written here.
 //!
-//! [`warm`], [`put`], [`start`], [`door`], [`herd`], [`outage`] and [`memory`] are the benchmarks;
+//! [`warm`], [`put`], [`start`], [`door`], [`herd`], [`outage`], [`memory`] and [`tls`] are the benchmarks;
 //! [`server`] runs the processes that they measure, [`load`] is the process that asks, [`jobs`] are
 //! those that ask once, [`aws`] is the vault behind the daemon, [`echo`] the floor of a call,
 //! [`machine`] cores and memory.
@@ -31,6 +31,7 @@ mod put;
 mod server;
 mod start;
 mod step;
+mod tls;
 mod warm;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ const USAGE: &str = "usage: cargo xtask bench NAME
   memory  what 10,000 remembered values of 1 KiB take
   door    a reader's latency while a stranger attacks, against its latency in peace
   start   time from exec to the first answer, and idle memory
+  tls     connections a second: full handshakes with a certificate, resumed ones, and no TLS
 
 Needs two cores: the servers get one, the load the other.";
 
@@ -69,6 +71,7 @@ fn bench(name: &str, plan: Plan) -> Result {
         "warm" => warm::run,
         "put" => put::run,
         "start" => start::run,
+        "tls" => tls::run,
         _ => return Err(USAGE.into()),
     };
     server::build_daemon()?;

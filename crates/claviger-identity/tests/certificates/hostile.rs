@@ -245,10 +245,8 @@ fn a_chain_counts_while_all_of_it_does() {
     let middle = root.signs("middle");
     let bundles = Bundles::new(vec![bundle("tls", Some("acme.example"), &root.pem(), None)]);
     let etl = middle.client(&[ETL], |_| ());
-    let (alone, whole) = (
-        etl.certificate.clone(),
-        etl.certificate.clone() + &middle.pem(),
-    );
+    let alone = etl.certificate;
+    let whole = format!("{alone}{}", middle.pem());
     assert_eq!(judge(&bundles, &alone, NOW), "CERTIFICATE_AUTHORITY");
     assert_eq!(judge(&bundles, &whole, NOW), ETL);
     let certified = bundles.judge(&chain(&whole), at(NOW)).expect("believed");
@@ -274,7 +272,7 @@ fn a_chain_counts_while_all_of_it_does() {
 
     // The life of those that vouch counts as well, that of the root too, at which a library does
     // not look.
-    let long: Change = |params| params.not_after = params.not_after + 30 * DAY;
+    let long: Change = |params| params.not_after += 30 * DAY;
     let (by_root, by_middle) = (root.client(&[ETL], long), middle.client(&[ETL], long));
     let by_middle = by_middle.certificate + &middle.pem();
     for pem in [&by_root.certificate, &by_middle] {
