@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use prost::Message;
 
 /// Messages that carry a value or a token: their `Debug` is written by hand in `src/redact.rs`.
-const SECRET_MESSAGES: [&str; 3] = [
+const SECRET_MESSAGES: [&str; 4] = [
     "claviger.v1.CreateTokenResponse",
+    "claviger.v1.ExchangeTokenResponse",
     "claviger.v1.GetSecretResponse",
     "claviger.v1.Payload",
 ];

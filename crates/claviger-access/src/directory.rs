@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use claviger_core::{Resource, Result, Uid};
 
-use crate::{Grant, Principal};
+use crate::{Caller, Grant, Principal};
 
 /// What a name stands for right now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -24,6 +24,9 @@ pub trait Directory: Send + Sync {
     /// All grants of a principal; none is an empty list.
     fn grants(&self, principal: &Principal)
     -> impl Future<Output = Result<Arc<Vec<Grant>>>> + Send;
+
+    /// Checks that the token which a caller came with still counts, if it came with one.
+    fn check_token(&self, caller: &Caller) -> impl Future<Output = Result<()>> + Send;
 
     /// Differs from an earlier answer if a grant or a name may have changed since.
     fn changes(&self) -> u64;

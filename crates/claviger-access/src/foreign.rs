@@ -50,10 +50,8 @@ impl Foreign {
 
     /// The identity of the configuration that vouches for it, if its name says so.
     pub fn identity(&self) -> Option<&str> {
-        let starts = ["oidc:", "x509:"].iter();
-        let rest = starts
-            .filter_map(|start| self.0.strip_prefix(start))
-            .next()?;
+        let rest = self.0.strip_prefix("oidc:");
+        let rest = rest.or_else(|| self.0.strip_prefix("x509:"))?;
         rest.split(['#', ':']).next()
     }
 
@@ -225,7 +223,8 @@ mod tests {
         let name = |text: &str| Foreign::parse(text).unwrap();
         assert_eq!(name("oidc:ci#1").identity(), Some("ci"));
         assert_eq!(name("x509:db:etl").identity(), Some("db"));
-        assert_eq!(name("x509:db:oidc:ci").identity(), Some("db"));
+        assert_eq!(name("x509:oidc:etl").identity(), Some("oidc"));
+        assert_eq!(name("x509:db:urn:oidc:etl").identity(), Some("db"));
         assert_eq!(name("spiffe://acme/oidc").identity(), None);
         assert_eq!(name("oidc:ci#1/2/*").parts(), 2);
         assert_eq!(name("spiffe://acme/*").parts(), 0);

@@ -49,6 +49,8 @@ permissions! {
     SecretsGet "secrets.get",
     /// Store new secret values.
     SecretsPut "secrets.put",
+    /// Have the call's own proof exchanged for a token: whoever has any grant may.
+    TokensExchange "tokens.exchange",
     /// List tokens.
     TokensGet "tokens.get",
     /// Create and revoke tokens.
@@ -109,6 +111,7 @@ impl Role {
                 P::DefinitionsCheck,
                 P::GrantsGet,
                 P::GrantsPut,
+                P::TokensExchange,
                 P::TokensGet,
                 P::TokensPut,
             ],
@@ -118,6 +121,7 @@ impl Role {
                 P::DefinitionsGet,
                 P::GrantsGet,
                 P::ProjectsGet,
+                P::TokensExchange,
                 P::TokensGet,
                 P::VaultsGet,
                 P::VersionsList,
@@ -132,13 +136,14 @@ impl Role {
                 P::ProjectsGet,
                 P::ProjectsPut,
                 P::SecretsPut,
+                P::TokensExchange,
                 P::VaultsBrowse,
                 P::VaultsGet,
                 P::VaultsInspect,
                 P::VersionsChange,
                 P::VersionsList,
             ],
-            Self::Runner => &[P::SecretsGet],
+            Self::Runner => &[P::SecretsGet, P::TokensExchange],
         }
     }
 

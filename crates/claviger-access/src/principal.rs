@@ -1,6 +1,6 @@
 //! Callers by identity, and the short texts they may add about themselves.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use claviger_core::{Error, Id, Public, Reason, refuse_pasted};
 
@@ -51,6 +51,17 @@ impl Principal {
         if let Some(foreign) = Foreign::parse(text) {
             return Ok(Self::Foreign(foreign));
         }
+        let is_pattern = ["oidc:", "spiffe:", "x509:"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme) && text.contains('*'));
+        if is_pattern {
+            return Err(Error::new(Reason::FieldInvalid).violation(
+                field,
+                "is not a pattern; the only one is a last /* behind at most 16 whole parts: write \
+                 spiffe://<trust domain>/<path>/* or oidc:<identity>#<claim>/<claim>/*; names that \
+                 begin with x509: have none",
+            ));
+        }
         match text.split_once(':') {
             Some(("token", id)) => Id::parse(field, id).map(Self::Token),
             // Digits only: `+1` and ` 1` would be second spellings of one principal.
@@ -59,6 +70,16 @@ impl Principal {
             }
             _ => Err(invalid()),
         }
+    }
+
+    /// The holders whose grants count for it: itself, and the patterns that it fits.
+    pub fn holders(&self) -> impl Iterator<Item = Self> + use<'_> {
+        let patterns = match self {
+            Self::Foreign(name) => Some(name.patterns()),
+            Self::Token(_) | Self::Unix(_) => None,
+        };
+        let patterns = patterns.into_iter().flatten().map(Self::Foreign);
+        iter::once(self.clone()).chain(patterns)
     }
 }
 

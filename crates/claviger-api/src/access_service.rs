@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_access::{Call, Principal};
+use claviger_access::{Call, Principal, Proof};
 use claviger_broker::{NewToken, PageRequest, RevokeToken, TokenView};
 use claviger_core::{Error, Reason, Result};
 use claviger_proto::v1;
@@ -17,18 +17,23 @@ pub(crate) async fn who_am_i(
     call: Call,
     _: v1::WhoAmIRequest,
 ) -> Result<v1::WhoAmIResponse> {
-    let grants = api.broker.who_am_i(&call).await?;
+    let (grants, identity) = api.broker.who_am_i(&call).await?;
     api.broker
         .audit()
         .note_open(&call, !grants.is_empty())
         .await?;
     let grants = grants.into_iter().map(convert::grant).collect();
     let (grants, hidden_grants) = fitting::all(grants);
+    let caller = call.caller;
+    let token = caller.token().map(|id| format!("tokens/{id}"));
     Ok(v1::WhoAmIResponse {
-        principal: call.caller.principal.to_string(),
-        expire_time: call.caller.expire_time.and_then(convert::timestamp),
+        principal: caller.principal.to_string(),
+        expire_time: caller.expire_time.and_then(convert::timestamp),
         grants,
         hidden_grants,
+        proof: seen(&caller.proof).into(),
+        identity: convert::text(identity),
+        token_name: token.unwrap_or_default(),
     })
 }
 
@@ -101,6 +106,21 @@ pub(crate) async fn create_token(
     })
 }
 
+pub(crate) async fn exchange_token(
+    api: &Api,
+    call: Call,
+    request: v1::ExchangeTokenRequest,
+) -> Result<v1::ExchangeTokenResponse> {
+    let ttl = convert::optional_duration("ttl", request.ttl)?;
+    let (token, view) = api.broker.exchange_token(&Arc::new(call), ttl).await?;
+    let token = String::from_utf8(token.into_exposed());
+    Ok(v1::ExchangeTokenResponse {
+        token: token.map_err(|_| Error::new(Reason::Internal))?,
+        expire_time: convert::timestamp(view.expire_time),
+        name: format!("tokens/{}", view.id),
+    })
+}
+
 pub(crate) async fn list_tokens(
     api: &Api,
     call: Call,
@@ -135,10 +155,22 @@ pub(crate) async fn revoke_token(
     })
 }
 
+/// The sort of what showed who a caller is.
+fn seen(proof: &Proof) -> v1::who_am_i_response::Proof {
+    use v1::who_am_i_response::Proof as Wire;
+    match proof {
+        Proof::Certificate(_) => Wire::Certificate,
+        Proof::Exchanged(_) => Wire::ExchangedToken,
+        Proof::Jwt(_) => Wire::Jwt,
+        Proof::Token => Wire::Token,
+        Proof::Uid => Wire::Uid,
+    }
+}
+
 fn wire(token: TokenView) -> v1::Token {
     v1::Token {
         name: format!("tokens/{}", token.id),
-        principal: Principal::Token(token.id).to_string(),
+        principal: token.principal.to_string(),
         description: token.description,
         create_time: convert::timestamp(token.create_time),
         expire_time: convert::timestamp(token.expire_time),

@@ -53,6 +53,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::EnvironmentUncovered
         | R::LocationNotAllowed
         | R::ProjectNotEmpty
+        | R::ProofRequired
         | R::ResponseTooLarge
         | R::SecretDeleted
         | R::SecretNotOwned

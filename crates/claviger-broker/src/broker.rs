@@ -1,5 +1,6 @@
 //! What the use cases are made of, and what all of them do around their own steps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use claviger_access::{Authorizer, Caller, DecisionLog, Directory as _, Principal
 use claviger_audit::{Audit, Facts};
 use claviger_backend::Vaults;
 use claviger_cache::Limits;
-use claviger_core::{Clock, Detail, Error, Reason, Resource, Result};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
@@ -18,6 +19,7 @@ use crate::engine::outside::Outside;
 use crate::engine::reads::Reads;
 use crate::engine::writes::Writes;
 use crate::model::definition::Definition;
+use crate::model::identity::{Identities, Identity};
 use crate::model::registered::Registered;
 
 /// The parts of a broker.
@@ -41,6 +43,8 @@ pub struct Parts {
     pub deleted_retention: Duration,
     /// The uid that is admin by itself: the daemon's own.
     pub first_admin: u32,
+    /// Who vouches for callers of other systems, by the name that their principals have in grants.
+    pub identities: BTreeMap<Id, Identity>,
     /// Where writes run, so that they finish although their caller left.
     pub runtime: Handle,
 }
@@ -67,6 +71,7 @@ impl Broker {
             Arc::clone(&parts.clock),
             parts.first_admin,
             parts.deleted_retention,
+            Identities::new(parts.identities),
         ));
         let outside = Arc::new(Outside::new(parts.runtime));
         let reads = Arc::new(Reads::new(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_access::{
-    Authorized, Call, Directory, Grant, Permission, Principal, Resolved, Role, Scope,
+    Authorized, Call, Directory, Permission, Principal, Proof, Resolved, Role, Scope,
 };
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result};
@@ -18,18 +18,22 @@ use crate::model::page::{Page, PageRequest};
 use crate::model::token::Token;
 
 impl Broker {
-    /// The grants of the caller itself.
+    /// The grants that hold for the caller itself, and the identity that vouches for it.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn who_am_i(&self, call: &Call) -> Result<Vec<GrantView>> {
-        let principal = &call.caller.principal;
-        let grants = self.catalog.grants(principal).await?;
-        let view = |grant: &Grant| GrantView {
-            principal: principal.clone(),
-            grant: grant.clone(),
+    /// `TOKEN_REVOKED`, `STORE_UNAVAILABLE`.
+    pub async fn who_am_i(&self, call: &Call) -> Result<(Vec<GrantView>, Option<Id>)> {
+        let grants = self.catalog.given_to(&call.caller.principal).await?;
+        let identity = match &call.caller.proof {
+            Proof::Certificate(identity) | Proof::Jwt(identity) => Some(identity.clone()),
+            Proof::Exchanged(_) => {
+                let token = self.catalog.token_of(&call.caller).await?;
+                let speaks_as = token.and_then(|(_, token)| token.record.speaks_as.clone());
+                speaks_as.map(|other| other.identity)
+            }
+            Proof::Token | Proof::Uid => None,
         };
-        Ok(grants.iter().map(view).collect())
+        Ok((grants, identity))
     }
 
     /// Gives a role to a principal.
@@ -74,9 +78,22 @@ impl Broker {
                 "is in the past; leave it out for no end",
             ));
         }
-        if let Principal::Token(id) = &principal {
-            let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
-            token.ok_or_else(|| Error::new(Reason::TokenNotFound).at("grant.principal"))?;
+        match &principal {
+            Principal::Foreign(holder) => {
+                self.catalog.identities().check("grant.principal", holder)?;
+            }
+            Principal::Token(id) => {
+                let token = self.catalog.get::<Token>(proof, id.as_str()).await?;
+                let absent = || Error::new(Reason::TokenNotFound).at("grant.principal");
+                if token.ok_or_else(absent)?.record.speaks_as.is_some() {
+                    return Err(Error::new(Reason::FieldInvalid).violation(
+                        "grant.principal",
+                        "is a token of ExchangeToken, which has no grants of its own; give it to \
+                         the principal that the token speaks as (ListTokens)",
+                    ));
+                }
+            }
+            Principal::Unix(_) => {}
         }
         let maker = &proof.call().caller.principal;
         // Its id is told once it has one.

@@ -10,6 +10,7 @@ pub(crate) mod document;
 pub(crate) mod freshness;
 pub(crate) mod get_secret;
 pub(crate) mod grants;
+pub(crate) mod identity;
 pub(crate) mod location;
 pub(crate) mod page;
 pub(crate) mod payload;

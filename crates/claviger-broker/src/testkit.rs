@@ -3,7 +3,7 @@
 use claviger_core::{Format, Id, Reason, Result, SecretBytes};
 use claviger_store::Record;
 
-use crate::engine::forms::{Made, PendingPointer};
+use crate::engine::forms::{Ending, Made, PendingPointer};
 use crate::model::definition::Definition;
 use crate::model::document::{Document, Part, merge};
 use crate::model::grants::Grants;
@@ -15,8 +15,9 @@ use crate::model::token::Token;
 pub type Again = fn(&[u8]) -> Result<SecretBytes>;
 
 /// Each kind of record.
-pub const RECORDS: [(&str, Again); 7] = [
+pub const RECORDS: [(&str, Again); 8] = [
     (Definition::KIND, again::<Definition>),
+    (Ending::KIND, again::<Ending>),
     (Grants::KIND, again::<Grants>),
     (Made::KIND, again::<Made>),
     (PendingPointer::KIND, again::<PendingPointer>),

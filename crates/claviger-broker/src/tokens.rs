@@ -1,21 +1,22 @@
-//! Tokens: made, listed, revoked.
+//! Tokens: made, exchanged for another proof, listed, revoked.
 
 pub(crate) mod revoke;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use claviger_access::{Call, Directory, Permission, Principal};
+use claviger_access::{Call, Directory, Permission, Principal, Proof, Scope};
 use claviger_core::{Detail, Error, Id, Reason, Resource, Result, SecretBytes};
 use claviger_seal::sha256;
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::broker::Broker;
-use crate::engine::forms::Made;
+use crate::engine::forms::{Ending, Made};
 use crate::engine::found::Asked;
 use crate::grants::{facts_about, note_made};
 use crate::model::grants::{Grants, NewGrant};
 use crate::model::page::{Page, PageRequest};
-use crate::model::token::{self, NewToken, Token, TokenView};
+use crate::model::token::{self, NewToken, SpeaksAs, Token, TokenView};
 
 impl Broker {
     /// Makes a token with its grants in one commit, and shows it this once.
@@ -71,6 +72,7 @@ impl Broker {
             is_revoked: false,
             scopes: grants.grants.iter().map(|g| g.scope.clone()).collect(),
             made_by: Some(maker.clone()),
+            speaks_as: None,
         };
         let making = [record.making(&id)].into_iter();
         let intents = making.chain(grants.views().map(|view| view.giving()));
@@ -81,6 +83,70 @@ impl Broker {
             Expect::Absent,
         );
         let batch = note_made(batch, maker, &Made::Token(id.clone()));
+        match self.catalog.commit(proof, &batch).await? {
+            Some(_) => Ok((token, record.view(id))),
+            None => Err(Error::new(Reason::Conflict).with(Detail::Resource, proof.resource())),
+        }
+    }
+
+    /// Gives a token for the proof that the call itself came with.
+    ///
+    /// # Errors
+    /// See the RPC `ExchangeToken`.
+    pub async fn exchange_token(
+        self: &Arc<Self>,
+        call: &Arc<Call>,
+        ttl: Option<Duration>,
+    ) -> Result<(SecretBytes, TokenView)> {
+        let permission = Permission::TokensExchange;
+        let asked = self.catalog.ask_anywhere(call, permission).await?;
+        let facts = |(_, view): &(SecretBytes, TokenView)| facts_about(&view.id);
+        self.finish_detached(asked, facts, move |broker, asked| async move {
+            broker.exchange_token_asked(&asked, ttl).await
+        })
+        .await
+    }
+
+    async fn exchange_token_asked(
+        &self,
+        Asked { proof, .. }: &Asked<()>,
+        ttl: Option<Duration>,
+    ) -> Result<(SecretBytes, TokenView)> {
+        let caller = &proof.call().caller;
+        let identity = match &caller.proof {
+            Proof::Certificate(identity) | Proof::Jwt(identity) => identity.clone(),
+            // SECURITY: else a token could be prolonged for ever.
+            Proof::Exchanged(_) | Proof::Token | Proof::Uid => {
+                return Err(Error::new(Reason::ProofRequired));
+            }
+        };
+        let ttl = token::exchange_ttl(ttl)?;
+        let now = self.catalog.now();
+        let end = now + ttl;
+        let expire_time = caller.expire_time.map_or(end, |proof| end.min(proof));
+        let token = token::generate();
+        let hash = sha256(token.expose());
+        let id = token::id_of(&hash)?;
+        let record = Token {
+            hash,
+            description: String::new(),
+            create_time: now,
+            expire_time,
+            is_revoked: false,
+            scopes: vec![Scope::Daemon],
+            made_by: Some(caller.principal.clone()),
+            speaks_as: Some(SpeaksAs {
+                principal: caller.principal.clone(),
+                identity,
+            }),
+        };
+        self.audit.intent(proof, record.making(&id)).await?;
+        let ending = Ending { token: id.clone() };
+        let batch = Batch::new().put(id.as_str(), &record, Expect::Absent).put(
+            &ending.record_id(expire_time),
+            &ending,
+            Expect::Absent,
+        );
         match self.catalog.commit(proof, &batch).await? {
             Some(_) => Ok((token, record.view(id))),
             None => Err(Error::new(Reason::Conflict).with(Detail::Resource, proof.resource())),

@@ -59,6 +59,14 @@ impl Broker {
         self.writes.sweep_requests().await
     }
 
+    /// Removes the exchanged tokens that have ended.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; the next sweep goes on.
+    pub async fn sweep_tokens(&self) -> Result<()> {
+        self.catalog.sweep_tokens().await
+    }
+
     /// Drops remembered values that can no longer be served.
     pub fn forget_old_values(&self) {
         self.reads.maintain();

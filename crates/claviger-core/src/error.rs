@@ -152,6 +152,9 @@ reasons! {
         "{resource} still has definitions (soft-deleted ones count); purge them first";
     /// No such project.
     ProjectNotFound "PROJECT_NOT_FOUND" "{resource} does not exist; create it with PutProject";
+    /// The call came with what is not exchanged for a token.
+    ProofRequired "PROOF_REQUIRED"
+        "only a JWT or a client certificate of a configured identity is exchanged for a token, and this call came with neither; call with one, or have an admin make a token (CreateToken)";
     /// A JSON document has no such property.
     PropertyNotFound "PROPERTY_NOT_FOUND"
         "the document that {resource} points at has no such property; see location.property";
@@ -198,8 +201,8 @@ reasons! {
     TokenInvalid "TOKEN_INVALID" "the token is not known here; check that it was copied whole and belongs to this daemon, or, if it is a JWT, that the daemon has its issuer (identity.<name>) and that it names the audience there; the audit log has the cause";
     /// No such token.
     TokenNotFound "TOKEN_NOT_FOUND" "there is no such token; see ListTokens";
-    /// The token was revoked.
-    TokenRevoked "TOKEN_REVOKED" "the token was revoked; ask an admin for a new one (CreateToken)";
+    /// The token was revoked, or the identity of its holder is gone.
+    TokenRevoked "TOKEN_REVOKED" "the token was revoked, or whoever vouched for its holder is no longer configured; ask an admin for a new one (CreateToken)";
     /// The kernel has no number for the uid of a caller on the socket, and shows one that it shows
     /// for all such callers.
     UidUnmapped "UID_UNMAPPED"

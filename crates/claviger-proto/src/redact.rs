@@ -65,6 +65,16 @@ impl fmt::Debug for v1::CreateTokenResponse {
     }
 }
 
+impl fmt::Debug for v1::ExchangeTokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExchangeTokenResponse")
+            .field("token", &Hidden(self.token.len()))
+            .field("expire_time", &self.expire_time)
+            .field("name", &self.name)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

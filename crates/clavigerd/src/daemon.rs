@@ -1,6 +1,7 @@
 //! The composition root: opens the parts that the configuration names, puts them together, serves,
 //! drains.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,9 +14,9 @@ use claviger_api::{About, Bodies, Page};
 use claviger_audit::{Audit, FileOptions, Sink};
 use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
-use claviger_broker::Broker;
-use claviger_core::{Clock, SteadyClock, SystemClock};
-use claviger_identity::Verifier;
+use claviger_broker::{Broker, Identity};
+use claviger_core::{Clock, Id, SteadyClock, SystemClock};
+use claviger_identity::{Kind, Verifier, Vouches};
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
 use rustix::process::Resource;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub audit: Option<Box<dyn Sink>>,
     /// Vaults besides the configured ones.
     pub vaults: Vec<Vault>,
+    /// Identities besides the configured ones.
+    pub identities: BTreeMap<Id, Identity>,
 }
 
 impl Default for Parts {
@@ -66,6 +69,7 @@ impl Default for Parts {
             store: None,
             audit: None,
             vaults: Vec::new(),
+            identities: BTreeMap::new(),
         }
     }
 }
@@ -275,6 +279,7 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
         store: put_between,
         audit,
         vaults: more,
+        identities,
     } = parts;
     // Only for what ends: what waits by the clock would wait until it has caught up.
     let steady = Arc::new(SteadyClock::new(Arc::clone(&clock)));
@@ -347,6 +352,7 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
         tells_projects: config.tells_projects,
         deleted_retention: config.deleted_retention,
         first_admin,
+        identities: named(config).into_iter().chain(identities).collect(),
         runtime: Handle::current(),
     }));
     let unsettled = broker
@@ -368,6 +374,27 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
         seal,
         about,
     })
+}
+
+/// What the principals of each identity are named as.
+fn named(config: &Config) -> BTreeMap<Id, Identity> {
+    let by_tokens = config.identities.iter().map(|(id, settings)| {
+        let identity = match settings.kind == Kind::Spiffe {
+            true => Identity::Spiffe,
+            false => Identity::Oidc {
+                pattern_parts: settings.kind.pattern_parts(),
+            },
+        };
+        (id.clone(), identity)
+    });
+    let by_certificates = config.bundles.iter().map(|bundle| {
+        let identity = match bundle.vouches {
+            Vouches::Names => Identity::X509,
+            Vouches::Spiffe(_) => Identity::Spiffe,
+        };
+        (bundle.name.clone(), identity)
+    });
+    by_tokens.chain(by_certificates).collect()
 }
 
 /// Goes on from the time that the last start had reached.

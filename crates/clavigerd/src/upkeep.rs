@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::tls::TlsFiles;
 
-/// How often records of old requests are removed.
+/// How often records of old requests and exchanged tokens are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// How often remembered values are dropped that can no longer be served.
@@ -168,6 +168,9 @@ async fn sweep(broker: Arc<Broker>) {
         due.tick().await;
         if let Err(error) = broker.sweep_requests().await {
             tracing::warn!(?error, "records of old requests not removed");
+        }
+        if let Err(error) = broker.sweep_tokens().await {
+            tracing::warn!(?error, "tokens that have ended not removed");
         }
     }
 }

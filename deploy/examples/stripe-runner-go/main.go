@@ -7,8 +7,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/stripe/stripe-go/v85"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	grpccredentials "google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -32,7 +36,8 @@ const (
 const stripeAPIKey = 3
 
 // Retries while the daemon is starting or a vault is throttled.
-const retry = `{"methodConfig": [{"name": [{"service": "claviger.v1.SecretService"}], "retryPolicy": {
+const retry = `{"methodConfig": [{"name": [
+	{"service": "claviger.v1.AccessService"}, {"service": "claviger.v1.SecretService"}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
@@ -82,6 +87,12 @@ func fromEnvironment() stripeKey {
 		stop(configuration, "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}")
 	}
 	key, err := fetch(secret, os.Getenv("CLAVIGER_ENVIRONMENT"))
+	if none := (noProof{}); errors.As(err, &none) {
+		if none.again {
+			stop(tryAgain, none.message)
+		}
+		stop(configuration, none.message)
+	}
 	if err != nil {
 		code := configuration
 		refusal, _ := status.FromError(err)
@@ -90,7 +101,7 @@ func fromEnvironment() stripeKey {
 		}
 		hint := ""
 		if refusal.Code() == codes.Unauthenticated {
-			hint = "; CLAVIGER_TOKEN_FILE names the file with the token"
+			hint = "; CLAVIGER_TOKEN_FILE names the file with the token, or CLAVIGER_PROOF where the platform's is"
 		}
 		stop(code, fmt.Sprintf("no key from %s: %s (%s)%s", secret, refusal.Message(), refusal.Code(), hint))
 	}
@@ -98,32 +109,18 @@ func fromEnvironment() stripeKey {
 }
 
 func fetch(secret, environment string) (stripeKey, error) {
-	address := os.Getenv("CLAVIGER_ADDRESS")
-	if address == "" {
-		address = "unix:/run/claviger/clavigerd.sock"
-	}
-	if !strings.HasPrefix(address, "unix:") && (strings.Contains(address, "/") || !strings.Contains(address, ":")) {
-		stop(configuration, "CLAVIGER_ADDRESS is neither unix:/path/of/the/socket nor host:port")
-	}
-	channel, err := grpc.NewClient(address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(retry),
-		// A proxy would see token and key.
-		grpc.WithNoProxy())
+	channel, err := connect(os.Getenv("CLAVIGER_ADDRESS"))
 	if err != nil {
 		return stripeKey{}, err
 	}
 	defer channel.Close()
 	cx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if file := os.Getenv("CLAVIGER_TOKEN_FILE"); file != "" {
-		token, err := os.ReadFile(file)
-		if err != nil {
-			return stripeKey{}, err
-		}
-		bearer := strings.TrimSpace(string(token))
-		if !strings.HasPrefix(bearer, "clv_") || strings.ContainsFunc(bearer, isOdd) {
-			stop(configuration, file+" has to hold a token (clv_…) and nothing else")
-		}
+	bearer, err := credentials(cx, channel)
+	if err != nil {
+		return stripeKey{}, err
+	}
+	if bearer != "" {
 		cx = metadata.AppendToOutgoingContext(cx, "authorization", "Bearer "+bearer)
 	}
 	// GetSecretRequest: name = 1, environment = 2.
@@ -141,6 +138,58 @@ func fetch(secret, environment string) (stripeKey, error) {
 	}
 	details := bytes(answer, 8)
 	return stripeKey{string(bytes(answer, 2)), string(bytes(details, 3)), string(bytes(details, 4))}, nil
+}
+
+// connect speaks TLS, but over the socket, and on this host without CLAVIGER_CA_FILE.
+func connect(address string) (*grpc.ClientConn, error) {
+	if address == "" {
+		address = "unix:/run/claviger/clavigerd.sock"
+	}
+	isSocket := strings.HasPrefix(address, "unix:")
+	if !isSocket && (strings.Contains(address, "/") || !strings.Contains(address, ":")) {
+		stop(configuration, "CLAVIGER_ADDRESS is neither unix:/path/of/the/socket nor host:port")
+	}
+	caFile := os.Getenv("CLAVIGER_CA_FILE")
+	host, _, _ := net.SplitHostPort(address)
+	isHere := isSocket || host == "127.0.0.1" || host == "::1" || host == "localhost"
+	transport := insecure.NewCredentials()
+	if !isSocket && caFile != "" || !isHere {
+		settings := &tls.Config{}
+		if caFile != "" {
+			authorities, err := os.ReadFile(caFile)
+			if err != nil {
+				stop(configuration, "CLAVIGER_CA_FILE cannot be read: "+err.Error())
+			}
+			settings.RootCAs = x509.NewCertPool()
+			settings.RootCAs.AppendCertsFromPEM(authorities)
+		}
+		transport = grpccredentials.NewTLS(settings)
+	}
+	return grpc.NewClient(address, grpc.WithTransportCredentials(transport), grpc.WithDefaultServiceConfig(retry),
+		// A proxy would see token and key.
+		grpc.WithNoProxy())
+}
+
+// credentials is the token that says who calls; over the socket there need not be one.
+func credentials(cx context.Context, channel *grpc.ClientConn) (string, error) {
+	file, proof := os.Getenv("CLAVIGER_TOKEN_FILE"), os.Getenv("CLAVIGER_PROOF")
+	switch {
+	case file != "" && proof != "":
+		stop(configuration, "CLAVIGER_TOKEN_FILE and CLAVIGER_PROOF are both set; remove one of them")
+	case proof != "":
+		return (&identity{proof: proof, channel: channel}).token(cx)
+	case file == "":
+		return "", nil
+	}
+	token, err := os.ReadFile(file)
+	if err != nil {
+		stop(configuration, "CLAVIGER_TOKEN_FILE cannot be read: "+err.Error())
+	}
+	bearer := strings.TrimSpace(string(token))
+	if !strings.HasPrefix(bearer, "clv_") || strings.ContainsFunc(bearer, isOdd) {
+		stop(configuration, file+" has to hold a token (clv_…) and nothing else")
+	}
+	return bearer, nil
 }
 
 // isOdd tells the characters that no token has.

@@ -5,8 +5,11 @@ Before a program: python claviger_key.py FILE    (writes the key alone, for its 
 
 CLAVIGER_SECRET       the definition, projects/{project}/secrets/{id}
 CLAVIGER_ENVIRONMENT  its environment, where the project declares some
-CLAVIGER_ADDRESS      unix:/run/claviger/clavigerd.sock (the default), or host:port
+CLAVIGER_ADDRESS      unix:/run/claviger/clavigerd.sock (the default), or host:port: over TLS, but
+                      on this host without CLAVIGER_CA_FILE
+CLAVIGER_CA_FILE      who vouches for the daemon (PEM), if it is no public authority
 CLAVIGER_TOKEN_FILE   a file with a token; over the socket the daemon knows the uid
+CLAVIGER_PROOF        in place of it: what the platform says of the job (claviger_proof.py)
 STRIPE_API_KEY        a key for a laptop without Claviger; never together with CLAVIGER_SECRET
 """
 
@@ -20,6 +23,8 @@ from claviger.v1 import secret_definition_service_pb2 as definitions
 from claviger.v1 import secret_service_pb2 as pb
 from claviger.v1 import secret_service_pb2_grpc as services
 
+import claviger_proof
+
 SOCKET = "unix:/run/claviger/clavigerd.sock"
 
 # sysexits.h: a service manager tries again after the one and not after the other.
@@ -29,7 +34,8 @@ CONFIGURATION = 78
 # A daemon that is just starting, or a vault that is throttled, must not end a nightly job.
 SECONDS = 60
 TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-RETRY = """{"methodConfig": [{"name": [{"service": "claviger.v1.SecretService"}], "retryPolicy": {
+RETRY = """{"methodConfig": [{"name": [
+    {"service": "claviger.v1.AccessService"}, {"service": "claviger.v1.SecretService"}], "retryPolicy": {
     "maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
 
@@ -62,35 +68,21 @@ def from_environment() -> StripeKey:
         code = TRY_AGAIN if error.code() in TRANSIENT else CONFIGURATION
         hint = ""
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-            hint = "; CLAVIGER_TOKEN_FILE names the file with the token"
+            hint = (
+                "; CLAVIGER_TOKEN_FILE names the file with the token, or CLAVIGER_PROOF where the "
+                "platform's is"
+            )
         # The message of Claviger has the remedy, and no part of a value but its last four.
         stop(code, f"no key from {secret}: {error.details()} ({error.code().name}){hint}")
-    except OSError as error:
-        stop(CONFIGURATION, f"CLAVIGER_TOKEN_FILE cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        stop(CONFIGURATION, "CLAVIGER_TOKEN_FILE has to hold a token (clv_…) and nothing else")
+    except claviger_proof.NoProof as error:
+        stop(TRY_AGAIN if error.again else CONFIGURATION, str(error))
 
 
 def fetch(secret: str, environment: str) -> StripeKey:
-    address = os.environ.get("CLAVIGER_ADDRESS", SOCKET)
-    if not address.startswith("unix:") and ("/" in address or ":" not in address):
-        stop(CONFIGURATION, "CLAVIGER_ADDRESS is neither unix:/path/of/the/socket nor host:port")
-    # gRPC would take even a loopback address through HTTP_PROXY, which would see token and key.
-    options = [("grpc.service_config", RETRY), ("grpc.enable_http_proxy", 0)]
-    if address.startswith("unix:"):
-        # Without it the path of the socket would be sent as the authority, which HTTP/2 forbids.
-        options.append(("grpc.default_authority", "localhost"))
-    metadata = []
-    token_file = os.environ.get("CLAVIGER_TOKEN_FILE")
-    if token_file:
-        token = Path(token_file).read_text(encoding="ascii").strip()
-        if not token.startswith("clv_") or not token.isidentifier():
-            stop(CONFIGURATION, f"{token_file} has to hold a token (clv_…) and nothing else")
-        metadata.append(("authorization", f"Bearer {token}"))
     request = pb.GetSecretRequest(name=secret, environment=environment)
-    with grpc.insecure_channel(address, options) as channel:
+    with connect(os.environ.get("CLAVIGER_ADDRESS", SOCKET)) as channel:
         stub = services.SecretServiceStub(channel)
-        answer = stub.GetSecret(request, metadata=metadata, timeout=SECONDS)
+        answer = stub.GetSecret(request, metadata=credentials(channel), timeout=SECONDS)
     # Of another kind, nobody has looked whether the value is a key at all.
     if answer.kind != definitions.SecretDefinition.STRIPE_API_KEY:
         stop(
@@ -98,6 +90,45 @@ def fetch(secret: str, environment: str) -> StripeKey:
             f"{secret} is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is",
         )
     return StripeKey(answer.text, answer.stripe.account, answer.stripe.context)
+
+
+def connect(address: str) -> grpc.Channel:
+    # gRPC would take even a loopback address through HTTP_PROXY, which would see token and key.
+    options = [("grpc.service_config", RETRY), ("grpc.enable_http_proxy", 0)]
+    if address.startswith("unix:"):
+        # Without it the path of the socket would be sent as the authority, which HTTP/2 forbids.
+        options.append(("grpc.default_authority", "localhost"))
+        return grpc.insecure_channel(address, options)
+    if "/" in address or ":" not in address:
+        stop(CONFIGURATION, "CLAVIGER_ADDRESS is neither unix:/path/of/the/socket nor host:port")
+    ca_file = os.environ.get("CLAVIGER_CA_FILE")
+    if not ca_file and address.rpartition(":")[0] in ("127.0.0.1", "[::1]", "localhost"):
+        return grpc.insecure_channel(address, options)
+    roots = read("CLAVIGER_CA_FILE", ca_file) if ca_file else None
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots), options)
+
+
+def credentials(channel: grpc.Channel) -> list:
+    """The header that says who calls; over the socket there need not be one."""
+    token_file, proof = (os.environ.get(f"CLAVIGER_{name}") for name in ("TOKEN_FILE", "PROOF"))
+    if token_file and proof:
+        stop(CONFIGURATION, "CLAVIGER_TOKEN_FILE and CLAVIGER_PROOF are both set; remove one of them")
+    if proof:
+        token = claviger_proof.Identity(proof, channel).token(SECONDS)
+    elif token_file:
+        token = read("CLAVIGER_TOKEN_FILE", token_file).decode(errors="replace").strip()
+        if not token.startswith("clv_") or not token.isascii() or not token.isidentifier():
+            stop(CONFIGURATION, f"{token_file} has to hold a token (clv_…) and nothing else")
+    else:
+        return []
+    return [("authorization", f"Bearer {token}")]
+
+
+def read(name: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        stop(CONFIGURATION, f"{name} cannot be read: {error.strerror}")
 
 
 def write(key: StripeKey, path: str) -> None:

@@ -1,12 +1,12 @@
 //! Benchmarks of the built daemon: `cargo xtask bench warm`, `put`, `start`, `door`, `herd`,
-//! `outage`, `memory` or `tls`.
+//! `outage`, `memory`, `tls` or `peers`.
 //!
 //! Measures from outside, over the sockets a client has, and always next to a floor in the same
 //! run: absolute numbers move with the machine, ratios much less. Every result is a line
 //! `figure <name> <value> <unit>`. Judges nothing: the goals are not written here.
 //!
-//! [`warm`], [`put`], [`start`], [`door`], [`herd`], [`outage`], [`memory`] and [`tls`] are the benchmarks;
-//! [`server`] runs the processes that they measure, [`load`] is the process that asks, [`jobs`] are
+//! [`warm`], [`put`], [`start`], [`door`], [`herd`], [`outage`], [`memory`], [`tls`] and [`peers`] are the
+//! benchmarks; [`server`] runs the processes that they measure, [`load`] is the process that asks, [`jobs`] are
 //! those that ask once, [`aws`] is the vault behind the daemon, [`echo`] the floor of a call,
 //! [`machine`] cores and memory.
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod load;
 mod machine;
 mod memory;
 mod outage;
+mod peers;
 mod put;
 mod server;
 mod start;
@@ -38,8 +39,7 @@ use std::process::ExitCode;
 
 use crate::step::{FULL, Plan, QUICK, Result};
 
-const USAGE: &str = "usage: cargo xtask bench NAME
-       cargo run --release -p claviger-bench -- NAME [--quick]
+const USAGE: &str = "usage: cargo xtask bench NAME [--quick]
 
   warm    GetSecret with token, grants and audit against a bare gRPC echo
   put     durable PutSecretValue against an fdatasync loop
@@ -47,6 +47,7 @@ const USAGE: &str = "usage: cargo xtask bench NAME
   outage  reads of values whose vault hangs, throttles or answers 503
   memory  what 10,000 remembered values of 1 KiB take
   door    a reader's latency while a stranger attacks, against its latency in peace
+  peers   GetSecret and PutSecretValue beside other brokers of secrets
   start   time from exec to the first answer, and idle memory
   tls     connections a second: full handshakes with a certificate, resumed ones, and no TLS
 
@@ -68,6 +69,7 @@ fn bench(name: &str, plan: Plan) -> Result {
         "herd" => herd::run,
         "memory" => memory::run,
         "outage" => outage::run,
+        "peers" => peers::run,
         "warm" => warm::run,
         "put" => put::run,
         "start" => start::run,

@@ -1,5 +1,6 @@
 //! The daemon in this process, with the parts that a test puts in.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use claviger_audit::Health;
 use claviger_backend::{Allow, Limits, Vault};
-use claviger_broker::Broker;
+use claviger_broker::{Broker, Identity};
 use claviger_core::{Id, ManualClock};
 use claviger_proto::v1;
 use claviger_raw::Raw;
@@ -65,6 +66,8 @@ pub struct Options {
     pub vaults: Vec<FaultyVault>,
     /// One more, `shared`, which every project may use.
     pub shared: Option<Arc<SharedBackend>>,
+    /// Who vouches for callers of other systems.
+    pub identities: BTreeMap<Id, Identity>,
     /// Before the store.
     pub gate: Gate,
     /// How long a soft-deleted definition keeps its name.
@@ -82,6 +85,7 @@ impl Default for Options {
             first_admin: own_uid(),
             vaults: Vec::new(),
             shared: None,
+            identities: BTreeMap::new(),
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
             config: "",
@@ -324,6 +328,11 @@ impl Server {
             .collect()
     }
 
+    /// Its use cases, for calls of callers that no listener knows.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.running().broker
+    }
+
     /// Tells how the audit log is.
     pub fn audit_health(&self) -> watch::Receiver<Health> {
         self.running().broker.audit().watch_health()
@@ -409,6 +418,7 @@ impl Options {
                 AuditLog::Sink(sink) => Some(Box::new(sink.clone())),
             },
             vaults: self.vaults.iter().map(vault).chain(shared).collect(),
+            identities: self.identities.clone(),
         }
     }
 }

@@ -216,7 +216,7 @@ impl Authorized {
     /// Asks again after a wait, because a revocation must not lose a race against a slow vault.
     ///
     /// # Errors
-    /// `ACCESS_DENIED` or `TOKEN_EXPIRED` if the answer has become no.
+    /// `ACCESS_DENIED`, `TOKEN_EXPIRED` or `TOKEN_REVOKED` if the answer has become no.
     pub async fn still_valid(&self, directory: &impl Directory) -> Result<()> {
         let has_changed = directory.changes() != self.changes;
         let end = self.claims().end;
@@ -226,6 +226,8 @@ impl Authorized {
         }
         let grants = directory.grants(&self.call.caller.principal).await?;
         self.standing(&grants)?;
+        // One that speaks as another principal took no grant along.
+        directory.check_token(&self.call.caller).await?;
         let is_same = match self.granted.on.resolved {
             Some(resolved) => directory.resolve(&self.granted.on.resource).await?.0 == resolved,
             None => true,

@@ -26,7 +26,8 @@ use crate::engine::forms::definition_id;
 use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
 use crate::engine::remembered::Remembered;
 use crate::model::definition::{Definition, not_found};
-use crate::model::grants::Grants;
+use crate::model::grants::{GrantView, Grants};
+use crate::model::identity::Identities;
 use crate::model::project::{Project, project_not_found};
 use crate::model::token::{self, Token};
 
@@ -44,6 +45,7 @@ pub(crate) struct Catalog {
     /// The uid that is admin by itself.
     first_admin: u32,
     deleted_retention: Duration,
+    identities: Identities,
     /// Held while a definition is added to a project, and exclusively while an empty project is
     /// deleted. Enough for one process; replicas will need the store for it.
     project_gate: RwLock<()>,
@@ -56,6 +58,7 @@ impl Catalog {
         clock: Arc<dyn Clock>,
         first_admin: u32,
         deleted_retention: Duration,
+        identities: Identities,
     ) -> Self {
         Self {
             records,
@@ -63,6 +66,7 @@ impl Catalog {
             clock,
             first_admin,
             deleted_retention,
+            identities,
             project_gate: RwLock::new(()),
         }
     }
@@ -319,11 +323,34 @@ impl Catalog {
         if self.now() >= token.expire_time {
             return Err(Error::new(Reason::TokenExpired));
         }
+        let (principal, proof) = match &token.speaks_as {
+            // SECURITY: whoever is not believed any more is not by what was given for that either.
+            Some(other) if !self.identities.is_known(&other.identity) => {
+                return Err(Error::new(Reason::TokenRevoked));
+            }
+            Some(other) => (other.principal.clone(), Proof::Exchanged(id)),
+            None => (Principal::Token(id), Proof::Token),
+        };
         Ok(Caller {
-            principal: Principal::Token(id),
-            proof: Proof::Token,
+            principal,
+            proof,
             expire_time: Some(token.expire_time),
         })
+    }
+
+    /// The token that a caller came with, if it was one of Claviger's own.
+    ///
+    /// # Errors
+    /// `TOKEN_REVOKED`, `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn token_of(&self, caller: &Caller) -> Result<Option<(Id, Stored<Token>)>> {
+        let Some(id) = caller.token() else {
+            return Ok(None);
+        };
+        let stored = self.records.get::<Token>(id.as_str()).await?;
+        match stored.filter(|stored| !stored.record.is_revoked) {
+            Some(stored) => Ok(Some((id.clone(), stored))),
+            None => Err(Error::new(Reason::TokenRevoked)),
+        }
     }
 
     /// Makes a project and grants in it before any listener is open, when there is no caller to ask
@@ -372,6 +399,11 @@ impl Catalog {
         self.clock.now()
     }
 
+    /// Who vouches for callers of other systems.
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
     /// A keyed hash: nobody without the store's keys can make or guess it.
     pub(crate) fn mac(&self, purpose: &'static str, parts: &[&[u8]]) -> [u8; 32] {
         self.records.keyring().mac(purpose, parts)
@@ -395,19 +427,32 @@ impl Catalog {
         principal: &Principal,
     ) -> Result<Vec<(String, Option<Stored<Grants>>)>> {
         let mut found = Vec::with_capacity(1);
-        let mut holder = Some(principal.clone());
-        let mut patterns = match principal {
-            Principal::Foreign(name) => Some(name.patterns()),
-            Principal::Token(_) | Principal::Unix(_) => None,
-        };
-        while let Some(principal) = holder {
-            let key = Grants::key(&principal);
+        for holder in principal.holders() {
+            let key = Grants::key(&holder);
             let stored = self.records.get::<Grants>(&key).await?;
             found.push((key, stored));
-            let pattern = patterns.as_mut().and_then(Iterator::next);
-            holder = pattern.map(Principal::Foreign);
         }
         Ok(found)
+    }
+
+    /// The grants that hold for a principal, each with the holder that it was given to.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn given_to(&self, principal: &Principal) -> Result<Vec<GrantView>> {
+        let found = self.grants_of(principal).await?;
+        let view = |grant: &Grant| {
+            let key = Grants::key_of(&grant.id);
+            let record = found.iter().find(|(own, _)| Some(own.as_str()) == key);
+            let record = record.and_then(|(_, stored)| stored.as_ref());
+            let holder = record.map_or(principal, |stored| &stored.record.principal);
+            GrantView {
+                principal: holder.clone(),
+                grant: grant.clone(),
+            }
+        };
+        let grants = self.together(principal, &found);
+        Ok(grants.iter().map(view).collect())
     }
 
     /// What was found as one list. The first admin needs no record, so that there is no root token to
@@ -448,6 +493,10 @@ impl Directory for Catalog {
     async fn grants(&self, principal: &Principal) -> Result<Arc<Vec<Grant>>> {
         let found = self.grants_of(principal).await?;
         Ok(self.together(principal, &found))
+    }
+
+    async fn check_token(&self, caller: &Caller) -> Result<()> {
+        self.token_of(caller).await.map(drop)
     }
 
     fn changes(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! A record is turned into its form and back by the traits of serde, here and nowhere else.
 
 mod definition;
+mod ending;
 mod grants;
 mod made;
 mod names;
@@ -17,6 +18,7 @@ mod upgrades;
 mod tests;
 
 pub(crate) use definition::definition_id;
+pub(crate) use ending::Ending;
 pub(crate) use made::{Made, made_by};
 pub(crate) use pending::PendingPointer;
 pub use upgrades::UPGRADES;

@@ -85,6 +85,8 @@ impl Question {
                 Principal::Foreign(name) => {
                     question.add(Some("foreign"));
                     question.add(Some(name.as_str()));
+                    // Many may speak as one principal, each with a token of its own.
+                    question.add(call.caller.token().map(Id::as_str));
                 }
             }
             question.add(Some(call.rpc.name));
@@ -104,5 +106,58 @@ impl Question {
         self.0.extend_from_slice(&length.to_be_bytes());
         self.0
             .extend_from_slice(part.unwrap_or_default().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::SystemTime;
+
+    use claviger_access::{Caller, Foreign, Proof, Rpc};
+    use claviger_core::{DefinitionName, Uid};
+
+    use super::*;
+
+    static RPC: Rpc = Rpc {
+        name: "claviger.v1.SecretService/GetSecret",
+        permissions: &[],
+        is_audited: true,
+        has_request_id: false,
+    };
+
+    #[test]
+    fn those_who_speak_as_one_principal_do_not_forget_each_others_reads() {
+        let job = || Principal::Foreign(Foreign::parse("oidc:ci#1/2").unwrap());
+        let token = |id| Proof::Exchanged(Id::from_static(id));
+        let get = GetSecret {
+            name: DefinitionName::parse("name", "projects/acme/secrets/key").unwrap(),
+            environment: None,
+            version: None,
+            max_age: None,
+        };
+        let callers = [
+            (job(), token("one")),
+            (job(), token("two")),
+            (job(), Proof::Jwt(Id::from_static("ci"))),
+            (Principal::Token(Id::from_static("one")), Proof::Token),
+        ];
+        let question = |(principal, proof)| {
+            let call = Call {
+                id: Uid::random(),
+                caller: Caller {
+                    principal,
+                    proof,
+                    expire_time: Some(SystemTime::UNIX_EPOCH),
+                },
+                rpc: &RPC,
+                run_id: None,
+                purpose: None,
+                options: Vec::new(),
+            };
+            Question::of(&call, &get, <[u8]>::to_vec)
+        };
+        let questions: BTreeSet<_> = callers.into_iter().map(question).collect();
+        assert_eq!(questions.len(), 4);
     }
 }

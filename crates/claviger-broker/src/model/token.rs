@@ -23,6 +23,9 @@ const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 const TTL_MIN: Duration = Duration::from_secs(60);
 /// Longest life of a token.
 const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Longest life of an exchanged one, and its life if the caller names none.
+const EXCHANGE_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+const EXCHANGE_TTL_DEFAULT: Duration = Duration::from_secs(15 * 60);
 
 /// What is kept about a token.
 #[derive(Clone, Debug)]
@@ -38,6 +41,16 @@ pub(crate) struct Token {
     pub(crate) scopes: Vec<Scope>,
     /// The caller that made it; `None` if that was before makers were noted.
     pub(crate) made_by: Option<Principal>,
+    /// Whom it speaks as, if it was given for another proof: it has no grants of its own then.
+    pub(crate) speaks_as: Option<SpeaksAs>,
+}
+
+/// The holder of another proof, whose token speaks as itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct SpeaksAs {
+    pub(crate) principal: Principal,
+    /// The identity of the configuration that vouched for it.
+    pub(crate) identity: Id,
 }
 
 /// A token to make.
@@ -54,8 +67,10 @@ pub struct NewToken {
 /// What is shown about a token.
 #[derive(Clone, Debug)]
 pub struct TokenView {
-    /// Its id; the principal is `token:<id>`.
+    /// Its id.
     pub id: Id,
+    /// Who its holder is: `token:<id>`, or of an exchanged one whoever it was given to.
+    pub principal: Principal,
     /// For people.
     pub description: String,
     /// When it was made.
@@ -68,7 +83,10 @@ pub struct TokenView {
 
 impl Token {
     pub(crate) fn view(&self, id: Id) -> TokenView {
+        let speaks_as = self.speaks_as.as_ref();
+        let own = || Principal::Token(id.clone());
         TokenView {
+            principal: speaks_as.map_or_else(own, |other| other.principal.clone()),
             id,
             description: self.description.clone(),
             create_time: self.create_time,
@@ -95,6 +113,21 @@ impl NewToken {
             ));
         }
         check_description(&self.description, "description")
+    }
+}
+
+/// How long an exchanged token works at most, if its proof does.
+///
+/// # Errors
+/// `FIELD_INVALID` with the field and the remedy.
+pub(crate) fn exchange_ttl(asked: Option<Duration>) -> Result<Duration> {
+    let ttl = asked.unwrap_or(EXCHANGE_TTL_DEFAULT);
+    match (TTL_MIN..=EXCHANGE_TTL_MAX).contains(&ttl) {
+        true => Ok(ttl),
+        false => Err(Error::new(Reason::FieldInvalid).violation(
+            "ttl",
+            "is out of bounds; use 60s to 3600s, or leave it out for 900s",
+        )),
     }
 }
 
@@ -180,5 +213,24 @@ mod tests {
     #[test]
     fn two_tokens_differ() {
         assert_ne!(generate().expose(), generate().expose());
+    }
+
+    #[test]
+    fn an_exchanged_token_is_good_for_a_minute_to_an_hour() {
+        let minutes = |minutes| Some(Duration::from_mins(minutes));
+        assert_eq!(exchange_ttl(None).ok(), minutes(15));
+        for (asked, is_allowed) in [
+            (minutes(0), false),
+            (Some(Duration::from_secs(59)), false),
+            (minutes(1), true),
+            (minutes(60), true),
+            (Some(Duration::from_secs(3601)), false),
+        ] {
+            let ttl = exchange_ttl(asked);
+            assert_eq!(ttl.is_ok(), is_allowed, "{asked:?}");
+            if let Err(error) = ttl {
+                assert_eq!(error.field_violation().unwrap().field, "ttl");
+            }
+        }
     }
 }

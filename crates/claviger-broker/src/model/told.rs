@@ -157,6 +157,12 @@ impl Token {
         let mut told = Told::new();
         note(&mut told, "description", private(&self.description));
         note(&mut told, "expire_time", Some(Word::Time(self.expire_time)));
+        let other = self.speaks_as.as_ref();
+        note(
+            &mut told,
+            "identity",
+            other.map(|other| Word::of(&other.identity)),
+        );
         Facts {
             subject: Some(id.clone()),
             edits: Edit::between(&Told::new(), &told),

@@ -274,10 +274,13 @@ impl Broker {
 
 /// Whether the caller acts with this: its token, or one of its grants.
 fn is_own(proof: &Authorized, made: &Made) -> bool {
-    let own = &proof.call().caller.principal;
+    let caller = &proof.call().caller;
     match made {
-        Made::Grant(id) => Grants::key_of(id) == Some(&Grants::key(own)),
-        Made::Token(id) => *own == Principal::Token(id.clone()),
+        Made::Grant(id) => {
+            let mut holders = caller.principal.holders();
+            holders.any(|holder| Grants::key_of(id) == Some(&Grants::key(&holder)))
+        }
+        Made::Token(id) => caller.token() == Some(id),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The built daemon as a process among others: signals, files that it may not write, and who asks
-//! it how it is.
+//! it how it is; and as a cluster starts it.
 #![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
+mod cluster;
 mod full_disk;
 mod signals;
 mod starts;

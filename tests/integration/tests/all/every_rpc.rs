@@ -240,6 +240,10 @@ impl Scene {
                 let request = v1::DeleteGrantRequest { name: grant.name };
                 shown(access.delete_grant(request).await)
             }
+            "ExchangeToken" => {
+                let request = v1::ExchangeTokenRequest { ttl: None };
+                shown(access.exchange_token(request).await)
+            }
             "ListGrants" => {
                 let request = v1::ListGrantsRequest::default();
                 shown(access.list_grants(request).await)

@@ -92,6 +92,59 @@ async fn the_bearer_of_a_jwt_is_the_caller_that_its_claims_name() {
 }
 
 #[tokio::test]
+async fn a_jwt_is_exchanged_for_a_token_that_each_of_its_ends_ends() {
+    let mut world = World::new().await;
+    let name = secret("stripe");
+    world.operator.put(&name, "1").await.unwrap();
+    let grant = give(&world.operator, runner("oidc:ci#etl", PROJECT)).await;
+    let job = world.bearing(&world.key.token("k", &world.claims())).await;
+    let exchange = async || {
+        let request = v1::ExchangeTokenRequest { ttl: None };
+        let reply = job.access().exchange_token(request).await;
+        reply.expect("exchanged").into_inner()
+    };
+    let (revoked, other) = (exchange().await, exchange().await);
+    // The JWT has less than a quarter of an hour left.
+    let end = revoked.expire_time.unwrap().seconds;
+    assert_eq!(Some(end), world.claims()["exp"].as_i64());
+    let holder = world.bearing(&revoked.token).await;
+    assert_eq!(holder.text(&name).await, "1");
+    let me = who_am_i(&holder).await;
+    assert_eq!(me.principal, who_am_i(&job).await.principal);
+    assert_eq!(
+        (me.identity.as_str(), &me.token_name),
+        ("ci", &revoked.name)
+    );
+    let again = v1::ExchangeTokenRequest { ttl: None };
+    let again = holder.access().exchange_token(again).await;
+    fails(again, Code::FailedPrecondition, "PROOF_REQUIRED");
+
+    let revoke = v1::RevokeTokenRequest {
+        name: revoked.name,
+        cascade: false,
+    };
+    world.operator.access().revoke_token(revoke).await.unwrap();
+    let refused = holder.get(&name).await;
+    fails(refused, Code::Unauthenticated, "TOKEN_REVOKED");
+    let holder = world.bearing(&other.token).await;
+    assert_eq!(holder.text(&name).await, "1");
+    take_back(&world.operator, &grant.unwrap()).await.unwrap();
+    denied(holder.get(&name).await);
+
+    give(&world.operator, runner("oidc:ci#etl", PROJECT))
+        .await
+        .unwrap();
+    world.server.restart().await;
+    assert_eq!(world.bearing(&other.token).await.text(&name).await, "1");
+    world
+        .server
+        .restart_with(|options| options.config = "")
+        .await;
+    let refused = world.bearing(&other.token).await.get(&name).await;
+    fails(refused, Code::Unauthenticated, "TOKEN_REVOKED");
+}
+
+#[tokio::test]
 async fn a_jwt_that_does_not_count_is_refused_and_the_audit_log_alone_has_the_cause() {
     let world = World::new().await;
     let with = |change: &dyn Fn(&mut Value)| {

@@ -24,6 +24,8 @@ mod door;
 mod environments;
 mod erasure;
 mod every_rpc;
+mod exchange;
+mod foreign;
 mod framing;
 mod golden_store;
 mod golden_vault;

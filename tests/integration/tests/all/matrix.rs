@@ -28,6 +28,7 @@ const LEGEND: &str = "\
 #   environment, other-env   all roles on the project, but only in the environment that is called
 #                for, or only in another one
 #   hidden       answered as if it did not exist, although it does
+#   other proof  a token is none for another token, nor is a uid
 #   first-admin  the daemon's own uid on the socket, which nobody gave anything
 # Made by tests/all/matrix.rs: run it with CLAVIGER_UPDATE_GOLDEN=1 and review the difference.
 ";
@@ -150,6 +151,7 @@ async fn matrix() -> Vec<Vec<String>> {
                 (Code::Ok, "allowed"),
                 (Code::PermissionDenied, "denied"),
                 (Code::NotFound, "hidden"),
+                (Code::FailedPrecondition, "other proof"),
                 (Code::Unauthenticated, "unauthenticated"),
             ];
             let cell = cells.iter().find(|(known, _)| *known == code);

@@ -96,7 +96,8 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
         }
         .encode_to_vec(),
         "GetSecretDefinitionRequest" => v1::GetSecretDefinitionRequest { name }.encode_to_vec(),
-        "GetStatusRequest"
+        "ExchangeTokenRequest"
+        | "GetStatusRequest"
         | "ListGrantsRequest"
         | "ListProjectsRequest"
         | "ListTokensRequest"

@@ -197,6 +197,13 @@ fn messages_that_carry_a_value_or_a_token_do_not_show_it() {
                 let token = canary();
                 format!("{:?}", v1::CreateTokenResponse { token, info: None })
             }
+            "claviger.v1.ExchangeTokenResponse" => {
+                let reply = v1::ExchangeTokenResponse {
+                    token: canary(),
+                    ..Default::default()
+                };
+                format!("{reply:?}")
+            }
             "claviger.v1.GetSecretResponse" => {
                 use v1::get_secret_response::Value;
                 let reply = |value| v1::GetSecretResponse {
@@ -226,7 +233,7 @@ fn messages_that_carry_a_value_or_a_token_do_not_show_it() {
         };
         shown.push(text);
     }
-    assert_eq!(shown.len(), 3, "{carriers:?}");
+    assert_eq!(shown.len(), 4, "{carriers:?}");
     for text in shown {
         assert!(text.contains("<6 bytes>"), "{text}");
         for leak in ["canary", "99, 97, 110", "3735928559", "deadbeef"] {

@@ -242,19 +242,8 @@ impl Catalog {
         let end = proof.standing(&self.together(&caller.principal, &found))?;
         let grants = found.into_iter();
         let grants = grants.map(|(key, stored)| (key, expect(stored.as_ref())));
-        let token = match caller.token() {
-            None => None,
-            Some(id) => {
-                let stored = self.records.get::<Token>(id.as_str()).await?;
-                if stored
-                    .as_ref()
-                    .is_none_or(|stored| stored.record.is_revoked)
-                {
-                    return Err(Error::new(Reason::TokenRevoked));
-                }
-                Some((id.to_string(), expect(stored.as_ref())))
-            }
-        };
+        let token = self.token_of(caller).await?;
+        let token = token.map(|(id, stored)| (id.to_string(), expect(Some(&stored))));
         Ok(Terms {
             grants: grants.collect(),
             token,

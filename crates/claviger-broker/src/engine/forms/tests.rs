@@ -3,7 +3,7 @@
 use claviger_core::Id;
 use claviger_store::Record;
 
-use crate::engine::forms::{Made, PendingPointer};
+use crate::engine::forms::{Ending, Made, PendingPointer};
 use crate::model::answer::Subject;
 use crate::model::definition::{Definition, DerivedFrom};
 use crate::model::grants::Grants;
@@ -45,7 +45,11 @@ fn records_have_their_golden_forms() {
     assert_eq!(unmerged.others, [Id::from_static("5")]);
     golden!(Project, "project.json");
     assert_eq!(golden!(Grants, "grants.json").grants.len(), 4);
-    golden!(Token, "token.json");
+    assert_eq!(golden!(Token, "token.json").speaks_as, None);
+    let exchanged = golden!(Token, "token-exchanged.json");
+    let speaks_as = exchanged.speaks_as.expect("as its proof's holder");
+    assert_eq!(speaks_as.principal.to_string(), "oidc:ci#1/2/main");
+    golden!(Ending, "ending.json");
     golden!(PendingPointer, "pending.json");
     golden!(Made, "made-grant.json");
     golden!(Made, "made-token.json");

@@ -3,11 +3,12 @@
 use std::time::SystemTime;
 
 use claviger_access::Scope;
+use claviger_core::{Error, Id};
 use claviger_store::Record;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::engine::forms::grants::{ScopeForm, principal};
-use crate::model::token::Token;
+use crate::model::token::{SpeaksAs, Token};
 
 impl Record for Token {
     const KIND: &'static str = "tokens/";
@@ -25,6 +26,14 @@ struct TokenForm {
     /// A principal.
     #[serde(default)]
     made_by: Option<String>,
+    #[serde(default)]
+    speaks_as: Option<SpeaksAsForm>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct SpeaksAsForm {
+    principal: String,
+    identity: Id,
 }
 
 impl Serialize for Token {
@@ -37,6 +46,10 @@ impl Serialize for Token {
             is_revoked: self.is_revoked,
             scopes: self.scopes.iter().map(ScopeForm::from).collect(),
             made_by: self.made_by.as_ref().map(ToString::to_string),
+            speaks_as: self.speaks_as.as_ref().map(|other| SpeaksAsForm {
+                principal: other.principal.to_string(),
+                identity: other.identity.clone(),
+            }),
         }
         .serialize(serializer)
     }
@@ -46,6 +59,14 @@ impl<'de> Deserialize<'de> for Token {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let form = TokenForm::deserialize(deserializer)?;
         let made_by = form.made_by.as_deref().map(principal).transpose();
+        let speaks_as = form.speaks_as.map(|form| {
+            let principal = principal(&form.principal)?;
+            let identity = form.identity;
+            Ok::<_, Error>(SpeaksAs {
+                principal,
+                identity,
+            })
+        });
         Ok(Self {
             hash: form.hash,
             description: form.description,
@@ -54,6 +75,7 @@ impl<'de> Deserialize<'de> for Token {
             is_revoked: form.is_revoked,
             scopes: form.scopes.into_iter().map(Scope::from).collect(),
             made_by: made_by.map_err(de::Error::custom)?,
+            speaks_as: speaks_as.transpose().map_err(de::Error::custom)?,
         })
     }
 }

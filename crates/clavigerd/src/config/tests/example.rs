@@ -2,6 +2,9 @@ use toml::de::DeTable;
 
 use super::*;
 
+const MANIFEST: &str = include_str!("../../../../../deploy/kubernetes/clavigerd.yaml");
+const RUNNER: &str = include_str!("../../../../../deploy/kubernetes/runner.yaml");
+
 /// The example with every default written out.
 fn example() -> String {
     let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
@@ -111,5 +114,27 @@ fn collect(prefix: &str, table: &DeTable<'_>, keys: &mut BTreeSet<String>) {
             collect(&format!("{key}."), table, keys);
         }
         keys.insert(key);
+    }
+}
+
+#[test]
+fn the_manifests_of_a_cluster_have_a_configuration_that_fits_them() {
+    let text = MANIFEST.lines().map(|line| line.trim_start_matches("    "));
+    let text = text
+        .skip_while(|line| *line != "  clavigerd.toml: |")
+        .skip(1);
+    let text: Vec<&str> = text.take_while(|line| *line != "---").collect();
+    let config = Case::new().with_file(&text.join("\n"), "").unwrap();
+    let port = config.tcp.unwrap().port();
+    let socket = config.socket.display();
+    let audience = &config.identities[&Id::from_static("cluster")].audience;
+    for (manifest, wanted) in [
+        (MANIFEST, format!("containerPort: {port}\n")),
+        (MANIFEST, format!("port: {port}\n")),
+        (MANIFEST, format!("--socket, {socket}]\n")),
+        (RUNNER, format!("claviger.claviger.svc:{port}\n")),
+        (RUNNER, format!("audience: {audience}\n")),
+    ] {
+        assert!(manifest.contains(&wanted), "{wanted}");
     }
 }
