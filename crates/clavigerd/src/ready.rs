@@ -11,7 +11,8 @@ pub(crate) fn line(socket: &Path, tcp: Option<SocketAddr>, admin: Option<SocketA
     format!("clavigerd ready unix={socket} tcp={address}{admin}\n")
 }
 
-/// Lines to copy into bash; `plain` is an address where no TLS is spoken. Values go through standard
+/// Lines to copy into bash; `plain` is an address where no TLS is spoken: there a client would need
+/// files that only its user knows. Values go through standard
 /// input: nothing secret is in an argument or in the history.
 pub(crate) fn lines(socket: &Path, plain: Option<SocketAddr>) -> String {
     let socket = quoted(&socket.display().to_string());
