@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, fs::Permissions};
 
-use claviger_raw::{Authority, Certificate};
+use claviger_raw::Authority;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -41,16 +41,13 @@ pub(crate) fn run(plan: Plan) -> Result {
     let cores = Cores::find()?;
     on_core(cores.load, || {
         let files = tempfile::tempdir()?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let (root, acme) = (Authority::new("root", now), Authority::new("acme", now));
-        let client = acme.client(&["spiffe://acme.example/bench"], |_| ());
-        let config = configure(files.path(), &root.server(&["localhost"]), &acme)?;
+        let config = configure(files.path())?;
         let plain = on_core(cores.server, || Server::ephemeral_daemon_with(""))?;
         let tls = on_core(cores.server, || Server::ephemeral_daemon_with(&config))?;
         let ways = [
             ("plain", plain.tcp, Way::Plain),
-            ("full", tls.tcp, Way::full(&root, &client)?),
-            ("resumed", tls.tcp, Way::resumed(&root, &client)?),
+            ("full", tls.tcp, Way::full(files.path())?),
+            ("resumed", tls.tcp, Way::resumed(files.path())?),
         ];
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); ways.len()];
         for _ in 0..plan.rounds {
@@ -67,11 +64,21 @@ pub(crate) fn run(plan: Plan) -> Result {
     })
 }
 
-fn configure(dir: &Path, server: &Certificate, acme: &Authority) -> Result<String> {
+/// Who the client's certificate is of.
+pub(crate) const CLIENT: &str = "spiffe://acme.example/bench";
+
+/// Makes the files of a server and of a client with a certificate; returns the daemon's configuration.
+pub(crate) fn configure(dir: &Path) -> Result<String> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let (root, acme) = (Authority::new("root", now), Authority::new("acme", now));
+    let (server, client) = (root.server(&["localhost"]), acme.client(&[CLIENT], |_| ()));
     for (name, text) in [
+        ("root.crt", &root.pem()),
         ("server.crt", &server.certificate),
         ("server.key", &server.key),
         ("acme.crt", &acme.pem()),
+        ("client.crt", &client.certificate),
+        ("client.key", &client.key),
     ] {
         fs::write(dir.join(name), text)?;
         fs::set_permissions(dir.join(name), Permissions::from_mode(0o600))?;
@@ -88,23 +95,33 @@ fn configure(dir: &Path, server: &Certificate, acme: &Authority) -> Result<Strin
 }
 
 impl Way {
-    fn full(root: &Authority, client: &Certificate) -> Result<Self> {
-        let mut config = client_config(root, client)?;
+    fn full(files: &Path) -> Result<Self> {
+        let mut config = client_config(files)?;
         config.resumption = Resumption::disabled();
         Ok(Self::Tls(Arc::new(config), HandshakeKind::Full))
     }
 
-    fn resumed(root: &Authority, client: &Certificate) -> Result<Self> {
-        let config = client_config(root, client)?;
+    fn resumed(files: &Path) -> Result<Self> {
+        let config = client_config(files)?;
         Ok(Self::Tls(Arc::new(config), HandshakeKind::Resumed))
     }
 }
 
-fn client_config(root: &Authority, client: &Certificate) -> Result<ClientConfig> {
+/// What a client connects with that has the files in this directory.
+pub(crate) fn connector(files: &Path) -> Result<TlsConnector> {
+    Ok(TlsConnector::from(Arc::new(client_config(files)?)))
+}
+
+/// The name of the server.
+pub(crate) fn server_name() -> Result<ServerName<'static>> {
+    Ok(ServerName::try_from("localhost")?)
+}
+
+fn client_config(files: &Path) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.pem().as_bytes())?)?;
-    let chain = CertificateDer::pem_slice_iter(client.certificate.as_bytes());
-    let key = PrivateKeyDer::from_pem_slice(client.key.as_bytes())?;
+    roots.add(CertificateDer::from_pem_file(files.join("root.crt"))?)?;
+    let chain = CertificateDer::pem_file_iter(files.join("client.crt"))?;
+    let key = PrivateKeyDer::from_pem_file(files.join("client.key"))?;
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;
     let builder = builder.with_root_certificates(roots);
@@ -154,8 +171,7 @@ async fn connect(address: SocketAddr, way: &Way) -> Result<bool> {
         }
         Way::Tls(config, wanted) => {
             let connector = TlsConnector::from(Arc::clone(config));
-            let name = ServerName::try_from("localhost")?;
-            let stream = connector.connect(name, stream).await?;
+            let stream = connector.connect(server_name()?, stream).await?;
             let kind = stream.get_ref().1.handshake_kind();
             // Tickets come with the first bytes.
             hello(stream).await?;
