@@ -128,7 +128,7 @@ async fn prepare(room: &Room) {
     }
 }
 
-/// Calls of which one is enough to spend what they are about, or that this caller's proof is none for.
+/// Calls of which one is enough to spend what they are about, and one for callers with another proof.
 fn is_spent(rpc: &str) -> bool {
     [
         "DeleteGrant",
