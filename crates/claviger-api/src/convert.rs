@@ -415,7 +415,9 @@ pub(crate) fn optional_principal(field: &'static str, text: &str) -> Result<Opti
                 field,
                 "is a pattern; name one principal, as WhoAmI shows it",
             )),
-        principal => Ok(Some(principal)),
+        principal @ (Principal::Foreign(_) | Principal::Token(_) | Principal::Unix(_)) => {
+            Ok(Some(principal))
+        }
     }
 }
 
