@@ -28,9 +28,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::load::http1::Http1;
 use crate::machine::cpu_us;
+use crate::secure;
 use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, external_name, put_name, read_name};
 use crate::step::{Result, runtime};
-use crate::tls;
 
 /// The method that is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -178,7 +178,7 @@ pub(crate) fn run(words: &[&str]) -> Result {
 async fn measure(load: Load, token: &str) -> Result<Measured> {
     let mut connections = JoinSet::new();
     let mut lines = Vec::new();
-    let tls = load.files.as_deref().map(tls::connector).transpose()?;
+    let tls = load.files.as_deref().map(secure::connector).transpose()?;
     for _ in 0..load.connections {
         let stream = TcpStream::connect(load.address).await?;
         stream.set_nodelay(true)?;
@@ -195,7 +195,7 @@ async fn measure(load: Load, token: &str) -> Result<Measured> {
         };
         let sender = match &tls {
             Some(tls) => {
-                let stream = tls.connect(tls::server_name()?, stream).await?;
+                let stream = tls.connect(secure::server_name()?, stream).await?;
                 connect(stream, &mut connections).await?
             }
             None => connect(stream, &mut connections).await?,

@@ -8,7 +8,7 @@
 //! [`warm`], [`put`], [`start`], [`door`], [`herd`], [`outage`], [`memory`], [`tls`], [`remote`] and
 //! [`peers`] are the benchmarks; [`server`] runs the processes that they measure, [`load`] is the process that asks, [`jobs`] are
 //! those that ask once, [`aws`] is the vault behind the daemon, [`echo`] the floor of a call,
-//! [`machine`] cores and memory.
+//! [`secure`] what is needed for TLS, [`machine`] cores and memory.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -30,6 +30,7 @@ mod outage;
 mod peers;
 mod put;
 mod remote;
+mod secure;
 mod server;
 mod start;
 mod step;

@@ -14,9 +14,9 @@ use serde_json::json;
 use crate::figures::{figure, load_figures, median};
 use crate::load::{Load, Measured, Rpc};
 use crate::machine::{Cores, on_core};
+use crate::secure::{CLIENT, configure};
 use crate::server::{self, Server, read_name};
 use crate::step::{Error, Plan, Result, runtime};
-use crate::tls::{CLIENT, configure};
 
 /// 64 calls in flight.
 const CONNECTIONS: usize = 8;
