@@ -5,6 +5,7 @@
 //! looked at.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_core::{Id, spiffe_trust_domain};
@@ -39,16 +40,16 @@ pub enum Vouches {
 }
 
 /// Authorities, and what they vouch for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bundle {
     name: Id,
     vouches: Vouches,
     authorities: Vec<Authority>,
     anchors: Vec<TrustAnchor<'static>>,
-    revoked: Vec<CertRevocationList<'static>>,
+    revoked: Arc<[CertRevocationList<'static>]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Authority {
     subject: DistinguishedName,
     anchor: TrustAnchor<'static>,
@@ -94,7 +95,8 @@ impl Bundle {
             authorities,
             revoked: revoked
                 .map_err(|remedy| (BundleFile::Revoked, remedy))?
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
         })
     }
 
