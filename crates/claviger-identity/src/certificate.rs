@@ -4,7 +4,9 @@
 //! under its own domain's authorities only, whichever else are trusted. The common name is never
 //! looked at.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_core::{Id, spiffe_trust_domain};
@@ -31,6 +33,8 @@ const NO_AUTHORITY: &str = "holds a certificate that is no authority's (CA:TRUE)
                             signs there, and nothing else";
 const NO_LIST: &str = "holds no revocation list that can be read; put one of each authority there, as PEM \
                        (BEGIN X509 CRL), without deltas and indirect ones";
+const TWO_LISTS: &str = "holds two revocation lists of one authority; keep the newest of each authority \
+                         alone, with all that it has revoked";
 
 /// What certificates of a bundle stand for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,16 +46,16 @@ pub enum Vouches {
 }
 
 /// Authorities, and what they vouch for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bundle {
     name: Id,
     vouches: Vouches,
     authorities: Vec<Authority>,
     anchors: Vec<TrustAnchor<'static>>,
-    revoked: Vec<CertRevocationList<'static>>,
+    revoked: Arc<[CertRevocationList<'static>]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Authority {
     subject: DistinguishedName,
     anchor: TrustAnchor<'static>,
@@ -97,7 +101,8 @@ impl Bundle {
             authorities,
             revoked: revoked
                 .map_err(|remedy| (BundleFile::Revoked, remedy))?
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
         })
     }
 
@@ -331,7 +336,14 @@ fn parse_revoked(pem: &[u8]) -> Result<Vec<CertRevocationList<'static>>, &'stati
     let lists = lists
         .map(|list| list.map(Into::into))
         .collect::<Result<Vec<_>, _>>();
-    lists.ok().filter(|lists| !lists.is_empty()).ok_or(NO_LIST)
+    let lists = lists.ok().filter(|lists| !lists.is_empty());
+    let lists = lists.ok_or(NO_LIST)?;
+    // SECURITY: the library goes by the first that covers a certificate, be it an old one.
+    let issuers = lists.iter().map(CertRevocationList::issuer);
+    match issuers.collect::<BTreeSet<_>>().len() == lists.len() {
+        true => Ok(lists),
+        false => Err(TWO_LISTS),
+    }
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateRefusal> {

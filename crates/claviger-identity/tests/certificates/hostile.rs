@@ -335,6 +335,7 @@ fn a_bundle_of_anything_else_is_refused_with_the_remedy() {
     let root = Authority::new("root", NOW);
     let leaf = root.client(&[ETL], |_| ());
     let list = root.revokes(&[], DAY);
+    let two_lists = root.revokes(&[&leaf], DAY) + &list;
     let parse = |authorities: &str, revoked: Option<&str>| {
         let name = Id::parse("id", "tls").expect("an id");
         let revoked = revoked.map(str::as_bytes);
@@ -365,6 +366,12 @@ fn a_bundle_of_anything_else_is_refused_with_the_remedy() {
             Some(&*root.pem()),
             BundleFile::Revoked,
             "BEGIN X509 CRL",
+        ),
+        (
+            &*root.pem(),
+            Some(&*two_lists),
+            BundleFile::Revoked,
+            "two revocation lists of one authority; keep the newest",
         ),
     ] {
         let (at, remedy) = parse(authorities, revoked).expect_err(words);

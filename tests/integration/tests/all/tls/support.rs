@@ -148,7 +148,7 @@ impl Files {
     }
 }
 
-fn chain(certificate: &Certificate) -> Vec<CertificateDer<'static>> {
+pub(super) fn chain(certificate: &Certificate) -> Vec<CertificateDer<'static>> {
     let chain = CertificateDer::pem_slice_iter(certificate.certificate.as_bytes());
     chain.collect::<Result<_, _>>().expect("PEM")
 }
