@@ -22,6 +22,9 @@ use crate::pem;
 /// Longest name of a certificate that makes a principal.
 const NAME_BYTES_MAX: usize = 512;
 
+/// Most certificates between a caller's and its authority's.
+const OTHERS_MAX: usize = 4;
+
 const NO_CERTIFICATE: &str =
     "holds no certificate; put those of the authorities there, each as PEM (BEGIN CERTIFICATE)";
 const NO_AUTHORITY: &str = "holds a certificate that is no authority's (CA:TRUE); put that of whoever \
@@ -219,6 +222,10 @@ enum Name {
 impl<'a> Chain<'a> {
     fn parse(chain: &'a [CertificateDer<'a>]) -> Result<Self, CertificateRefusal> {
         let (leaf, others) = chain.split_first().ok_or(CertificateRefusal::Malformed)?;
+        // SECURITY: the library tries every way through them, before anybody has proved anything.
+        if others.len() > OTHERS_MAX {
+            return Err(CertificateRefusal::Malformed);
+        }
         let certificate = parse(leaf)?;
         check_usage(&certificate)?;
         Ok(Self {

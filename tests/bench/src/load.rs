@@ -9,6 +9,7 @@ pub(crate) mod http1;
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::load::http1::Http1;
 use crate::machine::cpu_us;
+use crate::secure;
 use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, external_name, put_name, read_name};
 use crate::step::{Result, runtime};
 
@@ -74,9 +76,11 @@ pub(crate) fn peer_path(secret: &str) -> String {
 }
 
 /// One measurement to make.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
+    /// Where the files for TLS with a certificate are, if it is spoken.
+    pub(crate) files: Option<PathBuf>,
     pub(crate) rpc: Rpc,
     pub(crate) connections: usize,
     /// Calls in flight per connection.
@@ -124,9 +128,11 @@ impl Load {
         }
     }
 
-    fn to_words(self) -> [String; 7] {
+    fn to_words(&self) -> [String; 8] {
+        let files = self.files.as_ref().map(|dir| dir.display().to_string());
         [
             self.address.to_string(),
+            files.unwrap_or_default(),
             self.rpc.name().to_owned(),
             self.connections.to_string(),
             self.streams.to_string(),
@@ -137,12 +143,13 @@ impl Load {
     }
 
     fn from_words(words: &[&str]) -> Result<Self> {
-        let [address, rpc, connections, streams, warm_up, run, pid] = words else {
+        let [address, files, rpc, connections, streams, warm_up, run, pid] = words else {
             return Err("load is started by the benchmarks".into());
         };
         let known = Rpc::ALL.into_iter().find(|known| known.name() == *rpc);
         Ok(Self {
             address: address.parse()?,
+            files: Some(PathBuf::from(files)).filter(|dir| !dir.as_os_str().is_empty()),
             rpc: known.ok_or_else(|| format!("no call {rpc}"))?,
             connections: connections.parse()?,
             streams: streams.parse()?,
@@ -171,6 +178,7 @@ pub(crate) fn run(words: &[&str]) -> Result {
 async fn measure(load: Load, token: &str) -> Result<Measured> {
     let mut connections = JoinSet::new();
     let mut lines = Vec::new();
+    let tls = load.files.as_deref().map(secure::connector).transpose()?;
     for _ in 0..load.connections {
         let stream = TcpStream::connect(load.address).await?;
         stream.set_nodelay(true)?;
@@ -185,7 +193,13 @@ async fn measure(load: Load, token: &str) -> Result<Measured> {
                 continue;
             }
         };
-        let sender = connect(stream, &mut connections).await?;
+        let sender = match &tls {
+            Some(tls) => {
+                let stream = tls.connect(secure::server_name()?, stream).await?;
+                connect(stream, &mut connections).await?
+            }
+            None => connect(stream, &mut connections).await?,
+        };
         let head = Arc::new(head(method, token)?);
         let line = || Line::Grpc(sender.clone(), Arc::clone(&head));
         lines.extend(std::iter::repeat_with(line).take(load.streams));

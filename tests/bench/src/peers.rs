@@ -130,6 +130,7 @@ impl Contender<'_> {
     fn measure(&self, cores: Cores, plan: Plan, connections: usize) -> Result<Measured> {
         let load = Load {
             address: self.server.tcp,
+            files: None,
             rpc: self.rpc,
             connections,
             streams: 1,

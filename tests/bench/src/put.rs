@@ -40,6 +40,7 @@ pub(crate) fn run(plan: Plan) -> Result {
     })?;
     let load = |rpc, connections, streams| Load {
         address: daemon.tcp,
+        files: None,
         rpc,
         connections,
         streams,

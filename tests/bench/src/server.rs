@@ -139,6 +139,13 @@ impl Server {
         Self::start(command.arg("echo-server"), &reply.encode_to_vec())
     }
 
+    /// The same over TLS, with the files in this directory.
+    pub(crate) fn tls_echo(reply: &v1::GetSecretResponse, files: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let command = command.arg("echo-server").arg(files);
+        Self::start(command, &reply.encode_to_vec())
+    }
+
     fn start(command: &mut Command, input: &[u8]) -> Result<Self> {
         let mut log = tempfile::tempfile()?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());

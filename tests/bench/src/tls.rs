@@ -1,25 +1,20 @@
 //! Connections over TLS with a certificate: full handshakes, resumed ones, and none, as the floor.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-use std::{fs, fs::Permissions};
+use std::time::{Duration, Instant};
 
-use claviger_raw::{Authority, Certificate};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind};
 
 use crate::figures::{figure, median};
 use crate::machine::{Cores, on_core};
+use crate::secure::{client_config, configure, server_name};
 use crate::server::Server;
 use crate::step::{Plan, Result, runtime};
 
@@ -41,16 +36,13 @@ pub(crate) fn run(plan: Plan) -> Result {
     let cores = Cores::find()?;
     on_core(cores.load, || {
         let files = tempfile::tempdir()?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let (root, acme) = (Authority::new("root", now), Authority::new("acme", now));
-        let client = acme.client(&["spiffe://acme.example/bench"], |_| ());
-        let config = configure(files.path(), &root.server(&["localhost"]), &acme)?;
+        let config = configure(files.path())?;
         let plain = on_core(cores.server, || Server::ephemeral_daemon_with(""))?;
         let tls = on_core(cores.server, || Server::ephemeral_daemon_with(&config))?;
         let ways = [
             ("plain", plain.tcp, Way::Plain),
-            ("full", tls.tcp, Way::full(&root, &client)?),
-            ("resumed", tls.tcp, Way::resumed(&root, &client)?),
+            ("full", tls.tcp, Way::full(files.path())?),
+            ("resumed", tls.tcp, Way::resumed(files.path())?),
         ];
         let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); ways.len()];
         for _ in 0..plan.rounds {
@@ -67,51 +59,17 @@ pub(crate) fn run(plan: Plan) -> Result {
     })
 }
 
-fn configure(dir: &Path, server: &Certificate, acme: &Authority) -> Result<String> {
-    for (name, text) in [
-        ("server.crt", &server.certificate),
-        ("server.key", &server.key),
-        ("acme.crt", &acme.pem()),
-    ] {
-        fs::write(dir.join(name), text)?;
-        fs::set_permissions(dir.join(name), Permissions::from_mode(0o600))?;
-    }
-    let dir = dir.display();
-    Ok(format!(
-        "[tls]\n\
-         certificate_file = \"{dir}/server.crt\"\n\
-         private_key_file = \"{dir}/server.key\"\n\
-         client_auth = \"required\"\n\
-         client_ca_file = \"{dir}/acme.crt\"\n\
-         spiffe_trust_domain = \"acme.example\"\n"
-    ))
-}
-
 impl Way {
-    fn full(root: &Authority, client: &Certificate) -> Result<Self> {
-        let mut config = client_config(root, client)?;
+    fn full(files: &Path) -> Result<Self> {
+        let mut config = client_config(files)?;
         config.resumption = Resumption::disabled();
         Ok(Self::Tls(Arc::new(config), HandshakeKind::Full))
     }
 
-    fn resumed(root: &Authority, client: &Certificate) -> Result<Self> {
-        let config = client_config(root, client)?;
+    fn resumed(files: &Path) -> Result<Self> {
+        let config = client_config(files)?;
         Ok(Self::Tls(Arc::new(config), HandshakeKind::Resumed))
     }
-}
-
-fn client_config(root: &Authority, client: &Certificate) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.pem().as_bytes())?)?;
-    let chain = CertificateDer::pem_slice_iter(client.certificate.as_bytes());
-    let key = PrivateKeyDer::from_pem_slice(client.key.as_bytes())?;
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_safe_default_protocol_versions()?;
-    let builder = builder.with_root_certificates(roots);
-    let mut config =
-        builder.with_client_auth_cert(chain.collect::<std::result::Result<_, _>>()?, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
 }
 
 /// Makes connections for a while, some at a time.
@@ -154,8 +112,7 @@ async fn connect(address: SocketAddr, way: &Way) -> Result<bool> {
         }
         Way::Tls(config, wanted) => {
             let connector = TlsConnector::from(Arc::clone(config));
-            let name = ServerName::try_from("localhost")?;
-            let stream = connector.connect(name, stream).await?;
+            let stream = connector.connect(server_name()?, stream).await?;
             let kind = stream.get_ref().1.handshake_kind();
             // Tickets come with the first bytes.
             hello(stream).await?;

@@ -289,6 +289,17 @@ fn a_chain_counts_while_all_of_it_does() {
 }
 
 #[test]
+fn a_chain_with_many_ways_through_it_is_not_walked() {
+    let root = Authority::new("root", NOW);
+    let bundles = Bundles::new(vec![bundle("tls", Some("acme.example"), &root.pem(), None)]);
+    // Authorities of one name, of which each could have signed each other one.
+    let others: String = (0..5).map(|_| Authority::new("x", NOW).pem()).collect();
+    let leaf = Authority::new("x", NOW).client(&[ETL], |_| ());
+    let many = leaf.certificate + &others;
+    assert_eq!(judge(&bundles, &many, NOW), "CERTIFICATE_MALFORMED");
+}
+
+#[test]
 fn what_a_list_revokes_or_does_not_cover_is_refused() {
     let root = Authority::new("root", NOW);
     let middle = root.signs("middle");

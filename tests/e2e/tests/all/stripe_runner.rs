@@ -3,5 +3,6 @@
 
 mod calls;
 mod keys;
+mod platforms;
 mod support;
 mod units;

@@ -1,7 +1,7 @@
 //! The common ground of this folder's tests: the jobs, and definitions for them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, StripeStub, tools};
@@ -73,9 +73,14 @@ impl Worker {
 
     /// A program of the example in Python.
     pub(super) fn python(&self, program: &str) -> Command {
+        self.script(&examples().join(program))
+    }
+
+    /// A program in Python that finds the stubs.
+    pub(super) fn script(&self, program: &Path) -> Command {
         let mut command = Command::new(tools::python());
         command
-            .arg(examples().join(program))
+            .arg(program)
             .env_clear()
             .envs(self.python_environment());
         command
