@@ -7,7 +7,7 @@ use claviger_core::{Id, List};
 use claviger_identity::{IdentitySettings, Kind, Vouches, overlaps};
 use claviger_settings::Table;
 
-use super::tls::BundleFiles;
+use super::tls::{BundleFiles, OWN_BUNDLE};
 
 /// The kind that is for certificates alone.
 const X509: &str = "x509";
@@ -28,6 +28,10 @@ pub(super) fn read_identities(
 ) -> (BTreeMap<Id, IdentitySettings>, Vec<BundleFiles>) {
     let (mut identities, mut bundles) = (BTreeMap::new(), Vec::new());
     for id in table.ids() {
+        if id.as_str() == OWN_BUNDLE {
+            let remedy = "is the name of what [tls] vouches for; give this identity another one";
+            table.wrong(OWN_BUNDLE, remedy);
+        }
         if id.as_str() == TLS {
             table.wrong(TLS, "is what vouches in [tls]; choose another name");
         }
