@@ -12,9 +12,6 @@ use super::tls::{BundleFiles, OWN_BUNDLE};
 /// The kind that is for certificates alone.
 const X509: &str = "x509";
 
-/// What vouches for the certificates in `[tls]`, as its callers are shown.
-const TLS: &str = "tls";
-
 /// What an identity is.
 enum Identity {
     /// An issuer; or a trust domain, which may have certificates besides.
@@ -31,9 +28,6 @@ pub(super) fn read_identities(
         if id.as_str() == OWN_BUNDLE {
             let remedy = "is the name of what [tls] vouches for; give this identity another one";
             table.wrong(OWN_BUNDLE, remedy);
-        }
-        if id.as_str() == TLS {
-            table.wrong(TLS, "is what vouches in [tls]; choose another name");
         }
         match table.table(id.as_str(), |identity| read_identity(&id, identity)) {
             Some(Identity::Tokens(settings)) => {
