@@ -266,6 +266,7 @@ fn variable(name: &str) -> Option<u64> {
     Some(text.parse().expect("a number"))
 }
 
+#[expect(clippy::print_stdout, reason = "how a test run says what it did")]
 fn runner(cases: u64) -> TestRunner {
     let count = cases * variable("CLAVIGER_TEST_VOLUME").unwrap_or(1);
     let seed = variable("CLAVIGER_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));

@@ -10,11 +10,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use claviger_access::{
-    Authorizer, Call, Caller, Decision, DecisionLog, Directory, Grant, Permission, Principal,
-    Proof, Resolved, Role, Rpc, Scope,
+    Attribute, Authorizer, Call, Caller, Decision, DecisionLog, Directory, Grant, Permission,
+    Principal, Proof, Question, Resolved, Role, Rpc, Scope, explain,
 };
 use claviger_core::{
     DefinitionName, Error, Id, ManualClock, ProjectName, Reason, Resource, Result, Uid,
@@ -214,5 +214,109 @@ fn a_name_is_looked_up_for_nobody_that_no_grant_names_it_to() {
             when_missing, lookups,
             "{label}: the same where there is nothing"
         );
+    }
+}
+
+#[test]
+fn an_explanation_looks_a_name_up_only_where_a_grant_names_it() {
+    let name = |text| DefinitionName::parse("name", text).expect("valid");
+    let key = name("projects/acme/secrets/key");
+    let (project, definition) = (Uid::random(), Uid::random());
+    let there = Resolved {
+        project: Some(project),
+        definition: Some(definition),
+    };
+    let on_key = Scope::Definition {
+        name: key.clone(),
+        uid: definition,
+        project,
+    };
+    let elsewhere = Scope::Definition {
+        name: name("projects/acme/secrets/other"),
+        uid: Uid::random(),
+        project,
+    };
+    let prod = Some("prod");
+    for (grant, resolved, allowed, fails, lookups) in [
+        (
+            grant(Role::Runner, on_key.clone(), None),
+            there,
+            true,
+            None,
+            1,
+        ),
+        // Made anew, or gone: both look the same.
+        (
+            grant(Role::Runner, on_key.clone(), None),
+            Resolved::default(),
+            false,
+            Some(Attribute::Resource),
+            1,
+        ),
+        (
+            grant(Role::Runner, on_key.clone(), prod),
+            there,
+            false,
+            Some(Attribute::Environment),
+            0,
+        ),
+        (
+            grant(Role::Runner, elsewhere.clone(), None),
+            there,
+            false,
+            Some(Attribute::Resource),
+            0,
+        ),
+        (
+            grant(Role::Auditor, on_key, None),
+            there,
+            false,
+            Some(Attribute::Role),
+            0,
+        ),
+        // The first of several.
+        (
+            grant(Role::Runner, elsewhere, prod),
+            there,
+            false,
+            Some(Attribute::Resource),
+            0,
+        ),
+    ] {
+        let directory = Counting {
+            grants: Arc::default(),
+            resolved,
+            lookups: AtomicUsize::new(0),
+        };
+        let question = Question {
+            permission: Permission::SecretsGet,
+            project: None,
+            definition: None,
+            environment: None,
+            purpose: None,
+            now: SystemTime::UNIX_EPOCH,
+        };
+        let resource = Resource::Definition(key.clone());
+        let grants = [grant];
+        let explained = explain(&directory, &grants, &grants, question, &resource);
+        let explained = at_once(explained).expect("explained");
+        let said = (explained.is_allowed, explained.grant.is_some());
+        assert_eq!(said, (allowed, allowed), "{grants:?}");
+        assert_eq!(
+            explained.nearest.map(|(_, fails)| fails),
+            fails,
+            "{grants:?}"
+        );
+        assert_eq!(directory.lookups.into_inner(), lookups, "{grants:?}");
+        // What may not be shown decides all the same.
+        let directory = Counting {
+            grants: Arc::default(),
+            resolved,
+            lookups: AtomicUsize::new(0),
+        };
+        let hidden = explain(&directory, &grants, &[], question, &resource);
+        let hidden = at_once(hidden).expect("explained");
+        assert_eq!(hidden.is_allowed, allowed);
+        assert_eq!((hidden.grant, hidden.nearest), (None, None));
     }
 }

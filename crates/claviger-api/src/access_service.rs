@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_access::{Call, Principal, Proof};
-use claviger_broker::{NewToken, PageRequest, RevokeToken, TokenView};
-use claviger_core::{Error, Reason, Result};
+use claviger_access::{Attribute, Call, Label, Principal, Proof};
+use claviger_broker::{ExplainAccess, NewToken, PageRequest, RevokeToken, TokenView};
+use claviger_core::{Error, Reason, Resource, Result};
 use claviger_proto::v1;
 
 use crate::convert;
@@ -118,6 +118,37 @@ pub(crate) async fn exchange_token(
         token: token.map_err(|_| Error::new(Reason::Internal))?,
         expire_time: convert::timestamp(view.expire_time),
         name: format!("tokens/{}", view.id),
+    })
+}
+
+pub(crate) async fn explain_access(
+    api: &Api,
+    call: Call,
+    request: v1::ExplainAccessRequest,
+) -> Result<v1::ExplainAccessResponse> {
+    use v1::explain_access_response::Attribute as Wire;
+    let explain = ExplainAccess {
+        principal: convert::optional_principal("principal", &request.principal)?,
+        permission: convert::permission("permission", &request.permission)?,
+        resource: Resource::parse("name", &request.name)?,
+        environment: convert::optional_id("environment", &request.environment)?,
+        purpose: Label::parse("purpose", &request.purpose)?,
+    };
+    let report = api.broker.explain_access(&Arc::new(call), explain).await?;
+    let (nearest, failed) = report.nearest.unzip();
+    let failed = failed.map(|attribute| match attribute {
+        Attribute::Environment => Wire::Environment,
+        Attribute::ExpireTime => Wire::ExpireTime,
+        Attribute::Purpose => Wire::Purpose,
+        Attribute::Resource => Wire::Resource,
+        Attribute::Role => Wire::Role,
+    });
+    Ok(v1::ExplainAccessResponse {
+        principal: report.principal.to_string(),
+        allowed: report.is_allowed,
+        grant: report.grant.map(convert::grant),
+        nearest_grant: nearest.map(convert::grant),
+        failed_attribute: failed.unwrap_or_default().into(),
     })
 }
 

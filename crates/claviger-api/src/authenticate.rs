@@ -26,7 +26,7 @@ const OVERFLOW_UID_DEFAULT: u32 = 65_534;
 /// The other end of a connection: those that share one share its places and bytes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Peer {
-    /// A client on TCP, which proves its identity with a token. Of an IPv6 address only the network
+    /// A client on TCP, which proves its identity with a token or a certificate. Of an IPv6 address only the network
     /// (/64), because a host has as many addresses in it as it likes.
     Tcp(IpAddr),
     /// A process of this uid on the Unix socket.

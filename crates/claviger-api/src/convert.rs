@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
-use claviger_access::{Label, Principal, Role};
+use claviger_access::{Label, Permission, Principal, Role};
 use claviger_broker::{
     Class, Content, Definition, Environment, FreshnessPolicy, GrantView, Location, Mode, NewGrant,
     Payload, Project, ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState,
@@ -399,6 +399,40 @@ pub(crate) fn role(field: &'static str, wire: i32) -> Result<Role> {
             "is not a role; use ADMIN, AUDITOR, OPERATOR or RUNNER",
         )),
     }
+}
+
+/// One principal; empty is none.
+///
+/// # Errors
+/// `FIELD_INVALID`, also for a pattern: what holds for one is not what holds for all who fit it.
+pub(crate) fn optional_principal(field: &'static str, text: &str) -> Result<Option<Principal>> {
+    let Some(text) = optional(field, text)? else {
+        return Ok(None);
+    };
+    match Principal::parse(field, &text)? {
+        Principal::Foreign(name) if name.is_pattern() => Err(Error::new(Reason::FieldInvalid)
+            .violation(
+                field,
+                "is a pattern; name one principal, as WhoAmI shows it",
+            )),
+        principal @ (Principal::Foreign(_) | Principal::Token(_) | Principal::Unix(_)) => {
+            Ok(Some(principal))
+        }
+    }
+}
+
+pub(crate) fn permission(field: &'static str, text: &str) -> Result<Permission> {
+    let text = text.trim_ascii();
+    refuse_pasted(Reason::FieldInvalid, field, text)?;
+    let named = |permission: &&Permission| permission.as_str() == text;
+    let found = Permission::ALL.iter().find(named).copied();
+    found.ok_or_else(|| {
+        Error::new(Reason::FieldInvalid).violation(
+            field,
+            "is not a permission; write it as the comments of the RPCs do, secrets.get for \
+             example",
+        )
+    })
 }
 
 pub(crate) fn new_grant(wire: &v1::Grant) -> Result<(Principal, NewGrant)> {

@@ -70,6 +70,7 @@ rpcs! {
         CREATE_TOKEN "CreateToken" create_token [TokensPut] AUDITED PLAIN;
         DELETE_GRANT "DeleteGrant" delete_grant [GrantsPut] AUDITED PLAIN;
         EXCHANGE_TOKEN "ExchangeToken" exchange_token [TokensExchange] AUDITED PLAIN;
+        EXPLAIN_ACCESS "ExplainAccess" explain_access [GrantsGet] AUDITED PLAIN;
         LIST_GRANTS "ListGrants" list_grants [GrantsGet] AUDITED PLAIN;
         LIST_TOKENS "ListTokens" list_tokens [TokensGet] AUDITED PLAIN;
         PUT_GRANT "PutGrant" put_grant [GrantsPut] AUDITED PLAIN;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_access::{Call, Principal};
+use claviger_access::Call;
 use claviger_broker::{
     Broker, CacheState, CheckDefinition, CheckReport, Definition, DefinitionFilter, LabelFilter,
     LiveOutcome, LiveVerdict, PageRequest, PutDefinition, RequestId,
@@ -118,13 +118,10 @@ pub(crate) async fn check_secret_definition(
     call: Call,
     request: v1::CheckSecretDefinitionRequest,
 ) -> Result<v1::CheckSecretDefinitionResponse> {
-    let principal = convert::optional("principal", &request.principal)?;
     let check = CheckDefinition {
         name: DefinitionName::parse("name", &request.name)?,
         environment: convert::optional_id("environment", &request.environment)?,
-        principal: principal
-            .map(|principal| Principal::parse("principal", &principal))
-            .transpose()?,
+        principal: convert::optional_principal("principal", &request.principal)?,
         is_live: request.live,
         is_refreshing: request.refresh,
     };

@@ -33,7 +33,7 @@ use crate::{Door, Peer};
 
 pub use crate::limits::Limits;
 pub(crate) use crate::serve::tls::Certificate;
-pub use crate::serve::tls::{ClientAuth, Credentials, Tls, TlsOptions, TlsState};
+pub use crate::serve::tls::{ClientAuth, Pair, Tls, TlsOptions, TlsState};
 
 /// Where to listen.
 #[derive(Debug)]

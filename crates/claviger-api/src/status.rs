@@ -217,10 +217,10 @@ pub(crate) fn code(error: &Error) -> Code {
 
 /// When the call may be repeated, if that helps.
 pub(crate) fn retry_after(error: &Error) -> Option<Duration> {
-    let usual = || match error.reason() {
+    let usual = || match error.reason() == Reason::Overloaded {
         // Not all of those that came at once in one second again.
-        Reason::Overloaded => Some(RETRY_AFTER.mul_f64(1.0 + jitter())),
-        _ => (code(error) == Code::Unavailable).then_some(RETRY_AFTER),
+        true => Some(RETRY_AFTER.mul_f64(1.0 + jitter())),
+        false => (code(error) == Code::Unavailable).then_some(RETRY_AFTER),
     };
     error.retry_delay().or_else(usual)
 }

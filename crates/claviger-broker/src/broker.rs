@@ -19,6 +19,7 @@ use crate::engine::outside::Outside;
 use crate::engine::reads::Reads;
 use crate::engine::writes::Writes;
 use crate::model::definition::Definition;
+use crate::model::exchanges::Exchanges;
 use crate::model::identity::{Identities, Identity};
 use crate::model::registered::Registered;
 
@@ -59,6 +60,7 @@ pub struct Broker {
     pub(crate) outside: Arc<Outside>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) stripe: Arc<LiveClient>,
+    pub(crate) exchanges: Exchanges,
 }
 
 impl Broker {
@@ -93,6 +95,7 @@ impl Broker {
             outside,
             audit: parts.audit,
             stripe: Arc::new(parts.stripe),
+            exchanges: Exchanges::default(),
         }
     }
 

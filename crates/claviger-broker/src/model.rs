@@ -7,6 +7,7 @@ pub(crate) mod answer;
 pub(crate) mod content;
 pub(crate) mod definition;
 pub(crate) mod document;
+pub(crate) mod exchanges;
 pub(crate) mod freshness;
 pub(crate) mod get_secret;
 pub(crate) mod grants;

@@ -122,6 +122,7 @@ impl Broker {
         };
         let ttl = token::exchange_ttl(ttl)?;
         let now = self.catalog.now();
+        self.exchanges.admit(&caller.principal, now)?;
         let end = now + ttl;
         let expire_time = caller.expire_time.map_or(end, |proof| end.min(proof));
         let token = token::generate();

@@ -1,4 +1,5 @@
-//! Calls a Claviger daemon: over its Unix socket or an address, with credentials and a deadline.
+//! Calls a Claviger daemon: over its Unix socket or an address (there in plain text on its host, or
+//! over TLS), with credentials and a deadline.
 //!
 //! ```no_run
 //! # use std::{path::Path, time::Duration};
@@ -19,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod tls;
 mod token;
 
 use std::error::Error as StdError;
@@ -42,6 +44,7 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use tower::service_fn;
 
+pub use tls::Tls;
 pub use token::{Token, TokenError};
 
 /// One caller over one connection, which is shared by its clones and made again when it breaks.
@@ -103,6 +106,22 @@ impl Client {
                 .await
         };
         let address = address.to_string();
+        connect()
+            .await
+            .map(Self::over)
+            .map_err(|cause| ConnectError { address, cause })
+    }
+
+    /// Connects to `host:port` over TLS, where the certificate of `tls` makes the caller.
+    ///
+    /// # Errors
+    /// If no daemon answers there that has a certificate for this host.
+    pub async fn connect_tls(address: &str, tls: Tls) -> Result<Self, ConnectError> {
+        let connect = async || {
+            let endpoint = Endpoint::from_shared(format!("https://{address}"))?;
+            endpoint.tls_config(tls.into_config())?.connect().await
+        };
+        let address = address.to_owned();
         connect()
             .await
             .map(Self::over)

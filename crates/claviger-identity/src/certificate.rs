@@ -4,7 +4,9 @@
 //! under its own domain's authorities only, whichever else are trusted. The common name is never
 //! looked at.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use claviger_core::{Id, spiffe_trust_domain};
@@ -22,12 +24,17 @@ use crate::pem;
 /// Longest name of a certificate that makes a principal.
 const NAME_BYTES_MAX: usize = 512;
 
+/// Most certificates between a caller's and its authority's.
+const OTHERS_MAX: usize = 4;
+
 const NO_CERTIFICATE: &str =
     "holds no certificate; put those of the authorities there, each as PEM (BEGIN CERTIFICATE)";
 const NO_AUTHORITY: &str = "holds a certificate that is no authority's (CA:TRUE); put that of whoever \
                             signs there, and nothing else";
 const NO_LIST: &str = "holds no revocation list that can be read; put one of each authority there, as PEM \
                        (BEGIN X509 CRL), without deltas and indirect ones";
+const TWO_LISTS: &str = "holds two revocation lists of one authority; keep the newest of each authority \
+                         alone, with all that it has revoked";
 
 /// What certificates of a bundle stand for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,16 +46,16 @@ pub enum Vouches {
 }
 
 /// Authorities, and what they vouch for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bundle {
     name: Id,
     vouches: Vouches,
     authorities: Vec<Authority>,
     anchors: Vec<TrustAnchor<'static>>,
-    revoked: Vec<CertRevocationList<'static>>,
+    revoked: Arc<[CertRevocationList<'static>]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Authority {
     subject: DistinguishedName,
     anchor: TrustAnchor<'static>,
@@ -94,7 +101,8 @@ impl Bundle {
             authorities,
             revoked: revoked
                 .map_err(|remedy| (BundleFile::Revoked, remedy))?
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
         })
     }
 
@@ -219,6 +227,10 @@ enum Name {
 impl<'a> Chain<'a> {
     fn parse(chain: &'a [CertificateDer<'a>]) -> Result<Self, CertificateRefusal> {
         let (leaf, others) = chain.split_first().ok_or(CertificateRefusal::Malformed)?;
+        // SECURITY: the library tries every way through them, before anybody has proved anything.
+        if others.len() > OTHERS_MAX {
+            return Err(CertificateRefusal::Malformed);
+        }
         let certificate = parse(leaf)?;
         check_usage(&certificate)?;
         Ok(Self {
@@ -324,7 +336,14 @@ fn parse_revoked(pem: &[u8]) -> Result<Vec<CertRevocationList<'static>>, &'stati
     let lists = lists
         .map(|list| list.map(Into::into))
         .collect::<Result<Vec<_>, _>>();
-    lists.ok().filter(|lists| !lists.is_empty()).ok_or(NO_LIST)
+    let lists = lists.ok().filter(|lists| !lists.is_empty());
+    let lists = lists.ok_or(NO_LIST)?;
+    // SECURITY: the library goes by the first that covers a certificate, be it an old one.
+    let issuers = lists.iter().map(CertRevocationList::issuer);
+    match issuers.collect::<BTreeSet<_>>().len() == lists.len() {
+        true => Ok(lists),
+        false => Err(TWO_LISTS),
+    }
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertificateRefusal> {

@@ -60,7 +60,22 @@ impl Refusal {
         match self {
             Self::Expired => Reason::TokenExpired,
             Self::KeysUnavailable => Reason::IdentityUnavailable,
-            _ => Reason::TokenInvalid,
+            Self::Algorithm
+            | Self::Audience
+            | Self::ClaimMissing(_)
+            | Self::ClaimType(_)
+            | Self::ClaimValue(_)
+            | Self::Duplicate
+            | Self::Header(_)
+            | Self::Issuer
+            | Self::KeyAmbiguous
+            | Self::KeyType
+            | Self::KeyUnknown
+            | Self::LifeTooLong
+            | Self::Malformed
+            | Self::NotYetValid
+            | Self::Signature
+            | Self::TooLong => Reason::TokenInvalid,
         }
     }
 

@@ -45,7 +45,7 @@ pub struct Cli {
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 
-    /// Loopback address to listen on as well, such as 127.0.0.1:7433
+    /// Address to listen on as well, such as 127.0.0.1:7433
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
 }

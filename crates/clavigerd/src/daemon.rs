@@ -149,14 +149,12 @@ impl Daemon {
 
     /// For whoever started it: the ready line and, with `--dev`, lines to copy.
     pub fn greeting(&self) -> String {
-        let has_tls = self.tls.is_some();
-        ready::text(
-            self.socket(),
-            self.tcp(),
-            self.admin(),
-            self.is_dev,
-            has_tls,
-        )
+        let mut text = ready::line(self.socket(), self.tcp(), self.admin());
+        if self.is_dev {
+            let plain = self.tcp().filter(|_| self.tls.is_none());
+            text.push_str(&ready::lines(self.socket(), plain));
+        }
+        text
     }
 
     /// Serves until `stop` is cancelled, then drains: calls in flight and changes that were begun

@@ -3,27 +3,21 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// The ready line and, with `--dev`, lines to copy into bash. Values go through standard input:
-/// nothing secret is in an argument or in the history.
-pub(crate) fn text(
-    socket: &Path,
-    tcp: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    is_dev: bool,
-    has_tls: bool,
-) -> String {
-    let socket = socket.display().to_string();
+/// The ready line.
+pub(crate) fn line(socket: &Path, tcp: Option<SocketAddr>, admin: Option<SocketAddr>) -> String {
+    let socket = socket.display();
     let address = tcp.map_or_else(|| "-".to_owned(), |address| address.to_string());
     let admin = admin.map_or_else(String::new, |admin| format!(" admin={admin}"));
-    let mut text = format!("clavigerd ready unix={socket} tcp={address}{admin}\n");
-    if is_dev {
-        text.push_str(&unix_lines(&quoted(&socket)));
-        // With TLS a client needs files that only its user knows.
-        if let Some(address) = tcp.filter(|_| !has_tls) {
-            text.push_str(&tcp_lines(&quoted(&socket), address));
-        }
-    }
-    text
+    format!("clavigerd ready unix={socket} tcp={address}{admin}\n")
+}
+
+/// Lines to copy into bash; `plain` is an address where no TLS is spoken: there a client would need
+/// files that only its user knows. Values go through standard
+/// input: nothing secret is in an argument or in the history.
+pub(crate) fn lines(socket: &Path, plain: Option<SocketAddr>) -> String {
+    let socket = quoted(&socket.display().to_string());
+    let over_tcp = plain.map(|address| tcp_lines(&socket, address));
+    unix_lines(&socket) + &over_tcp.unwrap_or_default()
 }
 
 fn unix_lines(socket: &str) -> String {

@@ -1,5 +1,7 @@
-//! The files that TLS is spoken with: read at the start, looked at every few seconds, and taken
-//! over as a whole or not at all.
+//! The files that TLS is spoken with: read at the start and looked at every few seconds.
+//!
+//! SECURITY: the pair of the listener and each bundle are taken over by themselves, so that what is
+//! wrong with one keeps no revocation of another from holding.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -8,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use claviger_api::serve::{Credentials, Tls};
+use claviger_api::serve::{Pair, Tls};
 use claviger_core::Clock;
 use claviger_identity::{Bundle, BundleFile, Bundles, CertificateDer, PrivateKeyDer, pem};
 use claviger_seal::sha256;
@@ -26,27 +28,38 @@ const WORLD_READ: u32 = 0o004;
 #[derive(Debug)]
 pub struct TlsFiles {
     tls: Arc<Tls>,
-    files: Files,
-    /// What was found when they were last looked at.
-    seen: Mutex<Result<Mark, Fault>>,
+    pair: PairFiles,
+    bundles: Vec<BundleFiles>,
+    pieces: Mutex<Pieces>,
 }
 
 #[derive(Debug)]
-struct Files {
+struct PairFiles {
     certificate: PathBuf,
     private_key: PathBuf,
-    bundles: Vec<BundleFiles>,
 }
 
-/// Stands for the contents of all files.
-type Mark = Vec<[u8; 32]>;
-
-/// The contents, in one order.
-struct Contents {
-    certificate: Vec<u8>,
-    private_key: Vec<u8>,
-    bundles: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+/// What was found when the files were last looked at.
+#[derive(Debug)]
+struct Pieces {
+    pair: Piece,
+    /// Each with what it was when it was last right.
+    bundles: Vec<(Piece, Bundle)>,
 }
+
+/// Two files that are taken over together or not at all.
+#[derive(Debug)]
+struct Piece {
+    found: Result<Mark, Fault>,
+    /// Why what was found is not used.
+    fault: Option<Fault>,
+}
+
+/// Certificate and key, or authorities and, if they have any, revocation lists.
+type Contents = [Vec<u8>; 2];
+
+/// Stands for contents.
+type Mark = [[u8; 32]; 2];
 
 /// The setting that leads to the fault, its file, and the remedy.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,20 +84,24 @@ impl TlsFiles {
         bundles: &[BundleFiles],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
-        let files = Files {
+        let files = PairFiles {
             certificate: config.certificate_file.clone(),
             private_key: config.private_key_file.clone(),
-            bundles: bundles.to_vec(),
         };
-        let contents = files.read()?;
-        let seen = Mutex::new(Ok(contents.mark()));
-        let credentials = files.parse(&contents)?;
-        let tls = Tls::new(config.options, credentials, clock)
-            .map_err(|remedy| files.pair_fault(remedy))?;
+        let (pair_piece, pair) = Piece::open(files.read(), |contents| files.parse(contents))?;
+        let pieces = bundles
+            .iter()
+            .map(|files| Piece::open(read_bundle(files), |contents| parse_bundle(files, contents)));
+        let pieces = Pieces {
+            pair: pair_piece,
+            bundles: pieces.collect::<Result<_, Fault>>()?,
+        };
+        let tls = Tls::new(config.options, pair, pieces.bundles(), clock);
         Ok(Self {
-            tls: Arc::new(tls),
-            files,
-            seen,
+            tls: Arc::new(tls.map_err(|remedy| files.fault(remedy))?),
+            pair: files,
+            bundles: bundles.to_vec(),
+            pieces: Mutex::new(pieces),
         })
     }
 
@@ -93,99 +110,130 @@ impl TlsFiles {
         &self.tls
     }
 
-    /// Looks at the files, and takes them over if they have changed and are right.
+    /// Looks at the files, and takes over those that have changed and are right.
     pub fn look(&self) {
-        let contents = self.files.read();
-        let found = match &contents {
-            Ok(contents) => Ok(contents.mark()),
-            Err(fault) => Err(fault.clone()),
-        };
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == found {
-                return;
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut has_new_bundles = false;
+        for (files, (piece, bundle)) in self.bundles.iter().zip(&mut pieces.bundles) {
+            let new = piece.look(read_bundle(files), |contents| parse_bundle(files, contents));
+            if let Some(new) = new {
+                *bundle = new;
+                has_new_bundles = true;
             }
-            *seen = found;
         }
-        let taken = contents.and_then(|contents| {
-            let credentials = self.files.parse(&contents)?;
-            let replaced = self.tls.replace(credentials);
-            replaced.map_err(|remedy| self.files.pair_fault(remedy))
+        // Else every open connection would be judged again for nothing.
+        if has_new_bundles {
+            self.tls.replace_bundles(pieces.bundles());
+        }
+        pieces.pair.look(self.pair.read(), |contents| {
+            let replaced = self.tls.replace_pair(self.pair.parse(contents)?);
+            replaced.map_err(|remedy| self.pair.fault(remedy))
         });
-        match taken {
-            Ok(()) => tracing::info!("new files of TLS are used from now on"),
-            Err(fault) => {
-                tracing::warn!("{fault}; until then TLS goes on with what it had");
-                self.tls.keep(fault.0);
-            }
-        }
+        self.tls.tell(pieces.fault());
     }
 }
 
-impl Files {
-    fn read(&self) -> Result<Contents, Fault> {
-        let bundles = self.bundles.iter().map(|bundle| {
-            let of = |(key, path): &(String, PathBuf)| read(key, path, |_| None);
-            let authorities = of(&bundle.authorities)?;
-            let revoked = bundle.revoked.as_ref().map(of);
-            Ok((authorities, revoked.transpose()?))
-        });
-        Ok(Contents {
-            certificate: read("tls.certificate_file", &self.certificate, |_| None)?,
-            private_key: read("tls.private_key_file", &self.private_key, exposed)?,
-            bundles: bundles.collect::<Result<_, Fault>>()?,
-        })
+impl Pieces {
+    fn bundles(&self) -> Bundles {
+        let bundles = self.bundles.iter();
+        Bundles::new(bundles.map(|(_, bundle)| bundle.clone()).collect())
     }
 
-    fn parse(&self, contents: &Contents) -> Result<Credentials, Fault> {
-        let chain = pem::all::<CertificateDer<'static>>(&contents.certificate);
+    /// All that is wrong.
+    fn fault(&self) -> Option<String> {
+        let bundles = self.bundles.iter().map(|(piece, _)| piece);
+        let pieces = [&self.pair].into_iter().chain(bundles);
+        let faults = pieces.filter_map(|piece| piece.fault.as_ref());
+        let faults: Vec<_> = faults.map(ToString::to_string).collect();
+        (!faults.is_empty()).then(|| faults.join("; also "))
+    }
+}
+
+impl Piece {
+    fn open<T>(
+        read: Result<Contents, Fault>,
+        parse: impl FnOnce(&Contents) -> Result<T, Fault>,
+    ) -> Result<(Self, T), Fault> {
+        let contents = read?;
+        let piece = Self {
+            found: Ok(mark(&contents)),
+            fault: None,
+        };
+        Ok((piece, parse(&contents)?))
+    }
+
+    /// What is to be used from now on, if anything has changed and is right.
+    fn look<T>(
+        &mut self,
+        read: Result<Contents, Fault>,
+        take: impl FnOnce(&Contents) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let found = read.as_ref().map(mark).map_err(Fault::clone);
+        if self.found == found {
+            return None;
+        }
+        self.found = found;
+        let taken = read.and_then(|contents| take(&contents));
+        match &taken {
+            Ok(_) => tracing::info!("new files of TLS are used from now on"),
+            Err(fault) => tracing::warn!("{fault}; until then TLS goes on with what it had"),
+        }
+        self.fault = taken.as_ref().err().cloned();
+        taken.ok()
+    }
+}
+
+fn mark(contents: &Contents) -> Mark {
+    contents.each_ref().map(|content| sha256(content))
+}
+
+impl PairFiles {
+    fn read(&self) -> Result<Contents, Fault> {
+        Ok([
+            read("tls.certificate_file", &self.certificate, |_| None)?,
+            read("tls.private_key_file", &self.private_key, exposed)?,
+        ])
+    }
+
+    fn parse(&self, [certificate, private_key]: &Contents) -> Result<Pair, Fault> {
+        let chain = pem::all::<CertificateDer<'static>>(certificate);
         let chain = chain.filter(|chain| !chain.is_empty()).ok_or_else(|| {
             let remedy = "holds no certificate; put it there, then those that vouch for it, each as \
                 PEM (BEGIN CERTIFICATE)";
             Fault::new("tls.certificate_file", &self.certificate, remedy)
         })?;
-        let key = pem::first::<PrivateKeyDer<'static>>(&contents.private_key);
+        let key = pem::first::<PrivateKeyDer<'static>>(private_key);
         let key = key.ok_or_else(|| {
             let remedy = "holds no key; put that of the certificate there, as PEM without a \
                 passphrase (BEGIN PRIVATE KEY)";
             Fault::new("tls.private_key_file", &self.private_key, remedy)
         })?;
-        let bundles = self.bundles.iter().zip(&contents.bundles);
-        let bundles = bundles.map(|(files, (authorities, revoked))| {
-            let (name, vouches) = (files.name.clone(), files.vouches.clone());
-            let parsed = Bundle::parse(name, vouches, authorities, revoked.as_deref());
-            parsed.map_err(|(file, remedy)| {
-                let named = match file {
-                    BundleFile::Authorities => None,
-                    BundleFile::Revoked => files.revoked.as_ref(),
-                };
-                let (key, path) = named.unwrap_or(&files.authorities);
-                Fault::new(key, path, remedy)
-            })
-        });
-        Ok(Credentials {
-            chain,
-            key,
-            bundles: Bundles::new(bundles.collect::<Result<_, _>>()?),
-        })
+        Ok(Pair { chain, key })
     }
 
-    fn pair_fault(&self, remedy: String) -> Fault {
+    fn fault(&self, remedy: String) -> Fault {
         Fault::new("tls.certificate_file", &self.certificate, remedy)
     }
 }
 
-impl Contents {
-    fn mark(&self) -> Mark {
-        let bundles = self.bundles.iter();
-        let bundles = bundles.flat_map(|(authorities, revoked)| {
-            [authorities.as_slice()]
-                .into_iter()
-                .chain(revoked.as_deref())
-        });
-        let pair = [self.certificate.as_slice(), self.private_key.as_slice()];
-        pair.into_iter().chain(bundles).map(sha256).collect()
-    }
+fn read_bundle(files: &BundleFiles) -> Result<Contents, Fault> {
+    let of = |(key, path): &(String, PathBuf)| read(key, path, |_| None);
+    let revoked = files.revoked.as_ref().map(of).transpose()?;
+    Ok([of(&files.authorities)?, revoked.unwrap_or_default()])
+}
+
+fn parse_bundle(files: &BundleFiles, [authorities, revoked]: &Contents) -> Result<Bundle, Fault> {
+    let (name, vouches) = (files.name.clone(), files.vouches.clone());
+    let revoked = files.revoked.as_ref().map(|_| revoked.as_slice());
+    let parsed = Bundle::parse(name, vouches, authorities, revoked);
+    parsed.map_err(|(file, remedy)| {
+        let named = match file {
+            BundleFile::Authorities => None,
+            BundleFile::Revoked => files.revoked.as_ref(),
+        };
+        let (key, path) = named.unwrap_or(&files.authorities);
+        Fault::new(key, path, remedy)
+    })
 }
 
 /// What is wrong with a file of a key. Its group may read it: so do clusters hand over theirs.

@@ -12,8 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::tls::TlsFiles;
 
-/// How often records of old requests and exchanged tokens are removed.
+/// How often records of old requests are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often exchanged tokens are removed: they may end after a minute.
+const TOKENS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often remembered values are dropped that can no longer be served.
 const FORGET_INTERVAL: Duration = Duration::from_secs(10);
@@ -53,6 +56,7 @@ impl Upkeep {
         }
         upkeep.spawn(name_orphans(Arc::clone(broker)));
         upkeep.spawn(sweep(Arc::clone(broker)));
+        upkeep.spawn(sweep_tokens(Arc::clone(broker)));
         upkeep.spawn(forget(Arc::clone(broker)));
         upkeep
     }
@@ -169,6 +173,13 @@ async fn sweep(broker: Arc<Broker>) {
         if let Err(error) = broker.sweep_requests().await {
             tracing::warn!(?error, "records of old requests not removed");
         }
+    }
+}
+
+async fn sweep_tokens(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(TOKENS_INTERVAL);
+    loop {
+        due.tick().await;
         if let Err(error) = broker.sweep_tokens().await {
             tracing::warn!(?error, "tokens that have ended not removed");
         }

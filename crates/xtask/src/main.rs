@@ -1,9 +1,9 @@
 //! Developer commands: `cargo xtask` lists them, every commit must pass `cargo xtask ci`.
 //!
 //! Runs other programs and reads the tree; knows nothing of the daemon's work. [`ci`] has the
-//! list of steps, [`tools`] installs their programs, [`circles`], [`deps`], [`docs`],
-//! [`policies`], [`secrets`] and [`new_backend`] are the checks written here. [`image`] makes what
-//! clusters run.
+//! list of steps, [`tools`] installs their programs, [`peers`] those of a benchmark, [`circles`],
+//! [`deps`], [`docs`], [`policies`], [`secrets`] and [`new_backend`] are the checks written here.
+//! [`image`] makes what clusters run.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -18,6 +18,7 @@ mod deps;
 mod docs;
 mod image;
 mod new_backend;
+mod peers;
 mod policies;
 mod secrets;
 mod tools;
@@ -31,8 +32,12 @@ fn bench(cx: &mut Context) -> Result {
     let Some(name) = cx.extra.first() else {
         return Err("bench needs the name of a benchmark".into());
     };
-    let package = "claviger-bench";
-    run(&mut cx.cargo(&["run", "--release", "-p", package, "--", name]))
+    let mut command = cx.cargo(&["run", "--release", "-p", "claviger-bench", "--"]);
+    command.args(&cx.extra);
+    if name == "peers" {
+        command.envs(peers::install(cx));
+    }
+    run(&mut command)
 }
 
 fn usage() -> String {

@@ -172,6 +172,18 @@ fn go_program(cx: &Context, name: &str, module: &str) -> Result<PathBuf> {
     Ok(bin.join(name))
 }
 
+/// The path of a program of a package of crates.io.
+pub(crate) fn cargo_program(cx: &Context, package: &str, program: &str) -> Result<PathBuf> {
+    let root = directory(cx);
+    let bin = root.join("bin");
+    installed_once(&bin.join(format!("{program}.stamp")), package, || {
+        run(Command::new("cargo")
+            .args(["install", "--locked", package, "--root"])
+            .arg(&root))
+    })?;
+    Ok(bin.join(program))
+}
+
 /// The path of the example of a job in Go. It is built again when one of its files has changed.
 pub(crate) fn go_job(cx: &Context) -> Result<PathBuf> {
     let sources = cx.root().join(GO_JOB);

@@ -109,6 +109,11 @@ impl Aws {
             .sum()
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        self.stub.url()
+    }
+
     /// The daemon's configuration: a vault, with these keys besides.
     pub(crate) fn config(&self, more: &str) -> String {
         format!(

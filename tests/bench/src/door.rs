@@ -35,6 +35,7 @@ pub(crate) fn run(plan: Plan) -> Result {
         let measure = || {
             let load = Load {
                 address: daemon.tcp,
+                files: None,
                 rpc: Rpc::Get,
                 connections: 1,
                 streams: 1,

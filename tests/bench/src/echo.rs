@@ -1,11 +1,13 @@
+use std::fs;
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 
 use claviger_proto::v1;
 use claviger_proto::v1::secret_service_server::{SecretService, SecretServiceServer};
 use prost::Message as _;
 use tokio::net::TcpListener;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::step::{Result, runtime};
@@ -17,7 +19,8 @@ struct Echo {
 
 /// Serves on a free port until it is killed. The reply comes on the standard input, so that it is
 /// as long as the daemon's.
-pub(crate) fn serve() -> Result {
+/// With the files of TLS in `files` it speaks that, and wants a certificate as the daemon does.
+pub(crate) fn serve(files: Option<&Path>) -> Result {
     let mut reply = Vec::new();
     std::io::stdin().read_to_end(&mut reply)?;
     let reply = v1::GetSecretResponse::decode(reply.as_slice())?;
@@ -27,9 +30,21 @@ pub(crate) fn serve() -> Result {
         std::io::stdout().flush()?;
         let service = SecretServiceServer::new(Echo { reply });
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = Server::builder().add_service(service);
+        let mut server = Server::builder();
+        if let Some(files) = files {
+            server = server.tls_config(tls_config(files)?)?;
+        }
+        let server = server.add_service(service);
         Ok(server.serve_with_incoming(incoming).await?)
     })
+}
+
+fn tls_config(files: &Path) -> Result<ServerTlsConfig> {
+    let read = |name| fs::read(files.join(name));
+    let identity = Identity::from_pem(read("server.crt")?, read("server.key")?);
+    let authority = Certificate::from_pem(read("acme.crt")?);
+    let config = ServerTlsConfig::new().identity(identity);
+    Ok(config.client_ca_root(authority))
 }
 
 fn absent() -> Status {

@@ -1,10 +1,15 @@
 //! The load generator: a process of its own, so that it can sit on a core of its own.
 //!
 //! Speaks h2 directly instead of through a gRPC client, because the client must cost less than the
-//! server or it is the client that gets measured. The token comes on the standard input.
+//! server or it is the client that gets measured; [`http1`] is that for brokers without gRPC. The
+//! token comes on the standard input.
 
+pub(crate) mod http1;
+
+use std::future::poll_fn;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,12 +20,15 @@ use claviger_proto::v1;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use prost::Message;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::load::http1::Http1;
 use crate::machine::cpu_us;
+use crate::secure;
 use crate::server::{PUT_DEFINITIONS, VALUE_BYTES, external_name, put_name, read_name};
 use crate::step::{Result, runtime};
 
@@ -33,12 +41,46 @@ pub(crate) enum Rpc {
     GetExternal,
     /// `PutSecretValue`; no two workers write to one definition.
     Put,
+    /// A read of a peer over HTTP/1.1, always of the same secret.
+    PeerGet,
+    /// A write to a peer over HTTP/1.1; no two workers write to one secret.
+    PeerPut,
+}
+
+impl Rpc {
+    const ALL: [Self; 5] = [
+        Self::Get,
+        Self::GetExternal,
+        Self::Put,
+        Self::PeerGet,
+        Self::PeerPut,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::GetExternal => "get-external",
+            Self::Put => "put",
+            Self::PeerGet => "peer-get",
+            Self::PeerPut => "peer-put",
+        }
+    }
+}
+
+/// The secret of a peer that is read.
+pub(crate) const PEER_SECRET: &str = "bench";
+
+/// Path of a secret of a peer: one that RustyVault and the agent of AWS both take.
+pub(crate) fn peer_path(secret: &str) -> String {
+    format!("/v1/secret/data/{secret}")
 }
 
 /// One measurement to make.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
+    /// Where the files for TLS with a certificate are, if it is spoken.
+    pub(crate) files: Option<PathBuf>,
     pub(crate) rpc: Rpc,
     pub(crate) connections: usize,
     /// Calls in flight per connection.
@@ -86,15 +128,12 @@ impl Load {
         }
     }
 
-    fn to_words(self) -> [String; 7] {
-        let rpc = match self.rpc {
-            Rpc::Get => "get",
-            Rpc::GetExternal => "get-external",
-            Rpc::Put => "put",
-        };
+    fn to_words(&self) -> [String; 8] {
+        let files = self.files.as_ref().map(|dir| dir.display().to_string());
         [
             self.address.to_string(),
-            rpc.to_owned(),
+            files.unwrap_or_default(),
+            self.rpc.name().to_owned(),
             self.connections.to_string(),
             self.streams.to_string(),
             self.warm_up.as_millis().to_string(),
@@ -104,16 +143,14 @@ impl Load {
     }
 
     fn from_words(words: &[&str]) -> Result<Self> {
-        let [address, rpc, connections, streams, warm_up, run, pid] = words else {
+        let [address, files, rpc, connections, streams, warm_up, run, pid] = words else {
             return Err("load is started by the benchmarks".into());
         };
+        let known = Rpc::ALL.into_iter().find(|known| known.name() == *rpc);
         Ok(Self {
             address: address.parse()?,
-            rpc: match *rpc {
-                "put" => Rpc::Put,
-                "get-external" => Rpc::GetExternal,
-                _ => Rpc::Get,
-            },
+            files: Some(PathBuf::from(files)).filter(|dir| !dir.as_os_str().is_empty()),
+            rpc: known.ok_or_else(|| format!("no call {rpc}"))?,
             connections: connections.parse()?,
             streams: streams.parse()?,
             warm_up: Duration::from_millis(u64::from_str(warm_up)?),
@@ -140,27 +177,43 @@ pub(crate) fn run(words: &[&str]) -> Result {
 
 async fn measure(load: Load, token: &str) -> Result<Measured> {
     let mut connections = JoinSet::new();
-    let mut senders = Vec::new();
+    let mut lines = Vec::new();
+    let tls = load.files.as_deref().map(secure::connector).transpose()?;
     for _ in 0..load.connections {
         let stream = TcpStream::connect(load.address).await?;
         stream.set_nodelay(true)?;
-        senders.push(connect(stream, &mut connections).await?);
+        let method = match load.rpc {
+            Rpc::Get | Rpc::GetExternal => "GetSecret",
+            Rpc::Put => "PutSecretValue",
+            Rpc::PeerGet | Rpc::PeerPut if load.streams > 1 => {
+                return Err("HTTP/1.1 has one call in flight per connection".into());
+            }
+            Rpc::PeerGet | Rpc::PeerPut => {
+                lines.push(Line::Http1(Http1::over(stream)));
+                continue;
+            }
+        };
+        let sender = match &tls {
+            Some(tls) => {
+                let stream = tls.connect(secure::server_name()?, stream).await?;
+                connect(stream, &mut connections).await?
+            }
+            None => connect(stream, &mut connections).await?,
+        };
+        let head = Arc::new(head(method, token)?);
+        let line = || Line::Grpc(sender.clone(), Arc::clone(&head));
+        lines.extend(std::iter::repeat_with(line).take(load.streams));
     }
-    let method = match load.rpc {
-        Rpc::Get | Rpc::GetExternal => "GetSecret",
-        Rpc::Put => "PutSecretValue",
-    };
-    let head = Arc::new(head(method, token)?);
     let begin = Instant::now() + load.warm_up;
     let window = Window {
         begin,
         end: begin + load.run,
     };
     let mut workers = JoinSet::new();
-    let count = load.connections * load.streams;
-    for (index, sender) in senders.iter().cycle().take(count).enumerate() {
-        let calls = Calls::new(load.rpc, index, count);
-        workers.spawn(work(sender.clone(), Arc::clone(&head), calls, window));
+    let count = lines.len();
+    for (index, line) in lines.into_iter().enumerate() {
+        let calls = Calls::new(load.rpc, index, count, token);
+        workers.spawn(work(line, calls, window));
     }
     sleep_until(window.begin).await;
     let cpu_before = cpu_us(load.server_pid)?;
@@ -218,6 +271,28 @@ struct Window {
     end: Instant,
 }
 
+/// What one worker calls over.
+enum Line {
+    Grpc(SendRequest<Bytes>, Arc<http::request::Parts>),
+    Http1(Http1),
+}
+
+impl Line {
+    async fn call(&mut self, message: Bytes) -> Result {
+        match self {
+            Self::Grpc(sender, head) => {
+                poll_fn(|context| sender.poll_ready(context)).await?;
+                let head = Request::from_parts((**head).clone(), ());
+                call(sender, head, message).await?;
+            }
+            Self::Http1(connection) => {
+                connection.call(&message).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The messages that one worker sends.
 enum Calls {
     Get(Bytes),
@@ -225,22 +300,37 @@ enum Calls {
         names: Vec<String>,
         sent: usize,
         worker: usize,
+        message: PutMessage,
     },
 }
 
+/// Makes the message of a write, of the secret's name and its value.
+type PutMessage = Box<dyn Fn(&str, String) -> Bytes + Send>;
+
 impl Calls {
-    fn new(rpc: Rpc, worker: usize, workers: usize) -> Self {
+    fn new(rpc: Rpc, worker: usize, workers: usize, token: &str) -> Self {
+        let put = |name: fn(usize) -> String, message: PutMessage| Self::Put {
+            names: (worker..PUT_DEFINITIONS)
+                .step_by(workers)
+                .map(name)
+                .collect(),
+            sent: 0,
+            worker,
+            message,
+        };
         match rpc {
             Rpc::Get => Self::get(read_name()),
             Rpc::GetExternal => Self::get(external_name(0)),
-            Rpc::Put => Self::Put {
-                names: (worker..PUT_DEFINITIONS)
-                    .step_by(workers)
-                    .map(put_name)
-                    .collect(),
-                sent: 0,
-                worker,
-            },
+            Rpc::PeerGet => {
+                Self::Get(http1::request("GET", &peer_path(PEER_SECRET), token, "").into())
+            }
+            Rpc::Put => put(put_name, Box::new(put_message)),
+            Rpc::PeerPut => {
+                let token = token.to_owned();
+                let message =
+                    move |name: &str, value: String| peer_put_message(name, &value, &token);
+                put(|index| format!("put-{index}"), Box::new(message))
+            }
         }
     }
 
@@ -258,22 +348,36 @@ impl Calls {
                 names,
                 sent,
                 worker,
+                message,
             } => {
                 let name = names.get(*sent % names.len().max(1))?;
                 *sent += 1;
                 let text = format!("{worker}-{sent:0>VALUE_BYTES$}");
-                let text = text.chars().take(VALUE_BYTES).collect();
-                Some(frame(&v1::PutSecretValueRequest {
-                    name: name.clone(),
-                    payload: Some(v1::Payload {
-                        value: Some(v1::payload::Value::Text(text)),
-                        crc32c: None,
-                    }),
-                    ..Default::default()
-                }))
+                Some(message(name, text.chars().take(VALUE_BYTES).collect()))
             }
         }
     }
+}
+
+fn put_message(name: &str, value: String) -> Bytes {
+    frame(&v1::PutSecretValueRequest {
+        name: name.to_owned(),
+        payload: Some(v1::Payload {
+            value: Some(v1::payload::Value::Text(value)),
+            crc32c: None,
+        }),
+        ..Default::default()
+    })
+}
+
+/// What a write of a peer's secret says.
+pub(crate) fn peer_body(value: &str) -> Value {
+    json!({ "data": { "value": value } })
+}
+
+fn peer_put_message(name: &str, value: &str, token: &str) -> Bytes {
+    let body = peer_body(value).to_string();
+    http1::request("POST", &peer_path(name), token, &body).into()
 }
 
 /// A message as it travels: a flag, its length, itself.
@@ -284,23 +388,12 @@ pub(crate) fn frame(message: &impl Message) -> Bytes {
 }
 
 /// Calls until the window closes; returns how many nanoseconds each call in it took.
-async fn work(
-    mut sender: SendRequest<Bytes>,
-    head: Arc<http::request::Parts>,
-    mut calls: Calls,
-    window: Window,
-) -> Result<Vec<u32>> {
+async fn work(mut line: Line, mut calls: Calls, window: Window) -> Result<Vec<u32>> {
     let mut latencies = Vec::new();
     loop {
         let message = calls.next().ok_or("more workers than definitions")?;
         let start = Instant::now();
-        sender = sender.ready().await?;
-        call(
-            &mut sender,
-            Request::from_parts((*head).clone(), ()),
-            message,
-        )
-        .await?;
+        line.call(message).await?;
         let now = Instant::now();
         if now >= window.end {
             return Ok(latencies);

@@ -40,6 +40,7 @@ pub(crate) fn run(plan: Plan) -> Result {
     })?;
     let load = |rpc, connections, streams| Load {
         address: daemon.tcp,
+        files: None,
         rpc,
         connections,
         streams,
@@ -88,7 +89,8 @@ pub(crate) fn run(plan: Plan) -> Result {
     Ok(())
 }
 
-fn appends_per_second(dir: &Path, run: Duration) -> Result<f64> {
+/// How many records a file in this directory takes, each made durable.
+pub(crate) fn appends_per_second(dir: &Path, run: Duration) -> Result<f64> {
     let mut file: File = tempfile::tempfile_in(dir)?;
     let start = Instant::now();
     let mut appends = 0_u32;

@@ -1,8 +1,8 @@
 //! The processes that are measured, and the few calls that prepare the daemon.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -25,6 +25,9 @@ pub(crate) const PUT_DEFINITIONS: usize = 64;
 
 /// The project that `--dev` makes.
 const PROJECT: &str = "projects/dev";
+
+/// How long a server of others may take to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a process may take to end by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +96,7 @@ impl Home {
 pub(crate) struct Server {
     process: Process,
     /// Kept open: a server must not fail because nobody reads its output.
-    _stdout: BufReader<ChildStdout>,
+    _stdout: Option<BufReader<ChildStdout>>,
     /// Where it listens on loopback.
     pub(crate) tcp: SocketAddr,
     /// The daemon's Unix socket.
@@ -136,17 +139,17 @@ impl Server {
         Self::start(command.arg("echo-server"), &reply.encode_to_vec())
     }
 
+    /// The same over TLS, with the files in this directory.
+    pub(crate) fn tls_echo(reply: &v1::GetSecretResponse, files: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let command = command.arg("echo-server").arg(files);
+        Self::start(command, &reply.encode_to_vec())
+    }
+
     fn start(command: &mut Command, input: &[u8]) -> Result<Self> {
         let mut log = tempfile::tempfile()?;
-        let child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log.try_clone()?)
-            .spawn()
-            .map_err(|error| {
-                format!("{} cannot start: {error}", command.get_program().display())
-            })?;
-        let mut process = Process(child);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process::spawn(command, &log)?;
         if let Some(mut stdin) = process.0.stdin.take() {
             stdin.write_all(input)?;
         }
@@ -157,16 +160,36 @@ impl Server {
         let word = |key| ready.split_whitespace().find_map(|w| w.strip_prefix(key));
         let Some(tcp) = word("tcp=") else {
             drop(process);
-            let mut text = String::new();
-            log.rewind()?;
-            log.read_to_string(&mut text)?;
+            let text = text_of(&mut log)?;
             return Err(format!("a server did not become ready: {ready}{text}").into());
         };
         Ok(Self {
             tcp: tcp.parse()?,
             unix: word("unix=").map(str::to_owned),
             process,
-            _stdout: stdout,
+            _stdout: Some(stdout),
+        })
+    }
+
+    /// Starts a server of others, which listens on `tcp` and says so in a way of its own.
+    pub(crate) fn foreign(command: &mut Command, tcp: SocketAddr) -> Result<Self> {
+        let mut log = tempfile::tempfile()?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?);
+        let mut process = Process::spawn(command, &log)?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect(tcp).is_err() {
+            if Instant::now() > deadline || process.0.try_wait()?.is_some() {
+                drop(process);
+                let text = text_of(&mut log)?;
+                return Err(format!("a server does not listen on {tcp}: {text}").into());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(Self {
+            process,
+            _stdout: None,
+            tcp,
+            unix: None,
         })
     }
 
@@ -193,6 +216,13 @@ impl Server {
 struct Process(Child);
 
 impl Process {
+    fn spawn(command: &mut Command, log: &File) -> Result<Self> {
+        let child = command.stderr(log.try_clone()?).spawn().map_err(|error| {
+            format!("{} cannot start: {error}", command.get_program().display())
+        })?;
+        Ok(Self(child))
+    }
+
     /// Asks it to end, so that it removes temporary files and leaves the rest in order.
     fn stop(&mut self) -> Result {
         if self.0.try_wait()?.is_some() {
@@ -219,6 +249,13 @@ impl Drop for Process {
             self.0.wait().ok();
         }
     }
+}
+
+fn text_of(log: &mut File) -> Result<String> {
+    let mut text = String::new();
+    log.rewind()?;
+    log.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The built daemon, without the developer's own settings.

@@ -30,6 +30,7 @@ pub(crate) fn run(plan: Plan) -> Result {
     for (shape, connections, streams) in SHAPES {
         let load = |server: &Server, rpc: Rpc| Load {
             address: server.tcp,
+            files: None,
             rpc,
             connections,
             streams,

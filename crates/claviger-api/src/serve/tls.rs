@@ -20,10 +20,12 @@ use tokio_rustls::rustls::crypto::{
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, ProducesTickets};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
-    self, CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    self, CertificateError, ConfigBuilder, DigitallySignedStruct, DistinguishedName, ServerConfig,
+    SignatureScheme, WantsVerifier,
 };
 use tokio_rustls::server::TlsStream;
 
@@ -51,15 +53,13 @@ pub struct TlsOptions {
     pub is_tls12_allowed: bool,
 }
 
-/// What may be replaced at any time.
+/// Whom the listener says it is.
 #[derive(Debug)]
-pub struct Credentials {
-    /// The certificate of the listener and those that vouch for it.
+pub struct Pair {
+    /// Its certificate and those that vouch for it.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Its key.
+    /// The key of the certificate.
     pub key: PrivateKeyDer<'static>,
-    /// Those that vouch for clients.
-    pub bundles: Bundles,
 }
 
 /// How the certificate of the listener is.
@@ -74,60 +74,65 @@ pub struct TlsState {
 /// TLS of a listener. New connections get what it has then; those that are open go on.
 #[derive(Debug)]
 pub struct Tls {
-    options: TlsOptions,
-    clock: Arc<dyn Clock>,
-    /// Kept when all else is replaced, so that clients can resume.
-    tickets: Arc<dyn ProducesTickets>,
+    base: Base,
     config: RwLock<Arc<ServerConfig>>,
     bundles: watch::Sender<Arc<Bundles>>,
     state: Mutex<TlsState>,
 }
 
 impl Tls {
-    /// TLS with these.
+    /// TLS with this pair, for clients that the bundles vouch for.
     ///
     /// # Errors
-    /// As [`replace`](Self::replace).
+    /// As [`replace_pair`](Self::replace_pair).
     pub fn new(
         options: TlsOptions,
-        credentials: Credentials,
+        pair: Pair,
+        bundles: Bundles,
         clock: Arc<dyn Clock>,
     ) -> std::result::Result<Self, String> {
-        let tickets = aws_lc_rs::Ticketer::new();
-        let tickets = tickets.map_err(|error| format!("tickets cannot be made: {error}"))?;
-        let made = Made::new(options, credentials, &clock, &tickets)?;
+        let base = Base::new(options, clock)?;
+        let (resolver, ends) = base.resolver(pair)?;
+        let bundles = Arc::new(bundles);
         Ok(Self {
-            options,
-            clock,
-            tickets,
-            config: RwLock::new(made.config),
-            bundles: watch::Sender::new(made.bundles),
-            state: Mutex::new(TlsState {
-                ends: made.ends,
-                fault: None,
-            }),
+            config: RwLock::new(base.config(&bundles, resolver)),
+            base,
+            bundles: watch::Sender::new(bundles),
+            state: Mutex::new(TlsState { ends, fault: None }),
         })
     }
 
-    /// Takes these for what it has.
+    /// Takes this pair for the one it has.
     ///
     /// # Errors
-    /// Why they are not used; it goes on with what it had.
-    pub fn replace(&self, credentials: Credentials) -> std::result::Result<(), String> {
-        let made = Made::new(self.options, credentials, &self.clock, &self.tickets)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = made.config;
-        self.bundles.send_replace(made.bundles);
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = TlsState {
-            ends: made.ends,
-            fault: None,
-        };
+    /// Why it is not used; it goes on with the one it had.
+    pub fn replace_pair(&self, pair: Pair) -> std::result::Result<(), String> {
+        let (resolver, ends) = self.base.resolver(pair)?;
+        {
+            let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut config).cert_resolver = resolver;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ends = ends;
         Ok(())
     }
 
-    /// Keeps what it has, and says why.
-    pub fn keep(&self, fault: String) {
+    /// Takes these bundles for those it has, by which each open connection is judged again.
+    pub fn replace_bundles(&self, bundles: Bundles) {
+        let bundles = Arc::new(bundles);
+        {
+            let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+            *config = self
+                .base
+                .config(&bundles, Arc::clone(&config.cert_resolver));
+        }
+        self.bundles.send_replace(bundles);
+    }
+
+    /// Says why newer files are not used, if it is so.
+    pub fn tell(&self, fault: Option<String>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.fault = Some(fault);
+        state.fault = fault;
     }
 
     /// How its certificate is.
@@ -139,7 +144,7 @@ impl Tls {
     /// Whether its certificate is good, and nothing is wrong with newer files.
     pub fn is_well(&self) -> bool {
         let state = self.state();
-        state.fault.is_none() && self.clock.now() < state.ends
+        state.fault.is_none() && self.base.clock.now() < state.ends
     }
 
     /// Lets a client in.
@@ -158,7 +163,7 @@ impl Tls {
         }
         let chain = connection.peer_certificates();
         let certificate = chain.map(|chain| {
-            let (bundles, clock) = (self.bundles.subscribe(), Arc::clone(&self.clock));
+            let (bundles, clock) = (self.bundles.subscribe(), Arc::clone(&self.base.clock));
             Certificate::new(
                 chain.iter().cloned().map(CertificateDer::into_owned),
                 bundles,
@@ -170,65 +175,79 @@ impl Tls {
     }
 }
 
-/// What comes of credentials.
-struct Made {
-    config: Arc<ServerConfig>,
-    bundles: Arc<Bundles>,
-    ends: SystemTime,
+/// What stays when all else is replaced.
+#[derive(Debug)]
+struct Base {
+    client_auth: ClientAuth,
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    clock: Arc<dyn Clock>,
+    /// So that clients can resume.
+    tickets: Arc<dyn ProducesTickets>,
 }
 
-impl Made {
-    fn new(
-        options: TlsOptions,
-        credentials: Credentials,
-        clock: &Arc<dyn Clock>,
-        tickets: &Arc<dyn ProducesTickets>,
-    ) -> std::result::Result<Self, String> {
-        let Credentials {
-            chain,
-            key,
-            bundles,
-        } = credentials;
-        let ends = chain.first().and_then(certificate_ends);
-        let ends = ends.ok_or("the certificate cannot be read; put one there as PEM")?;
-        if ends <= clock.now() {
-            return Err("the certificate has ended; put a new one there".to_owned());
-        }
-        let bundles = Arc::new(bundles);
+impl Base {
+    fn new(options: TlsOptions, clock: Arc<dyn Clock>) -> std::result::Result<Self, String> {
+        let tickets = aws_lc_rs::Ticketer::new();
+        let tickets = tickets.map_err(|error| format!("tickets cannot be made: {error}"))?;
         let versions: &[_] = match options.is_tls12_allowed {
             true => &[&TLS13, &TLS12],
             false => &[&TLS13],
         };
-        let provider = aws_lc_rs::default_provider();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_protocol_versions(versions);
+        Ok(Self {
+            client_auth: options.client_auth,
+            builder: builder.map_err(|error| error.to_string())?,
+            clock,
+            tickets,
+        })
+    }
+
+    /// What shows a pair to clients, and when it ends.
+    fn resolver(
+        &self,
+        Pair { chain, key }: Pair,
+    ) -> std::result::Result<(Arc<dyn ResolvesServerCert>, SystemTime), String> {
+        let ends = chain.first().and_then(certificate_ends);
+        let ends = ends.ok_or("the certificate cannot be read; put one there as PEM")?;
+        if ends <= self.clock.now() {
+            return Err("the certificate has ended; put a new one there".to_owned());
+        }
+        let pair = CertifiedKey::from_der(chain, key, self.builder.crypto_provider());
+        let pair = pair.map_err(|error| {
+            format!("the certificate and the private key do not go together: {error}")
+        })?;
+        Ok((Arc::new(SingleCertAndKey::from(pair)), ends))
+    }
+
+    fn config(
+        &self,
+        bundles: &Arc<Bundles>,
+        resolver: Arc<dyn ResolvesServerCert>,
+    ) -> Arc<ServerConfig> {
+        let provider = self.builder.crypto_provider();
         let verifier = Verifier {
             subjects: bundles.subjects(),
-            bundles: Arc::clone(&bundles),
-            clock: Arc::clone(clock),
+            bundles: Arc::clone(bundles),
+            clock: Arc::clone(&self.clock),
             algorithms: provider.signature_verification_algorithms,
-            is_required: options.client_auth == ClientAuth::Required,
+            is_required: self.client_auth == ClientAuth::Required,
         };
-        let builder = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(versions)
-            .map_err(|error| error.to_string())?;
-        let builder = match options.client_auth {
+        let builder = self.builder.clone();
+        let builder = match self.client_auth {
             ClientAuth::None => builder.with_no_client_auth(),
             ClientAuth::Optional | ClientAuth::Required => {
                 builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| {
-            format!("the certificate and the private key do not go together: {error}")
-        })?;
+        let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols = vec![H2.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::clone(tickets);
+        config.ticketer = Arc::clone(&self.tickets);
         // SECURITY: else TLS 1.2 resumes for whoever stood between two connections.
         config.require_ems = true;
-        Ok(Self {
-            config: Arc::new(config),
-            bundles,
-            ends,
-        })
+        Arc::new(config)
     }
 }
 

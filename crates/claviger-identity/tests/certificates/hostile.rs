@@ -245,10 +245,8 @@ fn a_chain_counts_while_all_of_it_does() {
     let middle = root.signs("middle");
     let bundles = Bundles::new(vec![bundle("tls", Some("acme.example"), &root.pem(), None)]);
     let etl = middle.client(&[ETL], |_| ());
-    let (alone, whole) = (
-        etl.certificate.clone(),
-        etl.certificate.clone() + &middle.pem(),
-    );
+    let alone = etl.certificate;
+    let whole = format!("{alone}{}", middle.pem());
     assert_eq!(judge(&bundles, &alone, NOW), "CERTIFICATE_AUTHORITY");
     assert_eq!(judge(&bundles, &whole, NOW), ETL);
     let certified = bundles.judge(&chain(&whole), at(NOW)).expect("believed");
@@ -274,7 +272,7 @@ fn a_chain_counts_while_all_of_it_does() {
 
     // The life of those that vouch counts as well, that of the root too, at which a library does
     // not look.
-    let long: Change = |params| params.not_after = params.not_after + 30 * DAY;
+    let long: Change = |params| params.not_after += 30 * DAY;
     let (by_root, by_middle) = (root.client(&[ETL], long), middle.client(&[ETL], long));
     let by_middle = by_middle.certificate + &middle.pem();
     for pem in [&by_root.certificate, &by_middle] {
@@ -288,6 +286,17 @@ fn a_chain_counts_while_all_of_it_does() {
         judge(&bundles, &forged.certificate, NOW),
         "CERTIFICATE_AUTHORITY"
     );
+}
+
+#[test]
+fn a_chain_with_many_ways_through_it_is_not_walked() {
+    let root = Authority::new("root", NOW);
+    let bundles = Bundles::new(vec![bundle("tls", Some("acme.example"), &root.pem(), None)]);
+    // Authorities of one name, of which each could have signed each other one.
+    let others: String = (0..5).map(|_| Authority::new("x", NOW).pem()).collect();
+    let leaf = Authority::new("x", NOW).client(&[ETL], |_| ());
+    let many = leaf.certificate + &others;
+    assert_eq!(judge(&bundles, &many, NOW), "CERTIFICATE_MALFORMED");
 }
 
 #[test]
@@ -326,6 +335,7 @@ fn a_bundle_of_anything_else_is_refused_with_the_remedy() {
     let root = Authority::new("root", NOW);
     let leaf = root.client(&[ETL], |_| ());
     let list = root.revokes(&[], DAY);
+    let two_lists = root.revokes(&[&leaf], DAY) + &list;
     let parse = |authorities: &str, revoked: Option<&str>| {
         let name = Id::parse("id", "tls").expect("an id");
         let revoked = revoked.map(str::as_bytes);
@@ -356,6 +366,12 @@ fn a_bundle_of_anything_else_is_refused_with_the_remedy() {
             Some(&*root.pem()),
             BundleFile::Revoked,
             "BEGIN X509 CRL",
+        ),
+        (
+            &*root.pem(),
+            Some(&*two_lists),
+            BundleFile::Revoked,
+            "two revocation lists of one authority; keep the newest",
         ),
     ] {
         let (at, remedy) = parse(authorities, revoked).expect_err(words);

@@ -1,5 +1,9 @@
 //! Whose certificates are believed: those that a bundle vouches for, and no other.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests, outside the test functions themselves"
+)]
 
 mod hostile;
 mod openssl;

@@ -7,13 +7,10 @@ use claviger_core::{Id, List};
 use claviger_identity::{IdentitySettings, Kind, Vouches, overlaps};
 use claviger_settings::Table;
 
-use super::tls::BundleFiles;
+use super::tls::{BundleFiles, OWN_BUNDLE};
 
 /// The kind that is for certificates alone.
 const X509: &str = "x509";
-
-/// What vouches for the certificates in `[tls]`, as its callers are shown.
-const TLS: &str = "tls";
 
 /// What an identity is.
 enum Identity {
@@ -28,8 +25,9 @@ pub(super) fn read_identities(
 ) -> (BTreeMap<Id, IdentitySettings>, Vec<BundleFiles>) {
     let (mut identities, mut bundles) = (BTreeMap::new(), Vec::new());
     for id in table.ids() {
-        if id.as_str() == TLS {
-            table.wrong(TLS, "is what vouches in [tls]; choose another name");
+        if id.as_str() == OWN_BUNDLE {
+            let remedy = "is the name of what [tls] vouches for; give this identity another one";
+            table.wrong(OWN_BUNDLE, remedy);
         }
         match table.table(id.as_str(), |identity| read_identity(&id, identity)) {
             Some(Identity::Tokens(settings)) => {

@@ -7,6 +7,9 @@ use claviger_core::{Id, is_trust_domain};
 use claviger_identity::Vouches;
 use claviger_settings::Table;
 
+/// The name of the bundle in this table, which no identity has.
+pub(super) const OWN_BUNDLE: &str = "tls";
+
 /// What TLS is spoken with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct TlsConfig {
@@ -124,7 +127,7 @@ impl TlsConfig {
             private_key_file: private_key_file?,
             options,
             clients: clients.map(|(ca_file, trust_domain)| BundleFiles {
-                name: Id::from_static("tls"),
+                name: Id::from_static(OWN_BUNDLE),
                 vouches: Vouches::Spiffe(trust_domain),
                 authorities: ("tls.client_ca_file".to_owned(), ca_file),
                 revoked: crl_file.map(|file| ("tls.crl_file".to_owned(), file)),

@@ -36,6 +36,7 @@ mod stage;
 mod status;
 mod stripe_live;
 mod stripe_runner;
+mod tls;
 mod upkeep;
 mod verdicts;
 mod walk_throughs;

@@ -34,6 +34,28 @@ const AWS_PAGES: [&str; 2] = ["crates/claviger-backend-aws/README.md", STRIPE_PA
 
 const STRIPE_PAGE: &str = "crates/claviger-stripe/README.md";
 
+/// The page that is followed with a daemon that speaks TLS.
+const TLS_PAGE: &str = "crates/claviger-identity/README.md";
+
+/// The answers that are typed where that page asks.
+const TLS_KEYS: [&str; 1] = ["pa$$ word"];
+
+/// The output of its blocks.
+const TLS_PRINTED: [&str; 12] = [
+    "\"name\": \"projects/dev/secrets/remote\"",
+    "\"principal\": \"spiffe://acme.example/ns/etl/nightly\"",
+    "\"proof\": \"CERTIFICATE\"",
+    "\"principal\": \"spiffe://acme.example/ns/etl/*\"",
+    "\"text\": \"pa$$ word\"",
+    "\"role\": \"RUNNER\"",
+    "\"principal\": \"oidc:ci#nightly\"",
+    "\"proof\": \"JWT\"",
+    "\"text\": \"pa$$ word\"",
+    "\"nearestGrant\": {",
+    "\"role\": \"RUNNER\"",
+    "\"failedAttribute\": \"",
+];
+
 /// The pages that tests of their own follow.
 const OTHER_PAGES: [&str; 2] = [
     "crates/claviger-backend-azure/README.md",
@@ -227,7 +249,7 @@ fn every_page_with_commands_is_followed() {
     let mut pages = readmes();
     pages.retain(|page| has(page, "bash") || has(page, "console"));
     pages.sort();
-    let mut followed = [PAGES.as_slice(), &AWS_PAGES, &OTHER_PAGES].concat();
+    let mut followed = [PAGES.as_slice(), &AWS_PAGES, &[TLS_PAGE], &OTHER_PAGES].concat();
     followed.sort_unstable();
     assert_eq!(pages, followed);
 }
@@ -280,4 +302,20 @@ fn every_command_of_the_walk_through_aws_and_stripe_works() {
     let shown = blocks_in("text", STRIPE_PAGE).pop();
     let shown = shown.expect("the output of the job");
     assert_in_order(&printed, &shown.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_command_of_the_walk_with_runners_on_other_machines_works() {
+    let mut before = blocks(&[TLS_PAGE]);
+    let is_start = |block: &String| block.contains(START);
+    let starting = before.iter().position(is_start).expect("a daemon starts");
+    let mut walk = before.split_off(starting);
+    let starting = walk.remove(0);
+    walk.insert(0, take(&mut blocks(&PAGES), SHORTHAND));
+
+    let home = Home::new();
+    run(&home, &before, "", &[]);
+    let daemon = start(&home, &starting);
+    let printed = run(&home, &walk, daemon.ready_line(), &TLS_KEYS);
+    assert_in_order(&printed, &TLS_PRINTED);
 }

@@ -9,7 +9,8 @@ use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Calls that one RPC decides differently, beside the RPCs themselves.
-pub(crate) const VARIANTS: [(&str, &str); 8] = [
+pub(crate) const VARIANTS: [(&str, &str); 9] = [
+    ("AccessService/ExplainAccess", "of another principal"),
     ("AccessService/RevokeToken", "with cascade"),
     (
         "SecretDefinitionService/CheckSecretDefinition",
@@ -243,6 +244,20 @@ impl Scene {
             "ExchangeToken" => {
                 let request = v1::ExchangeTokenRequest { ttl: None };
                 shown(access.exchange_token(request).await)
+            }
+            "ExplainAccess" => {
+                self.stored().await;
+                let request = v1::ExplainAccessRequest {
+                    principal: match variant {
+                        "" => String::new(),
+                        _ => self.somebody(),
+                    },
+                    permission: "secrets.get".to_owned(),
+                    name: self.name(),
+                    environment: self.environment(),
+                    purpose: String::new(),
+                };
+                shown(access.explain_access(request).await)
             }
             "ListGrants" => {
                 let request = v1::ListGrantsRequest::default();

@@ -25,6 +25,7 @@ mod environments;
 mod erasure;
 mod every_rpc;
 mod exchange;
+mod explain;
 mod foreign;
 mod framing;
 mod golden_store;

@@ -17,6 +17,7 @@ use claviger_proto::v1;
 use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::{in_faulty, located, reading, secret};
+use crate::tls::support::Files;
 
 const PAGE: &str = "GET /metrics HTTP/1.1\r\nhost: claviger\r\n\r\n";
 
@@ -243,7 +244,9 @@ async fn projects_are_named_only_where_the_configuration_asks_for_it() {
 
 #[tokio::test]
 async fn the_page_is_as_prometheus_wants_it_and_as_it_is_described() {
-    let (server, client, _) = prepared(ADMIN).await;
+    let files = Files::new();
+    let with_tls = files.config("", "client_auth = \"optional\"").leak();
+    let (server, client, _) = prepared(with_tls).await;
     client.get_secret(reading(&secret("key"))).await.unwrap();
     let page = server.metrics().await;
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/dashboards");

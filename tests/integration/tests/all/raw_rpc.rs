@@ -96,6 +96,12 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
         }
         .encode_to_vec(),
         "GetSecretDefinitionRequest" => v1::GetSecretDefinitionRequest { name }.encode_to_vec(),
+        "ExplainAccessRequest" => v1::ExplainAccessRequest {
+            permission: "secrets.get".to_owned(),
+            name,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         "ExchangeTokenRequest"
         | "GetStatusRequest"
         | "ListGrantsRequest"

@@ -127,7 +127,9 @@ fn lost<T: std::fmt::Debug>(result: Result<T, Status>, loss: Loss) {
 
 /// Every RPC that changes something, with its variants. One that only looks says so in its name.
 fn changes() -> Vec<(&'static str, &'static str)> {
-    let looks = ["BatchGet", "Check", "Get", "Inspect", "List", "WhoAmI"];
+    let looks = [
+        "BatchGet", "Check", "Explain", "Get", "Inspect", "List", "WhoAmI",
+    ];
     let is_change = |method: &str| {
         let (_, rpc) = method.split_once('/').unwrap();
         !looks.iter().any(|look| rpc.starts_with(look))

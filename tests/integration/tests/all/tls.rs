@@ -1,6 +1,7 @@
 //! TLS on TCP: who a client is by its certificate, and files that change under way.
 
-mod support;
+mod pieces;
+pub(crate) mod support;
 
 use std::time::Duration;
 
@@ -10,16 +11,14 @@ use claviger_raw::{Authority, connect_from};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::rustls::{HandshakeKind, version};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use support::{DAY, ETL, Files, NOW, Opened};
 
 const UNAUTHENTICATED: &str = "code 16";
-
-fn refused(who: Result<String, String>) -> bool {
-    who.is_err()
-}
 
 async fn tls_part(client: &Client) -> Part {
     let status = client.daemon().get_status(GetStatusRequest {}).await;
@@ -88,7 +87,7 @@ async fn certificates_that_are_not_believed_do_not_get_in() {
             (
                 "early",
                 files.acme.client(&[ETL], |params| {
-                    params.not_before = params.not_before + 2 * DAY;
+                    params.not_before += 2 * DAY;
                 }),
             ),
             (
@@ -100,7 +99,7 @@ async fn certificates_that_are_not_believed_do_not_get_in() {
         ];
         for (case, certificate) in &cases {
             let who = files.client(Some(certificate)).who(&server).await;
-            assert!(refused(who.clone()), "{auth}, {case}: {who:?}");
+            assert!(who.is_err(), "{auth}, {case}: {who:?}");
             assert_ne!(who, Err(UNAUTHENTICATED.to_owned()), "{auth}, {case}");
         }
         let nobody = files.client(None).who(&server).await;
@@ -174,16 +173,19 @@ async fn only_h2_in_tls_of_today_is_spoken() {
     for protocols in [vec![], vec![b"http/1.1".to_vec()]] {
         let mut other = files.client(Some(&etl));
         other.0.alpn_protocols = protocols;
-        assert!(refused(other.who(&server).await));
+        assert!(other.who(&server).await.is_err());
     }
     let old = files.client_of(Some(&etl), &[&version::TLS12]);
-    assert!(refused(old.who(&server).await));
+    assert!(old.who(&server).await.is_err());
     let (lenient, _) = files
         .serve("client_auth = \"required\"\ntls12 = true")
         .await;
     assert_eq!(old.who(&lenient).await.as_deref(), Ok(ETL));
     assert!(tls_part(&client).await.ok);
 }
+
+/// What happens to files.
+type Deed<'a> = &'a dyn Fn();
 
 /// Opens a connection and hears who it is, by which its ticket has come.
 async fn hears(opened: &mut Opened) {
@@ -199,7 +201,7 @@ async fn what_changes_between_a_full_and_a_resumed_handshake_counts() {
             .await;
         let etl = files.acme.client(&[ETL], |_| ());
         let pem = files.acme.pem();
-        let changes: [(&str, &dyn Fn(), &dyn Fn()); 2] = [
+        let changes: [(&str, Deed<'_>, Deed<'_>); 2] = [
             ("revoked", &|| files.revoke(&[&etl]), &|| files.revoke(&[])),
             (
                 "another bundle",
@@ -219,7 +221,7 @@ async fn what_changes_between_a_full_and_a_resumed_handshake_counts() {
             change();
             server.look_at_tls();
             let resumed = client.who(&server).await;
-            assert!(refused(resumed.clone()), "{case}: {resumed:?}");
+            assert!(resumed.is_err(), "{case}: {resumed:?}");
             assert_ne!(resumed, Err(UNAUTHENTICATED.to_owned()), "{case}");
             for open in [&mut first, &mut second] {
                 assert_eq!(
@@ -242,7 +244,7 @@ async fn what_changes_between_a_full_and_a_resumed_handshake_counts() {
             Err(UNAUTHENTICATED.to_owned()),
             "over"
         );
-        assert!(refused(client.who(&server).await), "over");
+        assert!(client.who(&server).await.is_err(), "over");
     }
 }
 
@@ -274,26 +276,19 @@ async fn a_pair_is_replaced_under_load_and_garbage_never_is() {
         open.push(tls.open(&server).await.expect("let in"));
     }
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let calling = open.into_iter().map(|mut opened| {
+    let mut calling = JoinSet::new();
+    for mut opened in open {
         let stopped = stopped.clone();
-        tokio::spawn(async move {
+        calling.spawn(async move {
             let mut calls = 0_u64;
             while !*stopped.borrow() {
                 hears(&mut opened).await;
                 calls += 1;
             }
             calls
-        })
-    });
-    let calling: Vec<_> = calling.collect();
+        });
+    }
 
-    let health = async || {
-        let request = HealthCheckRequest {
-            service: "tls".to_owned(),
-        };
-        let answer = server.admin().await.health().check(request).await;
-        answer.expect("known").into_inner().status
-    };
     for _ in 0..20 {
         let new = files.replace_pair();
         server.look_at_tls();
@@ -354,12 +349,43 @@ async fn a_pair_is_replaced_under_load_and_garbage_never_is() {
         part.expire_time.map(|end| end.seconds.cast_unsigned()),
         Some(end)
     );
-    assert!(health().await > 0, "the admin listener knows of it");
 
     stop.send(true).expect("they listen");
-    for calls in calling {
-        assert!(calls.await.expect("no call failed") > 0);
+    for calls in calling.join_all().await {
+        assert!(calls > 0);
     }
+}
+
+/// Waits until the health of TLS is told so.
+async fn health_becomes(server: &Server, wanted: ServingStatus) {
+    let request = HealthCheckRequest {
+        service: "tls".to_owned(),
+    };
+    let watching = server.admin().await.health().watch(request).await;
+    let mut states = watching.expect("watched").into_inner();
+    // Unknown until the files are looked at for the first time.
+    while states
+        .message()
+        .await
+        .expect("told")
+        .expect("more")
+        .status()
+        != wanted
+    {}
+}
+
+#[tokio::test]
+async fn files_are_looked_at_without_being_told() {
+    let files = Files::new();
+    let (server, _) = files.serve("client_auth = \"optional\"").await;
+    health_becomes(&server, ServingStatus::Serving).await;
+    files.write("acme.crl", "garbage");
+    health_becomes(&server, ServingStatus::NotServing).await;
+    files.revoke(&[]);
+    let new = files.replace_pair();
+    health_becomes(&server, ServingStatus::Serving).await;
+    let opened = files.client(None).open(&server).await.expect("let in");
+    assert_eq!(opened.server, new);
 }
 
 #[tokio::test]

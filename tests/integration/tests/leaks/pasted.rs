@@ -128,11 +128,12 @@ async fn prepare(room: &Room) {
     }
 }
 
-/// Calls of which one is enough to spend what they are about.
+/// Calls of which one is enough to spend what they are about, and one for callers with another proof.
 fn is_spent(rpc: &str) -> bool {
     [
         "DeleteGrant",
         "DeleteProject",
+        "ExchangeToken",
         "RevokeToken",
         "UndeleteSecretDefinition",
     ]

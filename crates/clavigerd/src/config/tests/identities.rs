@@ -40,9 +40,6 @@ issuer = "https://issuer.acme.example"
 audience = "claviger"
 [identity."a b"]
 kind = "generic"
-[identity.tls]
-kind = "github"
-audience = "claviger"
 "#;
     let found = problems(text);
     for problem in [
@@ -54,9 +51,8 @@ audience = "claviger"
         "identity.three.audience: is missing; write one that is Claviger's alone".to_owned(),
         "identity.four.issuer: is that of another identity as well; keep one of them".to_owned(),
         "identity.\"a b\": is not an id".to_owned(),
-        "identity.tls: is what vouches in [tls]; choose another name".to_owned(),
     ] {
         assert!(found.contains(&problem), "{problem}\n{found}");
     }
-    assert_eq!(found.lines().count(), 7, "{found}");
+    assert_eq!(found.lines().count(), 6, "{found}");
 }

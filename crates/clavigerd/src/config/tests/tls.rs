@@ -135,6 +135,11 @@ ca_file = \"/e/partner.crt\"
         said.contains("identity.partner.ca_file: is for the trust domain of [tls]; put all"),
         "{said}"
     );
+    let said = problems(&format!("{asking}{}", identities.replace("corp]", "tls]")));
+    assert!(
+        said.contains("identity.tls: is the name of what [tls] vouches for"),
+        "{said}"
+    );
     for (text, expected) in [
         (
             "kind = \"x509\"",

@@ -31,7 +31,7 @@ pub(super) const ETL: &str = "spiffe://acme.example/ns/etl";
 const WHO_AM_I: &str = "claviger.v1.AccessService/WhoAmI";
 
 /// The files that the server was given, and those who signed them.
-pub(super) struct Files {
+pub(crate) struct Files {
     dir: TempDir,
     /// Of the server.
     pub(super) root: Authority,
@@ -41,7 +41,7 @@ pub(super) struct Files {
 
 impl Files {
     /// With a list that revokes nobody.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = Self {
             dir: tempfile::tempdir().expect("a directory"),
             root: Authority::new("root", NOW),
@@ -84,7 +84,7 @@ impl Files {
     }
 
     /// The settings, with these of the listeners and of TLS.
-    fn config(&self, listen: &str, tls: &str) -> String {
+    pub(crate) fn config(&self, listen: &str, tls: &str) -> String {
         let dir = self.dir.path().display();
         format!(
             "listen = {{ admin = \"127.0.0.1:0\"{listen} }}\n\
@@ -148,7 +148,7 @@ impl Files {
     }
 }
 
-fn chain(certificate: &Certificate) -> Vec<CertificateDer<'static>> {
+pub(super) fn chain(certificate: &Certificate) -> Vec<CertificateDer<'static>> {
     let chain = CertificateDer::pem_slice_iter(certificate.certificate.as_bytes());
     chain.collect::<Result<_, _>>().expect("PEM")
 }
