@@ -254,6 +254,11 @@ pub(crate) fn promtool() -> Result<PathBuf> {
     debian_program("promtool", "prometheus")
 }
 
+/// Makes images.
+pub(crate) fn umoci() -> Result<PathBuf> {
+    debian_program("umoci", "umoci")
+}
+
 /// A program, installed with its package from Debian if the machine has none.
 fn debian_program(program: &str, package: &str) -> Result<PathBuf> {
     if !has_program(program) {
