@@ -39,20 +39,36 @@ pub(crate) fn check(config: &Config) -> Result<(), Stop> {
             tracing::warn!(%path, "other users may read this {what}; close it (chmod 600)");
         }
     }
-    for (id, settings) in &config.identities {
-        for (key, path) in settings.files() {
-            let what = format!("identity.{id}.{key}");
-            // SECURITY: whoever writes there says whose keys are believed; so does whoever makes the
-            // file, if it is not there.
-            let is_there = check_path(&what, path, 0)?.is_some();
-            let allowed = if is_there { STICKY } else { 0 };
-            check_path(&format!("directory of {what}"), parent(path), allowed)?;
-        }
+    for (what, path) in believed_files(config) {
+        // SECURITY: whoever writes there says who is believed, and who we seem to be; so does
+        // whoever makes the file, if it is not there.
+        let is_there = check_path(&what, path, 0)?.is_some();
+        let allowed = if is_there { STICKY } else { 0 };
+        check_path(&format!("directory of {what}"), parent(path), allowed)?;
     }
     if own_uid() == 0 {
         tracing::warn!("runs as root, which needs none of its rights; give it a user of its own");
     }
     Ok(())
+}
+
+/// The settings that name files of keys and certificates, with these.
+fn believed_files(config: &Config) -> impl Iterator<Item = (String, &Path)> {
+    let identities = config.identities.iter().flat_map(|(id, settings)| {
+        let files = settings.files();
+        files.map(move |(key, path)| (format!("identity.{id}.{key}"), path))
+    });
+    let pair = config.tls.iter().flat_map(|tls| {
+        [
+            ("tls.certificate_file".to_owned(), &*tls.certificate_file),
+            ("tls.private_key_file".to_owned(), &*tls.private_key_file),
+        ]
+    });
+    let bundles = config.bundles.iter();
+    let bundles =
+        bundles.flat_map(|bundle| [&bundle.authorities].into_iter().chain(&bundle.revoked));
+    let bundles = bundles.map(|(key, path)| (key.clone(), path.as_path()));
+    identities.chain(pair).chain(bundles)
 }
 
 /// Makes a directory of this user's own, if it is not there, and refuses one that others may
@@ -142,9 +158,16 @@ mod tests {
         }
         let audit = file("log/audit.jsonl");
         let keys = file("keys/jwks.json");
+        let [certificate, key] = [file("pair/tls.crt"), file("pair-key/tls.key")];
+        let [clients, revoked] = [file("clients/ca.crt"), file("lists/clients.crl")];
+        let corp = file("corp/ca.crt");
         let text = format!(
             "[audit]\nfile = {audit:?}\n[identity.ci]\nkind = \"generic\"\n\
-             issuer = \"https://ci.acme.example\"\naudience = \"claviger\"\njwks_file = {keys:?}\n"
+             issuer = \"https://ci.acme.example\"\naudience = \"claviger\"\njwks_file = {keys:?}\n\
+             [tls]\ncertificate_file = {certificate:?}\nprivate_key_file = {key:?}\n\
+             client_auth = \"optional\"\nspiffe_trust_domain = \"acme.example\"\n\
+             client_ca_file = {clients:?}\ncrl_file = {revoked:?}\n\
+             [identity.corp]\nkind = \"x509\"\nca_file = {corp:?}\n"
         );
         let config_file = file("etc/clavigerd.toml");
         fs::write(&config_file, text).unwrap();
@@ -174,9 +197,25 @@ mod tests {
             .map_err(|stop| stop.to_string())
     }
 
-    const DIRECTORIES: [&str; 5] = ["config/claviger", "data", "log", "run", "keys"];
-    const FILES: [&str; 6] = [
+    const DIRECTORIES: [&str; 10] = [
+        "config/claviger",
+        "data",
+        "log",
+        "run",
+        "keys",
+        "pair",
+        "pair-key",
+        "clients",
+        "lists",
+        "corp",
+    ];
+    const FILES: [&str; 11] = [
         "keys/jwks.json",
+        "pair/tls.crt",
+        "pair-key/tls.key",
+        "clients/ca.crt",
+        "lists/clients.crl",
+        "corp/ca.crt",
         "data/store.db",
         "data/store.db-shm",
         "data/store.db-wal",
@@ -205,12 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn a_sticky_directory_may_hold_the_socket_and_the_key_but_neither_store_nor_audit_log() {
+    fn a_sticky_directory_may_hold_all_but_store_and_audit_log() {
         let (home, config) = home();
-        for (name, is_fit) in DIRECTORIES
-            .into_iter()
-            .zip([true, false, false, true, true])
-        {
+        for name in DIRECTORIES {
+            let is_fit = !["data", "log"].contains(&name);
             let path = home.path().join(name);
             set_mode(&path, 0o1777);
             assert_eq!(checked(&config).is_ok(), is_fit, "{name}");
@@ -219,16 +256,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_keys_that_anybody_could_make_is_refused() {
+    fn a_file_of_keys_or_certificates_that_anybody_could_make_is_refused() {
         let (home, config) = home();
-        set_mode(&home.path().join("keys"), 0o1777);
-        assert_eq!(checked(&config), Ok(()));
-        fs::remove_file(home.path().join("keys/jwks.json")).unwrap();
-        let said = checked(&config).unwrap_err();
-        assert!(
-            said.contains("directory of identity.ci.jwks_file"),
-            "{said}"
-        );
+        for (file, key) in [
+            ("keys/jwks.json", "identity.ci.jwks_file"),
+            ("pair/tls.crt", "tls.certificate_file"),
+            ("pair-key/tls.key", "tls.private_key_file"),
+            ("clients/ca.crt", "tls.client_ca_file"),
+            ("lists/clients.crl", "tls.crl_file"),
+            ("corp/ca.crt", "identity.corp.ca_file"),
+        ] {
+            let file = home.path().join(file);
+            set_mode(parent(&file), 0o1777);
+            assert_eq!(checked(&config), Ok(()), "{key}");
+            fs::remove_file(&file).unwrap();
+            let said = checked(&config).unwrap_err();
+            assert!(said.contains(&format!("directory of {key}")), "{said}");
+            set_mode(parent(&file), 0o700);
+        }
     }
 
     #[test]

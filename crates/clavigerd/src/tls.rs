@@ -18,8 +18,10 @@ use claviger_seal::sha256;
 use crate::config::{BundleFiles, TlsConfig};
 use crate::owner;
 
-/// More than any chain, key, bundle or revocation list that a connection should wait for.
+/// More than any chain, key or bundle that a connection should wait for.
 const LEN_MAX: u64 = 4 * 1024 * 1024;
+/// The same of revocation lists.
+const LISTS_LEN_MAX: u64 = 1024 * 1024;
 
 /// The bits of a mode by which anybody may read.
 const WORLD_READ: u32 = 0o004;
@@ -217,9 +219,11 @@ impl PairFiles {
 }
 
 fn read_bundle(files: &BundleFiles) -> Result<Contents, Fault> {
-    let of = |(key, path): &(String, PathBuf)| read(key, path, |_| None);
-    let revoked = files.revoked.as_ref().map(of).transpose()?;
-    Ok([of(&files.authorities)?, revoked.unwrap_or_default()])
+    let (key, path) = &files.authorities;
+    let authorities = read(key, path, |_| None)?;
+    let revoked = files.revoked.as_ref();
+    let revoked = revoked.map(|(key, path)| read(key, path, too_long));
+    Ok([authorities, revoked.transpose()?.unwrap_or_default()])
 }
 
 fn parse_bundle(files: &BundleFiles, [authorities, revoked]: &Contents) -> Result<Bundle, Fault> {
@@ -240,6 +244,14 @@ fn parse_bundle(files: &BundleFiles, [authorities, revoked]: &Contents) -> Resul
 fn exposed(metadata: &Metadata) -> Option<&'static str> {
     (metadata.mode() & WORLD_READ != 0).then_some(
         "may be read by everybody; close it (chmod o-r), and replace the key if anybody read it",
+    )
+}
+
+/// What is wrong with a file of revocation lists.
+fn too_long(metadata: &Metadata) -> Option<&'static str> {
+    (metadata.len() > LISTS_LEN_MAX).then_some(
+        "is longer than 1 MiB; correct the path, or have the lists hold no certificates that have \
+         ended",
     )
 }
 

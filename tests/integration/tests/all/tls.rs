@@ -304,12 +304,14 @@ async fn a_pair_is_replaced_under_load_and_garbage_never_is() {
     let last = files.replace_pair();
     server.look_at_tls();
     let other = files.root.server(&["localhost"]);
+    let long = "x".repeat(1024 * 1024 + 1);
     for (name, text, said) in [
         ("server.pem", "garbage", "server.pem: holds no certificate"),
         ("server.pem", &*other.certificate, "do not go together"),
         ("server.key", "garbage", "server.key: holds no key"),
         ("ca.pem", "garbage", "ca.pem: holds no certificate"),
         ("acme.crl", "garbage", "acme.crl: holds no revocation list"),
+        ("acme.crl", &*long, "acme.crl: is longer than 1 MiB"),
     ] {
         let before = files.read(name);
         files.write(name, text);
