@@ -5,7 +5,7 @@ pub(crate) mod support;
 
 use std::time::Duration;
 
-use claviger_integration::{Client, Server};
+use claviger_integration::{Client, Server, volume};
 use claviger_proto::v1::{GetStatusRequest, Role, get_status_response::Part};
 use claviger_raw::{Authority, connect_from};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
@@ -419,6 +419,32 @@ async fn a_thousand_half_open_handshakes_end_at_the_deadline_and_keep_nobody_out
     }
     hears(&mut opened).await;
     assert!(tls_part(&client).await.ok);
+}
+
+/// At volume 20 ten thousand, if there are twice as many file descriptors.
+#[tokio::test]
+async fn one_address_with_all_connections_over_tls_keeps_nobody_out() {
+    let files = Files::new();
+    let connections = 500 * volume();
+    let listen = format!(", connections = {connections}");
+    let (server, _) = files
+        .serve_with(&listen, "client_auth = \"required\"")
+        .await;
+    let etl = files.acme.client(&[ETL], |_| ());
+    let client = files.client(Some(&etl));
+    let mut flood = Vec::new();
+    for _ in 0..connections {
+        flood.push(client.open_from("127.0.0.2", &server).await.expect("room"));
+    }
+    for _ in 0..10 {
+        let mut opened = client.open(&server).await.expect("let in");
+        assert_eq!(opened.who(&[]).await.as_deref(), Ok(ETL));
+        flood.push(opened);
+    }
+    // Those of the address that holds most went for them, the oldest first.
+    for opened in flood.drain(..10) {
+        opened.raw.ended().await;
+    }
 }
 
 #[tokio::test]

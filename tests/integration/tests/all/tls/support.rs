@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use claviger_integration::{Client, Options, Server};
 use claviger_proto::v1;
-use claviger_raw::{Authority, Certificate, Raw, message};
+use claviger_raw::{Authority, Certificate, Raw, connect_from, message};
 use http::HeaderMap;
 use prost::Message as _;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -176,8 +175,17 @@ pub(super) struct Opened {
 impl TlsClient {
     /// Connects and speaks HTTP/2.
     pub(super) async fn open(&self, server: &Server) -> Result<Opened, String> {
+        self.open_from("127.0.0.1", server).await
+    }
+
+    /// The same from one of the addresses of this host.
+    pub(super) async fn open_from(
+        &self,
+        from: &'static str,
+        server: &Server,
+    ) -> Result<Opened, String> {
         let (config, address) = (Arc::new(self.0.clone()), server.address());
-        server.run_there(Opened::open(config, address)).await
+        server.run_there(Opened::open(config, from, address)).await
     }
 
     /// Who the server thinks it is on a new connection, or why there is none.
@@ -187,8 +195,13 @@ impl TlsClient {
 }
 
 impl Opened {
-    async fn open(config: Arc<ClientConfig>, address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect(address).await.expect("connects");
+    async fn open(
+        config: Arc<ClientConfig>,
+        from: &'static str,
+        address: SocketAddr,
+    ) -> Result<Self, String> {
+        let from = from.parse().expect("an address");
+        let stream = connect_from(from, address).await.expect("connects");
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(config).connect(name, stream).await;
         let stream = stream.map_err(|error| error.to_string())?;
