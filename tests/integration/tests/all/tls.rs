@@ -6,7 +6,9 @@ pub(crate) mod support;
 use std::time::Duration;
 
 use claviger_integration::{Client, Server, volume};
-use claviger_proto::v1::{GetStatusRequest, Role, get_status_response::Part};
+use claviger_proto::v1::get_status_response::Part;
+use claviger_proto::v1::who_am_i_response::Proof;
+use claviger_proto::v1::{ExchangeTokenRequest, ExchangeTokenResponse, GetStatusRequest, Role};
 use claviger_raw::{Authority, connect_from};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,6 +20,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use support::{DAY, ETL, Files, NOW, Opened};
 
+const EXCHANGE_TOKEN: &str = "claviger.v1.AccessService/ExchangeToken";
 const UNAUTHENTICATED: &str = "code 16";
 
 async fn tls_part(client: &Client) -> Part {
@@ -419,6 +422,42 @@ async fn a_thousand_half_open_handshakes_end_at_the_deadline_and_keep_nobody_out
     }
     hears(&mut opened).await;
     assert!(tls_part(&client).await.ok);
+}
+
+#[tokio::test]
+async fn a_certificate_is_exchanged_for_a_token_that_speaks_as_its_id() {
+    let files = Files::new();
+    let (server, client) = files.serve("client_auth = \"optional\"").await;
+    client
+        .grant("spiffe://acme.example/ns/*", Role::Runner, "*")
+        .await;
+    let etl = files.acme.client(&[ETL], |_| ());
+    let mut opened = files
+        .client(Some(&etl))
+        .open(&server)
+        .await
+        .expect("let in");
+    let request = ExchangeTokenRequest { ttl: None };
+    let exchanged: Result<ExchangeTokenResponse, _> =
+        opened.call(EXCHANGE_TOKEN, &[], &request).await;
+    let bearer = format!("Bearer {}", exchanged.expect("exchanged").token);
+    let headers = [("authorization", &*bearer)];
+
+    // From a client without a certificate.
+    let mut bare = files.client(None).open(&server).await.expect("let in");
+    let who = bare.whole(&headers).await.expect("believed");
+    assert_eq!(
+        (who.principal.as_str(), who.identity.as_str()),
+        (ETL, "tls")
+    );
+    assert_eq!(who.proof(), Proof::ExchangedToken);
+    let again: Result<ExchangeTokenResponse, _> =
+        opened.call(EXCHANGE_TOKEN, &headers, &request).await;
+    assert_eq!(
+        again.unwrap_err(),
+        "code 9",
+        "it goes before the certificate"
+    );
 }
 
 /// At volume 20 ten thousand, if there are twice as many file descriptors.

@@ -11,7 +11,7 @@ use claviger_integration::{Client, Options, Server};
 use claviger_proto::v1;
 use claviger_raw::{Authority, Certificate, Raw, connect_from, message};
 use http::HeaderMap;
-use prost::Message as _;
+use prost::Message;
 use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -222,10 +222,21 @@ impl Opened {
         &mut self,
         headers: &[(&'static str, &str)],
     ) -> Result<v1::WhoAmIResponse, String> {
+        self.call(WHO_AM_I, headers, &v1::WhoAmIRequest {}).await
+    }
+
+    /// The answer to a call, or the code of the refusal.
+    pub(super) async fn call<A: Message + Default>(
+        &mut self,
+        method: &str,
+        headers: &[(&'static str, &str)],
+        request: &impl Message,
+    ) -> Result<A, String> {
         let said = |error: &dyn ToString| error.to_string();
-        let begun = self.raw.begin(WHO_AM_I, headers).await;
+        let begun = self.raw.begin(method, headers).await;
         let mut begun = begun.map_err(|error| said(&error))?;
-        begun.send(message(0, &[])).await;
+        let request = request.encode_to_vec();
+        begun.send(message(request.len(), &request)).await;
         begun.send_end();
         let whole = begun.whole().await.map_err(|error| said(&error))?;
         let code = |headers: &HeaderMap| {
@@ -234,7 +245,7 @@ impl Opened {
         };
         let code = code(&whole.headers).or_else(|| code(&whole.trailers));
         match code.as_deref() {
-            Some("0") => Ok(v1::WhoAmIResponse::decode(&whole.bytes[5..]).expect("an answer")),
+            Some("0") => Ok(A::decode(&whole.bytes[5..]).expect("an answer")),
             code => Err(format!("code {}", code.unwrap_or("none"))),
         }
     }
