@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use azure_core::cloud::CloudConfiguration;
-use claviger_settings::{SettingsProblem, Table};
+use claviger_settings::{SettingsProblem, Table, is_uuid};
 
 /// A cloud of Azure's.
 pub(crate) struct Cloud {
@@ -319,14 +319,6 @@ fn is_tenant(text: &str) -> bool {
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         });
     is_uuid(text) || is_domain
-}
-
-fn is_uuid(text: &str) -> bool {
-    let groups: Vec<&str> = text.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::kind::Kind;
 use crate::refusal::Refusal;
-use crate::settings::{IdentitySettings, is_uuid};
+use crate::settings::IdentitySettings;
 use crate::token::Claims;
 use claviger_core::spiffe_trust_domain;
+use claviger_settings::is_uuid;
 
 /// Longest claim that becomes part of a principal, before it is escaped.
 const PART_BYTES_MAX: usize = 512;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use claviger_core::Id;
-use claviger_settings::{SettingsProblem, Table};
+use claviger_settings::{SettingsProblem, Table, is_uuid};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use crate::address;
@@ -296,12 +296,4 @@ pub fn overlaps(identities: &BTreeMap<Id, IdentitySettings>) -> Vec<(Id, Setting
         }
     }
     found
-}
-
-pub(crate) fn is_uuid(text: &str) -> bool {
-    let groups: Vec<&str> = text.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

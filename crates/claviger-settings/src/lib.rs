@@ -14,3 +14,12 @@ mod table;
 
 pub use problems::{Place, Problems, SettingsProblem};
 pub use table::{Table, read_document};
+
+/// Whether a text is a UUID, as the ids of tenants and applications are.
+pub fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
