@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use prost::Message;
 
 /// Messages that carry a value or a token: their `Debug` is written by hand in `src/redact.rs`.
-const SECRET_MESSAGES: [&str; 4] = [
+const SECRET_MESSAGES: [&str; 7] = [
+    "claviger.v1.ApiKeyAuth",
     "claviger.v1.CreateTokenResponse",
     "claviger.v1.ExchangeTokenResponse",
     "claviger.v1.GetSecretResponse",
+    "claviger.v1.OauthAuth",
     "claviger.v1.Payload",
+    "claviger.v1.ResolveConnectionResponse",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

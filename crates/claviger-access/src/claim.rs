@@ -57,6 +57,7 @@ impl On {
             resource_uid: match self.resource {
                 Resource::Daemon => None,
                 Resource::Definition(_) => self.resolved.and_then(|uids| uids.definition),
+                Resource::Profile(_) => self.resolved.and_then(|uids| uids.profile),
                 Resource::Project(_) => self.resolved.and_then(|uids| uids.project),
             },
             environment: self.environment.clone(),
@@ -123,6 +124,7 @@ impl Claim {
             permission: self.permission,
             project: resolved.project,
             definition: resolved.definition,
+            profile: resolved.profile,
             environment: self.environment.as_ref(),
             purpose: call.purpose.as_ref(),
             now,

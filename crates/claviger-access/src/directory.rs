@@ -14,6 +14,8 @@ pub struct Resolved {
     pub project: Option<Uid>,
     /// The definition, if it exists.
     pub definition: Option<Uid>,
+    /// The connection profile, if it exists.
+    pub profile: Option<Uid>,
 }
 
 /// Where grants and names are looked up.

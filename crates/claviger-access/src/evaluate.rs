@@ -16,6 +16,8 @@ pub struct Question<'a> {
     pub project: Option<Uid>,
     /// The definition asked about.
     pub definition: Option<Uid>,
+    /// The connection profile asked about.
+    pub profile: Option<Uid>,
     /// The environment asked about.
     pub environment: Option<&'a Id>,
     /// The purpose the caller states.
@@ -113,8 +115,14 @@ fn names(scope: &Scope, resource: &Resource) -> bool {
         (Scope::Project { name, .. }, Resource::Project(asked)) => name == asked,
         (Scope::Project { name, .. }, Resource::Definition(asked)) => name == asked.project(),
         (Scope::Definition { name, .. }, Resource::Definition(asked)) => name == asked,
-        (Scope::Definition { .. }, Resource::Project(_))
-        | (Scope::Definition { .. } | Scope::Project { .. }, Resource::Daemon) => false,
+        (Scope::Project { name, .. }, Resource::Profile(asked)) => name == asked.project(),
+        (Scope::Profile { name, .. }, Resource::Profile(asked)) => name == asked,
+        (Scope::Definition { .. }, Resource::Project(_) | Resource::Profile(_))
+        | (Scope::Profile { .. }, Resource::Project(_) | Resource::Definition(_))
+        | (
+            Scope::Definition { .. } | Scope::Profile { .. } | Scope::Project { .. },
+            Resource::Daemon,
+        ) => false,
     }
 }
 
@@ -123,5 +131,6 @@ fn holds_for(scope: &Scope, question: &Question<'_>) -> bool {
         Scope::Daemon => true,
         Scope::Project { uid, .. } => question.project == Some(*uid),
         Scope::Definition { uid, .. } => question.definition == Some(*uid),
+        Scope::Profile { uid, .. } => question.profile == Some(*uid),
     }
 }

@@ -36,6 +36,7 @@ pub async fn explain(
             let (resolved, _) = directory.resolve(resource).await?;
             question.project = resolved.project;
             question.definition = resolved.definition;
+            question.profile = resolved.profile;
             None
         }
         false => Some(resource),

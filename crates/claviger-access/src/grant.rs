@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::{Label, Principal};
-use claviger_core::{DefinitionName, Id, ProjectName, Public, Resource, Uid};
+use claviger_core::{DefinitionName, Id, ProfileName, ProjectName, Public, Resource, Uid};
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])+ $variant:ident $name:literal,)+) => {
@@ -39,6 +39,18 @@ permissions! {
     GrantsGet "grants.get",
     /// Give and take grants.
     GrantsPut "grants.put",
+    /// Soft-delete, purge and undelete connection profiles.
+    ProfilesDelete "profiles.delete",
+    /// End the connection of an app at Stripe.
+    ProfilesDisconnect "profiles.disconnect",
+    /// Read and list connection profiles.
+    ProfilesGet "profiles.get",
+    /// Create and change connection profiles, with their credentials.
+    ProfilesPut "profiles.put",
+    /// Get what a job connects with by a profile.
+    ProfilesResolve "profiles.resolve",
+    /// Have Stripe asked whether a profile works.
+    ProfilesTest "profiles.test",
     /// Delete empty projects.
     ProjectsDelete "projects.delete",
     /// Read and list projects.
@@ -120,6 +132,7 @@ impl Role {
                 P::DefinitionsCheck,
                 P::DefinitionsGet,
                 P::GrantsGet,
+                P::ProfilesGet,
                 P::ProjectsGet,
                 P::TokensExchange,
                 P::TokensGet,
@@ -132,6 +145,11 @@ impl Role {
                 P::DefinitionsDelete,
                 P::DefinitionsGet,
                 P::DefinitionsPut,
+                P::ProfilesDelete,
+                P::ProfilesDisconnect,
+                P::ProfilesGet,
+                P::ProfilesPut,
+                P::ProfilesTest,
                 P::ProjectsDelete,
                 P::ProjectsGet,
                 P::ProjectsPut,
@@ -143,7 +161,7 @@ impl Role {
                 P::VersionsChange,
                 P::VersionsList,
             ],
-            Self::Runner => &[P::SecretsGet, P::TokensExchange],
+            Self::Runner => &[P::ProfilesResolve, P::SecretsGet, P::TokensExchange],
         }
     }
 
@@ -168,6 +186,15 @@ pub enum Scope {
         /// Which project of its name.
         project: Uid,
     },
+    /// One connection profile.
+    Profile {
+        /// Its name when the grant was given.
+        name: ProfileName,
+        /// Which profile of that name.
+        uid: Uid,
+        /// Which project of its name.
+        project: Uid,
+    },
     /// A project and all in it.
     Project {
         /// Its name when the grant was given.
@@ -182,7 +209,7 @@ impl Scope {
     pub fn project(&self) -> Option<Uid> {
         match self {
             Self::Daemon => None,
-            Self::Definition { project, .. } => Some(*project),
+            Self::Definition { project, .. } | Self::Profile { project, .. } => Some(*project),
             Self::Project { uid, .. } => Some(*uid),
         }
     }
@@ -192,6 +219,7 @@ impl Scope {
         match self {
             Self::Daemon => Resource::Daemon,
             Self::Definition { name, .. } => Resource::Definition(name.clone()),
+            Self::Profile { name, .. } => Resource::Profile(name.clone()),
             Self::Project { name, .. } => Resource::Project(name.clone()),
         }
     }

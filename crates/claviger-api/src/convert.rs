@@ -273,6 +273,7 @@ pub(crate) fn kind(field: &'static str, wire: i32) -> Result<Option<Kind>> {
         Ok(WireKind::Opaque) => Ok(Some(Kind::Opaque)),
         Ok(WireKind::Password) => Ok(Some(Kind::Password)),
         Ok(WireKind::StripeApiKey) => Ok(Some(Kind::StripeApiKey)),
+        Ok(WireKind::StripeOauth) => Ok(Some(Kind::StripeOauth)),
         Ok(WireKind::StripeWebhookSecret) => Ok(Some(Kind::StripeWebhookSecret)),
         Err(_) => Err(unknown_enum(field)),
     }
@@ -283,6 +284,7 @@ pub(crate) fn wire_kind(kind: Kind) -> WireKind {
         Kind::Opaque => WireKind::Opaque,
         Kind::Password => WireKind::Password,
         Kind::StripeApiKey => WireKind::StripeApiKey,
+        Kind::StripeOauth => WireKind::StripeOauth,
         Kind::StripeWebhookSecret => WireKind::StripeWebhookSecret,
     }
 }

@@ -35,6 +35,7 @@ pub fn code_of(reason: Reason) -> Code {
         | R::Overloaded
         | R::StoreNotWritable
         | R::StoreUnavailable
+        | R::StripeUnreachable
         | R::VaultCredentialsRejected
         | R::VaultUnreachable => Code::Unavailable,
         R::Cancelled => Code::Cancelled,
@@ -50,10 +51,14 @@ pub fn code_of(reason: Reason) -> Code {
         | R::UidUnmapped => Code::Unauthenticated,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::DefinitionDeleted
+        | R::DefinitionInUse
         | R::EnvironmentUncovered
+        | R::InstallShared
         | R::LocationNotAllowed
+        | R::ProfileDeleted
         | R::ProjectNotEmpty
         | R::ProofRequired
+        | R::ReconnectRequired
         | R::ResponseTooLarge
         | R::SecretDeleted
         | R::SecretNotOwned
@@ -68,15 +73,17 @@ pub fn code_of(reason: Reason) -> Code {
         | R::ValueWrongMode
         | R::ValueNotYetValid
         | R::StripeContextRequired
+        | R::StripeRefused
         | R::VaultAccessDenied
         | R::VaultAmbiguous
         | R::VaultCapabilityMissing
         | R::VaultUnknown
         | R::VersionDestroyed
         | R::VersionDisabled => Code::FailedPrecondition,
-        R::DefinitionExists | R::ProjectExists => Code::AlreadyExists,
+        R::DefinitionExists | R::ProfileExists | R::ProjectExists => Code::AlreadyExists,
         R::DefinitionNotFound
         | R::GrantNotFound
+        | R::ProfileNotFound
         | R::ProjectNotFound
         | R::PropertyNotFound
         | R::SecretNotFound

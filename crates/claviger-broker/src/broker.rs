@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::engine::catalog::Catalog;
 use crate::engine::found::Asked;
+use crate::engine::installs::Installs;
 use crate::engine::outside::Outside;
 use crate::engine::reads::Reads;
 use crate::engine::writes::Writes;
@@ -55,6 +56,7 @@ pub struct Parts {
 pub struct Broker {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reads: Arc<Reads>,
+    pub(crate) installs: Installs,
     pub(crate) writes: Writes,
     pub(crate) vaults: Vaults,
     pub(crate) outside: Arc<Outside>,
@@ -88,6 +90,7 @@ impl Broker {
             parts.vaults.clone(),
         );
         Self {
+            installs: Installs::new(Arc::clone(&catalog)),
             catalog,
             reads,
             writes,

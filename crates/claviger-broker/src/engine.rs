@@ -3,6 +3,7 @@
 //! * [`Catalog`](catalog::Catalog) of the records: it asks the authorizer, and takes a commit for a
 //!   caller only with the proof;
 //! * [`Reads`](reads::Reads) of the way to a vault's values;
+//! * [`Installs`](installs::Installs) of the tokens that roll, and of the way to where they do;
 //! * [`Writes`](writes::Writes) of the writes under way, and of what survives a crash about them.
 //!
 //! None of them knows a use case.
@@ -11,6 +12,7 @@ pub(crate) mod catalog;
 pub(crate) mod expiry;
 pub(crate) mod forms;
 pub(crate) mod found;
+pub(crate) mod installs;
 pub(crate) mod lanes;
 pub(crate) mod merging;
 pub(crate) mod outside;

@@ -84,6 +84,7 @@ impl Broker {
             permission: asked_for.permission,
             project: None,
             definition: None,
+            profile: None,
             environment: asked_for.environment.as_ref(),
             purpose: asked_for.purpose.as_ref(),
             now: self.catalog.now(),

@@ -304,10 +304,16 @@ pub(crate) fn uids_of(scope: &Scope) -> Resolved {
         Scope::Definition { uid, project, .. } => Resolved {
             project: Some(*project),
             definition: Some(*uid),
+            profile: None,
+        },
+        Scope::Profile { uid, project, .. } => Resolved {
+            project: Some(*project),
+            definition: None,
+            profile: Some(*uid),
         },
         Scope::Project { uid, .. } => Resolved {
             project: Some(*uid),
-            definition: None,
+            ..Resolved::default()
         },
     }
 }

@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProject, expect};
 use crate::model::definition::Definition;
 use crate::model::page::{Page, PageRequest};
+use crate::model::profile::Profile;
 use crate::model::project::{Project, ProjectContent};
 
 /// A wanted project.
@@ -144,7 +145,7 @@ impl Broker {
             for (id, stored) in scanned {
                 let project = Resolved {
                     project: Some(stored.record.uid),
-                    definition: None,
+                    ..Resolved::default()
                 };
                 if proof.covers(project) && visible.len() < request.size {
                     visible.push((id, (*stored.record).clone()));
@@ -185,14 +186,14 @@ impl Broker {
         if etag.is_some() {
             stored.record.check_etag(etag, "etag")?;
         }
-        // No definition is added between the look and the commit.
+        // Nothing is added between the look and the commit.
         let _gate = self.catalog.removing().await;
         let prefix = format!("{}/", name.id());
-        let first = self
+        let definitions = self
             .catalog
-            .scan::<Definition>(&asked.proof, &prefix, None, 1)
-            .await?;
-        if !first.is_empty() {
+            .scan::<Definition>(&asked.proof, &prefix, None, 1);
+        let profiles = self.catalog.scan::<Profile>(&asked.proof, &prefix, None, 1);
+        if !definitions.await?.is_empty() || !profiles.await?.is_empty() {
             return Err(Error::new(Reason::ProjectNotEmpty).with(Detail::Resource, name));
         }
         let ending = stored.record.ending();

@@ -59,6 +59,7 @@ impl Broker {
             let name = match scope {
                 Scope::Daemon => return Ok(self.vaults.clone()),
                 Scope::Definition { name, .. } => name.project(),
+                Scope::Profile { name, .. } => name.project(),
                 Scope::Project { name, .. } => name,
             };
             let resource = Resource::Project(name.clone());

@@ -88,6 +88,9 @@ reasons! {
     /// Soft-deleted: undelete it, or purge it to free the name.
     DefinitionDeleted "DEFINITION_DELETED"
         "{resource} is deleted; call UndeleteSecretDefinition, or DeleteSecretDefinition with purge to free the name";
+    /// A connection profile leads to the definition.
+    DefinitionInUse "DEFINITION_IN_USE"
+        "{resource} is what a connection profile gives to jobs; point that elsewhere or delete it first (ListConnectionProfiles)";
     /// Put of an existing definition without saying which state is being changed.
     DefinitionExists "DEFINITION_EXISTS"
         "{resource} exists and differs; pass its etag to replace it, or update_mask to change single fields";
@@ -113,6 +116,9 @@ reasons! {
     /// The keys of the JWT's issuer cannot be had.
     IdentityUnavailable "IDENTITY_UNAVAILABLE"
         "the token cannot be judged now, because the keys of its issuer cannot be had; try again, and see the daemon's log if it stays so";
+    /// Another project has connected the same app to the same account.
+    InstallShared "INSTALL_SHARED"
+        "the app of {resource} is connected to the same account in the same mode by a profile of another project, and one refresh token cannot serve both; use that profile, or delete it first";
     /// A stored record does not open: changed, swapped, truncated or from another store.
     IntegrityFailure "INTEGRITY_FAILURE"
         "a stored record does not open: it was changed or belongs elsewhere; restore it from a backup";
@@ -145,11 +151,19 @@ reasons! {
     PayloadTooLarge "PAYLOAD_TOO_LARGE"
         "the payload is longer than {limit} bytes"
         or "the payload is too long";
+    /// Soft-deleted: undelete it, or purge it to free the name.
+    ProfileDeleted "PROFILE_DELETED"
+        "{resource} is deleted; call UndeleteConnectionProfile, or DeleteConnectionProfile with purge to free the name";
+    /// Put of an existing profile without saying which state is being changed.
+    ProfileExists "PROFILE_EXISTS"
+        "{resource} exists and differs; pass its etag to replace it, or update_mask to change single fields";
+    /// No such profile.
+    ProfileNotFound "PROFILE_NOT_FOUND" "{resource} does not exist; create it with PutConnectionProfile";
     /// Put of an existing project without its etag.
     ProjectExists "PROJECT_EXISTS" "{resource} exists and differs; pass its etag to replace it";
     /// Delete of a project that still has definitions.
     ProjectNotEmpty "PROJECT_NOT_EMPTY"
-        "{resource} still has definitions (soft-deleted ones count); purge them first";
+        "{resource} still has definitions or connection profiles (soft-deleted ones count); purge them first";
     /// No such project.
     ProjectNotFound "PROJECT_NOT_FOUND" "{resource} does not exist; create it with PutProject";
     /// The call came with what is not exchanged for a token.
@@ -161,6 +175,10 @@ reasons! {
     /// A JSON document without exactly one key, and the location does not say which part is meant.
     PropertyRequired "PROPERTY_REQUIRED"
         "it is not said which part of the JSON document of {resource} is meant; name one in location.property, or set location.whole for all of it as it is";
+    /// The tokens of the install do not work any more, and only a person can get new ones.
+    ReconnectRequired "RECONNECT_REQUIRED"
+        "{resource} has to be connected to Stripe again ({cause}): {remedy}"
+        or "{resource} has to be connected to Stripe again; put a new refresh token with PutConnectionProfile";
     /// A request id is used again with other content.
     RequestIdReused "REQUEST_ID_REUSED"
         "this request_id was used with other content; use a fresh UUID for a new request";
@@ -195,6 +213,14 @@ reasons! {
     StripeContextRequired "STRIPE_CONTEXT_REQUIRED"
         "the value needs an account to work on ({found}): {remedy}"
         or "the value needs an account to work on; set definition.stripe.context";
+    /// Stripe answered, and will not do it.
+    StripeRefused "STRIPE_REFUSED"
+        "Stripe refuses this for {resource}: {remedy}"
+        or "Stripe refuses this for {resource}; see TestConnection, and the daemon's log";
+    /// Stripe did not answer, or asked to come later.
+    StripeUnreachable "STRIPE_UNREACHABLE"
+        "Stripe is not reached for {resource}: {remedy}"
+        or "Stripe is not reached for {resource}; try again";
     /// The token's time is over.
     TokenExpired "TOKEN_EXPIRED" "the token has expired; ask for a new one where it came from: its issuer, ExchangeToken, or an admin (CreateToken)";
     /// Not a token of this daemon.

@@ -26,6 +26,9 @@ pub enum Kind {
     Password,
     /// A Stripe secret or restricted key.
     StripeApiKey,
+    /// What an app or platform is connected to a Stripe account with: its secret key and the tokens
+    /// that roll. Nobody reads it.
+    StripeOauth,
     /// The secret that signs Stripe's events.
     StripeWebhookSecret,
 }
@@ -35,7 +38,7 @@ impl Kind {
     pub fn is_stripe(self) -> bool {
         match self {
             Self::Opaque | Self::Password => false,
-            Self::StripeApiKey | Self::StripeWebhookSecret => true,
+            Self::StripeApiKey | Self::StripeOauth | Self::StripeWebhookSecret => true,
         }
     }
 }
@@ -46,6 +49,7 @@ impl fmt::Display for Kind {
             Self::Opaque => "OPAQUE",
             Self::Password => "PASSWORD",
             Self::StripeApiKey => "STRIPE_API_KEY",
+            Self::StripeOauth => "STRIPE_OAUTH",
             Self::StripeWebhookSecret => "STRIPE_WEBHOOK_SECRET",
         })
     }

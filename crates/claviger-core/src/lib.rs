@@ -19,7 +19,9 @@ pub use clock::{
 };
 pub use error::{Coordinate, Detail, Error, FieldViolation, Public, Reason, Result};
 pub use kind::{Format, Kind};
-pub use names::{DefinitionName, Id, List, ProjectName, Resource, Uid, VaultName, VersionName};
+pub use names::{
+    DefinitionName, Id, List, ProfileName, ProjectName, Resource, Uid, VaultName, VersionName,
+};
 pub use pasted::{STRIPE_STARTS, TOKEN_START, refuse_pasted};
 pub use secret_bytes::SecretBytes;
 pub use spiffe::{is_trust_domain, spiffe_trust_domain};

@@ -176,6 +176,14 @@ impl ProjectName {
         &self.0
     }
 
+    /// The profile `id` of this project.
+    pub fn profile(&self, id: Id) -> ProfileName {
+        ProfileName {
+            project: self.clone(),
+            id,
+        }
+    }
+
     /// The definition `id` of this project.
     pub fn definition(&self, id: Id) -> DefinitionName {
         DefinitionName {
@@ -241,6 +249,50 @@ impl fmt::Display for DefinitionName {
 }
 
 impl Public for DefinitionName {}
+
+/// `projects/{project}/connectionProfiles/{id}`.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct ProfileName {
+    project: ProjectName,
+    id: Id,
+}
+
+impl ProfileName {
+    /// Parses `projects/{project}/connectionProfiles/{id}`.
+    ///
+    /// # Errors
+    /// `NAME_INVALID` with a violation on `field`.
+    pub fn parse(field: &'static str, text: &str) -> Result<Self, Error> {
+        let [project, id] = segments(
+            field,
+            text,
+            ["projects", "connectionProfiles"],
+            "is not a profile name; write projects/{project}/connectionProfiles/{id}",
+        )?;
+        Ok(Self {
+            project: ProjectName(project),
+            id,
+        })
+    }
+
+    /// The project it belongs to.
+    pub fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
+    /// The profile's id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/connectionProfiles/{}", self.project, self.id)
+    }
+}
+
+impl Public for ProfileName {}
 
 /// `projects/{project}/secrets/{id}/versions/{version}`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -342,12 +394,15 @@ pub enum Resource {
     Daemon,
     /// One definition.
     Definition(DefinitionName),
+    /// One connection profile.
+    Profile(ProfileName),
     /// A project and all in it.
     Project(ProjectName),
 }
 
 impl Resource {
-    /// Parses `*`, `projects/{project}` or `projects/{project}/secrets/{id}`.
+    /// Parses `*`, `projects/{project}`, `projects/{project}/secrets/{id}` or
+    /// `projects/{project}/connectionProfiles/{id}`.
     ///
     /// # Errors
     /// `NAME_INVALID` with a violation on `field`.
@@ -356,11 +411,27 @@ impl Resource {
         match text.bytes().filter(|byte| *byte == b'/').count() {
             0 if text == "*" => Ok(Self::Daemon),
             1 => ProjectName::parse(field, text).map(Self::Project),
+            3 if text.contains("/connectionProfiles/") => {
+                ProfileName::parse(field, text).map(Self::Profile)
+            }
             3 => DefinitionName::parse(field, text).map(Self::Definition),
             _ => Err(invalid(
                 field,
-                "is not a resource; write *, projects/{project} or projects/{project}/secrets/{id}",
+                "is not a resource; write *, projects/{project}, projects/{project}/secrets/{id} or \
+                 projects/{project}/connectionProfiles/{id}",
             )),
+        }
+    }
+}
+
+impl Resource {
+    /// The project that it is, or is in.
+    pub fn project(&self) -> Option<&ProjectName> {
+        match self {
+            Self::Daemon => None,
+            Self::Definition(name) => Some(name.project()),
+            Self::Profile(name) => Some(name.project()),
+            Self::Project(name) => Some(name),
         }
     }
 }
@@ -370,6 +441,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Daemon => f.write_str("*"),
             Self::Definition(name) => name.fmt(f),
+            Self::Profile(name) => name.fmt(f),
             Self::Project(name) => name.fmt(f),
         }
     }

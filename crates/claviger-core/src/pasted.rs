@@ -14,6 +14,7 @@ pub const STRIPE_STARTS: &[&str] = &[
     concat!("rk_", "live_"),
     "rk_test_",
     "rkcs_",
+    "rt_",
     concat!("sk_", "live_"),
     "sk_test_",
     "sk_org_",

@@ -75,6 +75,35 @@ impl fmt::Debug for v1::ExchangeTokenResponse {
     }
 }
 
+impl fmt::Debug for v1::ApiKeyAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeyAuth")
+            .field("definition", &self.definition)
+            .field("api_key", &Hidden(self.api_key.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::OauthAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OauthAuth")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &Hidden(self.client_secret.len()))
+            .field("refresh_token", &Hidden(self.refresh_token.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::ResolveConnectionResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolveConnectionResponse")
+            .field("credential", &Hidden(self.credential.len()))
+            .field("version", &self.version)
+            .field("expire_time", &self.expire_time)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +133,28 @@ mod tests {
             token: "canary-token".into(),
             ..Default::default()
         };
-        let shown = format!("{put:?} {register:?} {reply:?} {token:?}");
+        let profile = |auth| v1::PutConnectionProfileRequest {
+            profile: Some(v1::ConnectionProfile {
+                auth: Some(auth),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let pasted = profile(v1::connection_profile::Auth::ApiKey(v1::ApiKeyAuth {
+            api_key: "canary-key".into(),
+            ..Default::default()
+        }));
+        let oauth = profile(v1::connection_profile::Auth::Oauth(v1::OauthAuth {
+            client_secret: "canary-client".into(),
+            refresh_token: "canary-refresh".into(),
+            ..Default::default()
+        }));
+        let resolved = v1::ResolveConnectionResponse {
+            credential: "canary-access".into(),
+            ..Default::default()
+        };
+        let shown =
+            format!("{put:?} {register:?} {reply:?} {token:?} {pasted:?} {oauth:?} {resolved:?}");
         assert!(
             shown.contains("<11 bytes>") && shown.contains("<12 bytes>"),
             "{shown}"

@@ -11,6 +11,7 @@
 mod class;
 mod finding;
 pub mod live;
+pub mod oauth;
 mod placeholder;
 mod settings;
 mod shape;
@@ -34,7 +35,8 @@ pub fn judge(
     demanded: Option<Mode>,
 ) -> Option<Verdict> {
     let is_webhook = match kind {
-        Kind::Opaque | Kind::Password => return None,
+        // Of the last, nobody reads the value.
+        Kind::Opaque | Kind::Password | Kind::StripeOauth => return None,
         Kind::StripeApiKey => false,
         Kind::StripeWebhookSecret => true,
     };

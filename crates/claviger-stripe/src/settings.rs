@@ -39,7 +39,7 @@ impl Settings {
             Err(Error::new(Reason::FieldInvalid).violation(field, remedy))
         };
         let is_stripe = match kind {
-            Kind::Opaque | Kind::Password => false,
+            Kind::Opaque | Kind::Password | Kind::StripeOauth => false,
             Kind::StripeApiKey | Kind::StripeWebhookSecret => true,
         };
         if !is_stripe && *self != Self::default() {

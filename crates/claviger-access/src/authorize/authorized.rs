@@ -151,11 +151,12 @@ impl Authorized {
     pub fn claim_on_project(&self, permission: Permission, environment: Option<&Id>) -> Result<()> {
         let resource = match &self.granted.on.resource {
             Resource::Definition(name) => Resource::Project(name.project().clone()),
+            Resource::Profile(name) => Resource::Project(name.project().clone()),
             other @ (Resource::Daemon | Resource::Project(_)) => other.clone(),
         };
         let whole = Resolved {
-            definition: None,
-            ..self.resolved()
+            project: self.resolved().project,
+            ..Resolved::default()
         };
         self.claim_at(permission, &resource, whole, environment)
     }
@@ -179,7 +180,8 @@ impl Authorized {
             permission: self.granted.permission,
             resolved: Some(Resolved {
                 definition: Some(definition),
-                ..self.resolved()
+                project: self.resolved().project,
+                profile: None,
             }),
             environment: environment.cloned(),
         };

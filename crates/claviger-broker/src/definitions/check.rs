@@ -266,6 +266,7 @@ impl Broker {
             permission: Permission::SecretsGet,
             project: resolved.project,
             definition: resolved.definition,
+            profile: None,
             environment,
             purpose: proof.call().purpose.as_ref(),
             now: self.catalog.now(),

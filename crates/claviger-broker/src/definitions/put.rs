@@ -416,7 +416,7 @@ impl TryFrom<Answer> for PutDefinitionOutcome {
                 version: answer.version,
                 warnings: answer.warnings,
             }),
-            Subject::Value(_) => Err(Error::new(Reason::IntegrityFailure)
+            Subject::Profile(_) | Subject::Value(_) => Err(Error::new(Reason::IntegrityFailure)
                 .caused_by("the answer of a request is not one to PutSecretDefinition")),
         }
     }

@@ -16,18 +16,20 @@ use claviger_access::{
     Role, Scope,
 };
 use claviger_core::{
-    Clock, DefinitionName, Detail, Error, Id, ProjectName, Reason, Resource, Result,
+    Clock, DefinitionName, Detail, Error, Id, ProfileName, ProjectName, Reason, Resource, Result,
+    SecretBytes,
 };
 use claviger_seal::{equal, sha256};
 use claviger_store::{Batch, Expect, Record, Records, Stored};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::engine::forms::definition_id;
-use crate::engine::found::{Asked, Found, OnDefinition, OnProject, expect};
+use crate::engine::forms::{definition_id, profile_id};
+use crate::engine::found::{Asked, Found, OnDefinition, OnProfile, OnProject, expect};
 use crate::engine::remembered::Remembered;
 use crate::model::definition::{Definition, not_found};
 use crate::model::grants::{GrantView, Grants};
 use crate::model::identity::Identities;
+use crate::model::profile::Profile;
 use crate::model::project::{Project, project_not_found};
 use crate::model::token::{self, Token};
 
@@ -90,6 +92,28 @@ impl Catalog {
         let (proof, found) = asking.await?;
         let name = name.clone();
         let found = OnDefinition { name, found };
+        Ok(Asked { proof, found })
+    }
+
+    /// Asks for a permission on a profile.
+    ///
+    /// # Errors
+    /// As [`Self::ask_definition`].
+    pub(crate) async fn ask_profile(
+        &self,
+        call: &Arc<Call>,
+        permissions: &[Permission],
+        name: &ProfileName,
+        environment: Option<&Id>,
+    ) -> Result<Asked<OnProfile>> {
+        let resource = Resource::Profile(name.clone());
+        let environment = environment.cloned();
+        let (proof, found) = self
+            .authorizer
+            .authorize(self, call, permissions, resource, environment)
+            .await?;
+        let name = name.clone();
+        let found = OnProfile { name, found };
         Ok(Asked { proof, found })
     }
 
@@ -249,9 +273,19 @@ impl Catalog {
         self.records.get(&definition_id(name)).await
     }
 
+    async fn find_profile(&self, name: &ProfileName) -> Result<Option<Stored<Profile>>> {
+        self.records.get(&profile_id(name)).await
+    }
+
     /// The record of this id, for the engine only.
     pub(super) async fn get_own<R: Record>(&self, id: &str) -> Result<Option<Stored<R>>> {
         self.records.get(id).await
+    }
+
+    /// Secret bytes under this full key, for the engine only.
+    pub(super) async fn secret_own(&self, key: &str) -> Result<Option<SecretBytes>> {
+        let found = self.records.secret(key).await?;
+        Ok(found.map(|(value, _)| value))
     }
 
     /// A page of records, for the engine only.
@@ -384,13 +418,22 @@ impl Catalog {
 
     /// Whether a soft-deleted definition's name is free again.
     pub(crate) fn is_gone(&self, definition: &Definition) -> bool {
-        let free = self.purge_time(definition);
+        self.is_over(definition.delete_time)
+    }
+
+    /// The same of whatever was deleted at this time.
+    pub(crate) fn is_over(&self, deleted: Option<SystemTime>) -> bool {
+        let free = self.free_time(deleted);
         free.is_some_and(|free| self.now() >= free)
     }
 
     /// When a soft-deleted definition's name becomes free.
     pub(crate) fn purge_time(&self, definition: &Definition) -> Option<SystemTime> {
-        let deleted = definition.delete_time;
+        self.free_time(definition.delete_time)
+    }
+
+    /// When a name becomes free that was deleted at this time.
+    pub(crate) fn free_time(&self, deleted: Option<SystemTime>) -> Option<SystemTime> {
         deleted.map(|deleted| deleted + self.deleted_retention)
     }
 
@@ -504,23 +547,30 @@ impl Directory for Catalog {
     }
 
     async fn resolve(&self, resource: &Resource) -> Result<(Resolved, Found)> {
-        let (project, definition) = match resource {
-            Resource::Daemon => (None, None),
-            Resource::Project(name) => (self.find_project(name).await?, None),
-            Resource::Definition(name) => (
-                self.find_project(name.project()).await?,
-                self.find_definition(name).await?,
-            ),
+        let project = match resource.project() {
+            Some(name) => self.find_project(name).await?,
+            None => None,
+        };
+        let definition = match resource {
+            Resource::Definition(name) => self.find_definition(name).await?,
+            Resource::Daemon | Resource::Profile(_) | Resource::Project(_) => None,
+        };
+        let profile = match resource {
+            Resource::Profile(name) => self.find_profile(name).await?,
+            Resource::Daemon | Resource::Definition(_) | Resource::Project(_) => None,
         };
         // What is gone is not there for grants either: they must not make it anew.
         let definition = definition.filter(|stored| !self.is_gone(&stored.record));
+        let profile = profile.filter(|stored| !self.is_over(stored.record.delete_time));
         let resolved = Resolved {
             project: project.as_ref().map(|stored| stored.record.uid),
             definition: definition.as_ref().map(|stored| stored.record.uid),
+            profile: profile.as_ref().map(|stored| stored.record.uid),
         };
         let found = Found {
             project,
             definition,
+            profile,
         };
         Ok((resolved, found))
     }

@@ -6,9 +6,11 @@
 mod definition;
 mod ending;
 mod grants;
+mod install;
 mod made;
 mod names;
 mod pending;
+mod profile;
 mod project;
 mod request;
 mod token;
@@ -19,6 +21,8 @@ mod tests;
 
 pub(crate) use definition::definition_id;
 pub(crate) use ending::Ending;
+pub(crate) use install::{InstallKey, Secrets, install_value};
 pub(crate) use made::{Made, made_by};
 pub(crate) use pending::PendingPointer;
+pub(crate) use profile::profile_id;
 pub use upgrades::UPGRADES;

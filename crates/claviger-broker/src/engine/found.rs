@@ -2,10 +2,11 @@
 
 use claviger_access::{Authorized, Scope};
 use claviger_backend::Vaults;
-use claviger_core::{DefinitionName, Id, ProjectName, Resource, Result};
+use claviger_core::{DefinitionName, Id, ProfileName, ProjectName, Resource, Result};
 use claviger_store::{Expect, Stored};
 
 use crate::model::definition::{Definition, not_found};
+use crate::model::profile::{Profile, profile_not_found};
 use crate::model::project::{Project, project_not_found};
 use crate::model::registered::Registered;
 
@@ -21,12 +22,20 @@ pub(crate) struct Asked<F> {
 pub(crate) struct Found {
     pub(super) project: Option<Stored<Project>>,
     pub(super) definition: Option<Stored<Definition>>,
+    pub(super) profile: Option<Stored<Profile>>,
 }
 
 /// What a definition's name stood for.
 #[derive(Debug)]
 pub(crate) struct OnDefinition {
     pub(crate) name: DefinitionName,
+    pub(super) found: Found,
+}
+
+/// What a profile's name stood for.
+#[derive(Debug)]
+pub(crate) struct OnProfile {
+    pub(crate) name: ProfileName,
     pub(super) found: Found,
 }
 
@@ -41,12 +50,10 @@ impl Found {
     /// Where a grant on this resource holds.
     ///
     /// # Errors
-    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`.
+    /// `PROJECT_NOT_FOUND`, `DEFINITION_NOT_FOUND`, `PROFILE_NOT_FOUND`, `ENVIRONMENT_UNKNOWN`.
     pub(crate) fn scope(&self, resource: &Resource, environment: Option<&Id>) -> Result<Scope> {
-        let name = match resource {
-            Resource::Daemon => return Ok(Scope::Daemon),
-            Resource::Definition(name) => name.project(),
-            Resource::Project(name) => name,
+        let Some(name) = resource.project() else {
+            return Ok(Scope::Daemon);
         };
         let project = self.project.as_ref();
         let project = project.ok_or_else(|| project_not_found(name).at("grant.resource"))?;
@@ -56,19 +63,30 @@ impl Found {
                 .check_environment(environment, "grant.environment")?;
         }
         let project = project.record.uid;
-        let Resource::Definition(definition) = resource else {
-            return Ok(Scope::Project {
+        match resource {
+            Resource::Daemon | Resource::Project(_) => Ok(Scope::Project {
                 name: name.clone(),
                 uid: project,
-            });
-        };
-        let found = self.definition.as_ref();
-        let found = found.ok_or_else(|| not_found(definition).at("grant.resource"))?;
-        Ok(Scope::Definition {
-            name: definition.clone(),
-            uid: found.record.uid,
-            project,
-        })
+            }),
+            Resource::Definition(definition) => {
+                let found = self.definition.as_ref();
+                let found = found.ok_or_else(|| not_found(definition).at("grant.resource"))?;
+                Ok(Scope::Definition {
+                    name: definition.clone(),
+                    uid: found.record.uid,
+                    project,
+                })
+            }
+            Resource::Profile(profile) => {
+                let found = self.profile.as_ref();
+                let found = found.ok_or_else(|| profile_not_found(profile).at("grant.resource"))?;
+                Ok(Scope::Profile {
+                    name: profile.clone(),
+                    uid: found.record.uid,
+                    project,
+                })
+            }
+        }
     }
 }
 
@@ -102,6 +120,35 @@ impl OnDefinition {
             project: &self.project()?.record,
             vaults,
         })
+    }
+}
+
+impl OnProfile {
+    /// The project.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`.
+    pub(crate) fn project(&self) -> Result<&Stored<Project>> {
+        let found = self.found.project.as_ref();
+        found.ok_or_else(|| project_not_found(self.name.project()))
+    }
+
+    /// The profile, deleted or not.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`, `PROFILE_NOT_FOUND`.
+    pub(crate) fn profile(&self) -> Result<&Stored<Profile>> {
+        self.project()?;
+        let found = self.found.profile.as_ref();
+        found.ok_or_else(|| profile_not_found(&self.name))
+    }
+
+    /// The profile, if jobs may use it.
+    ///
+    /// # Errors
+    /// `PROJECT_NOT_FOUND`, `PROFILE_NOT_FOUND`, `PROFILE_DELETED`.
+    pub(crate) fn live(&self) -> Result<&Profile> {
+        self.profile()?.record.live()
     }
 }
 

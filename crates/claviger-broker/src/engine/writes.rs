@@ -92,7 +92,7 @@ impl Writes {
                 let changed = Error::new(Reason::ValueChanged).with(Detail::Resource, name);
                 Err(match &request.answer.subject {
                     Subject::Value(vault) => changed.with(Detail::Vault, vault),
-                    Subject::Definition(_) => changed,
+                    Subject::Definition(_) | Subject::Profile(_) => changed,
                 })
             }
         }

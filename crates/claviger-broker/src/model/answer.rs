@@ -3,6 +3,7 @@
 use claviger_core::Id;
 
 use crate::model::definition::Definition;
+use crate::model::profile::Profile;
 use crate::model::warning::Warning;
 
 /// The answer to a put of a definition or a value.
@@ -19,6 +20,8 @@ pub(crate) struct Answer {
 pub(crate) enum Subject {
     /// A definition, as it was then.
     Definition(Box<Definition>),
+    /// A connection profile, as it was then.
+    Profile(Box<Profile>),
     /// A value, to this vault.
     Value(Id),
 }

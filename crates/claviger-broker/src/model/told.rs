@@ -196,7 +196,9 @@ fn told_of(grant: &Grant) -> Told {
 fn about(scope: &Scope) -> (Resource, Option<Uid>) {
     let uid = match scope {
         Scope::Daemon => None,
-        Scope::Definition { uid, .. } | Scope::Project { uid, .. } => Some(*uid),
+        Scope::Definition { uid, .. } | Scope::Profile { uid, .. } | Scope::Project { uid, .. } => {
+            Some(*uid)
+        }
     };
     (scope.resource(), uid)
 }

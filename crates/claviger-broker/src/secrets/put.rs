@@ -223,7 +223,7 @@ impl TryFrom<Answer> for PutValueOutcome {
                 vault,
                 warnings: answer.warnings,
             }),
-            (Subject::Value(_) | Subject::Definition(_), _) => {
+            (Subject::Definition(_) | Subject::Profile(_) | Subject::Value(_), _) => {
                 Err(Error::new(Reason::IntegrityFailure)
                     .caused_by("the answer of a request is not one to PutSecretValue"))
             }

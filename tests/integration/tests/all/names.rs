@@ -202,7 +202,7 @@ fn every_spelling_is_refused_or_is_one_canonical_name_at_every_door() {
         // The doors of grants and of versions let the same spellings in, for the same names.
         let resource = match Resource::parse("resource", &spelling) {
             Ok(Resource::Definition(name)) => Some(name),
-            Ok(Resource::Daemon | Resource::Project(_)) | Err(_) => None,
+            Ok(Resource::Daemon | Resource::Profile(_) | Resource::Project(_)) | Err(_) => None,
         };
         assert_eq!(resource, parsed, "{spelling:?}");
         let version = VersionName::parse("name", &format!("{spelling}/versions/1"));

@@ -19,9 +19,9 @@ use crate::model::location::{Location, Place, VaultRef};
 
 impl Record for Definition {
     const KIND: &'static str = "definitions/";
-    const FORM: u32 = 4;
-    /// Without `derived_from`; the one after it without `whole` of a location, and then one without
-    /// `newest` of a place.
+    const FORM: u32 = 5;
+    /// Without `derived_from`; the one after it without `whole` of a location, then one without
+    /// `newest` of a place, and one without the kind of OAuth.
     const FORM_OLDEST: u32 = 1;
 }
 

@@ -13,7 +13,9 @@ use crate::model::grants::Grants;
 
 impl Record for Grants {
     const KIND: &'static str = "grants/";
-    const FORM: u32 = 1;
+    const FORM: u32 = 2;
+    /// Without grants on profiles.
+    const FORM_OLDEST: u32 = 1;
 }
 
 #[derive(Deserialize, Serialize)]
@@ -42,6 +44,11 @@ pub(super) struct GrantForm {
 pub(super) enum ScopeForm {
     Daemon,
     Definition {
+        name: NameForm,
+        uid: Uid,
+        project: Uid,
+    },
+    Profile {
         name: NameForm,
         uid: Uid,
         project: Uid,
@@ -119,6 +126,11 @@ impl From<&Scope> for ScopeForm {
                 uid: *uid,
                 project: *project,
             },
+            Scope::Profile { name, uid, project } => Self::Profile {
+                name: NameForm::from(name),
+                uid: *uid,
+                project: *project,
+            },
             Scope::Project { name, uid } => Self::Project {
                 name: name.id().clone(),
                 uid: *uid,
@@ -132,6 +144,11 @@ impl From<ScopeForm> for Scope {
         match form {
             ScopeForm::Daemon => Self::Daemon,
             ScopeForm::Definition { name, uid, project } => Self::Definition {
+                name: name.into(),
+                uid,
+                project,
+            },
+            ScopeForm::Profile { name, uid, project } => Self::Profile {
                 name: name.into(),
                 uid,
                 project,

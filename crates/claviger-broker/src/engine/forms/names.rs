@@ -1,11 +1,12 @@
 //! The forms of the names and words that other crates have for what is registered.
 
 use claviger_access::Role;
-use claviger_core::{DefinitionName, Format, Id, Kind, ProjectName};
+use claviger_core::{DefinitionName, Format, Id, Kind, ProfileName, ProjectName};
+use claviger_stripe::oauth::Flavor;
 use claviger_stripe::{Class, Mode};
 use serde::{Deserialize, Serialize};
 
-/// A definition's name.
+/// The name of a definition or profile.
 #[derive(Deserialize, Serialize)]
 pub(super) struct NameForm {
     project: Id,
@@ -24,6 +25,21 @@ impl From<&DefinitionName> for NameForm {
 impl From<NameForm> for DefinitionName {
     fn from(form: NameForm) -> Self {
         Self::new(ProjectName::new(form.project), form.id)
+    }
+}
+
+impl From<&ProfileName> for NameForm {
+    fn from(name: &ProfileName) -> Self {
+        Self {
+            project: name.project().id().clone(),
+            id: name.id().clone(),
+        }
+    }
+}
+
+impl From<NameForm> for ProfileName {
+    fn from(form: NameForm) -> Self {
+        ProjectName::new(form.project).profile(form.id)
     }
 }
 
@@ -52,8 +68,9 @@ names! {
     ClassForm of Class {
         Ephemeral, Identifier, Organization, Publishable, Restricted, Secret, Unknown, WebhookSecret
     }
+    FlavorForm of Flavor { Apps, Connect }
     FormatForm of Format { Binary, Text }
-    KindForm of Kind { Opaque, Password, StripeApiKey, StripeWebhookSecret }
+    KindForm of Kind { Opaque, Password, StripeApiKey, StripeOauth, StripeWebhookSecret }
     ModeForm of Mode { Live, Test }
     RoleForm of Role { Admin, Auditor, Operator, Runner }
 }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::answer::{Answer, Subject};
 use crate::model::definition::Definition;
+use crate::model::profile::Profile;
 use crate::model::request::{Request, RequestState};
 use crate::model::warning::Warning;
 
 impl Record for Request {
     const KIND: &'static str = "requests/";
-    const FORM: u32 = 4;
+    const FORM: u32 = 5;
     /// With a definition of its oldest form, and so on.
     const FORM_OLDEST: u32 = 1;
 }
@@ -44,6 +45,7 @@ pub(super) struct AnswerForm {
 #[derive(Deserialize, Serialize)]
 pub(super) enum SubjectForm {
     Definition(Box<Definition>),
+    Profile(Box<Profile>),
     Value { vault: Id },
 }
 
@@ -91,6 +93,7 @@ impl From<&Answer> for AnswerForm {
         Self {
             subject: match &answer.subject {
                 Subject::Definition(definition) => SubjectForm::Definition(definition.clone()),
+                Subject::Profile(profile) => SubjectForm::Profile(profile.clone()),
                 Subject::Value(vault) => SubjectForm::Value {
                     vault: vault.clone(),
                 },
@@ -106,6 +109,7 @@ impl From<AnswerForm> for Answer {
         Self {
             subject: match form.subject {
                 SubjectForm::Definition(definition) => Subject::Definition(definition),
+                SubjectForm::Profile(profile) => Subject::Profile(profile),
                 SubjectForm::Value { vault } => Subject::Value(vault),
             },
             version: form.version,

@@ -1,0 +1,154 @@
+//! One app or platform, connected to one account in one mode: the unit whose tokens roll. Which
+//! states it goes through, as rules without a store or a clock.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use claviger_core::{DefinitionName, Id, ProfileName, Result, Uid};
+use claviger_stripe::Mode;
+use claviger_stripe::oauth::Flavor;
+
+/// An install as it is kept. Its secrets lie beside it, in a row of their own that changes with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Install {
+    /// The definition that it is the value of.
+    pub definition: DefinitionName,
+    /// Which of Stripe's two.
+    pub flavor: Flavor,
+    /// The client id of the app or platform.
+    pub client_id: String,
+    /// The account it is for; `None` before the first exchange if nobody named one.
+    pub account: Option<String>,
+    /// The mode it is in, as the account.
+    pub mode: Option<Mode>,
+    /// Whether it works.
+    pub state: State,
+    /// Whether no other project may have the same: from its first exchange on.
+    pub is_claimed: bool,
+    /// Counts the credentials that were stored: those that were put, and those that rolled.
+    pub generation: u64,
+    /// When tokens were last exchanged.
+    pub refresh_time: Option<SystemTime>,
+    /// When the access token ends, if there is one that does.
+    pub expire_time: Option<SystemTime>,
+    /// Whether there is an access token.
+    pub has_access: bool,
+    /// The profiles that share it.
+    pub profiles: BTreeSet<ProfileName>,
+}
+
+/// Whether an install works.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// Nothing was exchanged yet.
+    Unverified,
+    /// It works.
+    Connected,
+    /// An exchange is under way.
+    Refreshing(Claim),
+    /// The answer to an exchange is lost.
+    Uncertain,
+    /// Only a person can get new tokens.
+    ReconnectRequired(ReconnectReason),
+    /// Its tokens are good, and another project has the same install: it is not served.
+    Shared,
+}
+
+/// Who is exchanging, and how far that is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Claim {
+    /// Tells one exchange from another.
+    pub id: Uid,
+    /// When nobody is taken to be at it any longer.
+    pub lease_end: SystemTime,
+    /// Whether the refresh token may have left for the provider.
+    pub is_sent: bool,
+    /// Whether an access token was had before.
+    pub was_connected: bool,
+}
+
+/// Why a person is needed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReconnectReason {
+    /// The refresh token is not taken.
+    Revoked,
+    /// The answer with the new refresh token was lost, and the old one is spent.
+    AnswerLost,
+    /// The tokens are for another account or mode.
+    AccountChanged,
+    /// The refresh token was not used for a year.
+    Idle,
+    /// The client secret is not taken.
+    ClientKeyRejected,
+}
+
+impl ReconnectReason {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "REVOKED",
+            Self::AnswerLost => "ANSWER_LOST",
+            Self::AccountChanged => "ACCOUNT_CHANGED",
+            Self::Idle => "IDLE",
+            Self::ClientKeyRejected => "CLIENT_KEY_REJECTED",
+        }
+    }
+
+    /// The remedy.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::Revoked => {
+                "Stripe does not take its refresh token any more: the app was uninstalled from the \
+                 account, or connected to it elsewhere; connect the app to the account again and \
+                 put the new refresh token with PutConnectionProfile"
+            }
+            Self::AnswerLost => {
+                "Stripe's answer with the new refresh token was lost, and the old one is spent; \
+                 connect the app to the account again and put the new refresh token with \
+                 PutConnectionProfile"
+            }
+            Self::AccountChanged => {
+                "its tokens are for another account or mode than the profile; connect the app to \
+                 that account, or name the new one in oauth.account and oauth.mode, and put the new \
+                 refresh token with PutConnectionProfile"
+            }
+            Self::Idle => {
+                "its refresh token was not used for a year; connect the app to the account again \
+                 and put the new refresh token with PutConnectionProfile"
+            }
+            Self::ClientKeyRejected => {
+                "Stripe does not take the client secret; put the secret key of the app's own \
+                 account (Developers → API keys) as oauth.client_secret with PutConnectionProfile"
+            }
+        }
+    }
+}
+
+impl State {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unverified | Self::Shared => "UNVERIFIED",
+            Self::Connected => "CONNECTED",
+            Self::Refreshing(_) => "REFRESHING",
+            Self::Uncertain => "UNCERTAIN",
+            Self::ReconnectRequired(_) => "RECONNECT_REQUIRED",
+        }
+    }
+}
+
+impl Install {
+    /// Names its present credential.
+    ///
+    /// # Errors
+    /// None: a number is an id.
+    pub(crate) fn version(&self) -> Result<Id> {
+        Id::parse("version", &self.generation.to_string())
+    }
+
+    /// Whether its access token may be handed out: it has one, for longer than `before`.
+    pub(crate) fn is_fresh(&self, now: SystemTime, before: Duration) -> bool {
+        let has_time = self.expire_time.is_none_or(|end| now + before < end);
+        self.state == State::Connected && self.has_access && has_time
+    }
+}
