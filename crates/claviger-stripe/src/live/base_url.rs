@@ -59,9 +59,9 @@ impl BaseUrl {
         self.0.host_str().is_some_and(is_loopback)
     }
 
-    pub(crate) fn balance(&self) -> Url {
+    pub(crate) fn at(&self, path: &str) -> Url {
         let mut url = self.0.clone();
-        url.set_path("/v1/balance");
+        url.set_path(path);
         url
     }
 }
