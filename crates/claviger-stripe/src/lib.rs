@@ -12,6 +12,7 @@ mod class;
 mod finding;
 mod http;
 pub mod live;
+pub mod oauth;
 mod placeholder;
 mod settings;
 mod shape;

@@ -18,6 +18,7 @@ mod base_url;
 mod outcome;
 mod settings;
 
+pub(crate) use answer::refused;
 pub use base_url::{BaseUrl, BaseUrlProblem};
 pub use outcome::{LiveVerdict, Outcome};
 pub use settings::LiveSettings;
