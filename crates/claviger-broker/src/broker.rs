@@ -11,9 +11,11 @@ use claviger_cache::Limits;
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
+use claviger_stripe::oauth::OauthClient;
 use tokio::runtime::Handle;
 
 use crate::engine::catalog::Catalog;
+use crate::engine::consumers::Consumers;
 use crate::engine::found::Asked;
 use crate::engine::installs::Installs;
 use crate::engine::outside::Outside;
@@ -35,6 +37,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// The way to Stripe.
     pub stripe: LiveClient,
+    /// The way to its token endpoints.
+    pub oauth: OauthClient,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Bounds of what is remembered of other systems' values.
@@ -56,7 +60,8 @@ pub struct Parts {
 pub struct Broker {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reads: Arc<Reads>,
-    pub(crate) installs: Installs,
+    pub(crate) consumers: Consumers,
+    pub(crate) installs: Arc<Installs>,
     pub(crate) writes: Writes,
     pub(crate) vaults: Vaults,
     pub(crate) outside: Arc<Outside>,
@@ -78,6 +83,12 @@ impl Broker {
             Identities::new(parts.identities),
         ));
         let outside = Arc::new(Outside::new(parts.runtime));
+        let installs = Arc::new(Installs::new(
+            Arc::clone(&catalog),
+            Arc::clone(&outside),
+            parts.oauth,
+            Arc::clone(&parts.clock),
+        ));
         let reads = Arc::new(Reads::new(
             Arc::clone(&outside),
             parts.clock,
@@ -90,7 +101,8 @@ impl Broker {
             parts.vaults.clone(),
         );
         Self {
-            installs: Installs::new(Arc::clone(&catalog)),
+            consumers: Consumers,
+            installs,
             catalog,
             reads,
             writes,

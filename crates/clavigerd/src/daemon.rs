@@ -19,6 +19,7 @@ use claviger_core::{Clock, Id, SteadyClock, SystemClock};
 use claviger_identity::{Kind, Verifier, Vouches};
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
+use claviger_stripe::oauth::OauthClient;
 use rustix::process::Resource;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -347,6 +348,7 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
             config.stripe.checks_per_minute,
             Arc::clone(&clock),
         ),
+        oauth: OauthClient::new(&config.stripe, Arc::clone(&clock)),
         clock: steady,
         cache: config.cache,
         tells_projects: config.tells_projects,

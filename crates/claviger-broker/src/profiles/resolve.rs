@@ -1,0 +1,285 @@
+//! What a job connects with: how a profile becomes a credential.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use claviger_access::{Authorized, Call, Permission};
+use claviger_audit::Facts;
+use claviger_core::{Detail, Error, Id, Kind, ProfileName, Reason, Result, SecretBytes, Uid};
+use claviger_stripe::{Class, Mode, Settings, judge};
+
+use crate::broker::Broker;
+use crate::engine::found::{Asked, OnProfile};
+use crate::engine::installs::Access;
+use crate::model::definition::{Definition, not_found};
+use crate::model::freshness::Age;
+use crate::model::profile::{ApiKeyAuth, Auth, OauthAuth, Profile, profile_not_found};
+use crate::model::project::Project;
+use crate::model::registered::Registered;
+
+/// How often a profile is looked up again that was joined with another one meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Which profile, and what the job knows.
+#[derive(Clone, Debug)]
+pub struct ResolveConnection {
+    /// The profile.
+    pub name: ProfileName,
+    /// Where the project declares environments.
+    pub environment: Option<Id>,
+    /// The job wants an API key no older.
+    pub max_age: Option<Duration>,
+    /// The version that Stripe has refused.
+    pub refused_version: Option<Id>,
+}
+
+/// How a job authenticates.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AuthMethod {
+    /// With an API key.
+    ApiKey,
+    /// With an access token.
+    Oauth,
+}
+
+/// What a job connects with.
+pub struct Connection {
+    /// The key or token.
+    pub credential: SecretBytes,
+    /// Which of both.
+    pub auth_method: AuthMethod,
+    /// The sort of key that it is.
+    pub class: Class,
+    /// Which mode it is for, where that is known.
+    pub mode: Option<Mode>,
+    /// The header `Stripe-Account`.
+    pub account: Option<String>,
+    /// The header `Stripe-Context`.
+    pub context: Option<String>,
+    /// When it ends.
+    pub expire_time: Option<SystemTime>,
+    /// Names exactly this credential.
+    pub version: Id,
+    /// How old it is.
+    pub age: Age,
+    /// The vault it came from.
+    pub(crate) vault: Id,
+    /// Which definition it is the value of.
+    pub(crate) definition: Id,
+    /// Which install it belongs to.
+    pub(crate) install: Option<Uid>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("version", &self.version)
+            .field("expire_time", &self.expire_time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            vault: Some(self.vault.clone()),
+            secret: Some(self.definition.to_string()),
+            version: Some(self.version.clone()),
+            install: self.install,
+            ..Facts::default()
+        }
+    }
+}
+
+impl Broker {
+    /// Returns what a job connects with.
+    ///
+    /// # Errors
+    /// See the RPC `ResolveConnection`.
+    pub async fn resolve_connection(
+        &self,
+        call: &Arc<Call>,
+        resolve: &ResolveConnection,
+    ) -> Result<Connection> {
+        let permissions = &[Permission::ProfilesResolve];
+        let environment = resolve.environment.as_ref();
+        let asked = self
+            .catalog
+            .ask_profile(call, permissions, &resolve.name, environment)
+            .await?;
+        let result = self.connection(&asked, resolve).await;
+        // A caller that was revoked meanwhile may not even hear why there is none.
+        let result = match asked.proof.still_valid(&*self.catalog).await {
+            Ok(()) => result,
+            Err(error) => Err(error),
+        };
+        if let (Ok(_), Ok(profile)) = (&result, asked.found.profile()) {
+            let principal = &call.caller.principal;
+            let now = self.catalog.now();
+            self.consumers.note(profile.record.uid, principal, now);
+        }
+        self.concluded(asked, result, Connection::facts).await
+    }
+
+    /// The credential of a profile, for a job or for a test.
+    pub(super) async fn connection(
+        &self,
+        asked: &Asked<OnProfile>,
+        resolve: &ResolveConnection,
+    ) -> Result<Connection> {
+        let project = &asked.found.project()?.record;
+        let environment = resolve.environment.as_ref();
+        let mut profile = Arc::clone(&asked.found.profile()?.record);
+        profile.live()?;
+        project.check_environment(environment, "environment")?;
+        for _ in 0..ATTEMPTS {
+            let found = match &profile.content.auth {
+                Auth::ApiKey(auth) => {
+                    let found = self.api_key(&asked.proof, project, auth, resolve);
+                    return found.await;
+                }
+                Auth::Oauth(auth) => {
+                    let refused = resolve.refused_version.as_ref();
+                    self.access_token(&asked.proof, &profile, auth, refused)
+                        .await?
+                }
+            };
+            if let Some(found) = found {
+                check_mode(project.stripe_mode(environment), found.mode)?;
+                return Ok(found);
+            }
+            // Joined with another profile's, or put anew.
+            profile = self.catalog.profile_again(asked).await?.record;
+            profile.live()?;
+        }
+        Err(profile_not_found(&resolve.name))
+    }
+
+    async fn api_key(
+        &self,
+        proof: &Authorized,
+        project: &Project,
+        auth: &ApiKeyAuth,
+        resolve: &ResolveConnection,
+    ) -> Result<Connection> {
+        let named = |error: Error| error.with(Detail::Resource, &auth.definition);
+        let environment = resolve.environment.as_ref();
+        let found = self.catalog.led_to(proof, &auth.definition).await?;
+        let definition: &Definition = &found.ok_or_else(|| not_found(&auth.definition))?.record;
+        let registered = Registered {
+            definition: definition.live()?,
+            project,
+            vaults: &self.vaults,
+        };
+        let content = &definition.content;
+        let route = registered.route(environment, None).map_err(named)?;
+        let read = self.reads.read(proof, &route, resolve.max_age);
+        let read = read.await.map_err(named)?;
+        let value = route.present(&read.document, content.format);
+        let value = value.map_err(named)?;
+        let settings = auth.settings(&content.stripe);
+        let verdict = judge(
+            content.kind,
+            value.expose(),
+            &settings,
+            project.stripe_mode(environment),
+        );
+        let verdict = verdict.ok_or_else(|| named(Error::new(Reason::ValueWrongKind)))?;
+        if let Some(refusal) = verdict.refusal(content.kind, None) {
+            return Err(named(refusal));
+        }
+        Ok(Connection {
+            credential: value,
+            auth_method: AuthMethod::ApiKey,
+            class: verdict.class,
+            mode: verdict.mode,
+            account: settings.account,
+            context: settings.context,
+            expire_time: None,
+            version: read.document.version.clone(),
+            age: read.age,
+            vault: route.place.vault.clone(),
+            definition: auth.definition.id().clone(),
+            install: None,
+        })
+    }
+
+    /// `None` if the profile leads to another install by now.
+    async fn access_token(
+        &self,
+        proof: &Authorized,
+        profile: &Profile,
+        auth: &OauthAuth,
+        refused: Option<&Id>,
+    ) -> Result<Option<Connection>> {
+        let named = |error: Error| error.with(Detail::Resource, &profile.name);
+        let Some(found) = self.catalog.led_to(proof, &auth.definition).await? else {
+            return Ok(None);
+        };
+        let uid = found.record.live()?.uid;
+        let access = self.installs.access(proof, uid, refused).await;
+        let Some(access) = access.map_err(named)? else {
+            return Ok(None);
+        };
+        let Access {
+            token,
+            version,
+            mode,
+            fetch_time,
+            expire_time,
+            ..
+        } = access;
+        let plain = Settings::default();
+        let verdict = judge(Kind::StripeApiKey, token.expose(), &plain, None);
+        let now = self.catalog.now();
+        let fetch_time = fetch_time.unwrap_or(now);
+        Ok(Some(Connection {
+            credential: token,
+            auth_method: AuthMethod::Oauth,
+            class: verdict.map_or(Class::Unknown, |verdict| verdict.class),
+            mode,
+            // The token is for one account alone.
+            account: None,
+            context: None,
+            expire_time,
+            version,
+            age: Age {
+                is_remembered: true,
+                fetch_time,
+                age: now.duration_since(fetch_time).unwrap_or_default(),
+                stale: None,
+            },
+            vault: Id::from_static("managed"),
+            definition: auth.definition.id().clone(),
+            install: Some(uid),
+        }))
+    }
+}
+
+impl ApiKeyAuth {
+    /// The settings of its definition, with the profile's own before them.
+    pub(super) fn settings(&self, of_definition: &Settings) -> Settings {
+        Settings {
+            account: self.account.clone().or(of_definition.account.clone()),
+            context: self.context.clone().or(of_definition.context.clone()),
+            ..of_definition.clone()
+        }
+    }
+}
+
+/// Refuses an access token for another mode than the environment demands.
+fn check_mode(demanded: Option<Mode>, found: Option<Mode>) -> Result<()> {
+    match (demanded, found) {
+        (Some(demanded), Some(found)) if demanded != found => {
+            Err(Error::new(Reason::ValueWrongMode)
+                .with(Detail::Kind, Kind::StripeOauth)
+                .with(Detail::Found, found.as_str())
+                .with(
+                    Detail::Remedy,
+                    "the environment demands the other one; name a profile that is connected in it",
+                ))
+        }
+        _ => Ok(()),
+    }
+}
