@@ -243,6 +243,16 @@ async fn where_nobody_listens_nothing_was_sent() {
     assert_eq!(failure, RefreshFailure::NotSent);
 }
 
+/// Which of the two times is over first is what counts, and not how long they are.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_come_about_is_no_lost_answer() {
+    // Takes connections and never answers to the greeting of TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}", listener.local_addr().expect("bound"));
+    let failure = refresh(&client(&url), "rt_1").await.expect_err("silence");
+    assert_eq!(failure, RefreshFailure::NotSent);
+}
+
 #[tokio::test]
 async fn connect_without_a_host_is_not_sent_anywhere() {
     let (stripe, first) = installed(Rules::default());
