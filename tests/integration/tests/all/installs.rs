@@ -39,7 +39,10 @@ impl Scene {
         let gate = Gate::default();
         let options = Options {
             gate: gate.clone(),
-            stripe: format!("base_url = \"{0}\", connect_url = \"{0}\", refresh_token_reuse = \"{reuse}\"", stripe.url()),
+            stripe: format!(
+                "base_url = \"{0}\", connect_url = \"{0}\", refresh_token_reuse = \"{reuse}\"",
+                stripe.url()
+            ),
             ..Options::default()
         };
         let (server, client) = Server::prepared(options).await;

@@ -12,12 +12,21 @@ async fn a_second_profile_of_one_install_joins_it_and_its_token_wins() {
     let (scene, first) = Scene::used(Rules::default()).await;
     // Connected once more, which ends the tokens of the first.
     scene.connect("second", ACCOUNT).await;
-    let second = resolve(&scene.client, "second", "").await.expect("resolved");
+    let second = resolve(&scene.client, "second", "")
+        .await
+        .expect("resolved");
     assert_ne!(second.credential, first.credential);
     let again = scene.resolve().await.expect("joined");
     assert_eq!(again.credential, second.credential);
-    assert_eq!(scene.stripe.refreshes(ACCOUNT), 1, "of the second connection");
-    assert_eq!(scene.definition("stripe").await, scene.definition("second").await);
+    assert_eq!(
+        scene.stripe.refreshes(ACCOUNT),
+        1,
+        "of the second connection"
+    );
+    assert_eq!(
+        scene.definition("stripe").await,
+        scene.definition("second").await
+    );
     let both = [name("second"), name("stripe")];
     assert_eq!(scene.install().await.profiles, both);
     assert_eq!(scene.install_of("second").await.profiles, both);
@@ -53,8 +62,15 @@ async fn another_project_does_not_get_an_install_that_is_taken() {
         let refused = scene.client.profiles().resolve_connection(request()).await;
         assert_eq!(reason(&refused.expect_err("taken")), "INSTALL_SHARED");
     }
-    assert_eq!(scene.stripe.calls(), 2, "what it rolled is kept, and not rolled again");
-    assert_eq!(scene.resolve().await.expect("its own").credential, first.credential);
+    assert_eq!(
+        scene.stripe.calls(),
+        2,
+        "what it rolled is kept, and not rolled again"
+    );
+    assert_eq!(
+        scene.resolve().await.expect("its own").credential,
+        first.credential
+    );
     // Once the other has let it go.
     let purge = v1::DeleteConnectionProfileRequest {
         name: name("stripe"),
@@ -93,10 +109,17 @@ async fn a_profile_that_changes_while_tokens_are_exchanged_keeps_its_change() {
         }),
         ..Default::default()
     };
-    let put = scene.client.profiles().put_connection_profile(request).await;
+    let put = scene
+        .client
+        .profiles()
+        .put_connection_profile(request)
+        .await;
     put.expect("put");
     scene.stripe.release();
-    let got = call.await.expect("no panic").expect("what the profile says now");
+    let got = call
+        .await
+        .expect("no panic")
+        .expect("what the profile says now");
     assert_eq!(got.credential, key);
     scene.server.changes_ended().await;
     assert_eq!(scene.resolve().await.expect("resolved").credential, key);
@@ -140,7 +163,11 @@ async fn a_client_secret_put_while_tokens_are_exchanged_stays() {
         }),
         ..Default::default()
     };
-    let put = scene.client.profiles().put_connection_profile(request).await;
+    let put = scene
+        .client
+        .profiles()
+        .put_connection_profile(request)
+        .await;
     put.expect("put");
     scene.stripe.release();
     let got = call.await.expect("no panic").expect("nothing was lost");

@@ -35,28 +35,93 @@ async fn an_exchange_that_went_wrong_leaves_what_is_known_at_stripe() {
         (Before(Fault::Cut), "", well, "", well),
         (Before(Fault::Status(503)), "", well, "", well),
         (Before(elsewhere()), "", well, "", well),
-        (After(Fault::Cut), "RECONNECT_REQUIRED", lost, "RECONNECT_REQUIRED", lost),
-        (After(Fault::Status(503)), "RECONNECT_REQUIRED", lost, "RECONNECT_REQUIRED", lost),
-        (Answer(Oddity::Half), "RECONNECT_REQUIRED", lost, "RECONNECT_REQUIRED", lost),
-        (Answer(Oddity::Huge), "RECONNECT_REQUIRED", lost, "RECONNECT_REQUIRED", lost),
-        (Answer(Oddity::NotJson), "RECONNECT_REQUIRED", lost, "RECONNECT_REQUIRED", lost),
-        (Answer(Oddity::NoAccessToken), "RECONNECT_REQUIRED", lost, "RECONNECT_REQUIRED", lost),
+        (
+            After(Fault::Cut),
+            "RECONNECT_REQUIRED",
+            lost,
+            "RECONNECT_REQUIRED",
+            lost,
+        ),
+        (
+            After(Fault::Status(503)),
+            "RECONNECT_REQUIRED",
+            lost,
+            "RECONNECT_REQUIRED",
+            lost,
+        ),
+        (
+            Answer(Oddity::Half),
+            "RECONNECT_REQUIRED",
+            lost,
+            "RECONNECT_REQUIRED",
+            lost,
+        ),
+        (
+            Answer(Oddity::Huge),
+            "RECONNECT_REQUIRED",
+            lost,
+            "RECONNECT_REQUIRED",
+            lost,
+        ),
+        (
+            Answer(Oddity::NotJson),
+            "RECONNECT_REQUIRED",
+            lost,
+            "RECONNECT_REQUIRED",
+            lost,
+        ),
+        (
+            Answer(Oddity::NoAccessToken),
+            "RECONNECT_REQUIRED",
+            lost,
+            "RECONNECT_REQUIRED",
+            lost,
+        ),
         // It comes later.
-        (Before(Fault::Status(429)), "STRIPE_UNREACHABLE", well, "", well),
+        (
+            Before(Fault::Status(429)),
+            "STRIPE_UNREACHABLE",
+            well,
+            "",
+            well,
+        ),
         // The tokens are stored, and not served.
-        (Answer(other("acct_1Other")), "RECONNECT_REQUIRED", changed, "RECONNECT_REQUIRED", changed),
-        (Answer(Oddity::OtherMode), "RECONNECT_REQUIRED", changed, "RECONNECT_REQUIRED", changed),
+        (
+            Answer(other("acct_1Other")),
+            "RECONNECT_REQUIRED",
+            changed,
+            "RECONNECT_REQUIRED",
+            changed,
+        ),
+        (
+            Answer(Oddity::OtherMode),
+            "RECONNECT_REQUIRED",
+            changed,
+            "RECONNECT_REQUIRED",
+            changed,
+        ),
     ] {
         let (scene, _) = Scene::used(Rules::default()).await;
         scene.server.clock.advance(NEARLY_AN_HOUR);
         scene.stripe.twist_next([twist.clone()]);
         let got = scene.resolve().await;
-        assert_eq!(got.as_ref().err().map(reason).unwrap_or_default(), first, "{twist:?}");
+        assert_eq!(
+            got.as_ref().err().map(reason).unwrap_or_default(),
+            first,
+            "{twist:?}"
+        );
         assert_eq!(scene.state().await, between, "{twist:?}");
         // As long as a provider may ask to wait.
-        scene.server.clock.advance(std::time::Duration::from_secs(7));
+        scene
+            .server
+            .clock
+            .advance(std::time::Duration::from_secs(7));
         let got = scene.resolve().await;
-        assert_eq!(got.as_ref().err().map(reason).unwrap_or_default(), second, "{twist:?}");
+        assert_eq!(
+            got.as_ref().err().map(reason).unwrap_or_default(),
+            second,
+            "{twist:?}"
+        );
         assert_eq!(scene.state().await, state, "{twist:?}");
         if let Ok(got) = got {
             assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
@@ -65,7 +130,11 @@ async fn an_exchange_that_went_wrong_leaves_what_is_known_at_stripe() {
         let token = scene.stripe.install(ACCOUNT, false);
         scene.reconnect("stripe", &token).await;
         let got = scene.resolve().await.expect("connected again");
-        assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT), "{twist:?}");
+        assert_eq!(
+            got.credential,
+            scene.stripe.newest_access_token(ACCOUNT),
+            "{twist:?}"
+        );
     }
 }
 
@@ -104,7 +173,10 @@ async fn a_spent_token_never_goes_to_a_provider_that_ends_the_connection_for_it(
     scene.stripe.twist_next([Before(Fault::Status(429))]);
     let later = scene.resolve().await.expect_err("later");
     assert_eq!(reason(&later), "STRIPE_UNREACHABLE");
-    scene.server.clock.advance(std::time::Duration::from_secs(7));
+    scene
+        .server
+        .clock
+        .advance(std::time::Duration::from_secs(7));
     scene.resolve().await.expect("nothing was lost");
 }
 
@@ -112,7 +184,9 @@ async fn a_spent_token_never_goes_to_a_provider_that_ends_the_connection_for_it(
 async fn an_answer_without_a_refresh_token_keeps_the_one_there_was() {
     let (scene, _) = Scene::used(Rules::default()).await;
     scene.server.clock.advance(NEARLY_AN_HOUR);
-    scene.stripe.twist_next([Twist::Answer(Oddity::NoRefreshToken)]);
+    scene
+        .stripe
+        .twist_next([Twist::Answer(Oddity::NoRefreshToken)]);
     let got = scene.resolve().await.expect("an access token");
     assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
     assert_eq!(scene.install().await.state(), State::Connected);
@@ -126,7 +200,10 @@ async fn an_answer_lost_twice_is_asked_for_again_by_the_next_caller() {
     let before = scene.stripe.calls();
     let lost = scene.resolve().await.expect_err("lost");
     assert_eq!(reason(&lost), "STRIPE_UNREACHABLE");
-    let wait = lost.get_error_details().retry_info().and_then(|retry| retry.retry_delay);
+    let wait = lost
+        .get_error_details()
+        .retry_info()
+        .and_then(|retry| retry.retry_delay);
     assert!(wait.is_some(), "{lost:?}");
     assert_eq!(scene.stripe.calls() - before, 2, "once more, and no more");
     assert_eq!(scene.state().await.0, State::Uncertain);
@@ -134,7 +211,10 @@ async fn an_answer_lost_twice_is_asked_for_again_by_the_next_caller() {
     scene.resolve().await.expect_err("the same");
     assert_eq!(scene.stripe.calls() - before, 2);
     scene.stripe.twist_always(None);
-    scene.server.clock.advance(std::time::Duration::from_secs(7));
+    scene
+        .server
+        .clock
+        .advance(std::time::Duration::from_secs(7));
     let got = scene.resolve().await.expect("resolved");
     assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
     assert_eq!(scene.state().await.0, State::Connected);
@@ -153,14 +233,20 @@ async fn a_grant_that_ended_at_stripe_says_so_at_once_and_does_not_try_again() {
         scene.server.broker().sweep_installs().await.expect("swept");
     }
     assert_eq!(scene.stripe.calls() - before, 1);
-    assert_eq!(scene.state().await, (State::ReconnectRequired, Why::Revoked));
+    assert_eq!(
+        scene.state().await,
+        (State::ReconnectRequired, Why::Revoked)
+    );
 }
 
 #[tokio::test]
 async fn a_refresh_token_that_nobody_used_for_a_year_says_so() {
     let (scene, _) = Scene::used(Rules::default()).await;
     scene.stripe.revoke(ACCOUNT);
-    scene.server.clock.advance(std::time::Duration::from_secs(366 * 24 * 60 * 60));
+    scene
+        .server
+        .clock
+        .advance(std::time::Duration::from_secs(366 * 24 * 60 * 60));
     scene.resolve().await.expect_err("ended");
     assert_eq!(scene.state().await, (State::ReconnectRequired, Why::Idle));
 }
@@ -183,8 +269,15 @@ async fn a_client_secret_that_is_not_taken_ends_with_another_one() {
         update_mask: Some(prost_types::FieldMask { paths }),
         ..Default::default()
     };
-    let put = scene.client.profiles().put_connection_profile(request).await;
+    let put = scene
+        .client
+        .profiles()
+        .put_connection_profile(request)
+        .await;
     put.expect("put");
-    let got = scene.resolve().await.expect("the refresh token was not spent");
+    let got = scene
+        .resolve()
+        .await
+        .expect("the refresh token was not spent");
     assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
 }

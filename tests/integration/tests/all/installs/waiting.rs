@@ -33,7 +33,10 @@ async fn all_that_wait_at_the_end_of_a_token_get_the_next_one_by_one_exchange() 
     for call in calls {
         let resolved = call.await.expect("no panic").expect("resolved");
         assert_ne!(resolved.credential, first.credential);
-        assert_eq!(resolved.credential, scene.stripe.newest_access_token(ACCOUNT));
+        assert_eq!(
+            resolved.credential,
+            scene.stripe.newest_access_token(ACCOUNT)
+        );
     }
     assert_eq!(scene.stripe.refreshes(ACCOUNT), 2, "{waiters} waiters");
     assert_eq!(scene.stripe.most_under_way(ACCOUNT), 1);
@@ -62,7 +65,10 @@ async fn nothing_refreshes_a_token_before_its_last_minute_and_a_half() {
     let (scene, first) = Scene::used(Rules::default()).await;
     let mut profiles = scene.client.profiles();
     for minutes in [0, 20, 20, 18] {
-        scene.server.clock.advance(Duration::from_secs(minutes * 60));
+        scene
+            .server
+            .clock
+            .advance(Duration::from_secs(minutes * 60));
         for _ in 0..5 {
             let request = v1::ResolveConnectionRequest {
                 name: name("stripe"),
@@ -87,7 +93,12 @@ async fn nothing_refreshes_a_token_before_its_last_minute_and_a_half() {
                 ..Default::default()
             };
             // Whatever it says of it.
-            scene.client.definitions().check_secret_definition(request).await.ok();
+            scene
+                .client
+                .definitions()
+                .check_secret_definition(request)
+                .await
+                .ok();
         }
         scene.server.broker().sweep_installs().await.expect("swept");
     }
@@ -118,7 +129,10 @@ async fn a_token_that_a_caller_was_refused_with_is_replaced_only_if_stripe_refus
         .collect();
     for call in calls {
         let resolved = call.await.expect("no panic").expect("resolved");
-        assert_eq!(resolved.credential, scene.stripe.newest_access_token(ACCOUNT));
+        assert_eq!(
+            resolved.credential,
+            scene.stripe.newest_access_token(ACCOUNT)
+        );
     }
     assert_eq!(scene.stripe.refreshes(ACCOUNT), 2);
     // A version of before is nothing to ask about.
@@ -176,7 +190,10 @@ async fn a_resolve_is_one_record_with_profile_and_install() {
     assert_eq!(record["version"], "2");
     assert!(record["install"].is_string(), "{record}");
     let secret = record["secret"].as_str().expect("a definition");
-    assert_eq!(format!("{PROJECT}/secrets/{secret}"), scene.definition("stripe").await);
+    assert_eq!(
+        format!("{PROJECT}/secrets/{secret}"),
+        scene.definition("stripe").await
+    );
 }
 
 impl Scene {
