@@ -10,6 +10,7 @@
 
 mod class;
 mod finding;
+mod http;
 pub mod live;
 pub mod oauth;
 mod placeholder;

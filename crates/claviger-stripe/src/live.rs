@@ -7,24 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use claviger_core::{Clock, SecretBytes};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::StatusCode;
+use reqwest::header::AUTHORIZATION;
 
 use crate::shape::Shape;
-use crate::{Class, Mode, Settings};
+use crate::{Class, Mode, Settings, http};
 
 mod answer;
 mod base_url;
 mod outcome;
 mod settings;
 
+pub(crate) use answer::refused;
 pub use base_url::{BaseUrl, BaseUrlProblem};
 pub use outcome::{LiveVerdict, Outcome};
 pub use settings::LiveSettings;
-
-/// Most of an answer that is read; a balance has a few hundred bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Stripe demands a version with organization keys; others have one of their own.
 const VERSION: &str = "2024-06-20";
@@ -32,8 +29,8 @@ const VERSION: &str = "2024-06-20";
 /// The way to Stripe, with how often it may be taken.
 #[derive(Debug)]
 pub struct LiveClient {
-    base: BaseUrl,
-    timeout: Duration,
+    pub(crate) base: BaseUrl,
+    pub(crate) timeout: Duration,
     checks_per_minute: u32,
     clock: Arc<dyn Clock>,
     /// The minute that is counted, and the checks in it.
@@ -65,23 +62,33 @@ impl LiveClient {
         settings: &Settings,
         demanded: Option<Mode>,
     ) -> LiveVerdict {
+        match self.ask("/v1/balance", key, settings).await {
+            Ok((StatusCode::OK, body)) => answer::taken(&body, demanded),
+            Ok((status, body)) => answer::refused(status, &body),
+            Err(outcome) => outcome.into(),
+        }
+    }
+
+    /// Gets with this key what stands at `path`: the status and the body.
+    pub(crate) async fn ask(
+        &self,
+        path: &str,
+        key: &SecretBytes,
+        settings: &Settings,
+    ) -> Result<(StatusCode, SecretBytes), Outcome> {
         // SECURITY: a value that is not a key of Stripe's may be somebody else's, and is not for
         // Stripe to see.
         let class = Shape::of(key.expose()).class;
         if !class.is_server_key() {
-            return Outcome::NotAsked.into();
+            return Err(Outcome::NotAsked);
         }
-        let Some(authorization) = bearer(key) else {
-            return Outcome::NotAServerKey.into();
-        };
+        let authorization = http::bearer(key).ok_or(Outcome::NotAServerKey)?;
         if !self.may_ask() {
-            return Outcome::Overloaded.into();
+            return Err(Outcome::Overloaded);
         }
-        let Ok(client) = self.http() else {
-            return Outcome::CannotAsk.into();
-        };
+        let client = http::client(&self.base, self.timeout).map_err(|_| Outcome::CannotAsk)?;
         let mut request = client
-            .get(self.base.balance())
+            .get(self.base.at(path))
             .header(AUTHORIZATION, authorization);
         if class == Class::Organization {
             request = request.header("Stripe-Version", VERSION);
@@ -93,31 +100,13 @@ impl LiveClient {
             (None, None) => request,
         };
         // SECURITY: neither error is kept, because an address or an answer may be in it.
-        let Ok(response) = request.send().await else {
-            return Outcome::Unreachable.into();
-        };
+        let response = request.send().await.map_err(|_| Outcome::Unreachable)?;
         let status = response.status();
-        match body(response).await {
-            Ok(Some(body)) if status == StatusCode::OK => answer::taken(&body, demanded),
-            Ok(Some(body)) => answer::refused(status, &body),
-            Ok(None) => Outcome::Unexpected.into(),
-            Err(_) => Outcome::Unreachable.into(),
+        match http::body(response).await {
+            Ok(Some(body)) => Ok((status, body)),
+            Ok(None) => Err(Outcome::Unexpected),
+            Err(_) => Err(Outcome::Unreachable),
         }
-    }
-
-    /// Set up for each check: they are rare, and a host without certificates of authorities must
-    /// not keep the daemon from starting.
-    fn http(&self) -> reqwest::Result<Client> {
-        let builder = Client::builder()
-            .timeout(self.timeout)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false);
-        let builder = match self.base.is_local() {
-            true => builder.no_proxy(),
-            false => builder.https_only(true),
-        };
-        builder.build()
     }
 
     fn may_ask(&self) -> bool {
@@ -131,24 +120,4 @@ impl LiveClient {
         counted.1 = counted.1.saturating_add(u32::from(is_free));
         is_free
     }
-}
-
-/// The header with the key; none for bytes that no header can carry.
-fn bearer(key: &SecretBytes) -> Option<HeaderValue> {
-    let bearer = SecretBytes::new([b"Bearer ", key.expose()].concat());
-    let mut authorization = HeaderValue::from_bytes(bearer.expose()).ok()?;
-    authorization.set_sensitive(true);
-    Some(authorization)
-}
-
-/// The body, wiped after use; none if it is longer than any answer to this question.
-async fn body(mut response: Response) -> reqwest::Result<Option<SecretBytes>> {
-    let mut body = Vec::with_capacity(ANSWER_BYTES_MAX);
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(SecretBytes::new(body)))
 }

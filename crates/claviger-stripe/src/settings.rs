@@ -92,17 +92,17 @@ impl Settings {
 }
 
 /// SECURITY: these become headers of a request; nothing but plain words may get there.
-fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     let id = text.strip_prefix("acct_");
     text.len() <= BYTES_MAX && id.is_some_and(is_word)
 }
 
 /// Ids of newer kinds of accounts have other prefixes.
-fn is_context(text: &str) -> bool {
+pub(crate) fn is_context(text: &str) -> bool {
     text.len() <= BYTES_MAX && text.split('/').all(|id| id.contains('_') && is_word(id))
 }
 
-fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     !text.is_empty() && text.bytes().all(is_plain)
 }

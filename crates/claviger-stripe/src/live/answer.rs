@@ -45,7 +45,7 @@ pub(super) fn taken(body: &SecretBytes, demanded: Option<Mode>) -> LiveVerdict {
 
 /// The code decides where there is one; several refusals have none, and are told apart by words
 /// that Stripe has kept for years.
-pub(super) fn refused(status: StatusCode, body: &SecretBytes) -> LiveVerdict {
+pub(crate) fn refused(status: StatusCode, body: &SecretBytes) -> LiveVerdict {
     if status.is_server_error() {
         return Outcome::Unreachable.into();
     }

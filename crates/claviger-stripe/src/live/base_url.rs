@@ -29,6 +29,12 @@ impl BaseUrl {
     /// The host of [`DEFAULT`](Self::DEFAULT).
     pub const DEFAULT_HOST: &'static str = "api.stripe.com";
 
+    /// Where Connect's OAuth is if the configuration says nothing.
+    pub const CONNECT: &'static str = "https://connect.stripe.com";
+
+    /// The host of [`CONNECT`](Self::CONNECT).
+    pub const CONNECT_HOST: &'static str = "connect.stripe.com";
+
     /// Checks an address: https, or http to loopback (a stub), and a host of this list.
     ///
     /// # Errors
@@ -59,9 +65,9 @@ impl BaseUrl {
         self.0.host_str().is_some_and(is_loopback)
     }
 
-    pub(crate) fn balance(&self) -> Url {
+    pub(crate) fn at(&self, path: &str) -> Url {
         let mut url = self.0.clone();
-        url.set_path("/v1/balance");
+        url.set_path(path);
         url
     }
 }
