@@ -20,6 +20,7 @@ use crate::{Settings, http};
 
 mod answer;
 mod disconnect;
+pub mod fields;
 
 pub use answer::Tokens;
 pub use disconnect::{Disconnect, DisconnectFailure};

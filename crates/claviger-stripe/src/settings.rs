@@ -93,8 +93,12 @@ impl Settings {
 
 /// SECURITY: these become headers of a request; nothing but plain words may get there.
 pub(crate) fn is_account(text: &str) -> bool {
-    let id = text.strip_prefix("acct_");
-    text.len() <= BYTES_MAX && id.is_some_and(is_word)
+    is_id(text, "acct_")
+}
+
+/// Whether this is the id of something that begins so.
+pub(crate) fn is_id(text: &str, prefix: &str) -> bool {
+    text.len() <= BYTES_MAX && text.strip_prefix(prefix).is_some_and(is_word)
 }
 
 /// Ids of newer kinds of accounts have other prefixes.

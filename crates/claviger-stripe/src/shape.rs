@@ -241,6 +241,13 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// Whether this can be a token of any server's (RFC 6750): only its end may be filled up.
+pub(crate) fn is_bearer_token(text: &[u8]) -> bool {
+    let is_filling = |byte: &&u8| **byte == b'=';
+    let mut core = text.iter().rev().skip_while(is_filling).peekable();
+    core.peek().is_some() && core.all(|byte| !is_filling(&byte) && is_token(*byte))
+}
+
 /// Whether a bearer token may have this byte (RFC 6750).
 fn is_token(byte: u8) -> bool {
     is_plain(byte) || b"-.~+/=".contains(&byte)
