@@ -14,6 +14,7 @@ use claviger_stripe::live::LiveClient;
 use tokio::runtime::Handle;
 
 use crate::engine::catalog::Catalog;
+use crate::engine::consumers::Consumers;
 use crate::engine::found::Asked;
 use crate::engine::installs::Installs;
 use crate::engine::outside::Outside;
@@ -57,6 +58,7 @@ pub struct Broker {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reads: Arc<Reads>,
     pub(crate) installs: Installs,
+    pub(crate) consumers: Consumers,
     pub(crate) writes: Writes,
     pub(crate) vaults: Vaults,
     pub(crate) outside: Arc<Outside>,
@@ -91,6 +93,7 @@ impl Broker {
         );
         Self {
             installs: Installs::new(Arc::clone(&catalog)),
+            consumers: Consumers::new(Arc::clone(&catalog)),
             catalog,
             reads,
             writes,

@@ -9,6 +9,7 @@
 //! None of them knows a use case.
 
 pub(crate) mod catalog;
+pub(crate) mod consumers;
 pub(crate) mod expiry;
 pub(crate) mod forms;
 pub(crate) mod found;

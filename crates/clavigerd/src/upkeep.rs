@@ -18,6 +18,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often exchanged tokens are removed: they may end after a minute.
 const TOKENS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Between two times that it is written down who resolved which profile.
+const CONSUMERS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often remembered values are dropped that can no longer be served.
 const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -57,6 +60,7 @@ impl Upkeep {
         upkeep.spawn(name_orphans(Arc::clone(broker)));
         upkeep.spawn(sweep(Arc::clone(broker)));
         upkeep.spawn(sweep_tokens(Arc::clone(broker)));
+        upkeep.spawn(keep_consumers(Arc::clone(broker)));
         upkeep.spawn(forget(Arc::clone(broker)));
         upkeep
     }
@@ -182,6 +186,16 @@ async fn sweep_tokens(broker: Arc<Broker>) {
         due.tick().await;
         if let Err(error) = broker.sweep_tokens().await {
             tracing::warn!(?error, "tokens that have ended not removed");
+        }
+    }
+}
+
+async fn keep_consumers(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(CONSUMERS_INTERVAL);
+    loop {
+        due.tick().await;
+        if let Err(error) = broker.keep_consumers().await {
+            tracing::warn!(?error, "who resolved which profile not written down");
         }
     }
 }
