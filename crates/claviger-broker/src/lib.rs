@@ -46,7 +46,7 @@ pub use model::definition::Definition;
 pub use model::freshness::{Age, FreshnessPolicy};
 pub use model::get_secret::{Credential, GetSecret};
 pub use model::grants::{GrantView, NewGrant};
-pub use model::identity::Identity;
+pub use model::identity::{Identity, Names};
 pub use model::location::{Location, VaultRef};
 pub use model::page::{Page, PageRequest};
 pub use model::payload::Payload;
