@@ -42,6 +42,7 @@ mod names;
 mod oidc;
 mod outbox;
 mod paging;
+mod profiles;
 mod raw_rpc;
 mod read_contract;
 mod refusals;
