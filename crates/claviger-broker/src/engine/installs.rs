@@ -68,6 +68,18 @@ pub(crate) struct Access {
     pub(crate) expire_time: Option<SystemTime>,
 }
 
+impl Access {
+    fn of(install: &Install, token: SecretBytes, version: Id) -> Self {
+        Self {
+            token,
+            version,
+            mode: install.mode,
+            fetch_time: install.refresh_time,
+            expire_time: install.expire_time,
+        }
+    }
+}
+
 impl Installs {
     pub(crate) fn new(
         catalog: Arc<Catalog>,
@@ -145,6 +157,7 @@ impl Installs {
         refused: Option<&Id>,
     ) -> Result<Option<Access>> {
         let mut refused = refused;
+        let mut is_new = false;
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.find(definition).await? else {
                 return Ok(None);
@@ -153,37 +166,40 @@ impl Installs {
             check_served(install)?;
             let version = install.version()?;
             let is_refused = refused.take().is_some_and(|refused| *refused == version);
-            let is_fresh = self.is_fresh(install);
-            if is_fresh && is_refused && self.may_doubt(definition, install.generation) {
-                let why = Why::Refused(install.generation);
-                self.exchanged(proof.call().id, definition, why).await?;
-                continue;
-            }
-            if install.state == State::Shared {
-                self.unshare(definition).await?;
-                continue;
-            }
-            if !is_fresh {
-                let why = Why::Needed;
-                self.exchanged(proof.call().id, definition, why).await?;
-                continue;
-            }
-            let secrets = self.secrets(definition).await?;
-            // Nobody gets a token once the next one may have ended it.
-            let now = self.find(definition).await?;
-            if now.is_none_or(|now| now.revision != stored.revision) {
-                continue;
-            }
-            let token = secrets.access_token;
-            return Ok(Some(Access {
-                token: token.ok_or_else(|| Error::new(Reason::IntegrityFailure))?,
-                version,
-                mode: install.mode,
-                fetch_time: install.refresh_time,
-                expire_time: install.expire_time,
-            }));
+            // What was fetched for this very call is served, however short its life is.
+            let is_served = match is_new {
+                true => install.state == State::Connected && install.has_access,
+                false => self.is_fresh(install),
+            };
+            let why = match (is_served, install.state) {
+                (true, _) if is_refused && self.may_doubt(definition, install.generation) => {
+                    Why::Refused(install.generation)
+                }
+                (true, _) => match self.token(definition, stored.revision).await? {
+                    Some(token) => return Ok(Some(Access::of(install, token, version))),
+                    // Nobody gets a token once the next one may have ended it.
+                    None => continue,
+                },
+                (false, State::Shared) => {
+                    self.unshare(definition).await?;
+                    continue;
+                }
+                (false, _) => Why::Needed,
+            };
+            self.exchanged(proof.call().id, definition, why).await?;
+            is_new = true;
         }
         Err(busy(definition_of(self.find(definition).await?.as_ref())))
+    }
+
+    /// The access token of an install that is as it was found.
+    async fn token(&self, definition: Uid, revision: u64) -> Result<Option<SecretBytes>> {
+        let secrets = self.secrets(definition).await;
+        let now = self.find(definition).await?;
+        match now.is_some_and(|now| now.revision == revision) {
+            true => Ok(secrets?.access_token),
+            false => Ok(None),
+        }
     }
 
     fn is_fresh(&self, install: &Install) -> bool {

@@ -31,6 +31,7 @@ mod framing;
 mod golden_store;
 mod golden_vault;
 mod inspection;
+mod installs;
 mod judging;
 mod jwt;
 mod library;
