@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use claviger_access::{Label, Permission, Principal, Role};
 use claviger_broker::{
-    Class, Content, Definition, Environment, FreshnessPolicy, GrantView, Location, Mode, NewGrant,
-    Payload, Project, ProjectContent, SecretVersion, StripeSettings, StripeVerdict, VersionState,
-    Warning,
+    Class, Content, Definition, Environment, FreshnessPolicy, GrantView, LiveOutcome, LiveVerdict,
+    Location, Mode, NewGrant, Payload, Project, ProjectContent, SecretVersion, StripeSettings,
+    StripeVerdict, VersionState, Warning,
 };
 use claviger_core::{
     DefinitionName, Error, Format, Id, Kind, Reason, Resource, Result, SecretBytes, VersionName,
@@ -17,6 +17,7 @@ use claviger_proto::v1;
 use prost_types::Timestamp;
 use v1::environment::StripeMode as WireMode;
 use v1::secret_definition::{Format as WireFormat, Kind as WireKind};
+use v1::stripe_live_verdict::Outcome as WireOutcome;
 use v1::stripe_settings::Class as WireClass;
 
 use crate::status::check_told;
@@ -95,12 +96,7 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
     let mut environments = BTreeMap::new();
     for (id, environment) in &project.environments {
         let default_vault = optional_id("project.environments", &environment.default_vault)?;
-        let stripe_mode = match WireMode::try_from(environment.stripe_mode) {
-            Ok(WireMode::Unspecified) => None,
-            Ok(WireMode::Test) => Some(Mode::Test),
-            Ok(WireMode::Live) => Some(Mode::Live),
-            Err(_) => return Err(unknown_enum("project.environments")),
-        };
+        let stripe_mode = stripe_mode("project.environments", environment.stripe_mode)?;
         let environment = Environment {
             default_vault,
             stripe_mode,
@@ -117,6 +113,23 @@ pub(crate) fn project_content(project: &v1::Project) -> Result<ProjectContent> {
     })
 }
 
+pub(crate) fn stripe_mode(field: &'static str, wire: i32) -> Result<Option<Mode>> {
+    match WireMode::try_from(wire) {
+        Ok(WireMode::Unspecified) => Ok(None),
+        Ok(WireMode::Test) => Ok(Some(Mode::Test)),
+        Ok(WireMode::Live) => Ok(Some(Mode::Live)),
+        Err(_) => Err(unknown_enum(field)),
+    }
+}
+
+pub(crate) fn wire_mode(mode: Option<Mode>) -> i32 {
+    match mode {
+        None => WireMode::Unspecified.into(),
+        Some(Mode::Test) => WireMode::Test.into(),
+        Some(Mode::Live) => WireMode::Live.into(),
+    }
+}
+
 /// Two spellings of one id in a map: one of them would be lost.
 fn twice(field: &'static str, fault: &'static str) -> Error {
     Error::new(Reason::FieldInvalid).violation(field, fault)
@@ -126,11 +139,7 @@ pub(crate) fn project(project: Project) -> v1::Project {
     let etag = project.etag();
     let environment = |environment: Environment| v1::Environment {
         default_vault: text(environment.default_vault),
-        stripe_mode: match environment.stripe_mode {
-            None => WireMode::Unspecified.into(),
-            Some(Mode::Test) => WireMode::Test.into(),
-            Some(Mode::Live) => WireMode::Live.into(),
-        },
+        stripe_mode: wire_mode(environment.stripe_mode),
     };
     v1::Project {
         name: project.name.to_string(),
@@ -178,7 +187,7 @@ pub(crate) fn content(definition: &v1::SecretDefinition) -> Result<Content> {
             None => StripeSettings::default(),
         },
         rotate_by: optional_time("definition.rotate_by", definition.rotate_by)?,
-        labels: labels(&definition.labels)?,
+        labels: labels("definition.labels", &definition.labels)?,
     })
 }
 
@@ -200,13 +209,16 @@ fn wire_freshness(policy: FreshnessPolicy) -> Option<v1::FreshnessPolicy> {
     })
 }
 
-fn labels(wire: &HashMap<String, String>) -> Result<BTreeMap<Id, String>> {
+pub(crate) fn labels(
+    field: &'static str,
+    wire: &HashMap<String, String>,
+) -> Result<BTreeMap<Id, String>> {
     let mut labels = BTreeMap::new();
     for (key, value) in wire {
-        let key = Id::parse("definition.labels", key)?;
-        let value = free_text("definition.labels", value)?;
+        let key = Id::parse(field, key)?;
+        let value = free_text(field, value)?;
         if labels.insert(key, value).is_some() {
-            return Err(twice("definition.labels", "names a label twice"));
+            return Err(twice(field, "names a label twice"));
         }
     }
     Ok(labels)
@@ -289,7 +301,7 @@ pub(crate) fn wire_kind(kind: Kind) -> WireKind {
     }
 }
 
-fn unknown_enum(field: &'static str) -> Error {
+pub(crate) fn unknown_enum(field: &'static str) -> Error {
     Error::new(Reason::FieldInvalid).violation(
         field,
         "is a number this version does not know; see the proto",
@@ -527,6 +539,20 @@ pub(crate) fn stripe_verdict(found: &StripeVerdict) -> v1::StripeVerdict {
     }
 }
 
+pub(crate) fn live(found: &LiveVerdict) -> v1::StripeLiveVerdict {
+    v1::StripeLiveVerdict {
+        outcome: wire_outcome(found.outcome).into(),
+        message: found.outcome.text().to_owned(),
+        missing_permission: text(found.missing_permission),
+        mode: text(found.mode),
+    }
+}
+
+/// The proto has the same names.
+fn wire_outcome(outcome: LiveOutcome) -> WireOutcome {
+    WireOutcome::from_str_name(outcome.as_str()).unwrap_or_default()
+}
+
 /// Something optional as it is on the wire.
 pub(crate) fn text(found: Option<impl ToString>) -> String {
     found.map(|found| found.to_string()).unwrap_or_default()
@@ -539,6 +565,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn every_outcome_of_a_live_check_is_in_the_proto() {
+        for outcome in LiveOutcome::ALL {
+            assert_eq!(wire_outcome(*outcome).as_str_name(), outcome.as_str());
+        }
+    }
 
     /// The last second of the year 9999.
     const LAST: i64 = 253_402_300_799;

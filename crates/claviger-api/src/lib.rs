@@ -7,6 +7,7 @@
 
 mod access_service;
 mod authenticate;
+mod connection_profile_service;
 mod convert;
 mod counts;
 mod daemon_service;

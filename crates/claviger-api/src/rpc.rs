@@ -6,8 +6,8 @@ use claviger_access::{Permission as P, Rpc};
 
 use crate::handler::{Handler, handle};
 use crate::{
-    access_service, daemon_service, project_service, secret_definition_service, secret_service,
-    vault_service,
+    access_service, connection_profile_service, daemon_service, project_service,
+    secret_definition_service, secret_service, vault_service,
 };
 
 /// A row as the door needs it.
@@ -76,6 +76,23 @@ rpcs! {
         PUT_GRANT "PutGrant" put_grant [GrantsPut] AUDITED PLAIN;
         REVOKE_TOKEN "RevokeToken" revoke_token [TokensPut, GrantsPut] AUDITED PLAIN;
         WHO_AM_I "WhoAmI" who_am_i [] UNAUDITED PLAIN;
+    }
+    "ConnectionProfileService" connection_profile_service {
+        DELETE_CONNECTION_PROFILE "DeleteConnectionProfile" delete_connection_profile
+            [ProfilesDelete] AUDITED PLAIN;
+        DISCONNECT_INSTALL "DisconnectInstall" disconnect_install
+            [ProfilesDisconnect] AUDITED PLAIN;
+        GET_CONNECTION_PROFILE "GetConnectionProfile" get_connection_profile
+            [ProfilesGet] AUDITED PLAIN;
+        LIST_CONNECTION_PROFILES "ListConnectionProfiles" list_connection_profiles
+            [ProfilesGet] AUDITED PLAIN;
+        PUT_CONNECTION_PROFILE "PutConnectionProfile" put_connection_profile
+            [ProfilesPut, DefinitionsPut] AUDITED REQUEST_ID;
+        RESOLVE_CONNECTION "ResolveConnection" resolve_connection
+            [ProfilesResolve] AUDITED PLAIN;
+        TEST_CONNECTION "TestConnection" test_connection [ProfilesTest] AUDITED PLAIN;
+        UNDELETE_CONNECTION_PROFILE "UndeleteConnectionProfile" undelete_connection_profile
+            [ProfilesDelete] AUDITED PLAIN;
     }
     "DaemonService" daemon_service {
         GET_STATUS "GetStatus" get_status [DaemonStatus] AUDITED PLAIN;

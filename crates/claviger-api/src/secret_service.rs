@@ -15,6 +15,7 @@ use crate::fitting;
 use crate::handler::Api;
 
 pub(crate) use batch::batch_get_secrets;
+pub(crate) use reply::freshness;
 
 #[expect(
     clippy::needless_pass_by_value,

@@ -60,8 +60,8 @@ pub struct Parts {
 pub struct Broker {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reads: Arc<Reads>,
-    pub(crate) consumers: Consumers,
     pub(crate) installs: Arc<Installs>,
+    pub(crate) consumers: Consumers,
     pub(crate) writes: Writes,
     pub(crate) vaults: Vaults,
     pub(crate) outside: Arc<Outside>,
@@ -101,8 +101,8 @@ impl Broker {
             parts.vaults.clone(),
         );
         Self {
-            consumers: Consumers,
             installs,
+            consumers: Consumers::new(Arc::clone(&catalog)),
             catalog,
             reads,
             writes,

@@ -4,9 +4,11 @@
 //! against.
 
 pub(crate) mod answer;
+pub(crate) mod connection;
 pub(crate) mod content;
 pub(crate) mod definition;
 pub(crate) mod document;
+pub(crate) mod draft;
 pub(crate) mod exchanges;
 pub(crate) mod freshness;
 pub(crate) mod get_secret;

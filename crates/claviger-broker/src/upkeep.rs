@@ -60,6 +60,14 @@ impl Broker {
         self.writes.sweep_requests().await
     }
 
+    /// Writes down who resolved which profile last.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; the next time goes on.
+    pub async fn keep_consumers(&self) -> Result<()> {
+        self.consumers.keep().await
+    }
+
     /// Removes the exchanged tokens that have ended.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::connection_profile_service_client::ConnectionProfileServiceClient;
 use claviger_proto::v1::daemon_service_client::DaemonServiceClient;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
@@ -154,6 +155,7 @@ impl Client {
         access AccessServiceClient;
         daemon DaemonServiceClient;
         definitions SecretDefinitionServiceClient;
+        profiles ConnectionProfileServiceClient;
         projects ProjectServiceClient;
         secrets SecretServiceClient;
         vaults VaultServiceClient;

@@ -90,7 +90,8 @@ reasons! {
         "{resource} is deleted; call UndeleteSecretDefinition, or DeleteSecretDefinition with purge to free the name";
     /// A connection profile leads to the definition.
     DefinitionInUse "DEFINITION_IN_USE"
-        "{resource} is what a connection profile gives to jobs; point that elsewhere or delete it first (ListConnectionProfiles)";
+        "{resource} is in use: {remedy}"
+        or "{resource} is what a connection profile gives to jobs; point that elsewhere or purge it first (ListConnectionProfiles)";
     /// Put of an existing definition without saying which state is being changed.
     DefinitionExists "DEFINITION_EXISTS"
         "{resource} exists and differs; pass its etag to replace it, or update_mask to change single fields";

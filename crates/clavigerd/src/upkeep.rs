@@ -21,6 +21,9 @@ const TOKENS_INTERVAL: Duration = Duration::from_secs(60);
 /// How often installs are looked at: an answer that was lost is asked for again.
 const INSTALLS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Between two times that it is written down who resolved which profile.
+const CONSUMERS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often remembered values are dropped that can no longer be served.
 const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -61,6 +64,7 @@ impl Upkeep {
         upkeep.spawn(sweep(Arc::clone(broker)));
         upkeep.spawn(sweep_tokens(Arc::clone(broker)));
         upkeep.spawn(sweep_installs(Arc::clone(broker)));
+        upkeep.spawn(keep_consumers(Arc::clone(broker)));
         upkeep.spawn(forget(Arc::clone(broker)));
         upkeep
     }
@@ -197,6 +201,16 @@ async fn sweep_tokens(broker: Arc<Broker>) {
         due.tick().await;
         if let Err(error) = broker.sweep_tokens().await {
             tracing::warn!(?error, "tokens that have ended not removed");
+        }
+    }
+}
+
+async fn keep_consumers(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(CONSUMERS_INTERVAL);
+    loop {
+        due.tick().await;
+        if let Err(error) = broker.keep_consumers().await {
+            tracing::warn!(?error, "who resolved which profile not written down");
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn answer(
     })
 }
 
-fn freshness(age: &Age) -> v1::Freshness {
+pub(crate) fn freshness(age: &Age) -> v1::Freshness {
     v1::Freshness {
         served_from: match age.is_remembered {
             true => Source::Cache,

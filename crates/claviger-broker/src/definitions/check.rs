@@ -15,6 +15,8 @@ use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::reads::Found;
 use crate::model::content::Content;
 use crate::model::definition::Definition;
+use crate::model::install::{self, Install};
+use crate::model::registered::Registered;
 use crate::model::route::Route;
 use crate::model::warning::Warning;
 
@@ -135,9 +137,14 @@ impl Broker {
         let environment = check.environment.as_ref();
         let proof = &asked.proof;
         let own = &proof.call().caller.principal;
-        let principal = check.principal.unwrap_or_else(|| own.clone());
+        let principal = check.principal.clone().unwrap_or_else(|| own.clone());
         let registered = asked.found.live(&self.vaults)?;
         let content = &registered.definition.content;
+        if content.kind == Kind::StripeOauth {
+            return self
+                .check_install(asked, registered, &check, principal)
+                .await;
+        }
         if check.is_live && content.kind != Kind::StripeApiKey {
             return Err(Error::new(Reason::FieldInvalid).violation(
                 "live",
@@ -182,6 +189,43 @@ impl Broker {
             remembered,
             access: self.check_access(proof, environment, &principal).await?,
             principal,
+        })
+    }
+
+    /// Says how a connection is. Nobody reads it, and Stripe is asked through its profile alone: a
+    /// check never costs running jobs their token.
+    async fn check_install(
+        &self,
+        asked: &Asked<OnDefinition>,
+        registered: Registered<'_>,
+        check: &CheckDefinition,
+        principal: Principal,
+    ) -> Result<CheckReport> {
+        let environment = check.environment.as_ref();
+        let place = registered.write_route(environment)?;
+        let definition = registered.definition;
+        let install = self.installs.find(definition.uid).await?;
+        let missing =
+            || Err(Error::new(Reason::SecretNotFound).with(Detail::Vault, &place.place.vault));
+        let existence = install.map_or_else(missing, |stored| standing(&stored.record));
+        Ok(CheckReport {
+            secret: place.address.secret,
+            property: None,
+            is_whole: false,
+            pin: None,
+            environment: environment.cloned(),
+            existence: existence.map_err(|error| error.with(Detail::Resource, &definition.name)),
+            format: None,
+            kind: None,
+            stripe: None,
+            live: check.is_live.then(|| Outcome::NotAsked.into()),
+            remembered: State::Absent,
+            warnings: self.warnings_about(registered, &[]),
+            access: self
+                .check_access(&asked.proof, environment, &principal)
+                .await?,
+            principal,
+            vault: place.place.vault,
         })
     }
 
@@ -278,5 +322,19 @@ impl Broker {
             .with(Detail::Principal, principal)
             .with(Detail::Permission, Permission::SecretsGet)
             .with(Detail::Resource, proof.resource())))
+    }
+}
+
+/// Whether jobs get a credential of an install; the version of the present one.
+fn standing(install: &Install) -> Result<Id> {
+    match install.state {
+        install::State::ReconnectRequired(reason) => Err(Error::new(Reason::ReconnectRequired)
+            .with(Detail::Cause, reason.as_str())
+            .with(Detail::Remedy, reason.remedy())),
+        install::State::Shared => Err(Error::new(Reason::InstallShared)),
+        install::State::Unverified
+        | install::State::Connected
+        | install::State::Refreshing(_)
+        | install::State::Uncertain => install.version(),
     }
 }

@@ -1,11 +1,13 @@
 //! Definitions deleted, brought back and gone for good.
 
+use std::fmt;
 use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
-use claviger_core::{DefinitionName, Detail, Error, Reason, Result};
+use claviger_core::{DefinitionName, Detail, Error, Kind, ProfileName, Public, Reason, Result};
 use claviger_store::{Batch, Stored};
+use tokio::sync::RwLockWriteGuard;
 
 use crate::broker::Broker;
 use crate::engine::catalog::commit::Update;
@@ -81,8 +83,10 @@ impl Broker {
             true => before.ending(),
             false => before.changing(&after),
         };
+        let gate = self.keep_from_profiles(proof, found).await?;
         self.audit.intent(proof, facts).await?;
         let definition = self.change_deletion(proof, found, delete).await?;
+        drop(gate);
         if let Ok(registered) = asked.found.live(&self.vaults) {
             self.doubt(registered);
         }
@@ -90,6 +94,30 @@ impl Broker {
             self.writes.purge(proof, &definition).await?;
         }
         Ok(definition)
+    }
+
+    /// Refuses what a profile gives to jobs, and keeps profiles from leading there until the gate is
+    /// dropped.
+    ///
+    /// # Errors
+    /// `DEFINITION_IN_USE`.
+    async fn keep_from_profiles(
+        &self,
+        proof: &Authorized,
+        found: &Definition,
+    ) -> Result<Option<RwLockWriteGuard<'_, ()>>> {
+        match found.content.kind {
+            Kind::StripeApiKey | Kind::StripeOauth => {}
+            Kind::Opaque | Kind::Password | Kind::StripeWebhookSecret => return Ok(None),
+        }
+        let gate = self.catalog.removing().await;
+        match self.leading_to(proof, &found.name, |_| true).await? {
+            Some(profile) => Err(Error::new(Reason::DefinitionInUse)
+                .with(Detail::Resource, &found.name)
+                .with(Detail::Remedy, LeadsThere(profile))
+                .at("name")),
+            None => Ok(Some(gate)),
+        }
     }
 
     /// Takes back a soft delete.
@@ -181,6 +209,23 @@ impl Broker {
         self.writes.purge(proof, &marked).await
     }
 }
+
+/// Why a definition is in use.
+struct LeadsThere(ProfileName);
+
+impl fmt::Display for LeadsThere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} gives it to jobs; point that profile elsewhere, or purge it (DeleteConnectionProfile), \
+             first",
+            self.0
+        )
+    }
+}
+
+/// A name, and what is written here.
+impl Public for LeadsThere {}
 
 fn deleted(definition: &Definition) -> Error {
     Error::new(Reason::DefinitionDeleted)

@@ -1,5 +1,6 @@
 //! The definitions of a project, page by page.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,7 +9,6 @@ use claviger_core::{Id, Kind, ProjectName, Reason, Result, refuse_pasted};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProject};
-use crate::model::content::Content;
 use crate::model::definition::Definition;
 use crate::model::page::{Page, PageRequest};
 use crate::model::registered::Registered;
@@ -37,7 +37,7 @@ impl DefinitionFilter {
             && self
                 .label
                 .as_ref()
-                .is_none_or(|label| label.matches(content))
+                .is_none_or(|label| label.matches(&content.labels))
             && self.rotate_by.is_none_or(|end| content.rotates_by(end))
             && self.vault.as_ref().is_none_or(|vault| {
                 let places = registered.places();
@@ -73,8 +73,8 @@ impl LabelFilter {
         Ok(Some(Self { key, value }))
     }
 
-    fn matches(&self, content: &Content) -> bool {
-        let found = content.labels.get(&self.key);
+    pub(crate) fn matches(&self, labels: &BTreeMap<Id, String>) -> bool {
+        let found = labels.get(&self.key);
         found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use claviger_access::{Call, Permission, Resolved};
 use claviger_audit::Facts;
 use claviger_backend::NameWarning;
-use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{DefinitionName, Detail, Error, Id, Kind, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::broker::Broker;
@@ -19,7 +19,7 @@ use crate::model::answer::{Answer, Subject};
 use crate::model::content::Content;
 use crate::model::definition::{Definition, DerivedFrom, not_found};
 use crate::model::payload::Payload;
-use crate::model::project::Project;
+use crate::model::project::{MANAGED, Project};
 use crate::model::registered::Registered;
 use crate::model::request::{RequestId, RequestState};
 use crate::model::route::Route;
@@ -180,6 +180,7 @@ impl Broker {
             places: BTreeMap::new(),
         };
         let registered = self.registered(project, &definition);
+        check_made_by_profile(registered, put.payload.is_some())?;
         let names = registered.validate()?;
         if put.etag.is_some() || put.mask.is_some() {
             return Err(not_found(&put.name));
@@ -265,6 +266,9 @@ impl Broker {
         put: PutDefinition,
         request: Option<&FreshRequest>,
     ) -> Result<PutDefinitionOutcome> {
+        if put.payload.is_some() && existing.content.kind == Kind::StripeOauth {
+            return Err(credentials_elsewhere());
+        }
         if put.payload.is_some() {
             return Err(Error::new(Reason::PayloadNotAllowed).violation(
                 "payload",
@@ -285,6 +289,7 @@ impl Broker {
             content,
             ..existing.clone()
         };
+        check_oauth(existing, &wanted.content)?;
         let names = self.registered(project, &wanted).validate()?;
         if wanted.content == existing.content {
             let registered = self.registered(project, existing);
@@ -463,6 +468,74 @@ fn check_interpretation(existing: &Definition, content: &Content) -> Result<()> 
         field,
         "cannot change once there is a value; register a new definition",
     ))
+}
+
+/// A connection is made with the profile that has it, and its tokens lie in Claviger's own vault: a
+/// token that rolled has to be replaced for good.
+fn check_made_by_profile(registered: Registered<'_>, has_payload: bool) -> Result<()> {
+    let content = &registered.definition.content;
+    if content.kind != Kind::StripeOauth {
+        return Ok(());
+    }
+    let places = registered.places();
+    let mut elsewhere = places
+        .iter()
+        .filter(|place| place.vault.as_str() != MANAGED);
+    if let Some(place) = elsewhere.next() {
+        return Err(Error::new(Reason::LocationInvalid)
+            .with(Detail::Vault, &place.vault)
+            .violation(
+                "definition.location",
+                "is not the managed vault, where alone the tokens of a STRIPE_OAUTH definition can be; \
+                 make it with PutConnectionProfile, without a location",
+            ));
+    }
+    match has_payload {
+        true => Err(credentials_elsewhere()),
+        false => Err(of_a_profile()),
+    }
+}
+
+/// What a profile made is described and labelled by people, and leads where the profile says.
+fn check_oauth(existing: &Definition, content: &Content) -> Result<()> {
+    let before = &existing.content;
+    let kinds = [before.kind, content.kind];
+    if !kinds.contains(&Kind::StripeOauth) {
+        return Ok(());
+    }
+    let described = Content {
+        description: content.description.clone(),
+        labels: content.labels.clone(),
+        rotate_by: content.rotate_by,
+        ..before.clone()
+    };
+    if *content == described {
+        return Ok(());
+    }
+    match before.kind == content.kind {
+        false => Err(of_a_profile()),
+        true => Err(Error::new(Reason::FieldInvalid).violation(
+            "definition",
+            "is of kind STRIPE_OAUTH, of which description, labels and rotate_by change here; change \
+             the connection with PutConnectionProfile",
+        )),
+    }
+}
+
+fn of_a_profile() -> Error {
+    Error::new(Reason::FieldInvalid).violation(
+        "definition.kind",
+        "is STRIPE_OAUTH, which goes with the connection profile that it was made for; call \
+         PutConnectionProfile with oauth",
+    )
+}
+
+fn credentials_elsewhere() -> Error {
+    Error::new(Reason::PayloadNotAllowed).violation(
+        "payload",
+        "does not go with a STRIPE_OAUTH definition; put client secret and refresh token with \
+         PutConnectionProfile",
+    )
 }
 
 fn is_full_replace(paths: &[String]) -> bool {

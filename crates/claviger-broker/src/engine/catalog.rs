@@ -235,7 +235,19 @@ impl Catalog {
         asked: &Asked<OnDefinition>,
     ) -> Result<Stored<Project>> {
         let name = asked.found.name.project();
-        let uid = asked.proof.resolved().project;
+        self.same_project(&asked.proof, name).await
+    }
+
+    /// The project that something in it was asked about, as it is by now.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn same_project(
+        &self,
+        proof: &Authorized,
+        name: &ProjectName,
+    ) -> Result<Stored<Project>> {
+        let uid = proof.resolved().project;
         let stored = self.find_project(name).await?;
         stored
             .filter(|stored| Some(stored.record.uid) == uid)

@@ -13,6 +13,7 @@ mod pending;
 mod profile;
 mod project;
 mod request;
+mod seen;
 mod token;
 mod upgrades;
 
@@ -25,4 +26,5 @@ pub(crate) use install::{InstallKey, Secrets, install_value};
 pub(crate) use made::{Made, made_by};
 pub(crate) use pending::PendingPointer;
 pub(crate) use profile::profile_id;
+pub(crate) use seen::Seen;
 pub use upgrades::UPGRADES;

@@ -55,6 +55,7 @@ impl Way {
         vaults: &Vaults,
     ) -> Result<Self> {
         let registered = found.live(vaults)?;
+        registered.definition.readable()?;
         let route = registered.route(get.environment.as_ref(), get.version.as_ref())?;
         Ok(Self {
             route: Arc::new(route),

@@ -6,24 +6,25 @@ use std::sync::Arc;
 
 use claviger_access::Authorized;
 use claviger_audit::Intent;
-use claviger_backend::{Vaults, Written};
+use claviger_backend::{Staged, Vaults, Written};
 use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, Uid};
 use claviger_store::{Batch, Expect, Stored};
 use tracing::Instrument;
 
 use crate::engine::catalog::Catalog;
-use crate::engine::catalog::commit::Update;
+use crate::engine::catalog::commit::{Unsure, Update};
 use crate::engine::forms::{PendingPointer, definition_id};
 use crate::engine::merging::{Merging, Progress};
 use crate::engine::outside::span;
 use crate::engine::reads::{Reads, is_unreadable};
 use crate::engine::replay::{self, FreshRequest, Replay};
 use crate::engine::staging::{Done, Staging, unknown};
-use crate::engine::steps::{Fence, NewValue, Steps, Target, in_progress, version_mismatch};
+use crate::engine::steps::{Fence, NewValue, Steps, Target, version_mismatch};
 use crate::model::answer::{Answer, Subject};
 use crate::model::definition::Definition;
 use crate::model::location::Place;
-use crate::model::request::{RequestId, RequestState};
+use crate::model::project::MANAGED;
+use crate::model::request::{Request, RequestId, RequestState};
 use crate::model::route::Route;
 
 /// Pending writes settled per page at start-up.
@@ -76,6 +77,31 @@ impl Writes {
             }
             found = fresh.find(&self.catalog).await?;
         }
+        self.known(fresh, found)
+            .await
+            .map_err(|error| error.with(Detail::Resource, name))
+    }
+
+    /// As [`Self::replay`], of a request that is one commit of our own store, and so never under way.
+    ///
+    /// # Errors
+    /// `REQUEST_ID_REUSED` if the id came with other content before.
+    pub(crate) async fn replay_commit(
+        &self,
+        proof: &Authorized,
+        id: Option<RequestId>,
+        content: &[&[u8]],
+    ) -> Result<Replay> {
+        let Some(id) = id else {
+            return Ok(Replay::Fresh(None));
+        };
+        let fresh = FreshRequest::new(&self.catalog, proof, id, content);
+        let found = fresh.find(&self.catalog).await?;
+        self.known(fresh, found).await
+    }
+
+    /// What the record of a request says about it.
+    async fn known(&self, fresh: FreshRequest, found: Option<Stored<Request>>) -> Result<Replay> {
         let Some(stored) = found else {
             return Ok(Replay::Fresh(Some(fresh)));
         };
@@ -84,17 +110,76 @@ impl Writes {
             return Ok(Replay::Fresh(Some(fresh.in_place_of(&stored))));
         }
         match request.state {
-            RequestState::Begun => Err(in_progress(name)),
+            RequestState::Begun => Err(Error::new(Reason::WriteInProgress)),
             RequestState::Finished => Ok(Replay::Answered(request.answer.clone())),
             RequestState::Overwritten => {
                 // Told once: the next repeat is a new attempt.
                 fresh.forget(&self.catalog).await?;
-                let changed = Error::new(Reason::ValueChanged).with(Detail::Resource, name);
+                let changed = Error::new(Reason::ValueChanged);
                 Err(match &request.answer.subject {
                     Subject::Value(vault) => changed.with(Detail::Vault, vault),
                     Subject::Definition(_) | Subject::Profile(_) => changed,
                 })
             }
+        }
+    }
+
+    /// A value on its way into Claviger's own store, for a commit that changes more than that. `None`
+    /// if the vault is elsewhere.
+    ///
+    /// # Errors
+    /// `LOCATION_INVALID` for a place that is only read; `STORE_UNAVAILABLE`.
+    pub(crate) async fn stage(
+        &self,
+        _: &Authorized,
+        route: &Route,
+        value: NewValue<'_>,
+    ) -> Result<Option<Staged>> {
+        check_writable(route)?;
+        let write = value.into_write(Uid::random());
+        route.vault.stage(&route.address, &write).await
+    }
+
+    /// Commits a change of our own store together with its intent. `false` if another change came
+    /// in between.
+    ///
+    /// # Errors
+    /// `WRITE_IN_PROGRESS` if that was a call with the same request id; `WRITE_OUTCOME_UNKNOWN`;
+    /// `AUDIT_UNAVAILABLE`; and what [`Catalog::commit`] refuses.
+    pub(crate) async fn commit(
+        &self,
+        proof: &Authorized,
+        batch: Batch,
+        request: Option<&FreshRequest>,
+        intent: Intent<'_>,
+    ) -> Result<bool> {
+        let unknown = |error| {
+            Error::new(Reason::WriteOutcomeUnknown)
+                .with(Detail::Vault, Id::from_static(MANAGED))
+                .caused_by(error)
+        };
+        let committed = match intent.note() {
+            Ok(note) => self.catalog.commit(proof, &batch.note(note)).await,
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(Some(revision)) => {
+                let copied = intent.copied(Some(revision)).await;
+                return copied.map(|()| true).map_err(unknown);
+            }
+            Err(error) if Unsure::is_cause(&error) => {
+                // Whether it is copied or not, the answer is the same.
+                intent.copied(None).await.ok();
+                return Err(unknown(error));
+            }
+            Ok(None) | Err(_) => intent.refused(),
+        }
+        committed?;
+        match request {
+            Some(request) if request.is_overtaken(&self.catalog).await? => {
+                Err(Error::new(Reason::WriteInProgress))
+            }
+            Some(_) | None => Ok(false),
         }
     }
 

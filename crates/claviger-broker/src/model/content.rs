@@ -8,13 +8,7 @@ use claviger_stripe::{Mode, Settings, Verdict};
 
 use crate::model::freshness::FreshnessPolicy;
 use crate::model::location::Location;
-use crate::model::texts::{check_description, check_environment_count};
-
-/// Most labels of a definition.
-const LABELS_MAX: usize = 50;
-
-/// Longest value of a label, in characters.
-const LABEL_CHARS_MAX: usize = 128;
+use crate::model::texts::{check_description, check_environment_count, check_labels};
 
 /// What operators edit.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -50,27 +44,6 @@ impl Content {
     /// Whether its value is to be rotated by this time, or was before.
     pub(crate) fn rotates_by(&self, time: SystemTime) -> bool {
         self.rotate_by.is_some_and(|end| end <= time)
-    }
-
-    fn check_labels(&self) -> Result<()> {
-        let invalid = |remedy: &'static str| {
-            Err(Error::new(Reason::FieldInvalid).violation("definition.labels", remedy))
-        };
-        if self.labels.len() > LABELS_MAX {
-            return invalid("has more than 50 labels; leave some out");
-        }
-        let is_long = |value: &String| value.chars().count() > LABEL_CHARS_MAX;
-        if self.labels.values().any(is_long) {
-            return invalid("has a value longer than 128 characters; shorten it");
-        }
-        if self
-            .labels
-            .values()
-            .any(|value| value.contains(char::is_control))
-        {
-            return invalid("has a value with a control character; leave that out");
-        }
-        Ok(())
     }
 
     /// Whether any location of this content can be another one than in `other`.
@@ -110,7 +83,7 @@ impl Content {
     /// `FIELD_INVALID` with the field and the remedy.
     pub(crate) fn validate(&self) -> Result<()> {
         check_description(&self.description, "definition.description")?;
-        self.check_labels()?;
+        check_labels(&self.labels, "definition.labels")?;
         self.freshness.validate()?;
         self.stripe.validate(self.kind)?;
         if self.kind.is_stripe() && self.format == Format::Binary {

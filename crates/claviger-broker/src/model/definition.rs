@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use claviger_backend::Address;
-use claviger_core::{DefinitionName, Detail, Error, Id, Reason, Result, Uid};
+use claviger_core::{DefinitionName, Detail, Error, Id, Kind, Reason, Result, Uid};
 
 use crate::model::content::Content;
 use crate::model::location::Place;
+use crate::model::project::MANAGED;
 
 /// A definition as it is kept.
 #[derive(Clone, Debug)]
@@ -156,6 +157,26 @@ impl Definition {
             return Err(not_found(&self.name));
         }
         Ok(self)
+    }
+
+    /// Refuses whatever is about a single value: of a connection that rolls its tokens there is none.
+    ///
+    /// # Errors
+    /// `VALUE_NOT_READABLE`.
+    pub(crate) fn readable(&self) -> Result<&Self> {
+        match self.content.kind {
+            Kind::StripeOauth => Err(Error::new(Reason::ValueNotReadable)
+                .with(Detail::Resource, &self.name)
+                .with(Detail::Vault, Id::from_static(MANAGED))
+                .with(
+                    Detail::Remedy,
+                    "its tokens roll, and nobody reads them; call ResolveConnection on the connection \
+                     profile that has it",
+                )),
+            Kind::Opaque | Kind::Password | Kind::StripeApiKey | Kind::StripeWebhookSecret => {
+                Ok(self)
+            }
+        }
     }
 
     /// The current version at a place, unless it is the vault's newest or there is none.

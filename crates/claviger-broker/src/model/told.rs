@@ -13,6 +13,7 @@ use crate::model::definition::Definition;
 use crate::model::freshness::FreshnessPolicy;
 use crate::model::grants::GrantView;
 use crate::model::location::Location;
+use crate::model::profile::{Adapter, Auth, Profile};
 use crate::model::project::Project;
 use crate::model::token::Token;
 
@@ -37,6 +38,15 @@ impl Definition {
             about: Some((Resource::Definition(self.name.clone()), Some(self.uid))),
             edits: Edit::between(&self.told(), &Told::new()),
             ..Facts::default()
+        }
+    }
+
+    /// The intent that changes it beside what was asked for, with a value for this place or with none.
+    pub(crate) fn changing_too(&self, after: &Self, place: Facts) -> Facts {
+        Facts {
+            about: Some((Resource::Definition(self.name.clone()), Some(self.uid))),
+            edits: Edit::between(&self.told(), &after.told()),
+            ..place
         }
     }
 
@@ -80,6 +90,67 @@ impl Content {
         note(&mut told, "stripe.allowed_classes", classes.map(Word::of));
         note(&mut told, "stripe.account", text(stripe.account.as_ref()));
         note(&mut told, "stripe.context", text(stripe.context.as_ref()));
+        told
+    }
+}
+
+impl Profile {
+    /// The intent that makes it.
+    pub(crate) fn making(&self) -> Facts {
+        Facts {
+            about: Some((Resource::Profile(self.name.clone()), Some(self.uid))),
+            edits: Edit::between(&Told::new(), &self.told()),
+            ..Facts::default()
+        }
+    }
+
+    /// The intent that makes it another one.
+    pub(crate) fn changing(&self, after: &Self) -> Facts {
+        edits(Edit::between(&self.told(), &after.told()))
+    }
+
+    /// The intent after which it is gone.
+    pub(crate) fn ending(&self) -> Facts {
+        Facts {
+            about: Some((Resource::Profile(self.name.clone()), Some(self.uid))),
+            edits: Edit::between(&self.told(), &Told::new()),
+            ..Facts::default()
+        }
+    }
+
+    fn told(&self) -> Told {
+        let content = &self.content;
+        let mut told = Told::new();
+        note(&mut told, "uid", Some(Word::of(self.uid)));
+        note(&mut told, "delete_time", self.delete_time.map(Word::Time));
+        note(&mut told, "description", private(&content.description));
+        let adapter = match content.adapter {
+            Adapter::Stripe => "STRIPE",
+        };
+        note(&mut told, "adapter", Some(Word::of(adapter)));
+        for (key, value) in &content.labels {
+            let value = Some(Word::of(Coordinate(value)));
+            note(&mut told, &format!("labels.{key}"), value);
+        }
+        match &content.auth {
+            Auth::ApiKey(auth) => {
+                let definition = Some(Word::of(&auth.definition));
+                note(&mut told, "api_key.definition", definition);
+                note(&mut told, "api_key.account", text(auth.account.as_ref()));
+                note(&mut told, "api_key.context", text(auth.context.as_ref()));
+            }
+            Auth::Oauth(auth) => {
+                let flavor = Some(Word::of(auth.flavor.as_str()));
+                note(&mut told, "oauth.flavor", flavor);
+                note(&mut told, "oauth.client_id", text(Some(&auth.client_id)));
+                note(&mut told, "oauth.account", text(auth.account.as_ref()));
+                let mode = auth.mode.map(|mode| Word::of(mode.as_str()));
+                note(&mut told, "oauth.mode", mode);
+                note(&mut told, "oauth.app", text(auth.app.as_ref()));
+                let definition = Some(Word::of(&auth.definition));
+                note(&mut told, "oauth.definition", definition);
+            }
+        }
         told
     }
 }

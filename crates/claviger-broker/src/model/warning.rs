@@ -41,6 +41,14 @@ impl Warning {
         "definition.environments",
     );
 
+    /// Jobs got a credential by a profile within the last day.
+    pub(crate) const PROFILE_IN_USE: Self = Self::new(
+        "PROFILE_IN_USE",
+        "callers resolved this profile within the last day (GetConnectionProfile names the last ones); \
+         their next resolve fails, unless UndeleteConnectionProfile brings it back",
+        "name",
+    );
+
     /// The value should have been rotated by now.
     pub(crate) const ROTATION_DUE: Self = Self::new(
         "ROTATION_DUE",

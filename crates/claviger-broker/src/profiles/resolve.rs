@@ -1,17 +1,15 @@
 //! What a job connects with: how a profile becomes a credential.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use claviger_access::{Authorized, Call, Permission};
-use claviger_audit::Facts;
-use claviger_core::{Detail, Error, Id, Kind, ProfileName, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Detail, Error, Id, Kind, Reason, Result};
 use claviger_stripe::{Class, Mode, Settings, judge};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
 use crate::engine::installs::Access;
+use crate::model::connection::{AuthMethod, Connection, ResolveConnection};
 use crate::model::definition::{Definition, not_found};
 use crate::model::freshness::Age;
 use crate::model::profile::{ApiKeyAuth, Auth, OauthAuth, Profile, profile_not_found};
@@ -20,77 +18,6 @@ use crate::model::registered::Registered;
 
 /// How often a profile is looked up again that was joined with another one meanwhile.
 const ATTEMPTS: usize = 3;
-
-/// Which profile, and what the job knows.
-#[derive(Clone, Debug)]
-pub struct ResolveConnection {
-    /// The profile.
-    pub name: ProfileName,
-    /// Where the project declares environments.
-    pub environment: Option<Id>,
-    /// The job wants an API key no older.
-    pub max_age: Option<Duration>,
-    /// The version that Stripe has refused.
-    pub refused_version: Option<Id>,
-}
-
-/// How a job authenticates.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AuthMethod {
-    /// With an API key.
-    ApiKey,
-    /// With an access token.
-    Oauth,
-}
-
-/// What a job connects with.
-pub struct Connection {
-    /// The key or token.
-    pub credential: SecretBytes,
-    /// Which of both.
-    pub auth_method: AuthMethod,
-    /// The sort of key that it is.
-    pub class: Class,
-    /// Which mode it is for, where that is known.
-    pub mode: Option<Mode>,
-    /// The header `Stripe-Account`.
-    pub account: Option<String>,
-    /// The header `Stripe-Context`.
-    pub context: Option<String>,
-    /// When it ends.
-    pub expire_time: Option<SystemTime>,
-    /// Names exactly this credential.
-    pub version: Id,
-    /// How old it is.
-    pub age: Age,
-    /// The vault it came from.
-    pub(crate) vault: Id,
-    /// Which definition it is the value of.
-    pub(crate) definition: Id,
-    /// Which install it belongs to.
-    pub(crate) install: Option<Uid>,
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("version", &self.version)
-            .field("expire_time", &self.expire_time)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Connection {
-    pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            vault: Some(self.vault.clone()),
-            secret: Some(self.definition.to_string()),
-            version: Some(self.version.clone()),
-            install: self.install,
-            ..Facts::default()
-        }
-    }
-}
 
 impl Broker {
     /// Returns what a job connects with.
@@ -140,9 +67,8 @@ impl Broker {
                     return found.await;
                 }
                 Auth::Oauth(auth) => {
-                    let refused = resolve.refused_version.as_ref();
-                    self.access_token(&asked.proof, &profile, auth, refused)
-                        .await?
+                    let found = self.access_token(&asked.proof, &profile, auth, resolve);
+                    found.await?
                 }
             };
             if let Some(found) = found {
@@ -202,6 +128,7 @@ impl Broker {
             vault: route.place.vault.clone(),
             definition: auth.definition.id().clone(),
             install: None,
+            environment: resolve.environment.clone(),
         })
     }
 
@@ -211,13 +138,14 @@ impl Broker {
         proof: &Authorized,
         profile: &Profile,
         auth: &OauthAuth,
-        refused: Option<&Id>,
+        resolve: &ResolveConnection,
     ) -> Result<Option<Connection>> {
         let named = |error: Error| error.with(Detail::Resource, &profile.name);
         let Some(found) = self.catalog.led_to(proof, &auth.definition).await? else {
             return Ok(None);
         };
         let uid = found.record.live()?.uid;
+        let refused = resolve.refused_version.as_ref();
         let access = self.installs.access(proof, uid, refused).await;
         let Some(access) = access.map_err(named)? else {
             return Ok(None);
@@ -253,6 +181,7 @@ impl Broker {
             vault: Id::from_static("managed"),
             definition: auth.definition.id().clone(),
             install: Some(uid),
+            environment: resolve.environment.clone(),
         }))
     }
 }

@@ -6,35 +6,12 @@ use claviger_access::{Call, Permission};
 use claviger_audit::Facts;
 use claviger_core::{Id, ProfileName, Result};
 use claviger_stripe::Settings;
-use claviger_stripe::live::{LiveVerdict, Outcome};
+use claviger_stripe::live::Outcome;
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
-use crate::model::install::Install;
+use crate::model::connection::{Connection, ResolveConnection, TestedConnection};
 use crate::model::profile::Auth;
-use crate::profiles::resolve::{Connection, ResolveConnection};
-
-/// Which profile is tested, and where.
-#[derive(Clone, Debug)]
-pub struct TestConnection {
-    /// The profile.
-    pub name: ProfileName,
-    /// Where the project declares environments.
-    pub environment: Option<Id>,
-}
-
-/// What Stripe said.
-#[derive(Debug)]
-pub struct TestedConnection {
-    /// Its answer about the credential.
-    pub live: LiveVerdict,
-    /// The account that answered.
-    pub account: Option<String>,
-    /// The version of the credential.
-    pub version: Id,
-    /// How the connection is now.
-    pub install: Option<Install>,
-}
 
 impl Broker {
     /// Asks Stripe whether it takes what a job would get.
@@ -44,15 +21,21 @@ impl Broker {
     pub async fn test_connection(
         &self,
         call: &Arc<Call>,
-        test: TestConnection,
+        name: &ProfileName,
+        environment: Option<Id>,
     ) -> Result<TestedConnection> {
         let permissions = &[Permission::ProfilesTest];
-        let environment = test.environment.as_ref();
         let asked = self
             .catalog
-            .ask_profile(call, permissions, &test.name, environment)
+            .ask_profile(call, permissions, name, environment.as_ref())
             .await?;
-        let result = self.test_connection_asked(&asked, test).await;
+        let resolve = ResolveConnection {
+            name: name.clone(),
+            environment,
+            max_age: None,
+            refused_version: None,
+        };
+        let result = self.test_connection_asked(&asked, &resolve).await;
         let facts = |tested: &(TestedConnection, Facts)| tested.1.clone();
         let tested = self.concluded(asked, result, facts).await;
         tested.map(|(tested, _)| tested)
@@ -61,15 +44,9 @@ impl Broker {
     async fn test_connection_asked(
         &self,
         asked: &Asked<OnProfile>,
-        test: TestConnection,
+        resolve: &ResolveConnection,
     ) -> Result<(TestedConnection, Facts)> {
-        let resolve = ResolveConnection {
-            name: test.name,
-            environment: test.environment,
-            max_age: None,
-            refused_version: None,
-        };
-        let connection = self.connection(asked, &resolve).await?;
+        let connection = self.connection(asked, resolve).await?;
         let facts = connection.facts();
         // The credential leaves for Stripe, so that is written down before.
         self.audit.intent(&asked.proof, facts.clone()).await?;

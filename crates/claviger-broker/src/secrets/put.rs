@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_access::{Call, Permission};
 use claviger_audit::{Facts, Health};
-use claviger_core::{DefinitionName, Error, Id, Reason, Result};
+use claviger_core::{DefinitionName, Error, Id, Kind, Reason, Result};
 use claviger_store::Stored;
 
 use crate::broker::Broker;
@@ -104,6 +104,13 @@ impl Broker {
             project: &project,
             vaults: &self.vaults,
         };
+        if registered.definition.content.kind == Kind::StripeOauth {
+            return Err(Error::new(Reason::PayloadNotAllowed).violation(
+                "payload",
+                "does not go with a STRIPE_OAUTH definition, whose tokens roll; put a new refresh token \
+                 or client secret with PutConnectionProfile",
+            ));
+        }
         let route = registered.write_route(put.environment.as_ref())?;
         self.claim_shared(asked, registered, &route).await?;
         self.writes

@@ -62,6 +62,7 @@ impl Broker {
         request: &PageRequest,
     ) -> Result<Page<SecretVersion>> {
         let registered = asked.found.live(&self.vaults)?;
+        registered.definition.readable()?;
         let route = registered.write_route(environment)?;
         let of = [
             registered.definition.uid.to_string(),
@@ -129,6 +130,7 @@ impl Broker {
         state: VersionState,
     ) -> Result<SecretVersion> {
         let registered = asked.found.live(&self.vaults)?;
+        registered.definition.readable()?;
         let route = registered.write_route(environment)?;
         self.claim_shared(asked, registered, &route).await?;
         let version = name.version();

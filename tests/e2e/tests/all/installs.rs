@@ -173,7 +173,7 @@ async fn survive(rules: Rules) {
         // Each once, then at random.
         let index = usize::try_from(number).expect("few");
         let kill = ALL.get(index).copied();
-        let kill = kill.unwrap_or_else(|| ALL[random.random_range(0..ALL.len())]);
+        let kill = kill.unwrap_or_else(|| ALL[random.usize(0..ALL.len())]);
         scene.exchange_and_die(kill, &version).await;
 
         let (daemon, mut profiles) = scene.start("").await;

@@ -14,7 +14,7 @@ use crate::model::grants::Grants;
 use crate::model::token::Token;
 
 /// How often a change of a record is tried again when another one came in between.
-pub(in crate::engine) const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;
 
 /// How often a commit is tried again while others change the caller's own grants: more, because
 /// those may be many, and it is about them that nobody must keep a caller from changing anything.
@@ -204,6 +204,15 @@ impl Catalog {
             None => self.commit_own(batch).await?,
         };
         Ok(committed.map(|_| answer))
+    }
+
+    /// Commits what follows from a mark that there is no way back: a caller that loses its permission
+    /// does not stop it. `None` if another change of the same records came in between.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub(crate) async fn commit_marked(&self, batch: Batch) -> Result<Option<u64>> {
+        self.commit_own(batch).await
     }
 
     /// Commits changes of Claviger's own.

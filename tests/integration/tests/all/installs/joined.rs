@@ -37,8 +37,9 @@ async fn a_second_profile_of_one_install_joins_it_and_its_token_wins() {
             purge: true,
             ..Default::default()
         };
-        let purged = scene.client.profiles().delete_connection_profile(request);
-        purged.await.expect("purged");
+        let mut profiles = scene.client.profiles();
+        let purged = profiles.delete_connection_profile(request).await;
+        purged.expect("purged");
         let left = resolve(&scene.client, left, "").await.expect("resolved");
         assert_eq!(left.credential, second.credential);
     }
@@ -77,8 +78,9 @@ async fn another_project_does_not_get_an_install_that_is_taken() {
         purge: true,
         ..Default::default()
     };
-    let purged = scene.client.profiles().delete_connection_profile(purge);
-    purged.await.expect("purged");
+    let mut profiles = scene.client.profiles();
+    let purged = profiles.delete_connection_profile(purge).await;
+    purged.expect("purged");
     let got = scene.client.profiles().resolve_connection(request()).await;
     let got = got.expect("free").into_inner();
     assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));

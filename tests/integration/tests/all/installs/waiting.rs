@@ -1,6 +1,5 @@
 //! One exchange for all that wait, at the end of an access token and never before.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_integration::{PROJECT, volume};
@@ -165,8 +164,9 @@ async fn what_nobody_uses_is_refreshed_once_in_thirty_days() {
         name: name("stripe"),
         ..Default::default()
     };
-    let deleted = scene.client.profiles().delete_connection_profile(request);
-    deleted.await.expect("deleted");
+    let mut profiles = scene.client.profiles();
+    let deleted = profiles.delete_connection_profile(request).await;
+    deleted.expect("deleted");
     for _ in 0..31 {
         scene.server.clock.advance(day);
         scene.server.broker().sweep_installs().await.expect("swept");

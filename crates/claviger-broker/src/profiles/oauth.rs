@@ -1,0 +1,301 @@
+//! A profile with OAuth: the install that it connects with.
+
+use std::collections::BTreeSet;
+
+use claviger_access::Facts;
+use claviger_core::{DefinitionName, Error, Kind, Result, SecretBytes, Uid};
+use claviger_store::Stored;
+use claviger_stripe::Settings;
+use claviger_stripe::oauth::{Flavor, fields};
+
+use super::backing::{Changes, lost, unused_mode};
+use super::put::Wanted;
+use super::{invalid, own_name};
+use crate::broker::Broker;
+use crate::engine::forms::Secrets;
+use crate::engine::found::expect;
+use crate::model::definition::Definition;
+use crate::model::draft::OauthDraft;
+use crate::model::install::{Install, ReconnectReason, State};
+use crate::model::profile::{Auth, OauthAuth};
+use crate::model::warning::Warning;
+
+const CLIENT_ID: &str = "profile.oauth.client_id";
+const CLIENT_SECRET: &str = "profile.oauth.client_secret";
+const REFRESH_TOKEN: &str = "profile.oauth.refresh_token";
+
+/// What is stored of an install.
+struct Known {
+    definition: Stored<Definition>,
+    install: Stored<Install>,
+    secrets: Secrets,
+}
+
+impl Broker {
+    /// What becomes of a profile with OAuth.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` with the field and the remedy.
+    pub(super) async fn plan_oauth(
+        &self,
+        wanted: &Wanted<'_>,
+        draft: &OauthDraft,
+        changes: &mut Changes,
+    ) -> Result<OauthAuth> {
+        let client_id = draft.client_id.as_deref();
+        let client_id = client_id.ok_or_else(|| missing(CLIENT_ID))?;
+        fields::client_id(client_id)?;
+        check_texts(draft)?;
+        if let Some(value) = &draft.client_secret {
+            fields::client_secret(value)?;
+        }
+        if let Some(value) = &draft.refresh_token {
+            let odd = fields::refresh_token(value)?;
+            let odd = odd.map(|text| Warning::new("REFRESH_TOKEN_UNUSUAL", text, REFRESH_TOKEN));
+            changes.warnings.extend(odd);
+        }
+        let known = self.known(wanted).await?;
+        let secret = draft.client_secret.as_ref();
+        let secret = secret.or_else(|| known.as_ref().map(|known| &known.secrets.client_secret));
+        let secret = secret.ok_or_else(|| missing(CLIENT_SECRET))?;
+        let install = known.as_ref().map(|known| &*known.install.record);
+        check_mode(draft, install, secret)?;
+        let mode = draft.mode.or_else(|| fields::mode_of(secret));
+        let unused = unused_mode(wanted.project, mode, "profile.oauth");
+        changes.warnings.extend(unused);
+        changes.warnings.push(of_flavor(draft.flavor));
+
+        let is_same = |known: &Known| is_of(&known.install.record, draft, client_id);
+        let definition = match &known {
+            Some(known) if is_same(known) => self.renew(draft, known, changes)?,
+            _ => {
+                let token = draft.refresh_token.as_ref();
+                let token = token.ok_or_else(|| match known {
+                    None => missing(REFRESH_TOKEN),
+                    Some(_) => invalid(
+                        REFRESH_TOKEN,
+                        "is missing: it is for one app or platform, account and mode, and one of \
+                         these changes (oauth.flavor, client_id, account or mode); connect again, and \
+                         put the new refresh token with the change",
+                    ),
+                })?;
+                let secrets = Secrets {
+                    client_secret: secret.duplicate(),
+                    refresh_token: token.duplicate(),
+                    access_token: None,
+                };
+                self.connect(wanted, draft, client_id, &secrets, changes)?
+            }
+        };
+        Ok(OauthAuth {
+            flavor: draft.flavor,
+            client_id: client_id.to_owned(),
+            account: draft.account.clone(),
+            mode: draft.mode,
+            app: draft.app.clone(),
+            definition,
+        })
+    }
+
+    async fn known(&self, wanted: &Wanted<'_>) -> Result<Option<Known>> {
+        let Some(Auth::Oauth(auth)) = wanted.existing.map(|profile| &profile.content.auth) else {
+            return Ok(None);
+        };
+        let name = &auth.definition;
+        let definition = self.backing(&wanted.asked.proof, name).await?;
+        let definition = definition.ok_or_else(|| lost(name))?;
+        let uid = definition.record.uid;
+        let install = self.installs.find(uid).await?;
+        Ok(Some(Known {
+            install: install.ok_or_else(|| lost(name))?,
+            secrets: self.installs.secrets(uid).await?,
+            definition,
+        }))
+    }
+
+    /// A new install, with a definition of its own.
+    fn connect(
+        &self,
+        wanted: &Wanted<'_>,
+        draft: &OauthDraft,
+        client_id: &str,
+        secrets: &Secrets,
+        changes: &mut Changes,
+    ) -> Result<DefinitionName> {
+        let name = own_name(wanted, "oauth")?;
+        let (kind, settings) = (Kind::StripeOauth, Settings::default());
+        let definition = self.own_definition(name, wanted.name, kind, settings);
+        let install = Install {
+            definition: definition.name.clone(),
+            flavor: draft.flavor,
+            client_id: client_id.to_owned(),
+            account: draft.account.clone(),
+            mode: draft.mode,
+            state: State::Unverified,
+            is_claimed: false,
+            generation: 1,
+            refresh_time: None,
+            expire_time: None,
+            has_access: false,
+            profiles: BTreeSet::from([wanted.name.clone()]),
+        };
+        self.put_install(definition.uid, &install, secrets, None, changes)?;
+        changes.put_definition(&definition, None);
+        changes.facts.push(definition.making(version(&install)?));
+        Ok(definition.name)
+    }
+
+    /// The same install, with what was put of its credentials.
+    fn renew(
+        &self,
+        draft: &OauthDraft,
+        known: &Known,
+        changes: &mut Changes,
+    ) -> Result<DefinitionName> {
+        let definition = &*known.definition.record;
+        let stored = &known.secrets;
+        let new_secret = other_than(&stored.client_secret, draft.client_secret.as_ref());
+        let new_token = other_than(&stored.refresh_token, draft.refresh_token.as_ref());
+        let before = &*known.install.record;
+        let mut install = before.clone();
+        install.account = install.account.or_else(|| draft.account.clone());
+        install.mode = install.mode.or(draft.mode);
+        let mut secrets = Secrets {
+            client_secret: new_secret.unwrap_or(&stored.client_secret).duplicate(),
+            refresh_token: new_token.unwrap_or(&stored.refresh_token).duplicate(),
+            access_token: stored.access_token.as_ref().map(SecretBytes::duplicate),
+        };
+        if new_secret.is_some() || new_token.is_some() {
+            install.generation += 1;
+        }
+        if new_token.is_some() {
+            // An exchange that runs has lost its claim: what it brings is of the connection before.
+            install.state = State::Unverified;
+            install.has_access = false;
+            install.expire_time = None;
+            secrets.access_token = None;
+        } else if new_secret.is_some() {
+            install.state = with_new_secret(&install);
+        }
+        let uid = definition.uid;
+        if install == *before {
+            let id = uid.to_string();
+            let found = expect(Some(&known.install));
+            changes.add(|batch| batch.require::<Install>(&id, found));
+            return Ok(definition.name.clone());
+        }
+        self.put_install(uid, &install, &secrets, Some(&known.install), changes)?;
+        let facts = definition.changing_too(definition, version(&install)?);
+        changes.facts.push(facts);
+        Ok(definition.name.clone())
+    }
+
+    fn put_install(
+        &self,
+        definition: Uid,
+        install: &Install,
+        secrets: &Secrets,
+        found: Option<&Stored<Install>>,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let batch = std::mem::take(&mut changes.batch);
+        changes.batch = self
+            .installs
+            .put(batch, definition, install, secrets, found)?;
+        Ok(())
+    }
+}
+
+/// The state once the secret key is another one.
+fn with_new_secret(install: &Install) -> State {
+    let rejected = State::ReconnectRequired(ReconnectReason::ClientKeyRejected);
+    match (install.state == rejected, install.has_access) {
+        (false, _) => install.state,
+        (true, true) => State::Connected,
+        (true, false) => State::Unverified,
+    }
+}
+
+/// Whether this is the install that is wanted: bound to nothing else.
+fn is_of(install: &Install, draft: &OauthDraft, client_id: &str) -> bool {
+    let is_account = |own: &String| draft.account.as_ref().is_none_or(|account| account == own);
+    install.flavor == draft.flavor
+        && install.client_id == client_id
+        && install.account.as_ref().is_none_or(is_account)
+        && install
+            .mode
+            .is_none_or(|own| draft.mode.is_none_or(|mode| mode == own))
+}
+
+fn check_texts(draft: &OauthDraft) -> Result<()> {
+    if let Some(account) = &draft.account {
+        fields::account("profile.oauth.account", account)?;
+    }
+    draft.app.as_deref().map_or(Ok(()), fields::app)
+}
+
+/// The key of one mode gets no tokens of the other.
+fn check_mode(draft: &OauthDraft, install: Option<&Install>, secret: &SecretBytes) -> Result<()> {
+    let found = fields::mode_of(secret);
+    let is_other = |mode| found.is_some_and(|found| found != mode);
+    if draft.mode.is_some_and(is_other) {
+        return Err(invalid(
+            "profile.oauth.mode",
+            "is another one than that of the client secret (sk_live_, sk_test_); put the secret key of \
+             the same mode, or leave mode out",
+        ));
+    }
+    let bound = install.and_then(|install| install.mode);
+    let bound = bound.filter(|_| draft.client_secret.is_some() && draft.refresh_token.is_none());
+    match bound.is_some_and(is_other) {
+        true => Err(invalid(
+            CLIENT_SECRET,
+            "is of another mode than the install (sk_live_, sk_test_); put the secret key of the mode \
+             it is connected in, or with it a refresh token of the new mode",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn other_than<'a>(stored: &SecretBytes, new: Option<&'a SecretBytes>) -> Option<&'a SecretBytes> {
+    new.filter(|new| !claviger_seal::equal(new.expose(), stored.expose()))
+}
+
+fn version(install: &Install) -> Result<Facts> {
+    Ok(Facts {
+        version: Some(install.version()?),
+        ..Facts::default()
+    })
+}
+
+fn missing(field: &'static str) -> Error {
+    let remedy = match field {
+        CLIENT_ID => "is missing; copy the Client ID of the app or platform (ca_…)",
+        CLIENT_SECRET => {
+            "is missing; copy the secret key of the account that owns the app or platform (sk_…)"
+        }
+        _ => {
+            "is missing; connect the app to the account, and put the refresh_token (rt_…) of Stripe's \
+             answer"
+        }
+    };
+    invalid(field, remedy)
+}
+
+/// What everybody who uses it has to know.
+fn of_flavor(flavor: Flavor) -> Warning {
+    match flavor {
+        Flavor::Apps => Warning::new(
+            "OAUTH_TOKEN_SHORT",
+            "access tokens last one hour: a job that runs longer has to resolve again, and where it \
+             cannot, use a restricted key",
+            "profile.oauth",
+        ),
+        Flavor::Connect => Warning::new(
+            "OAUTH_CONNECT",
+            "Stripe's own advice in place of Connect's access tokens is the platform's key with the id \
+             of the connected account: api_key with account",
+            "profile.oauth.flavor",
+        ),
+    }
+}
