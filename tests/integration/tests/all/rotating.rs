@@ -57,23 +57,12 @@ impl World {
     }
 
     async fn put(&self, refresh_token: String, mask: &[&str]) {
-        let oauth = v1::OauthAuth {
-            client_id: "ca_1RotatingOfATest".to_owned(),
-            client_secret: "sk_test_ofTheRotatingServer0123".to_owned(),
-            refresh_token,
-            ..Default::default()
-        };
         let mask = (!mask.is_empty()).then(|| prost_types::FieldMask {
             paths: mask.iter().map(|path| (*path).to_owned()).collect(),
         });
         let request = v1::PutConnectionProfileRequest {
-            profile: Some(v1::ConnectionProfile {
-                name: name(),
-                auth: Some(Auth::Oauth(oauth)),
-                ..Default::default()
-            }),
             update_mask: mask,
-            ..Default::default()
+            ..connecting(refresh_token)
         };
         let put = self.client.profiles().put_connection_profile(request).await;
         put.expect("put");
@@ -109,7 +98,25 @@ fn name() -> String {
     format!("{PROJECT}/connectionProfiles/strict")
 }
 
-async fn resolve(client: Client) -> Result<v1::ResolveConnectionResponse, Status> {
+/// A put of the profile.
+pub(crate) fn connecting(refresh_token: String) -> v1::PutConnectionProfileRequest {
+    let oauth = v1::OauthAuth {
+        client_id: "ca_1RotatingOfATest".to_owned(),
+        client_secret: "sk_test_ofTheRotatingServer0123".to_owned(),
+        refresh_token,
+        ..Default::default()
+    };
+    v1::PutConnectionProfileRequest {
+        profile: Some(v1::ConnectionProfile {
+            name: name(),
+            auth: Some(Auth::Oauth(oauth)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub(crate) async fn resolve(client: Client) -> Result<v1::ResolveConnectionResponse, Status> {
     let request = v1::ResolveConnectionRequest {
         name: name(),
         ..Default::default()
