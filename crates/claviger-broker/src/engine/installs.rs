@@ -18,8 +18,9 @@ use std::time::{Duration, SystemTime};
 use claviger_access::Authorized;
 use claviger_core::{Clock, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
-use claviger_stripe::Mode;
+use claviger_stripe::live::Outcome;
 use claviger_stripe::oauth::OauthClient;
+use claviger_stripe::{Mode, Settings};
 
 use crate::engine::catalog::Catalog;
 use crate::engine::forms::{InstallKey, Secrets, install_value};
@@ -56,6 +57,15 @@ pub struct InstallCounts {
     pub states: BTreeMap<&'static str, u64>,
     /// Exchanges of tokens that ended, by reason; `OK` is no error.
     pub exchanges: BTreeMap<&'static str, u64>,
+}
+
+/// Who wants an access token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need<'a> {
+    /// A job, which may have been refused with one.
+    Job { refused: Option<&'a Id> },
+    /// A test, which takes what there is.
+    Test,
 }
 
 /// What a job connects with.
@@ -144,7 +154,7 @@ impl Installs {
     }
 
     /// The access token of an install, a new one if it is near its end or Stripe refuses the one
-    /// that the caller was `refused` with. `None` if there is no such install any more, but perhaps
+    /// that the job was refused with. `None` if there is no such install any more, but perhaps
     /// one that it was joined with.
     ///
     /// # Errors
@@ -154,9 +164,12 @@ impl Installs {
         self: &Arc<Self>,
         proof: &Authorized,
         definition: Uid,
-        refused: Option<&Id>,
+        need: Need<'_>,
     ) -> Result<Option<Access>> {
-        let mut refused = refused;
+        let mut refused = match need {
+            Need::Job { refused } => refused,
+            Need::Test => None,
+        };
         let mut is_new = false;
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.find(definition).await? else {
@@ -166,10 +179,12 @@ impl Installs {
             check_served(install)?;
             let version = install.version()?;
             let is_refused = refused.take().is_some_and(|refused| *refused == version);
-            // What was fetched for this very call is served, however short its life is.
-            let is_served = match is_new {
-                true => install.state == State::Connected && install.has_access,
-                false => self.is_fresh(install),
+            let is_served = match need {
+                // What was fetched for this very call is served, however short its life is.
+                Need::Job { .. } if !is_new => self.is_fresh(install),
+                Need::Job { .. } => install.is_fresh(SystemTime::UNIX_EPOCH, |_| Duration::ZERO),
+                // A test never ends the token that jobs have.
+                Need::Test => install.is_fresh(self.catalog.now(), |_| Duration::ZERO),
             };
             let why = match (is_served, install.state) {
                 (true, _) if is_refused && self.may_doubt(definition, install.generation) => {
@@ -224,6 +239,15 @@ impl Installs {
     fn note_doubt(&self, definition: Uid, generation: u64) {
         let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
         doubted.insert(definition, (generation, self.clock.uptime()));
+    }
+
+    /// Whether Stripe takes no access token of an install any more.
+    pub(crate) async fn is_over(&self, secrets: &Secrets) -> bool {
+        let Some(token) = &secrets.access_token else {
+            return false;
+        };
+        let answer = self.client.account(token, &Settings::default()).await;
+        matches!(answer.outcome, Outcome::Revoked | Outcome::Expired)
     }
 
     /// Ends an install whose app is gone from the account, with its tokens. `None` if it is gone.

@@ -27,7 +27,7 @@ pub struct Install {
     pub is_claimed: bool,
     /// Counts the credentials that were stored: those that were put, and those that rolled.
     pub generation: u64,
-    /// When tokens were last exchanged.
+    /// When tokens were last put or exchanged.
     pub refresh_time: Option<SystemTime>,
     /// When the access token ends, if there is one that does.
     pub expire_time: Option<SystemTime>,
@@ -206,8 +206,15 @@ impl Install {
         // Spread over two days, so that what was connected together is not refreshed together.
         let spread = u32::from(definition.first_byte());
         let due = last + IDLE_MAX - IDLE_SPREAD * spread / 256;
-        let is_over = self.expire_time.is_some_and(|end| end <= now);
-        self.state == State::Connected && self.flavor == Flavor::Apps && is_over && now >= due
+        let is_unused = match self.state {
+            State::Connected => self.expire_time.is_some_and(|end| end <= now),
+            State::Unverified => true,
+            State::Refreshing(_)
+            | State::Uncertain
+            | State::ReconnectRequired(_)
+            | State::Shared => false,
+        };
+        self.flavor == Flavor::Apps && is_unused && now >= due
     }
 
     /// The claim, if it is this one.

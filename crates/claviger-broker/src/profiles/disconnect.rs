@@ -59,8 +59,9 @@ impl Broker {
         self.audit.intent(&asked.proof, about).await?;
         let asking = self.installs.client();
         match asking.disconnect(&what, &secrets.client_secret).await {
-            // It had ended without us.
-            Ok(()) | Err(DisconnectFailure::NotFound) => {}
+            Ok(()) => {}
+            // It had ended without us, or app and account are not those of the tokens.
+            Err(DisconnectFailure::NotFound) if self.installs.is_over(&secrets).await => {}
             Err(failure) => return Err(refused(profile, failure)),
         }
         let ended = self.installs.revoke(&asked.proof, uid).await?;

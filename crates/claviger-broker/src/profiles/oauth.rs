@@ -44,6 +44,7 @@ impl Broker {
     ) -> Result<OauthAuth> {
         let client_id = draft.client_id.as_deref();
         let client_id = client_id.ok_or_else(|| missing(CLIENT_ID))?;
+        fields::flavor(draft.flavor, self.installs.client())?;
         fields::client_id(client_id)?;
         check_texts(draft)?;
         if let Some(value) = &draft.client_secret {
@@ -135,7 +136,8 @@ impl Broker {
             state: State::Unverified,
             is_claimed: false,
             generation: 1,
-            refresh_time: None,
+            // The year of a refresh token begins with it.
+            refresh_time: Some(self.catalog.now()),
             expire_time: None,
             has_access: false,
             profiles: BTreeSet::from([wanted.name.clone()]),
@@ -174,6 +176,7 @@ impl Broker {
             install.state = State::Unverified;
             install.has_access = false;
             install.expire_time = None;
+            install.refresh_time = Some(self.catalog.now());
             secrets.access_token = None;
         } else if new_secret.is_some() {
             install.state = with_new_secret(&install);

@@ -13,14 +13,13 @@ use std::time::{Duration, SystemTime};
 
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use claviger_store::{Batch, Stored};
-use claviger_stripe::Settings;
-use claviger_stripe::live::Outcome;
-use claviger_stripe::oauth::RefreshFailure;
+use claviger_stripe::oauth::{RefreshFailure, Reuse};
 
 use super::flights::Pilot;
-use super::{Installs, busy, check_served};
+use super::{ATTEMPTS, Installs, busy, check_served};
 use crate::engine::catalog::commit::Update;
 use crate::engine::forms::Secrets;
+use crate::engine::found::expect;
 use crate::failpoints::{self, AFTER_ANSWER, AFTER_CLAIM, AFTER_MARK};
 use crate::model::install::{Claim, Install, ReconnectReason, State};
 
@@ -84,29 +83,36 @@ impl Installs {
 
     async fn fly(&self, pilot: Pilot, definition: Uid, why: Why) {
         let ended = self.exchange(&pilot, definition, why).await;
+        let has_rolled = matches!(ended, Ok(true));
         let (outcome, quiet) = match ended {
-            Ok(()) => (Ok(()), Duration::ZERO),
+            Ok(_) => (Ok(()), Duration::ZERO),
             Err((error, quiet)) => {
                 tracing::warn!(?error, "tokens of an install were not exchanged");
                 (Err(error), quiet)
             }
         };
-        let reason = outcome.as_ref().err().map(Error::reason);
-        let reason = reason.map_or("OK", Reason::as_str);
-        self.counting(|counts| *counts.exchanges.entry(reason).or_default() += 1);
+        self.count(outcome.as_ref().err(), has_rolled);
         pilot.land(outcome, self.clock.uptime() + quiet);
     }
 
+    fn count(&self, failure: Option<&Error>, has_rolled: bool) {
+        let reason = failure.map(|error| error.reason().as_str());
+        if let Some(reason) = reason.or(has_rolled.then_some("OK")) {
+            self.counting(|counts| *counts.exchanges.entry(reason).or_default() += 1);
+        }
+    }
+
+    /// Whether there are new tokens; not if none were wanted, or somebody else has put some.
     async fn exchange(
         &self,
         pilot: &Pilot,
         definition: Uid,
         why: Why,
-    ) -> Result<(), (Error, Duration)> {
+    ) -> Result<bool, (Error, Duration)> {
         if let Why::Refused(_) = why {
             let is_refused = self.is_refused(definition).await;
             if !is_refused.map_err(|error| (error, QUIET))? {
-                return Ok(());
+                return Ok(false);
             }
         }
         self.settle(definition)
@@ -116,11 +122,12 @@ impl Installs {
         for _ in 0..2 {
             let claimed = match self.claim(definition, why).await {
                 Ok(Some(claimed)) => claimed,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(false),
                 Err(error) => return Err((error, Duration::ZERO)),
             };
             match self.call(pilot, definition, claimed).await {
-                Ok(()) | Err(Ended::Overtaken) => return Ok(()),
+                Ok(()) => return Ok(true),
+                Err(Ended::Overtaken) => return Ok(false),
                 Err(Ended::Uncertain) => {}
                 Err(Ended::Failed(error, quiet)) => return Err((error, quiet)),
             }
@@ -131,15 +138,7 @@ impl Installs {
 
     /// Whether Stripe refuses the present access token.
     async fn is_refused(&self, definition: Uid) -> Result<bool> {
-        let token = self.secrets(definition).await?.access_token;
-        let Some(token) = token else {
-            return Ok(true);
-        };
-        let answer = self.client.account(&token, &Settings::default()).await;
-        Ok(matches!(
-            answer.outcome,
-            Outcome::Revoked | Outcome::Expired
-        ))
+        Ok(self.is_over(&self.secrets(definition).await?).await)
     }
 
     /// Steps 1 and 2. `None` if there is nothing to do.
@@ -159,35 +158,51 @@ impl Installs {
                 is_sent: false,
                 is_repeat,
             });
-            Ok(put(install.clone(), Some(install)))
+            Ok(put(install, Some(())))
         };
-        let Some(claimed) = self.update(definition, claim).await? else {
+        if self.update(definition, claim).await?.is_none() {
             return Ok(None);
-        };
+        }
         failpoints::reach(AFTER_CLAIM);
-        // INVARIANT: secrets change only with the install, and the next commit finds it as it is.
-        let secrets = self.secrets(definition).await?;
-        let mark = |stored: Option<&Stored<Install>>| {
-            let install = stored.map(|stored| &*stored.record);
-            let ours = install.filter(|install| **install == claimed);
-            let Some((ours, claim)) = ours.and_then(|own| Some((own, own.claim(id)?))) else {
-                return Ok(Update::Keep(None));
+        let marked = self.mark(definition, id).await;
+        if !matches!(marked, Ok(Some(_))) {
+            // The next one does not have to wait for the end of its lease.
+            let state = |install: &Install, claim: &Claim| install.state_before(claim);
+            self.leave(definition, id, state).await.ok();
+        }
+        failpoints::reach(AFTER_MARK);
+        marked
+    }
+
+    /// Step 2, on the secrets as they are: whatever else of the install changes meanwhile.
+    async fn mark(&self, definition: Uid, id: Uid) -> Result<Option<Claimed>> {
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.find(definition).await? else {
+                return Ok(None);
+            };
+            let Some(claim) = found.record.claim(id) else {
+                return Ok(None);
             };
             let claim = Claim {
                 is_sent: true,
                 ..claim
             };
-            let mut install = ours.clone();
-            install.state = State::Refreshing(claim);
-            Ok(put(install.clone(), Some((claim, install))))
-        };
-        let marked = self.update(definition, mark).await?;
-        failpoints::reach(AFTER_MARK);
-        Ok(marked.map(|(claim, install)| Claimed {
-            claim,
-            install,
-            secrets,
-        }))
+            let install = Install {
+                state: State::Refreshing(claim),
+                ..(*found.record).clone()
+            };
+            // INVARIANT: secrets change only with the install, and the commit finds it as it is.
+            let secrets = self.secrets(definition).await?;
+            let batch = Batch::new().put(&definition.to_string(), &install, expect(Some(&found)));
+            if self.catalog.commit_own(batch).await?.is_some() {
+                return Ok(Some(Claimed {
+                    claim,
+                    install,
+                    secrets,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether an exchange may begin, and whether it is a repeat; `None` if none is wanted.
@@ -228,9 +243,8 @@ impl Installs {
         let reason = match answer {
             Ok(tokens) => {
                 return match self.keep(pilot, definition, &claim, tokens, start).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Ended::Overtaken),
-                    Err(error) => Err(Ended::Failed(error, Duration::ZERO)),
+                    true => Ok(()),
+                    false => Err(Ended::Overtaken),
                 };
             }
             Err(RefreshFailure::NotSent) => {
@@ -240,6 +254,15 @@ impl Installs {
             Err(RefreshFailure::Limited { retry_after }) => {
                 let error = unreachable("it asks to come later; try again then");
                 let quiet = retry_after.unwrap_or(QUIET).clamp(QUIET, QUIET_MAX);
+                // A limit refuses before anything is done. Where a repeat costs nothing, it is not
+                // believed: then a refusal afterwards says that the answer was lost.
+                let claim = match self.client.reuse() {
+                    Reuse::Tolerated => Claim {
+                        is_repeat: true,
+                        ..claim
+                    },
+                    Reuse::Revokes => claim,
+                };
                 return self.back(definition, &claim, error, quiet).await;
             }
             Err(RefreshFailure::Refused) => {
@@ -267,7 +290,7 @@ impl Installs {
         error: Error,
         quiet: Duration,
     ) -> Result<(), Ended> {
-        let state = |install: &Install, claim: &Claim| install.state_before(claim);
+        let state = |install: &Install, _: &Claim| install.state_before(claim);
         let install = self.leave(definition, claim.id, state).await?;
         let error = error.with(Detail::Resource, &install.definition);
         Err(Ended::Failed(error.retry_after(quiet), quiet))
