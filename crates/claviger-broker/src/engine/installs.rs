@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use claviger_access::Authorized;
 use claviger_core::{Error, Reason, Result, Uid};
 use claviger_store::{Batch, Expect, Stored};
 
 use crate::engine::catalog::Catalog;
+use crate::engine::catalog::commit::ATTEMPTS;
 use crate::engine::forms::{InstallKey, Secrets, install_value};
 use crate::engine::found::expect;
 use crate::model::install::Install;
@@ -73,6 +75,23 @@ impl Installs {
             Some(key) if found.record.is_claimed => batch.delete::<InstallKey>(&key, Expect::Any),
             Some(_) | None => batch,
         }
+    }
+
+    /// Ends the install of a definition that is marked, if it has one.
+    ///
+    /// # Errors
+    /// `CONFLICT`, `STORE_UNAVAILABLE`; a repeat goes on.
+    pub(crate) async fn end(&self, _: &Authorized, definition: Uid) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.find(definition).await? else {
+                return Ok(());
+            };
+            let batch = self.delete(Batch::new(), definition, &found);
+            if self.catalog.commit_own(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Error::new(Reason::Conflict))
     }
 
     /// The key under which no two projects have the same install; `None` before it is known.
