@@ -107,15 +107,10 @@ pub fn access_life(flavor: Flavor) -> Option<Duration> {
 }
 
 impl OauthClient {
-    /// Asks nobody yet. Questions about accounts are counted by `clock`, apart from those about keys.
+    /// Asks nobody yet. Questions about accounts are not counted: whoever asks them bounds them.
     pub fn new(settings: &LiveSettings, clock: Arc<dyn Clock>) -> Self {
         Self {
-            api: LiveClient::new(
-                settings.base_url.clone(),
-                settings.timeout,
-                settings.checks_per_minute,
-                clock,
-            ),
+            api: LiveClient::new(settings.base_url.clone(), settings.timeout, u32::MAX, clock),
             connect: settings.connect_url.clone(),
             reuse: settings.refresh_token_reuse,
             refresh_before: settings.oauth_refresh_before,
