@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use claviger_access::{Foreign, Grant, Label, Permission, Question, Role, Scope, evaluate};
-use claviger_core::{DefinitionName, Id, Uid};
+use claviger_core::{DefinitionName, Id, ProfileName, Uid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -27,6 +27,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 struct World {
     /// Each with its project.
     definitions: Vec<(Uid, Uid, DefinitionName)>,
+    /// The same; each has the id of a definition.
+    profiles: Vec<(Uid, Uid, ProfileName)>,
     environments: Vec<Option<Id>>,
     purposes: Vec<Option<Label>>,
     roles: Vec<(Role, BTreeSet<&'static str>)>,
@@ -34,12 +36,13 @@ struct World {
 
 const TIMES: u64 = 4;
 
-/// A question, by its place in the world. A definition or a project may be absent.
+/// A question, by its place in the world. A definition, profile or project may be absent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Asked {
     permission: &'static str,
     project: Option<Uid>,
     definition: Option<Uid>,
+    profile: Option<Uid>,
     environment: usize,
     purpose: usize,
     time: u64,
@@ -55,9 +58,17 @@ impl World {
                 (*uid, Uid::random(), name)
             })
         });
+        let profiles = projects.iter().flat_map(|(project, uid)| {
+            ["x", "y"].map(|id| {
+                let name = format!("projects/{project}/connectionProfiles/{id}");
+                let name = ProfileName::parse("name", &name).expect("a name");
+                (*uid, Uid::random(), name)
+            })
+        });
         let label = |text| Label::parse("purpose", text).expect("a label");
         Self {
             definitions: definitions.collect(),
+            profiles: profiles.collect(),
             environments: vec![
                 None,
                 Some(Id::from_static("dev")),
@@ -68,7 +79,7 @@ impl World {
         }
     }
 
-    /// Where grants are given: the daemon, each project, each definition.
+    /// Where grants are given: the daemon, each project, each definition and profile.
     fn scopes(&self) -> Vec<Scope> {
         let mut scopes = vec![Scope::Daemon];
         for (project, definition, name) in &self.definitions {
@@ -82,17 +93,28 @@ impl World {
                 project: *project,
             });
         }
+        for (project, profile, name) in &self.profiles {
+            scopes.push(Scope::Profile {
+                name: name.clone(),
+                uid: *profile,
+                project: *project,
+            });
+        }
         scopes
     }
 
-    /// What a call can be about: nothing, a project, a definition, and a name in a project that
-    /// stands for no definition (the same as the project alone).
-    fn subjects(&self) -> Vec<(Option<Uid>, Option<Uid>)> {
-        let mut subjects = vec![(None, None)];
+    /// What a call can be about: nothing, a project, a definition or profile, and a name in a project
+    /// that stands for none (the same as the project alone).
+    fn subjects(&self) -> Vec<[Option<Uid>; 3]> {
+        let mut subjects = vec![[None; 3]];
         for (project, definition, _) in &self.definitions {
-            subjects.push((Some(*project), None));
-            subjects.push((Some(*project), Some(*definition)));
-            subjects.push((None, Some(*definition)));
+            subjects.push([Some(*project), None, None]);
+            subjects.push([Some(*project), Some(*definition), None]);
+            subjects.push([None, Some(*definition), None]);
+        }
+        for (project, profile, _) in &self.profiles {
+            subjects.push([Some(*project), None, Some(*profile)]);
+            subjects.push([None, None, Some(*profile)]);
         }
         subjects
     }
@@ -106,11 +128,12 @@ impl World {
             .expect("every role has a column");
         let mut all = Vec::new();
         for permission in permissions {
-            for (project, definition) in self.subjects() {
+            for [project, definition, profile] in self.subjects() {
                 let is_inside = match grant.scope {
                     Scope::Daemon => true,
                     Scope::Project { uid, .. } => project == Some(uid),
                     Scope::Definition { uid, .. } => definition == Some(uid),
+                    Scope::Profile { uid, .. } => profile == Some(uid),
                 };
                 for environment in 0..self.environments.len() {
                     let is_for_environment = grant.environment.is_none()
@@ -125,6 +148,7 @@ impl World {
                                     permission,
                                     project,
                                     definition,
+                                    profile,
                                     environment,
                                     purpose,
                                     time,
@@ -155,6 +179,7 @@ impl World {
             permission: *permission.expect("a permission"),
             project: asked.project,
             definition: asked.definition,
+            profile: asked.profile,
             environment: self.environments[asked.environment].as_ref(),
             purpose: self.purposes[asked.purpose].as_ref(),
             now: at(asked.time),
@@ -199,10 +224,11 @@ impl World {
             0..TIMES,
         )
             .prop_map(
-                |(permission, (project, definition), environment, purpose, time)| Asked {
+                |(permission, [project, definition, profile], environment, purpose, time)| Asked {
                     permission,
                     project,
                     definition,
+                    profile,
                     environment,
                     purpose,
                     time,

@@ -17,7 +17,7 @@ use claviger_access::{
     Principal, Proof, Question, Resolved, Role, Rpc, Scope, explain,
 };
 use claviger_core::{
-    DefinitionName, Error, Id, ManualClock, ProjectName, Reason, Resource, Result, Uid,
+    DefinitionName, Error, Id, ManualClock, ProfileName, ProjectName, Reason, Resource, Result, Uid,
 };
 
 static RPC: Rpc = Rpc {
@@ -89,6 +89,12 @@ fn grant(role: Role, scope: Scope, environment: Option<&'static str>) -> Grant {
 
 /// Whether a read of `projects/acme/secrets/key` is allowed, and how many names were looked up.
 fn asked(grant: Grant, resolved: Resolved) -> (bool, usize) {
+    let name = DefinitionName::parse("name", "projects/acme/secrets/key").expect("valid");
+    asked_on(Resource::Definition(name), grant, resolved)
+}
+
+/// The same of whatever is read.
+fn asked_on(resource: Resource, grant: Grant, resolved: Resolved) -> (bool, usize) {
     let directory = Counting {
         grants: Arc::new(vec![grant]),
         resolved,
@@ -106,16 +112,10 @@ fn asked(grant: Grant, resolved: Resolved) -> (bool, usize) {
         purpose: None,
         options: Vec::new(),
     });
-    let name = DefinitionName::parse("name", "projects/acme/secrets/key").expect("valid");
     let clock = Arc::new(ManualClock::at(Duration::from_secs(1)));
     let authorizer = Authorizer::new(Arc::new(Forgetful), clock);
-    let answer = at_once(authorizer.authorize(
-        &directory,
-        &call,
-        &[Permission::SecretsGet],
-        Resource::Definition(name),
-        None,
-    ));
+    let answer =
+        at_once(authorizer.authorize(&directory, &call, &[Permission::SecretsGet], resource, None));
     if let Err(error) = &answer {
         assert_eq!(error.reason(), Reason::AccessDenied);
     }
@@ -128,6 +128,7 @@ fn a_name_is_looked_up_for_nobody_that_no_grant_names_it_to() {
     let there = Resolved {
         project: Some(project),
         definition: Some(definition),
+        profile: None,
     };
     let on_project = |name: &str, uid| Scope::Project {
         name: ProjectName::parse("name", name).expect("valid"),
@@ -218,6 +219,49 @@ fn a_name_is_looked_up_for_nobody_that_no_grant_names_it_to() {
 }
 
 #[test]
+fn a_profile_is_looked_up_for_those_that_a_grant_names_it_to() {
+    let (project, own) = (Uid::random(), Uid::random());
+    let there = Resolved {
+        project: Some(project),
+        definition: None,
+        profile: Some(own),
+    };
+    let profile = |name: &str| ProfileName::parse("name", name).expect("valid");
+    let name = profile("projects/acme/connectionProfiles/key");
+    let on_profile = |name: &ProfileName, uid| Scope::Profile {
+        name: name.clone(),
+        uid,
+        project,
+    };
+    let on_definition = Scope::Definition {
+        name: DefinitionName::parse("name", "projects/acme/secrets/key").expect("valid"),
+        uid: own,
+        project,
+    };
+    let on_project = Scope::Project {
+        name: name.project().clone(),
+        uid: project,
+    };
+    let other = profile("projects/acme/connectionProfiles/other");
+    for (scope, is_allowed, lookups) in [
+        (Scope::Daemon, true, 1),
+        (on_project, true, 1),
+        (on_profile(&name, own), true, 1),
+        (on_profile(&name, Uid::random()), false, 1),
+        (on_profile(&other, own), false, 0),
+        // A definition of the same id is another thing.
+        (on_definition, false, 0),
+    ] {
+        let label = format!("{scope:?}");
+        let resource = Resource::Profile(name.clone());
+        let answer = asked_on(resource, grant(Role::Runner, scope, None), there);
+        assert_eq!(answer, (is_allowed, lookups), "{label}");
+    }
+    let on_own = grant(Role::Runner, on_profile(&name, own), None);
+    assert_eq!(asked(on_own, there), (false, 0));
+}
+
+#[test]
 fn an_explanation_looks_a_name_up_only_where_a_grant_names_it() {
     let name = |text| DefinitionName::parse("name", text).expect("valid");
     let key = name("projects/acme/secrets/key");
@@ -225,6 +269,7 @@ fn an_explanation_looks_a_name_up_only_where_a_grant_names_it() {
     let there = Resolved {
         project: Some(project),
         definition: Some(definition),
+        profile: None,
     };
     let on_key = Scope::Definition {
         name: key.clone(),
@@ -292,6 +337,7 @@ fn an_explanation_looks_a_name_up_only_where_a_grant_names_it() {
             permission: Permission::SecretsGet,
             project: None,
             definition: None,
+            profile: None,
             environment: None,
             purpose: None,
             now: SystemTime::UNIX_EPOCH,

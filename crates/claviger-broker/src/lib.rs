@@ -51,7 +51,7 @@ pub use model::draft::{ApiKeyDraft, AuthDraft, OauthDraft, ProfileDraft};
 pub use model::freshness::{Age, FreshnessPolicy};
 pub use model::get_secret::{Credential, GetSecret};
 pub use model::grants::{GrantView, NewGrant};
-pub use model::identity::Identity;
+pub use model::identity::{Identity, Names};
 pub use model::install::{Claim as InstallClaim, Install, ReconnectReason, State as InstallState};
 pub use model::location::{Location, VaultRef};
 pub use model::page::{Page, PageRequest};

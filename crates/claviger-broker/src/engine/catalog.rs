@@ -395,11 +395,14 @@ impl Catalog {
             return Err(Error::new(Reason::TokenExpired));
         }
         let (principal, proof) = match &token.speaks_as {
-            // SECURITY: whoever is not believed any more is not by what was given for that either.
-            Some(other) if !self.identities.is_known(&other.identity) => {
-                return Err(Error::new(Reason::TokenRevoked));
+            Some(other) => {
+                // SECURITY: whoever is not believed any more is not by what was given for that
+                // either, and another issuer under the same name vouched for nobody.
+                if self.identities.digest(&other.identity) != Some(other.digest) {
+                    return Err(Error::new(Reason::TokenRevoked));
+                }
+                (other.principal.clone(), Proof::Exchanged(id))
             }
-            Some(other) => (other.principal.clone(), Proof::Exchanged(id)),
             None => (Principal::Token(id), Proof::Token),
         };
         Ok(Caller {

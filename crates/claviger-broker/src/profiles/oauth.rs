@@ -59,15 +59,16 @@ impl Broker {
         let secret = secret.or_else(|| known.as_ref().map(|known| &known.secrets.client_secret));
         let secret = secret.ok_or_else(|| missing(CLIENT_SECRET))?;
         let install = known.as_ref().map(|known| &*known.install.record);
+        let install = install.filter(|install| is_of(install, draft, client_id));
         check_mode(draft, install, secret)?;
         let mode = draft.mode.or_else(|| fields::mode_of(secret));
         let unused = unused_mode(wanted.project, mode, "profile.oauth");
         changes.warnings.extend(unused);
         changes.warnings.push(of_flavor(draft.flavor));
 
-        let is_same = |known: &Known| is_of(&known.install.record, draft, client_id);
+        let is_same = install.is_some();
         let definition = match &known {
-            Some(known) if is_same(known) => self.renew(draft, known, changes)?,
+            Some(known) if is_same => self.renew(draft, known, changes)?,
             _ => {
                 let token = draft.refresh_token.as_ref();
                 let token = token.ok_or_else(|| match known {

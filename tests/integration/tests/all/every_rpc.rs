@@ -4,14 +4,23 @@ use std::fmt::Debug;
 
 use claviger_integration::{Client, PROJECT, text_payload};
 use claviger_proto::v1;
+use claviger_proto::v1::connection_profile::Auth;
 use prost::Message;
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Calls that one RPC decides differently, beside the RPCs themselves.
-pub(crate) const VARIANTS: [(&str, &str); 9] = [
+pub(crate) const VARIANTS: [(&str, &str); 11] = [
     ("AccessService/ExplainAccess", "of another principal"),
     ("AccessService/RevokeToken", "with cascade"),
+    (
+        "ConnectionProfileService/DeleteConnectionProfile",
+        "with a purge",
+    ),
+    (
+        "ConnectionProfileService/PutConnectionProfile",
+        "that points at a definition",
+    ),
     (
         "SecretDefinitionService/CheckSecretDefinition",
         "for another principal",
@@ -55,7 +64,7 @@ pub(crate) const EVERYTHING: [v1::Role; 4] = [
 pub(crate) enum Narrowed {
     /// To no part of the project.
     No,
-    /// To the definition that is called about: this principal has all roles on it.
+    /// To the definition, or profile, that is called about: this principal has all roles on it.
     ToDefinition(String),
     /// To an environment of [`STAGED`], where the calls are for `dev`.
     ToEnvironment,
@@ -105,6 +114,7 @@ impl Scene {
     pub(crate) async fn call(&self, method: &str, variant: &str) -> Result<Answer, Status> {
         match method.split_once('/').expect("a service") {
             ("AccessService", rpc) => Box::pin(self.access(rpc, variant)).await,
+            ("ConnectionProfileService", rpc) => Box::pin(self.profiles(rpc, variant)).await,
             ("DaemonService", "GetStatus") => {
                 let request = v1::GetStatusRequest {};
                 shown(self.caller.daemon().get_status(request).await)
@@ -190,15 +200,15 @@ impl Scene {
         };
         let put = self.keeper.put_definition(request).await;
         let version = put.expect("registered").version;
-        self.entrust().await;
+        self.entrust(&self.name()).await;
         format!("{}/versions/{version}", self.name())
     }
 
-    /// Gives the caller all roles on the definition, if that is what its grants are for.
-    async fn entrust(&self) {
+    /// Gives the caller all roles on the definition or profile, if that is what its grants are for.
+    async fn entrust(&self, name: &str) {
         if let Narrowed::ToDefinition(principal) = &self.narrowed {
             for role in EVERYTHING {
-                self.keeper.grant(principal, role, &self.name()).await;
+                self.keeper.grant(principal, role, name).await;
             }
         }
     }
@@ -288,6 +298,139 @@ impl Scene {
             }
             "WhoAmI" => shown(access.who_am_i(v1::WhoAmIRequest {}).await),
             _ => panic!("AccessService/{rpc} has no call in every_rpc.rs"),
+        }
+    }
+
+    fn profile(&self) -> String {
+        format!("{}/connectionProfiles/c{}", self.project(), self.number)
+    }
+
+    /// A put of the profile, with a key that was pasted.
+    fn putting_profile(&self) -> v1::PutConnectionProfileRequest {
+        let auth = v1::ApiKeyAuth {
+            api_key: format!("rk_test_0123456789abcdef{}", self.number),
+            ..Default::default()
+        };
+        self.putting(Auth::ApiKey(auth))
+    }
+
+    fn putting(&self, auth: Auth) -> v1::PutConnectionProfileRequest {
+        v1::PutConnectionProfileRequest {
+            profile: Some(v1::ConnectionProfile {
+                name: self.profile(),
+                auth: Some(auth),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    async fn kept_profile(&self, request: v1::PutConnectionProfileRequest) {
+        let put = self.keeper.profiles().put_connection_profile(request).await;
+        put.expect("made");
+        self.entrust(&self.profile()).await;
+    }
+
+    async fn delete_profile_as_keeper(&self, purge: bool) {
+        let request = v1::DeleteConnectionProfileRequest {
+            name: self.profile(),
+            purge,
+            ..Default::default()
+        };
+        let mut keeper = self.keeper.profiles();
+        keeper
+            .delete_connection_profile(request)
+            .await
+            .expect("deleted");
+    }
+
+    /// A key that a profile can point at.
+    async fn kept_key(&self) {
+        let request = v1::PutSecretDefinitionRequest {
+            definition: Some(v1::SecretDefinition {
+                kind: v1::secret_definition::Kind::StripeApiKey.into(),
+                ..self.definition()
+            }),
+            ..Default::default()
+        };
+        let put = self.keeper.put_definition(request).await;
+        put.expect("registered");
+    }
+
+    async fn profiles(&self, rpc: &str, variant: &str) -> Result<Answer, Status> {
+        let mut profiles = self.caller.profiles();
+        let (name, environment) = (self.profile(), self.environment());
+        if rpc == "PutConnectionProfile" {
+            if matches!(self.narrowed, Narrowed::ToDefinition(_)) {
+                // It was entrusted with a profile of this name.
+                self.kept_profile(self.putting_profile()).await;
+                self.delete_profile_as_keeper(true).await;
+            }
+            let mut request = self.putting_profile();
+            if !variant.is_empty() {
+                self.kept_key().await;
+                request = self.putting(Auth::ApiKey(v1::ApiKeyAuth {
+                    definition: self.name(),
+                    ..Default::default()
+                }));
+            }
+            return shown(profiles.put_connection_profile(request).await);
+        }
+        if rpc == "DisconnectInstall" {
+            let app = v1::OauthAuth {
+                client_id: "ca_0123456789abcdef".to_owned(),
+                client_secret: "sk_test_0123456789abcdef".to_owned(),
+                refresh_token: format!("rt_0123456789abcdef{}", self.number),
+                account: "acct_1".to_owned(),
+                app: "app_1".to_owned(),
+                ..Default::default()
+            };
+            self.kept_profile(self.putting(Auth::Oauth(app))).await;
+        } else {
+            self.kept_profile(self.putting_profile()).await;
+        }
+        match rpc {
+            "DeleteConnectionProfile" => {
+                let request = v1::DeleteConnectionProfileRequest {
+                    name,
+                    purge: !variant.is_empty(),
+                    ..Default::default()
+                };
+                shown(profiles.delete_connection_profile(request).await)
+            }
+            "DisconnectInstall" => {
+                let request = v1::DisconnectInstallRequest { name };
+                shown(profiles.disconnect_install(request).await)
+            }
+            "GetConnectionProfile" => {
+                let request = v1::GetConnectionProfileRequest { name };
+                shown(profiles.get_connection_profile(request).await)
+            }
+            "ListConnectionProfiles" => {
+                let request = v1::ListConnectionProfilesRequest {
+                    parent: self.project(),
+                    ..Default::default()
+                };
+                shown(profiles.list_connection_profiles(request).await)
+            }
+            "ResolveConnection" => {
+                let request = v1::ResolveConnectionRequest {
+                    name,
+                    environment,
+                    ..Default::default()
+                };
+                shown(profiles.resolve_connection(request).await)
+            }
+            "TestConnection" => {
+                let request = v1::TestConnectionRequest { name, environment };
+                shown(profiles.test_connection(request).await)
+            }
+            "UndeleteConnectionProfile" => {
+                self.delete_profile_as_keeper(false).await;
+                let request = v1::UndeleteConnectionProfileRequest { name };
+                shown(profiles.undelete_connection_profile(request).await)
+            }
+            _ => panic!("ConnectionProfileService/{rpc} has no call in every_rpc.rs"),
         }
     }
 
@@ -421,7 +564,7 @@ impl Scene {
                 };
                 let put = self.keeper.put_definition(request).await;
                 put.expect("registered");
-                self.entrust().await;
+                self.entrust(&self.name()).await;
                 self.delete_as_keeper(false).await;
                 let request = v1::UndeleteSecretDefinitionRequest { name };
                 shown(definitions.undelete_secret_definition(request).await)

@@ -40,7 +40,7 @@ impl Scene {
         let options = Options {
             gate: gate.clone(),
             stripe: format!(
-                "base_url = \"{0}\", connect_url = \"{0}\", refresh_token_reuse = \"{reuse}\"",
+                "base_url = \"{0}\", connect_url = \"{0}\", refresh_token_reuse = \"{reuse}\", timeout = \"20s\"",
                 stripe.url()
             ),
             ..Options::default()

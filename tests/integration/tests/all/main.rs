@@ -43,6 +43,7 @@ mod node;
 mod oidc;
 mod outbox;
 mod paging;
+mod profiles;
 mod raw_rpc;
 mod read_contract;
 mod refusals;

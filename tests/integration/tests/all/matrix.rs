@@ -23,8 +23,8 @@ const LEGEND: &str = "\
 #   expired, revoked   tokens that had all roles
 #   ungranted    a token whose grants, all roles, were taken back
 #   elsewhere    all roles on another project
-#   definition   all roles on the definition that is called about; of one that is put, on another
-#                one of that name before
+#   definition   all roles on the definition or profile that is called about; of one that is put, on
+#                another one of that name before
 #   environment, other-env   all roles on the project, but only in the environment that is called
 #                for, or only in another one
 #   hidden       answered as if it did not exist, although it does
@@ -149,6 +149,8 @@ async fn matrix() -> Vec<Vec<String>> {
             // The requests are good and their objects exist, so callers that are allowed succeed.
             let cells = [
                 (Code::Ok, "allowed"),
+                // Stripe is not there.
+                (Code::Unavailable, "allowed"),
                 (Code::PermissionDenied, "denied"),
                 (Code::NotFound, "hidden"),
                 (Code::FailedPrecondition, "other proof"),

@@ -7,6 +7,7 @@ use claviger_integration::{FaultyBackend, Options, PROJECT, Server, reason, viol
 use claviger_proto::v1::{self, Role};
 use prost_types::DescriptorProto;
 
+use crate::profiles::{key, pasting, profile_name, put};
 use crate::raw_rpc::{Step, base_of, call, encoded, inputs, messages};
 use crate::support::{in_faulty, located, secret};
 
@@ -61,6 +62,12 @@ async fn a_token_that_a_list_did_not_give_out_is_refused_by_every_list() {
     backend.add_foreign(&["acme/a", "acme/b", "acme/c"]);
     for id in ["pasted-kept", "second"] {
         client.put(&secret(id), "first").await.unwrap();
+    }
+    for id in ["a", "b"] {
+        let name = profile_name(id);
+        put(&client, pasting(&name, &key("rk_test_")))
+            .await
+            .unwrap();
     }
     client.rotate(&secret("pasted-kept"), "next").await.unwrap();
     client.project("projects/second", &[]).await;

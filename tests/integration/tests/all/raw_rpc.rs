@@ -24,6 +24,7 @@ pub(crate) struct Step {
 pub(crate) fn base_of(message: &str) -> Vec<u8> {
     let kept = format!("{PROJECT}/secrets/pasted-kept");
     let version = |number| format!("{PROJECT}/secrets/pasted-versions/versions/{number}");
+    let profile = format!("{PROJECT}/connectionProfiles/pasted");
     let (name, parent) = (kept.clone(), PROJECT.to_owned());
     let resource = PROJECT.to_owned();
     let role = v1::Role::Runner.into();
@@ -36,6 +37,48 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
         "CheckSecretDefinitionRequest" => v1::CheckSecretDefinitionRequest {
             name,
             ..Default::default()
+        }
+        .encode_to_vec(),
+        "DeleteConnectionProfileRequest" => v1::DeleteConnectionProfileRequest {
+            name: format!("{PROJECT}/connectionProfiles/pasted-deleted"),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "DisconnectInstallRequest" => {
+            v1::DisconnectInstallRequest { name: profile }.encode_to_vec()
+        }
+        "GetConnectionProfileRequest" => {
+            v1::GetConnectionProfileRequest { name: profile }.encode_to_vec()
+        }
+        "ListConnectionProfilesRequest" => v1::ListConnectionProfilesRequest {
+            parent,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "PutConnectionProfileRequest" => v1::PutConnectionProfileRequest {
+            profile: Some(v1::ConnectionProfile {
+                name: "projects/pasted/connectionProfiles/new".to_owned(),
+                auth: Some(v1::connection_profile::Auth::ApiKey(v1::ApiKeyAuth {
+                    api_key: "rk_test_0123456789abcdef".to_owned(),
+                    ..Default::default()
+                })),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "ResolveConnectionRequest" => v1::ResolveConnectionRequest {
+            name: profile,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "TestConnectionRequest" => v1::TestConnectionRequest {
+            name: profile,
+            environment: String::new(),
+        }
+        .encode_to_vec(),
+        "UndeleteConnectionProfileRequest" => v1::UndeleteConnectionProfileRequest {
+            name: format!("{PROJECT}/connectionProfiles/none"),
         }
         .encode_to_vec(),
         "CheckVaultRequest" => v1::CheckVaultRequest {
@@ -189,8 +232,23 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
             }],
             b"prod",
         ),
-        "Duration" | "Environment" | "FieldMask" | "FreshnessPolicy" | "Grant" | "Location"
-        | "Payload" | "Project" | "SecretDefinition" | "StripeSettings" => Vec::new(),
+        // What goes on from there is one of both, and whole.
+        "ApiKeyAuth" => v1::ApiKeyAuth {
+            api_key: "rk_test_0123456789abcdef".to_owned(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "OauthAuth" => v1::OauthAuth {
+            client_id: "ca_0123456789abcdef".to_owned(),
+            client_secret: "sk_test_0123456789abcdef".to_owned(),
+            refresh_token: "rt_0123456789abcdef".to_owned(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "ConnectionProfile" | "Duration" | "Environment" | "FieldMask" | "FreshnessPolicy"
+        | "Grant" | "Location" | "Payload" | "Project" | "SecretDefinition" | "StripeSettings" => {
+            Vec::new()
+        }
         _ => panic!("{message} has no good form in pasted.rs"),
     }
 }

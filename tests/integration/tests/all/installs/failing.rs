@@ -1,7 +1,5 @@
 //! A store that cannot be written, and daemons that end in the middle.
 
-use std::time::Duration;
-
 use claviger_core::Reason;
 use claviger_integration::{Fault, reason};
 use claviger_proto::v1;
@@ -46,12 +44,4 @@ async fn tokens_that_cannot_be_stored_are_handed_out_once_they_are() {
         assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
         assert_eq!(scene.stripe.refreshes(ACCOUNT), 2, "{fault:?}");
     }
-}
-
-#[tokio::test]
-async fn a_lease_is_longer_than_a_call_and_ends() {
-    let (scene, _) = Scene::used(Rules::default()).await;
-    // Time-outs of the configuration and the margin.
-    assert!(Duration::from_secs(35) < NEARLY_AN_HOUR);
-    assert_eq!(scene.install().await.state(), State::Connected);
 }

@@ -18,16 +18,18 @@ async fn all_that_wait_at_the_end_of_a_token_get_the_next_one_by_one_exchange() 
     assert_eq!(scene.install().await.state(), State::Connected);
     scene.server.clock.advance(NEARLY_AN_HOUR);
     scene.stripe.hold(Hold::BeforeAnswer);
-    let waiters = WAITERS * volume();
-    let calls: Vec<_> = (0..waiters)
-        .map(|_| {
-            let client = scene.client.clone();
-            tokio::spawn(async move { resolve(&client, "stripe", "").await })
-        })
-        .collect();
+    let call = || {
+        let client = scene.client.clone();
+        tokio::spawn(async move { resolve(&client, "stripe", "").await })
+    };
+    let mut calls = vec![call()];
     scene.watch(|stripe| stripe.await_held(1)).await;
     // Begun: nobody gets the old one from here on, though it is good for another minute.
     assert_eq!(scene.install().await.state(), State::Refreshing);
+    let waiters = WAITERS * volume();
+    calls.extend((1..waiters).map(|_| call()));
+    // Behind them on the same connection.
+    scene.install().await;
     scene.stripe.release();
     for call in calls {
         let resolved = call.await.expect("no panic").expect("resolved");
