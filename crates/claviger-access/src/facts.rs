@@ -23,6 +23,8 @@ pub struct Facts {
     pub property: Option<String>,
     /// The version that was read or written.
     pub version: Option<Id>,
+    /// The install whose tokens were handed out, or are changed.
+    pub install: Option<Uid>,
     /// The grant or token that was made or ended.
     pub subject: Option<Id>,
     /// The principal that a grant is for, or that was asked about.

@@ -122,7 +122,7 @@ pub(crate) async fn resolve_connection(
     };
     let resolved = api
         .broker
-        .resolve_connection(&Arc::new(call), resolve)
+        .resolve_connection(&Arc::new(call), &resolve)
         .await?;
     wire::connection(resolved)
 }
@@ -141,7 +141,7 @@ pub(crate) async fn test_connection(
     Ok(v1::TestConnectionResponse {
         live: Some(convert::live(&tested.live)),
         account: convert::text(tested.account),
-        version: convert::text(tested.version),
+        version: tested.version.to_string(),
         install: tested.install.map(wire::install),
     })
 }
@@ -152,11 +152,11 @@ pub(crate) async fn disconnect_install(
     request: v1::DisconnectInstallRequest,
 ) -> Result<v1::DisconnectInstallResponse> {
     let name = ProfileName::parse("name", &request.name)?;
-    let view = api
+    let install = api
         .broker
         .disconnect_install(&Arc::new(call), &name)
         .await?;
     Ok(v1::DisconnectInstallResponse {
-        install: view.install.map(wire::install),
+        install: Some(wire::install(install)),
     })
 }

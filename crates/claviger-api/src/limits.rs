@@ -11,6 +11,9 @@ pub struct Limits {
     /// Connections open at a time on each listener. Once all are taken, the peer that holds most
     /// gives one up for each that comes.
     pub connections_max: usize,
+    /// Handshakes over TLS that are worked on at a time, of one peer on each listener: those of others
+    /// come in between.
+    pub handshakes_max: usize,
     /// The daemon's own uid: an eighth of the bytes, and of the socket's connections, is kept for it.
     pub own_uid: u32,
     /// Bytes of requests that are not complete yet, in the whole process; one peer may have an
@@ -47,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 16 * 1024,
+            handshakes_max: 16,
             own_uid: 0,
             unfinished_bytes_max: 64 * 1024 * 1024,
             streams_max: 128,

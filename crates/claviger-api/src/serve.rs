@@ -7,6 +7,7 @@
 //! calls.
 
 mod connection;
+mod handshakes;
 mod paced;
 mod places;
 mod tls;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::counts::{Connections, Counts};
 use crate::door::Doorway;
 use crate::serve::connection::serve_connection;
+use crate::serve::handshakes::in_turn;
 use crate::serve::places::{Place, Places};
 use crate::{Door, Peer};
 
@@ -256,7 +258,11 @@ async fn serve_accepted(accepted: Accepted, door: Door, limits: Limits, stop: Ca
             serve_connection(opening, place, doorway, stop).await
         }
         Stream::Tcp(stream, Some(tls)) => {
-            let opening = async { tls.accept(TcpStream::from_std(stream)?).await };
+            let turns = place.handshakes();
+            let opening = async move {
+                let stream = TcpStream::from_std(stream)?;
+                in_turn(&turns, tls.accept(stream)).await
+            };
             serve_connection(opening, place, doorway, stop).await
         }
         Stream::Unix(stream) => {

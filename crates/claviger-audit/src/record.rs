@@ -219,6 +219,7 @@ impl Tail {
         fields.some("secret", facts.secret.as_deref().map(Plain));
         fields.some("property", facts.property.as_deref().map(Plain));
         fields.some("version", facts.version.as_ref());
+        fields.some("install", facts.install);
         fields.some("subject", facts.subject.as_ref());
         fields.some("holder", facts.holder.as_ref());
         let mut changes = Vec::new();

@@ -12,13 +12,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
 use azure_core::base64::encode_url_safe;
 use azure_core::http::ClientMethodOptions;
 use azure_identity::ClientAssertion;
 use claviger_backend::private_file::{self, FileFault};
 use claviger_core::{Clock, SecretBytes, Uid};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use pkcs8::PrivateKeyInfo;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
@@ -43,7 +44,7 @@ const OTHER_CERTIFICATE: &str =
 
 /// A key, and the certificate that Entra knows it by.
 pub(crate) struct Signer {
-    key: RsaKeyPair,
+    key: EncodingKey,
     /// Base64 of the certificate's SHA-256.
     thumbprint: String,
 }
@@ -57,12 +58,15 @@ impl Signer {
                 true => ENCRYPTED_KEY,
                 false => NO_KEY,
             })?;
-        let pair = match &key {
-            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
+        let key = match &key {
+            PrivateKeyDer::Pkcs1(key) => key.secret_pkcs1_der(),
+            PrivateKeyDer::Pkcs8(key) => {
+                let info = PrivateKeyInfo::try_from(key.secret_pkcs8_der());
+                info.map_err(|_| NOT_RSA)?.private_key
+            }
             PrivateKeyDer::Sec1(_) | _ => return Err(NOT_RSA.into()),
         };
-        let key = pair.map_err(|_| NOT_RSA)?;
+        let pair = RsaKeyPair::from_der(key).map_err(|_| NOT_RSA)?;
         let certificates = CertificateDer::pem_slice_iter(pem.expose());
         let certificates: Vec<CertificateDer<'_>> = certificates
             .collect::<Result<_, _>>()
@@ -71,19 +75,22 @@ impl Signer {
             return Err(NO_CERTIFICATE.into());
         }
         // A certificate holds its public key as it is.
-        let public = key.public_key().as_ref();
+        let public = pair.public_key().as_ref();
         let is_own = |der: &&CertificateDer<'_>| {
             let mut parts = der.as_ref().windows(public.len());
             parts.any(|part| part == public)
         };
         let own = certificates.iter().find(is_own).ok_or(OTHER_CERTIFICATE)?;
-        let thumbprint = encode_url_safe(digest(&SHA256, own));
-        Ok(Self { key, thumbprint })
+        Ok(Self {
+            key: EncodingKey::from_rsa_der(key),
+            thumbprint: encode_url_safe(digest(&SHA256, own)),
+        })
     }
 
     /// An assertion that it is `client_id` that asks at `audience`, good from `now`.
     fn sign(&self, client_id: &str, audience: &str, now: Duration) -> Option<String> {
-        let header = json!({"alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint});
+        let mut header = Header::new(Algorithm::PS256);
+        header.x5t_s256 = Some(self.thumbprint.clone());
         let claims = json!({
             "aud": audience,
             "exp": (now + LIFETIME).as_secs(),
@@ -93,14 +100,7 @@ impl Signer {
             "nbf": now.saturating_sub(SKEW).as_secs(),
             "sub": client_id,
         });
-        let header = encode_url_safe(header.to_string());
-        let signed = format!("{header}.{}", encode_url_safe(claims.to_string()));
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        let random = SystemRandom::new();
-        self.key
-            .sign(&RSA_PSS_SHA256, &random, signed.as_bytes(), &mut signature)
-            .ok()?;
-        Some(format!("{signed}.{}", encode_url_safe(signature)))
+        jsonwebtoken::encode(&header, &claims, &self.key).ok()
     }
 }
 
@@ -155,6 +155,8 @@ impl fmt::Debug for TokenFile {
 mod tests {
     use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
     use azure_core::base64::decode_url_safe;
+    use pkcs8::LineEnding;
+    use pkcs8::der::pem::encode_string;
     use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
     use serde_json::Value;
 
@@ -177,6 +179,14 @@ mod tests {
         serde_json::from_slice(&decode_url_safe(part).expect("base64")).expect("JSON")
     }
 
+    fn verify(key: &KeyPair, assertion: &str) {
+        let (signed, signature) = assertion.rsplit_once('.').expect("three parts");
+        let signature = decode_url_safe(signature).expect("base64");
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key.public_key_raw())
+            .verify(signed.as_bytes(), &signature)
+            .expect("signed with the key");
+    }
+
     #[test]
     fn assertion_is_signed_short_lived_and_names_the_certificate_of_its_key() {
         let (key, other) = (rsa(), rsa());
@@ -195,12 +205,9 @@ mod tests {
                 .expect("signed")
         };
         let assertion = sign();
-        let (signed, signature) = assertion.rsplit_once('.').expect("three parts");
-        let signature = decode_url_safe(signature).expect("base64");
-        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key.public_key_raw())
-            .verify(signed.as_bytes(), &signature)
-            .expect("signed with the key");
-        let (header, claims) = signed.split_once('.').expect("two parts");
+        verify(&key, &assertion);
+        let mut parts = assertion.split('.');
+        let (header, claims) = (parts.next().unwrap(), parts.next().unwrap());
         let thumbprint = encode_url_safe(digest(&SHA256, own.der()));
         assert_eq!(
             json(header),
@@ -225,6 +232,25 @@ mod tests {
             id,
             "an assertion is used once"
         );
+    }
+
+    #[test]
+    fn a_key_as_openssl_wrote_it_before_pkcs8_signs_too() {
+        let key = rsa();
+        let pkcs8 = key.serialize_der();
+        let pkcs1 = PrivateKeyInfo::try_from(&*pkcs8).unwrap().private_key;
+        let pem = encode_string("RSA PRIVATE KEY", LineEnding::LF, pkcs1).unwrap();
+        let signer = signer(&format!("{pem}{}", certificate(&key).pem())).expect("usable");
+        let assertion = signer.sign("app", "https://login/token", Duration::ZERO);
+        verify(&key, &assertion.expect("signed"));
+    }
+
+    #[test]
+    fn key_of_another_kind_is_refused() {
+        let key = KeyPair::generate().expect("a key");
+        let pem = format!("{}{}", key.serialize_pem(), certificate(&key).pem());
+        let problem = signer(&pem).err().expect("unusable");
+        assert!(problem.remedy().contains("not RSA"), "{problem:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use claviger_cache::Limits;
 use claviger_core::{Clock, Detail, Error, Id, Reason, Resource, Result};
 use claviger_store::Records;
 use claviger_stripe::live::LiveClient;
+use claviger_stripe::oauth::OauthClient;
 use tokio::runtime::Handle;
 
 use crate::engine::catalog::Catalog;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub audit: Arc<Audit>,
     /// The way to Stripe.
     pub stripe: LiveClient,
+    /// The way to its token endpoints.
+    pub oauth: OauthClient,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Bounds of what is remembered of other systems' values.
@@ -57,7 +60,7 @@ pub struct Parts {
 pub struct Broker {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reads: Arc<Reads>,
-    pub(crate) installs: Installs,
+    pub(crate) installs: Arc<Installs>,
     pub(crate) consumers: Consumers,
     pub(crate) writes: Writes,
     pub(crate) vaults: Vaults,
@@ -80,6 +83,12 @@ impl Broker {
             Identities::new(parts.identities),
         ));
         let outside = Arc::new(Outside::new(parts.runtime));
+        let installs = Arc::new(Installs::new(
+            Arc::clone(&catalog),
+            Arc::clone(&outside),
+            parts.oauth,
+            Arc::clone(&parts.clock),
+        ));
         let reads = Arc::new(Reads::new(
             Arc::clone(&outside),
             parts.clock,
@@ -92,7 +101,7 @@ impl Broker {
             parts.vaults.clone(),
         );
         Self {
-            installs: Installs::new(Arc::clone(&catalog)),
+            installs,
             consumers: Consumers::new(Arc::clone(&catalog)),
             catalog,
             reads,

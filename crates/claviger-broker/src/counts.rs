@@ -5,6 +5,7 @@ use claviger_cache::{Sizes, Stats};
 use claviger_core::Id;
 
 use crate::broker::Broker;
+use crate::engine::installs::InstallCounts;
 
 /// What is counted of a vault that is another system.
 #[derive(Debug)]
@@ -21,6 +22,11 @@ impl Broker {
     /// How readers of other systems' values were answered.
     pub fn cache_stats(&self) -> &Stats {
         self.reads.stats()
+    }
+
+    /// The installs, and the exchanges of their tokens.
+    pub fn install_counts(&self) -> InstallCounts {
+        self.installs.counts()
     }
 
     /// How much is remembered of other systems' values.

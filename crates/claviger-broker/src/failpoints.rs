@@ -10,6 +10,18 @@ pub(crate) const AFTER_VAULT: &str = "after-vault";
 /// With everything ready to commit `current`, and the value with it where the vault is in the store.
 pub(crate) const BEFORE_CURRENT: &str = "before-current";
 
+/// After an exchange of tokens is claimed, before it is marked as sent.
+pub(crate) const AFTER_CLAIM: &str = "after-claim";
+
+/// After it is marked, before the call.
+pub(crate) const AFTER_MARK: &str = "after-mark";
+
+/// After the provider's answer, before it is stored.
+pub(crate) const AFTER_ANSWER: &str = "after-answer";
+
+/// After it is stored, before anybody gets it.
+pub(crate) const AFTER_KEPT: &str = "after-kept";
+
 /// Kills the process as `kill -9` does if `CLAVIGER_FAILPOINT` names this point.
 #[cfg(feature = "failpoints")]
 #[expect(

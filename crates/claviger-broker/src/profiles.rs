@@ -10,8 +10,10 @@ pub(crate) mod put;
 
 mod api_key;
 mod backing;
+mod disconnect;
 mod oauth;
-mod todo_lead;
+mod resolve;
+mod test;
 
 use std::time::SystemTime;
 

@@ -10,10 +10,13 @@ use claviger_core::{Error, Reason, Resource, Result, Uid, VaultName};
 
 use crate::broker::Broker;
 
+/// The part that holds the tokens of installs.
+pub const INSTALLS: &str = "installs";
+
 /// The state of one part of the daemon.
 #[derive(Debug)]
 pub struct PartStatus {
-    /// `store`, `audit` or `vaults/{id}`.
+    /// `store`, `audit`, `installs` or `vaults/{id}`.
     pub name: String,
     /// Well, or what calls would fail with.
     pub check: Result<()>,
@@ -52,6 +55,11 @@ impl Broker {
             PartStatus {
                 name: "audit".to_owned(),
                 check: audit,
+                sealed_values: BTreeMap::new(),
+            },
+            PartStatus {
+                name: INSTALLS.to_owned(),
+                check: self.installs.health(),
                 sealed_values: BTreeMap::new(),
             },
         ];

@@ -120,6 +120,8 @@ impl Broker {
                 return Err(Error::new(Reason::ProofRequired));
             }
         };
+        let digest = self.catalog.identities().digest(&identity);
+        let digest = digest.ok_or_else(|| Error::new(Reason::ProofRequired))?;
         let ttl = token::exchange_ttl(ttl)?;
         let now = self.catalog.now();
         self.exchanges.admit(&caller.principal, now)?;
@@ -139,6 +141,7 @@ impl Broker {
             speaks_as: Some(SpeaksAs {
                 principal: caller.principal.clone(),
                 identity,
+                digest,
             }),
         };
         self.audit.intent(proof, record.making(&id)).await?;

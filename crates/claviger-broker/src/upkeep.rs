@@ -48,6 +48,7 @@ impl Broker {
     /// # Errors
     /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
     pub async fn settle_all(&self) -> Result<usize> {
+        self.installs.settle_all().await?;
         self.writes.settle_all().await
     }
 
@@ -73,6 +74,20 @@ impl Broker {
     /// `STORE_UNAVAILABLE`; the next sweep goes on.
     pub async fn sweep_tokens(&self) -> Result<()> {
         self.catalog.sweep_tokens().await
+    }
+
+    /// Refreshes the tokens of installs that nobody uses, before they end, and repeats exchanges
+    /// whose answer was lost.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`; the next sweep goes on.
+    pub async fn sweep_installs(&self) -> Result<()> {
+        self.installs.sweep().await
+    }
+
+    /// Whether all tokens that were fetched are stored.
+    pub fn are_installs_well(&self) -> bool {
+        self.installs.health().is_ok()
     }
 
     /// Drops remembered values that can no longer be served.

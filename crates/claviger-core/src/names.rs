@@ -125,6 +125,16 @@ impl Uid {
         Self(uuid::Uuid::new_v4())
     }
 
+    /// One that was written by Claviger.
+    ///
+    /// # Errors
+    /// `INTEGRITY_FAILURE`.
+    pub fn kept(text: &str) -> Result<Self, Error> {
+        let uid = uuid::Uuid::try_parse(text);
+        uid.map(Self)
+            .map_err(|_| Error::new(Reason::IntegrityFailure))
+    }
+
     /// This uid with its second half replaced: for many that only have to differ.
     pub fn numbered(&self, number: u64) -> Self {
         let (high, _) = self.0.as_u64_pair();

@@ -1,8 +1,8 @@
 //! Claviger's knowledge of Stripe: which credential a value is, whether it may stand where it
 //! stands, where to click when it may not, and whether Stripe takes it.
 //!
-//! [`judge`] and [`admit`] look at bytes only; [`live`] is the one part that talks to Stripe. Does
-//! not know projects, vaults or callers, and keeps no value.
+//! [`judge`] and [`admit`] look at bytes only; [`live`] and [`oauth`] talk to Stripe. Does not know
+//! projects, vaults or callers, and keeps no value.
 //!
 //! SECURITY: nothing here holds more of a value than its [`LastFour`], and of a value that is too
 //! short, unknown or not in one piece not even those. Every text is written in the code.

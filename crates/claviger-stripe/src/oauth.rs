@@ -53,7 +53,8 @@ pub enum Reuse {
 pub enum RefreshFailure {
     /// No connection came about: the server has not seen the token.
     NotSent,
-    /// Too many calls for the server, which may say when to come back.
+    /// Too many calls for the server, which may say when to come back. Says nothing of the token for
+    /// certain: somebody on the way may have answered.
     Limited {
         /// When that is.
         retry_after: Option<Duration>,

@@ -27,7 +27,7 @@ use crate::owner;
 use crate::root_key::{CREDENTIAL, RootKeySource};
 
 mod file;
-mod identities;
+pub(crate) mod identities;
 mod kinds;
 mod limits;
 #[cfg(test)]

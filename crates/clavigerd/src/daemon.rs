@@ -16,15 +16,17 @@ use claviger_backend::{Backend, Opening, Vault, Vaults};
 use claviger_backend_managed::Managed;
 use claviger_broker::{Broker, Identity};
 use claviger_core::{Clock, Id, SteadyClock, SystemClock};
-use claviger_identity::{Kind, Verifier, Vouches};
+use claviger_identity::Verifier;
 use claviger_store::{Records, SqliteStore, Store};
 use claviger_stripe::live::LiveClient;
+use claviger_stripe::oauth::OauthClient;
 use rustix::process::Resource;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit_seal::{self, Seal};
 use crate::config::Config;
+use crate::config::identities::for_broker;
 use crate::listen::{SocketFile, Sockets};
 use crate::metrics::Metrics;
 use crate::modes::{self, make_private_dir};
@@ -347,12 +349,13 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
             config.stripe.checks_per_minute,
             Arc::clone(&clock),
         ),
+        oauth: OauthClient::new(&config.stripe, Arc::clone(&clock)),
         clock: steady,
         cache: config.cache,
         tells_projects: config.tells_projects,
         deleted_retention: config.deleted_retention,
         first_admin,
-        identities: named(config).into_iter().chain(identities).collect(),
+        identities: for_broker(config).into_iter().chain(identities).collect(),
         runtime: Handle::current(),
     }));
     let unsettled = broker
@@ -374,27 +377,6 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
         seal,
         about,
     })
-}
-
-/// What the principals of each identity are named as.
-fn named(config: &Config) -> BTreeMap<Id, Identity> {
-    let by_tokens = config.identities.iter().map(|(id, settings)| {
-        let identity = match settings.kind == Kind::Spiffe {
-            true => Identity::Spiffe,
-            false => Identity::Oidc {
-                pattern_parts: settings.kind.pattern_parts(),
-            },
-        };
-        (id.clone(), identity)
-    });
-    let by_certificates = config.bundles.iter().map(|bundle| {
-        let identity = match bundle.vouches {
-            Vouches::Names => Identity::X509,
-            Vouches::Spiffe(_) => Identity::Spiffe,
-        };
-        (bundle.name.clone(), identity)
-    });
-    by_tokens.chain(by_certificates).collect()
 }
 
 /// Goes on from the time that the last start had reached.

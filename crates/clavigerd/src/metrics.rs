@@ -39,6 +39,8 @@ const VAULT_BREAKER_OPEN: &str = "claviger_vault_breaker_open";
 const AUDIT_WRITE_SECONDS: &str = "claviger_audit_write_seconds";
 const AUDIT_SYNC_SECONDS: &str = "claviger_audit_sync_seconds";
 const AUDIT_HEALTH: &str = "claviger_audit_health";
+const INSTALLS: &str = "claviger_installs";
+const OAUTH_EXCHANGES: &str = "claviger_oauth_exchanges_total";
 const TLS_EXPIRE: &str = "claviger_tls_certificate_expire_timestamp_seconds";
 const TLS_RELOAD_FAILED: &str = "claviger_tls_reload_failed";
 
@@ -59,6 +61,7 @@ impl Metrics {
         self.cache(&mut families);
         self.vaults(&mut families);
         self.audit(&mut families);
+        self.installs(&mut families);
         self.tls(&mut families);
         let text = TextEncoder::new().encode_to_string(&families.0);
         text.unwrap_or_else(|error| {
@@ -256,6 +259,22 @@ impl Metrics {
 }
 
 impl Metrics {
+    fn installs(&self, families: &mut Families) {
+        let counts = self.broker.install_counts();
+        let states = counts.states.iter();
+        families.add(
+            INSTALLS,
+            "Connections by OAuth in each state, a minute ago at most.",
+            states.map(|(state, count)| gauge(labels([("state", *state)]), *count)),
+        );
+        let exchanges = counts.exchanges.iter();
+        families.add(
+            OAUTH_EXCHANGES,
+            "Exchanges of refresh tokens that ended, by reason; OK is no error.",
+            exchanges.map(|(reason, count)| counter(labels([("reason", *reason)]), *count)),
+        );
+    }
+
     fn tls(&self, families: &mut Families) {
         let Some(state) = self.tls.as_ref().map(|tls| tls.state()) else {
             return;

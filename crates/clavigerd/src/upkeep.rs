@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_api::{HealthReporter, TLS_PART};
-use claviger_broker::Broker;
+use claviger_broker::{Broker, INSTALLS};
 use claviger_core::{List, VaultName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// How often exchanged tokens are removed: they may end after a minute.
 const TOKENS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often installs are looked at: an answer that was lost is asked for again.
+const INSTALLS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Between two times that it is written down who resolved which profile.
 const CONSUMERS_INTERVAL: Duration = Duration::from_secs(60);
@@ -60,6 +63,7 @@ impl Upkeep {
         upkeep.spawn(name_orphans(Arc::clone(broker)));
         upkeep.spawn(sweep(Arc::clone(broker)));
         upkeep.spawn(sweep_tokens(Arc::clone(broker)));
+        upkeep.spawn(sweep_installs(Arc::clone(broker)));
         upkeep.spawn(keep_consumers(Arc::clone(broker)));
         upkeep.spawn(forget(Arc::clone(broker)));
         upkeep
@@ -102,6 +106,7 @@ async fn report_health(
         claviger_api::report_health(&health, is_audit_well && is_store_well).await;
         claviger_api::report_part(&parts, "audit", is_audit_well).await;
         claviger_api::report_part(&parts, "store", is_store_well).await;
+        claviger_api::report_part(&parts, INSTALLS, broker.are_installs_well()).await;
         match store {
             Err(error) if was_well => tracing::warn!(?error, "store not well"),
             Ok(()) if !was_well => tracing::info!("store well again"),
@@ -176,6 +181,16 @@ async fn sweep(broker: Arc<Broker>) {
         due.tick().await;
         if let Err(error) = broker.sweep_requests().await {
             tracing::warn!(?error, "records of old requests not removed");
+        }
+    }
+}
+
+async fn sweep_installs(broker: Arc<Broker>) {
+    let mut due = tokio::time::interval(INSTALLS_INTERVAL);
+    loop {
+        due.tick().await;
+        if let Err(error) = broker.sweep_installs().await {
+            tracing::warn!(?error, "installs not looked through");
         }
     }
 }

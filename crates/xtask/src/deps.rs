@@ -120,9 +120,15 @@ const CONFINED: &[(&str, &[&str])] = &[
         "azure_security_keyvault_secrets",
         &["claviger-backend-azure"],
     ),
-    ("jsonwebtoken", &["claviger-identity"]),
+    (
+        "jsonwebtoken",
+        &["claviger-backend-azure", "claviger-identity"],
+    ),
     ("libc", &["claviger-mem"]),
-    ("pkcs8", &["claviger-backend-snowflake"]),
+    (
+        "pkcs8",
+        &["claviger-backend-azure", "claviger-backend-snowflake"],
+    ),
     ("prometheus", &["clavigerd"]),
     (
         "reqwest",

@@ -190,7 +190,7 @@ pub(crate) fn go_job(cx: &Context) -> Result<PathBuf> {
     let bin = directory(cx).join("bin");
     let program = bin.join("stripe-runner");
     let mut pins = String::new();
-    for file in ["go.mod", "go.sum", "main.go", "proof.go"] {
+    for file in ["go.mod", "go.sum", "keys.go", "main.go", "proof.go"] {
         pins += &fs::read_to_string(sources.join(file))?;
     }
     installed_once(&bin.join("stripe-runner.stamp"), &pins, || {

@@ -1,7 +1,7 @@
-// A job that fetches its Stripe key from Claviger when it starts and lists the customers.
+// A job that fetches its Stripe key from Claviger and lists the customers.
 //
 // It reads the same variables as the example in Python, ../stripe-runner. A job of your own would
-// generate stubs from proto/claviger/v1 with buf or protoc; here the one call is written out, so that
+// generate stubs from proto/claviger/v1 with buf or protoc; here the calls are written out, so that
 // `go run .` is all it takes.
 package main
 
@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,31 +39,25 @@ const stripeAPIKey = 3
 
 // Retries while the daemon is starting or a vault is throttled.
 const retry = `{"methodConfig": [{"name": [
-	{"service": "claviger.v1.AccessService"}, {"service": "claviger.v1.SecretService"}], "retryPolicy": {
+	{"service": "claviger.v1.AccessService"}, {"service": "claviger.v1.ConnectionProfileService"},
+	{"service": "claviger.v1.SecretService"}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
-// stripeKey is the answer of GetSecret. No part of it is printed.
-type stripeKey struct{ text, account, context string }
-
 func main() {
-	key := fromEnvironment()
-	// The library's own log repeats Stripe's words about a key.
-	settings := &stripe.BackendConfig{LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull}}
+	keys := fromEnvironment()
+	settings := &stripe.BackendConfig{
+		HTTPClient: &http.Client{Transport: keys, Timeout: 80 * time.Second},
+		// The library's own log repeats Stripe's words about a key.
+		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+	}
 	if base := os.Getenv("STRIPE_API_BASE"); base != "" {
 		settings.URL = stripe.String(base)
 	}
-	client := stripe.NewClient(key.text, stripe.WithBackends(stripe.NewBackendsWithConfig(settings)))
+	client := stripe.NewClient(keys.now().text, stripe.WithBackends(stripe.NewBackendsWithConfig(settings)))
 	cx := context.Background()
 	list := &stripe.CustomerListParams{}
 	list.Limit = stripe.Int64(100)
-	// A context goes before an account: the newer of the two says all that the older can.
-	switch {
-	case key.context != "":
-		list.SetStripeContext(key.context)
-	case key.account != "":
-		list.SetStripeAccount(key.account)
-	}
 	for customer, err := range client.V1Customers.List(cx, list).All(cx) {
 		if err != nil {
 			// Not Stripe's message, which can repeat the key as it was sent.
@@ -74,19 +70,60 @@ func main() {
 	}
 }
 
-// fromEnvironment is the key, or the end of the process with the remedy on standard error.
-func fromEnvironment() stripeKey {
-	secret, inline := os.Getenv("CLAVIGER_SECRET"), os.Getenv("STRIPE_API_KEY")
+// fromEnvironment is the keys, or the end of the process with the remedy on standard error.
+func fromEnvironment() *keys {
+	secret, profile, inline := os.Getenv("CLAVIGER_SECRET"), os.Getenv("CLAVIGER_PROFILE"), os.Getenv("STRIPE_API_KEY")
+	const certain = "so that it is certain which key the job works with"
 	switch {
-	case secret != "" && inline != "":
-		stop(configuration, "CLAVIGER_SECRET names "+secret+", and STRIPE_API_KEY holds a key as well; "+
-			"remove STRIPE_API_KEY, so that it is certain which key the job works with")
+	case secret != "" && profile != "":
+		stop(configuration, "CLAVIGER_SECRET names "+secret+", and CLAVIGER_PROFILE "+profile+"; remove one of them, "+certain)
+	case inline != "" && secret+profile != "":
+		variable := "CLAVIGER_SECRET"
+		if secret == "" {
+			variable = "CLAVIGER_PROFILE"
+		}
+		stop(configuration, variable+" names "+secret+profile+", and STRIPE_API_KEY holds a key as well; "+
+			"remove STRIPE_API_KEY, "+certain)
 	case inline != "":
-		return stripeKey{text: inline}
+		return newKeys(func(string) stripeKey { return stripeKey{text: inline} })
+	case profile != "":
+		return newKeys(func(refused string) stripeKey { return ofProfile(profile, refused) })
 	case secret == "":
-		stop(configuration, "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}")
+		stop(configuration, "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}, or "+
+			"CLAVIGER_PROFILE to the profile: projects/{project}/connectionProfiles/{id}")
 	}
-	key, err := fetch(secret, os.Getenv("CLAVIGER_ENVIRONMENT"))
+	return newKeys(func(string) stripeKey { return ofDefinition(secret) })
+}
+
+func ofDefinition(name string) stripeKey {
+	// GetSecretRequest: name = 1, environment = 2.
+	answer := ask(name, "SecretService/GetSecret", text(1, name), text(2, os.Getenv("CLAVIGER_ENVIRONMENT")))
+	// GetSecretResponse: text = 2, stripe = 8, kind = 9; in stripe account = 3, context = 4.
+	// Of another kind, nobody has looked whether the value is a key at all.
+	if kind, _ := protowire.ConsumeVarint(field(answer, 9)); kind != stripeAPIKey {
+		stop(configuration, name+" is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is")
+	}
+	details := bytes(answer, 8)
+	return stripeKey{text: string(bytes(answer, 2)), account: string(bytes(details, 3)), context: string(bytes(details, 4))}
+}
+
+func ofProfile(name, refused string) stripeKey {
+	// ResolveConnectionRequest: name = 1, environment = 2, refused_version = 4.
+	answer := ask(name, "ConnectionProfileService/ResolveConnection",
+		text(1, name), text(2, os.Getenv("CLAVIGER_ENVIRONMENT")), text(4, refused))
+	// ResolveConnectionResponse: credential = 1, account = 5, context = 6, expire_time = 7,
+	// version = 8; in expire_time seconds = 1.
+	key := stripeKey{text: string(bytes(answer, 1)), account: string(bytes(answer, 5)),
+		context: string(bytes(answer, 6)), version: string(bytes(answer, 8))}
+	if end, _ := protowire.ConsumeVarint(field(bytes(answer, 7), 1)); end > 0 {
+		key.end = time.Unix(int64(end), 0)
+	}
+	return key
+}
+
+// ask is the answer of an RPC about the name, or the end of the process with the remedy.
+func ask(name, rpc string, fields ...[]byte) []byte {
+	answer, err := call(rpc, slices.Concat(fields...))
 	if none := (noProof{}); errors.As(err, &none) {
 		if none.again {
 			stop(tryAgain, none.message)
@@ -103,41 +140,29 @@ func fromEnvironment() stripeKey {
 		if refusal.Code() == codes.Unauthenticated {
 			hint = "; CLAVIGER_TOKEN_FILE names the file with the token, or CLAVIGER_PROOF where the platform's is"
 		}
-		stop(code, fmt.Sprintf("no key from %s: %s (%s)%s", secret, refusal.Message(), refusal.Code(), hint))
+		stop(code, fmt.Sprintf("no key from %s: %s (%s)%s", name, refusal.Message(), refusal.Code(), hint))
 	}
-	return key
+	return answer
 }
 
-func fetch(secret, environment string) (stripeKey, error) {
+func call(rpc string, request []byte) ([]byte, error) {
 	channel, err := connect(os.Getenv("CLAVIGER_ADDRESS"))
 	if err != nil {
-		return stripeKey{}, err
+		return nil, err
 	}
 	defer channel.Close()
 	cx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	bearer, err := credentials(cx, channel)
 	if err != nil {
-		return stripeKey{}, err
+		return nil, err
 	}
 	if bearer != "" {
 		cx = metadata.AppendToOutgoingContext(cx, "authorization", "Bearer "+bearer)
 	}
-	// GetSecretRequest: name = 1, environment = 2.
-	request := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), secret)
-	request = protowire.AppendString(protowire.AppendTag(request, 2, protowire.BytesType), environment)
 	var answer []byte
-	err = channel.Invoke(cx, "/claviger.v1.SecretService/GetSecret", request, &answer, grpc.ForceCodec(bytesCodec{}))
-	if err != nil {
-		return stripeKey{}, err
-	}
-	// GetSecretResponse: text = 2, stripe = 8, kind = 9; in stripe account = 3, context = 4.
-	// Of another kind, nobody has looked whether the value is a key at all.
-	if kind, _ := protowire.ConsumeVarint(field(answer, 9)); kind != stripeAPIKey {
-		stop(configuration, secret+" is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is")
-	}
-	details := bytes(answer, 8)
-	return stripeKey{string(bytes(answer, 2)), string(bytes(details, 3)), string(bytes(details, 4))}, nil
+	err = channel.Invoke(cx, "/claviger.v1."+rpc, request, &answer, grpc.ForceCodec(bytesCodec{}))
+	return answer, err
 }
 
 // connect speaks TLS, but over the socket, and on this host without CLAVIGER_CA_FILE.
@@ -194,6 +219,11 @@ func credentials(cx context.Context, channel *grpc.ClientConn) (string, error) {
 
 // isOdd tells the characters that no token has.
 func isOdd(r rune) bool { return r <= ' ' || r > '~' }
+
+// text is a field of that number with that text.
+func text(number protowire.Number, content string) []byte {
+	return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), content)
+}
 
 // bytes is a text or message of that number, if the message around it has it.
 func bytes(message []byte, wanted protowire.Number) []byte {

@@ -1,24 +1,30 @@
-"""Fetches a Stripe key from Claviger when a job starts.
+"""Fetches a Stripe key from Claviger when a job starts, and of a profile whenever it needs another.
 
-In a program:     key = claviger_key.from_environment()
+In a program:     keys = claviger_key.from_environment(), and keys.now() before each call
 Before a program: python claviger_key.py FILE    (writes the key alone, for its reader only)
 
 CLAVIGER_SECRET       the definition, projects/{project}/secrets/{id}
+CLAVIGER_PROFILE      in place of it: the profile, projects/{project}/connectionProfiles/{id}
 CLAVIGER_ENVIRONMENT  its environment, where the project declares some
 CLAVIGER_ADDRESS      unix:/run/claviger/clavigerd.sock (the default), or host:port: over TLS, but
                       on this host without CLAVIGER_CA_FILE
 CLAVIGER_CA_FILE      who vouches for the daemon (PEM), if it is no public authority
 CLAVIGER_TOKEN_FILE   a file with a token; over the socket the daemon knows the uid
 CLAVIGER_PROOF        in place of it: what the platform says of the job (claviger_proof.py)
-STRIPE_API_KEY        a key for a laptop without Claviger; never together with CLAVIGER_SECRET
+STRIPE_API_KEY        a key for a laptop without Claviger; never together with one of the first two
 """
 
+import math
 import os
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+from claviger.v1 import connection_profile_service_pb2 as profiles
+from claviger.v1 import connection_profile_service_pb2_grpc as profile_services
 from claviger.v1 import secret_definition_service_pb2 as definitions
 from claviger.v1 import secret_service_pb2 as pb
 from claviger.v1 import secret_service_pb2_grpc as services
@@ -35,9 +41,14 @@ CONFIGURATION = 78
 SECONDS = 60
 TRANSIENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 RETRY = """{"methodConfig": [{"name": [
-    {"service": "claviger.v1.AccessService"}, {"service": "claviger.v1.SecretService"}], "retryPolicy": {
+    {"service": "claviger.v1.AccessService"}, {"service": "claviger.v1.ConnectionProfileService"},
+    {"service": "claviger.v1.SecretService"}], "retryPolicy": {
     "maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "10s", "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
+
+
+# So long before its end, in seconds, a key is fetched again: Claviger has another one by then.
+MARGIN = 60
 
 
 @dataclass(frozen=True)
@@ -46,24 +57,92 @@ class StripeKey:
     text: str = field(repr=False)
     account: str = ""
     context: str = ""
+    # Of a profile: what names exactly this key, and when it ends.
+    version: str = ""
+    end: float = math.inf
 
 
-def from_environment() -> StripeKey:
-    """The key, or the end of the process with the remedy on standard error."""
-    secret = os.environ.get("CLAVIGER_SECRET", "")
-    inline = os.environ.get("STRIPE_API_KEY", "")
-    if secret and inline:
+class Keys:
+    """The keys of a job, one at a time. Ends the process with the remedy where there is none."""
+
+    def __init__(self, fetch):
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._key = fetch("")
+
+    def now(self) -> StripeKey:
+        """The key for the next call."""
+        with self._lock:
+            if time.time() > self._key.end - MARGIN:
+                self._key = self._fetch("")
+            return self._key
+
+    def refused(self, key: StripeKey) -> bool:
+        """Stripe said 401 to it: whether the call is to be repeated, once, with what is now."""
+        with self._lock:
+            if key.version and key == self._key:
+                self._key = self._fetch(key.version)
+        return bool(key.version)
+
+
+def from_environment() -> Keys:
+    """The keys, or the end of the process with the remedy on standard error."""
+    variables = ("CLAVIGER_SECRET", "CLAVIGER_PROFILE", "STRIPE_API_KEY")
+    secret, profile, inline = (os.environ.get(variable, "") for variable in variables)
+    certain = "so that it is certain which key the job works with"
+    if secret and profile:
         stop(
             CONFIGURATION,
-            f"CLAVIGER_SECRET names {secret}, and STRIPE_API_KEY holds a key as well; remove "
-            "STRIPE_API_KEY, so that it is certain which key the job works with",
+            f"CLAVIGER_SECRET names {secret}, and CLAVIGER_PROFILE {profile}; remove one of them, "
+            f"{certain}",
+        )
+    if inline and (name := secret or profile):
+        variable = "CLAVIGER_SECRET" if secret else "CLAVIGER_PROFILE"
+        stop(
+            CONFIGURATION,
+            f"{variable} names {name}, and STRIPE_API_KEY holds a key as well; remove "
+            f"STRIPE_API_KEY, {certain}",
         )
     if inline:
-        return StripeKey(inline)
-    if not secret:
-        stop(CONFIGURATION, "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}")
+        return Keys(lambda _: StripeKey(inline))
+    if not secret and not profile:
+        stop(
+            CONFIGURATION,
+            "set CLAVIGER_SECRET to the definition: projects/{project}/secrets/{id}, or "
+            "CLAVIGER_PROFILE to the profile: projects/{project}/connectionProfiles/{id}",
+        )
+    environment = os.environ.get("CLAVIGER_ENVIRONMENT", "")
+    if profile:
+        return Keys(lambda refused: of_profile(profile, environment, refused))
+    return Keys(lambda _: of_definition(secret, environment))
+
+
+def of_definition(name: str, environment: str) -> StripeKey:
+    request = pb.GetSecretRequest(name=name, environment=environment)
+    answer = ask(name, lambda channel: services.SecretServiceStub(channel).GetSecret, request)
+    # Of another kind, nobody has looked whether the value is a key at all.
+    if answer.kind != definitions.SecretDefinition.STRIPE_API_KEY:
+        stop(
+            CONFIGURATION,
+            f"{name} is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is",
+        )
+    return StripeKey(answer.text, answer.stripe.account, answer.stripe.context)
+
+
+def of_profile(name: str, environment: str, refused: str) -> StripeKey:
+    request = profiles.ResolveConnectionRequest(
+        name=name, environment=environment, refused_version=refused
+    )
+    service = profile_services.ConnectionProfileServiceStub
+    answer = ask(name, lambda channel: service(channel).ResolveConnection, request)
+    end = answer.expire_time.ToSeconds() if answer.HasField("expire_time") else math.inf
+    return StripeKey(answer.credential, answer.account, answer.context, answer.version, end)
+
+
+def ask(name: str, rpc, request):
     try:
-        return fetch(secret, os.environ.get("CLAVIGER_ENVIRONMENT", ""))
+        with connect(os.environ.get("CLAVIGER_ADDRESS", SOCKET)) as channel:
+            return rpc(channel)(request, metadata=credentials(channel), timeout=SECONDS)
     except grpc.RpcError as error:
         code = TRY_AGAIN if error.code() in TRANSIENT else CONFIGURATION
         hint = ""
@@ -73,23 +152,9 @@ def from_environment() -> StripeKey:
                 "platform's is"
             )
         # The message of Claviger has the remedy, and no part of a value but its last four.
-        stop(code, f"no key from {secret}: {error.details()} ({error.code().name}){hint}")
+        stop(code, f"no key from {name}: {error.details()} ({error.code().name}){hint}")
     except claviger_proof.NoProof as error:
         stop(TRY_AGAIN if error.again else CONFIGURATION, str(error))
-
-
-def fetch(secret: str, environment: str) -> StripeKey:
-    request = pb.GetSecretRequest(name=secret, environment=environment)
-    with connect(os.environ.get("CLAVIGER_ADDRESS", SOCKET)) as channel:
-        stub = services.SecretServiceStub(channel)
-        answer = stub.GetSecret(request, metadata=credentials(channel), timeout=SECONDS)
-    # Of another kind, nobody has looked whether the value is a key at all.
-    if answer.kind != definitions.SecretDefinition.STRIPE_API_KEY:
-        stop(
-            CONFIGURATION,
-            f"{secret} is not of kind STRIPE_API_KEY; set CLAVIGER_SECRET to a definition that is",
-        )
-    return StripeKey(answer.text, answer.stripe.account, answer.stripe.context)
 
 
 def connect(address: str) -> grpc.Channel:
@@ -149,4 +214,4 @@ def stop(code: int, message: str):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         stop(CONFIGURATION, "usage: claviger_key.py FILE")
-    write(from_environment(), sys.argv[1])
+    write(from_environment().now(), sys.argv[1])

@@ -1,6 +1,6 @@
 """A job: lists the customers of a Stripe account, one a line.
 
-Its key comes from claviger_key.py. STRIPE_API_BASE is another address of Stripe's API, for tests.
+Its keys come from claviger_key.py. STRIPE_API_BASE is another address of Stripe's API, for tests.
 """
 
 import logging
@@ -16,16 +16,40 @@ import claviger_key
 logging.getLogger("stripe").disabled = True
 
 
+class Http(stripe.RequestsClient):
+    """Sends each call with the key that is good then, and once more if Stripe does not take it."""
+
+    def __init__(self, keys: claviger_key.Keys):
+        super().__init__()
+        self._keys = keys
+
+    def request(self, method, url, headers, post_data=None, **more):
+        key = self._keys.now()
+        answer = super().request(method, url, headers | with_key(key), post_data, **more)
+        if answer[1] == 401 and self._keys.refused(key):
+            key = self._keys.now()
+            answer = super().request(method, url, headers | with_key(key), post_data, **more)
+        return answer
+
+
+def with_key(key: claviger_key.StripeKey) -> dict:
+    headers = {"Authorization": f"Bearer {key.text}"}
+    # A context goes before an account: the newer of the two says all that the older can.
+    if key.context:
+        headers["Stripe-Context"] = key.context
+    elif key.account:
+        headers["Stripe-Account"] = key.account
+    return headers
+
+
 def main() -> None:
-    key = claviger_key.from_environment()
+    keys = claviger_key.from_environment()
     addresses = {}
     if base := os.environ.get("STRIPE_API_BASE"):
         addresses["api"] = base
     client = stripe.StripeClient(
-        key.text,
-        # A context goes before an account: the newer of the two says all that the older can.
-        stripe_account=None if key.context else key.account or None,
-        stripe_context=key.context or None,
+        keys.now().text,
+        http_client=Http(keys),
         base_addresses=addresses,
         max_network_retries=2,
     )

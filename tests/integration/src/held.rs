@@ -150,7 +150,7 @@ impl Store for HeldStore {
             return Err(Error::new(Reason::StoreUnavailable));
         }
         let note = commit.note.as_ref().map(|_| "audit-outbox".to_owned());
-        let is_value = |key: &str| key.starts_with("values/");
+        let is_value = |key: &str| key.starts_with("values/") || key.starts_with("install-values/");
         let keys = commit.changes.iter().map(|one| &one.key);
         let fault = match keys.clone().any(|key| is_value(key)) {
             true => {

@@ -72,6 +72,8 @@ pub struct Options {
     pub gate: Gate,
     /// How long a soft-deleted definition keeps its name.
     pub deleted_retention: Duration,
+    /// More keys of `[stripe]`.
+    pub stripe: String,
     /// More lines of the configuration.
     pub config: &'static str,
     /// `--accept-audit-gap`.
@@ -88,6 +90,8 @@ impl Default for Options {
             identities: BTreeMap::new(),
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
+            // Port 9 is reserved for throwing away: nobody is there to ask.
+            stripe: "base_url = \"http://127.0.0.1:9\"".to_owned(),
             config: "",
             accept_audit_gap: false,
         }
@@ -451,15 +455,15 @@ impl Running {
 /// The configuration as an operator would write it; all that it names is below `home`.
 fn configure(home: &Path, options: &Options) -> Config {
     let file = home.join("clavigerd.toml");
-    // Port 9 is reserved for throwing away: nobody is there to ask about Stripe's keys.
     let text = format!(
         r#"
         deleted_retention = "{}s"
         vaults.managed.timeout = "10s"
-        stripe = {{ base_url = "http://127.0.0.1:9", hosts = ["127.0.0.1"] }}
+        stripe = {{ hosts = ["127.0.0.1"], {} }}
         {}
         "#,
         options.deleted_retention.as_secs(),
+        options.stripe,
         options.config
     );
     fs::write(&file, text).expect("written");

@@ -3,10 +3,11 @@
 //!
 //! On bare sockets, because a proper server gives no half answers. Knows nothing of the services
 //! that are played with it, but for how AWS is asked and refuses
-//! ([`aws`]), and how an issuer signs ([`issuer`]).
+//! ([`aws`]), how an issuer signs ([`issuer`]), and Stripe's OAuth ([`stripe_oauth`]).
 #![forbid(unsafe_code)]
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "part of the tests: whatever goes wrong here has to end the test"
 )]
 
@@ -14,6 +15,7 @@ pub mod aws;
 pub mod issuer;
 mod message;
 mod script;
+pub mod stripe_oauth;
 mod stub;
 
 pub use message::{Reply, Request};

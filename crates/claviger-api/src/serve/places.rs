@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Peer;
@@ -32,6 +33,7 @@ const REFUSALS_PER_SECOND: u32 = 1000;
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
+    handshakes_max: usize,
     calls: Bounded,
     /// Has places that others cannot take: whoever runs the daemon gets in.
     own: Option<Peer>,
@@ -55,14 +57,17 @@ struct Holder {
     calls: Arc<AtomicUsize>,
     /// On all its connections.
     refusals: Arc<Turns>,
+    /// The turns that they share.
+    handshakes: Arc<Semaphore>,
 }
 
-impl Default for Holder {
-    fn default() -> Self {
+impl Holder {
+    fn new(handshakes_max: usize) -> Self {
         Self {
             seats: BTreeMap::new(),
             calls: Arc::default(),
             refusals: Arc::new(Turns::new(REFUSALS_PER_SECOND, REFUSALS_PER_SECOND)),
+            handshakes: Arc::new(Semaphore::new(handshakes_max)),
         }
     }
 }
@@ -79,6 +84,7 @@ impl Places {
     pub(super) fn new(limits: Limits, own: Option<Peer>, counts: Arc<Connections>) -> Arc<Self> {
         Arc::new(Self {
             max: limits.connections_max,
+            handshakes_max: limits.handshakes_max,
             calls: Bounded {
                 count: Arc::default(),
                 max: limits.calls_max,
@@ -105,7 +111,8 @@ impl Places {
         let number = held.next;
         held.next += 1;
         held.count += 1;
-        let holder = held.by_peer.entry(peer).or_default();
+        let holder = held.by_peer.entry(peer);
+        let holder = holder.or_insert_with(|| Holder::new(self.handshakes_max));
         let of_peer = Bounded {
             count: Arc::clone(&holder.calls),
             max: match self.own == Some(peer) {
@@ -128,6 +135,7 @@ impl Places {
             number,
             seat,
             refusals: Arc::clone(&holder.refusals),
+            handshakes: Arc::clone(&holder.handshakes),
         })
     }
 
@@ -180,9 +188,15 @@ pub(super) struct Place {
     number: u64,
     seat: Arc<Seat>,
     refusals: Arc<Turns>,
+    handshakes: Arc<Semaphore>,
 }
 
 impl Place {
+    /// The turns in which the peer's handshakes go on.
+    pub(super) fn handshakes(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.handshakes)
+    }
+
     /// The turns in which the peer hears that it may not.
     pub(super) fn refusals(&self) -> &Turns {
         &self.refusals

@@ -128,6 +128,8 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) install: Option<Uid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<Shown<'a>>,
@@ -203,6 +205,7 @@ impl<'a> Line<'a> {
             secret: facts.secret.as_deref().map(Plain),
             property: facts.property.as_deref().map(Plain),
             version: facts.version.as_ref().map(|id| id.as_str()),
+            install: facts.install,
             subject: facts.subject.as_ref().map(|id| id.as_str()),
             holder: facts.holder.as_ref().map(|holder| Shown(holder)),
             run_id: call.run_id.as_ref().map(|label| label.as_str()),

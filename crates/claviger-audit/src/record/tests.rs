@@ -82,13 +82,14 @@ fn facts() -> impl Strategy<Value = Facts> {
     let edit = (text(), of(word()), of(word()));
     let edit = edit.prop_map(|(field, was, now)| Edit { field, was, now });
     let about = of((resource(), any::<bool>()));
-    let ids = (of(id()), of(id()), of(id()));
+    let ids = (of(id()), of(id()), of(id()), any::<bool>());
     let texts = (of(text()), of(text()), of(principal()));
     (about, ids, texts, vec(edit, 0..4)).prop_map(|(about, ids, texts, edits)| Facts {
         about: about.map(|(resource, has_uid)| (resource, has_uid.then(Uid::random))),
         vault: ids.0,
         version: ids.1,
         subject: ids.2,
+        install: ids.3.then(Uid::random),
         secret: texts.0,
         property: texts.1,
         holder: texts.2,

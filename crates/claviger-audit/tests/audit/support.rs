@@ -139,6 +139,7 @@ impl Directory for OneGrant {
         let resolved = Resolved {
             project: Some(Uid::random()),
             definition: Some(Uid::random()),
+            profile: None,
         };
         Ok((resolved, ()))
     }

@@ -29,7 +29,7 @@ use crate::engine::remembered::Remembered;
 use crate::model::definition::{Definition, not_found};
 use crate::model::grants::{GrantView, Grants};
 use crate::model::identity::Identities;
-use crate::model::profile::Profile;
+use crate::model::profile::{Profile, profile_not_found};
 use crate::model::project::{Project, project_not_found};
 use crate::model::token::{self, Token};
 
@@ -254,6 +254,31 @@ impl Catalog {
             .ok_or_else(|| project_not_found(name))
     }
 
+    /// The definition that a profile leads to, which its caller need not know: the profile's own
+    /// permission allows it.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`, `INTEGRITY_FAILURE`.
+    pub(crate) async fn led_to(
+        &self,
+        _: &Authorized,
+        name: &DefinitionName,
+    ) -> Result<Option<Stored<Definition>>> {
+        self.find_definition(name).await
+    }
+
+    /// The profile that was asked for, as it is by now.
+    ///
+    /// # Errors
+    /// `PROFILE_NOT_FOUND`: also when the name stands for another profile.
+    pub(crate) async fn profile_again(&self, asked: &Asked<OnProfile>) -> Result<Stored<Profile>> {
+        let uid = asked.proof.resolved().profile;
+        let stored = self.find_profile(&asked.found.name).await?;
+        stored
+            .filter(|stored| Some(stored.record.uid) == uid)
+            .ok_or_else(|| profile_not_found(&asked.found.name))
+    }
+
     /// Keeps the projects there are until this is dropped: a definition is being added to one.
     ///
     /// # Errors
@@ -370,11 +395,14 @@ impl Catalog {
             return Err(Error::new(Reason::TokenExpired));
         }
         let (principal, proof) = match &token.speaks_as {
-            // SECURITY: whoever is not believed any more is not by what was given for that either.
-            Some(other) if !self.identities.is_known(&other.identity) => {
-                return Err(Error::new(Reason::TokenRevoked));
+            Some(other) => {
+                // SECURITY: whoever is not believed any more is not by what was given for that
+                // either, and another issuer under the same name vouched for nobody.
+                if self.identities.digest(&other.identity) != Some(other.digest) {
+                    return Err(Error::new(Reason::TokenRevoked));
+                }
+                (other.principal.clone(), Proof::Exchanged(id))
             }
-            Some(other) => (other.principal.clone(), Proof::Exchanged(id)),
             None => (Principal::Token(id), Proof::Token),
         };
         Ok(Caller {

@@ -2,7 +2,7 @@
 
 use claviger_core::{Error, Reason, Result, Uid};
 use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{Instrument, Span};
 
@@ -63,9 +63,17 @@ impl Outside {
         id: Uid,
         change: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let change = change.instrument(span(id));
-        let task = self.tasks.spawn_on(change, &self.runtime);
-        task.await.map_err(panicked)?
+        self.begin(id, change).await.map_err(panicked)?
+    }
+
+    /// Runs something to its end that nobody waits for, or not here.
+    pub(crate) fn begin<T: Send + 'static>(
+        &self,
+        id: Uid,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks
+            .spawn_on(work.instrument(span(id)), &self.runtime)
     }
 
     /// Waits until the changes that were begun have ended.

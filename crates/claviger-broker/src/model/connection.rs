@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use claviger_core::{Id, ProfileName, SecretBytes};
+use claviger_audit::Facts;
+use claviger_core::{Id, ProfileName, SecretBytes, Uid};
 use claviger_stripe::live::LiveVerdict;
 use claviger_stripe::{Class, Mode};
 
@@ -45,6 +46,12 @@ pub struct Connection {
     pub age: Age,
     /// The environment it is for.
     pub environment: Option<Id>,
+    /// The vault it came from.
+    pub(crate) vault: Id,
+    /// The definition that it is the value of.
+    pub(crate) definition: Id,
+    /// The install that it belongs to, by the uid of its definition.
+    pub(crate) install: Option<Uid>,
 }
 
 impl fmt::Debug for Connection {
@@ -52,6 +59,19 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("version", &self.version)
             .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// What the audit log is told of it.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            vault: Some(self.vault.clone()),
+            secret: Some(self.definition.to_string()),
+            version: Some(self.version.clone()),
+            install: self.install,
+            ..Facts::default()
+        }
     }
 }
 
@@ -72,7 +92,7 @@ pub struct TestedConnection {
     /// The account that answered.
     pub account: Option<String>,
     /// The version that was tested.
-    pub version: Option<Id>,
+    pub version: Id,
     /// With OAuth: how the connection is.
     pub install: Option<Install>,
 }

@@ -6,9 +6,19 @@ use std::fmt;
 use claviger_access::Foreign;
 use claviger_core::{Error, Id, List, Public, Reason, Result};
 
+/// An identity.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// What its principals are named as.
+    pub names: Names,
+    /// What tells it from another one of its name: a digest of its kind, and of its issuer or trust
+    /// domain.
+    pub digest: [u8; 32],
+}
+
 /// What the principals of an identity are named as.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Identity {
+pub enum Names {
     /// `oidc:<identity>#<claims>`.
     Oidc {
         /// How many parts a pattern must spell out; `None` where there are no patterns.
@@ -27,7 +37,7 @@ pub(crate) struct Identities(BTreeMap<Id, Identity>);
 /// What is wrong with the holder of a grant.
 enum Fault {
     NoPatterns(Id),
-    OtherNames(Id, Identity),
+    OtherNames(Id, Names),
     TooFewParts(Id, usize),
     Unknown {
         name: Id,
@@ -41,9 +51,9 @@ impl Identities {
         Self(identities)
     }
 
-    /// Whether an identity of this name vouches for anybody.
-    pub(crate) fn is_known(&self, name: &Id) -> bool {
-        self.0.contains_key(name)
+    /// What tells the identity of this name from others that had the name; `None` if none has it.
+    pub(crate) fn digest(&self, name: &Id) -> Option<[u8; 32]> {
+        self.0.get(name).map(|identity| identity.digest)
     }
 
     /// Checks that there can be a caller that this holder of a grant stands for, and that whoever
@@ -66,15 +76,15 @@ impl Identities {
             });
         };
         let is_oidc = holder.as_str().starts_with("oidc:");
-        match *identity {
-            Identity::Oidc { pattern_parts } if is_oidc => match pattern_parts {
+        match identity.names {
+            Names::Oidc { pattern_parts } if is_oidc => match pattern_parts {
                 _ if !holder.is_pattern() => Ok(()),
                 None => invalid(Fault::NoPatterns(name)),
                 Some(least) if holder.parts() < least => invalid(Fault::TooFewParts(name, least)),
                 Some(_) => Ok(()),
             },
-            Identity::X509 if !is_oidc => Ok(()),
-            other @ (Identity::Oidc { .. } | Identity::Spiffe | Identity::X509) => {
+            Names::X509 if !is_oidc => Ok(()),
+            other @ (Names::Oidc { .. } | Names::Spiffe | Names::X509) => {
                 invalid(Fault::OtherNames(name, other))
             }
         }
@@ -89,11 +99,11 @@ impl fmt::Display for Fault {
                 "is a pattern, and identity {name} has none: who is below it is not one owner's; \
                  name each principal as WhoAmI shows it"
             ),
-            Self::OtherNames(name, identity) => {
-                let names = match identity {
-                    Identity::Oidc { .. } => format!("oidc:{name}#<claims>"),
-                    Identity::Spiffe => "spiffe://<trust domain>/<path>".to_owned(),
-                    Identity::X509 => format!("x509:{name}:<SAN>"),
+            Self::OtherNames(name, names) => {
+                let names = match names {
+                    Names::Oidc { .. } => format!("oidc:{name}#<claims>"),
+                    Names::Spiffe => "spiffe://<trust domain>/<path>".to_owned(),
+                    Names::X509 => format!("x509:{name}:<SAN>"),
                 };
                 write!(f, "is nobody: identity {name} names its principals {names}")
             }
@@ -119,22 +129,18 @@ mod tests {
 
     #[test]
     fn a_holder_that_no_caller_can_be_is_refused_with_the_remedy() {
-        let identities = Identities::new(BTreeMap::from([
-            (
-                Id::from_static("ci"),
-                Identity::Oidc {
-                    pattern_parts: Some(2),
-                },
-            ),
-            (
-                Id::from_static("cloud"),
-                Identity::Oidc {
-                    pattern_parts: None,
-                },
-            ),
-            (Id::from_static("db"), Identity::X509),
-            (Id::from_static("mesh"), Identity::Spiffe),
-        ]));
+        let oidc = |pattern_parts| Names::Oidc { pattern_parts };
+        let named = [
+            ("ci", oidc(Some(2))),
+            ("cloud", oidc(None)),
+            ("db", Names::X509),
+            ("mesh", Names::Spiffe),
+        ];
+        let named = named.map(|(name, names)| {
+            let digest = [0; 32];
+            (Id::from_static(name), Identity { names, digest })
+        });
+        let identities = Identities::new(BTreeMap::from(named));
         for (holder, fault) in [
             ("oidc:ci#1/2/ref/main", None),
             ("oidc:ci#1", None),

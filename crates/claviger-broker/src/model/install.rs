@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use claviger_core::{DefinitionName, Id, ProfileName, Result, Uid};
 use claviger_stripe::Mode;
-use claviger_stripe::oauth::Flavor;
+use claviger_stripe::oauth::{Flavor, Reuse};
 
 /// An install as it is kept. Its secrets lie beside it, in a row of their own that changes with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Install {
     pub is_claimed: bool,
     /// Counts the credentials that were stored: those that were put, and those that rolled.
     pub generation: u64,
-    /// When tokens were last exchanged.
+    /// When tokens were last put or exchanged.
     pub refresh_time: Option<SystemTime>,
     /// When the access token ends, if there is one that does.
     pub expire_time: Option<SystemTime>,
@@ -54,7 +54,7 @@ pub enum State {
     Shared,
 }
 
-/// Who is exchanging, and how far that is.
+/// One exchange, and how far it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Claim {
     /// Tells one exchange from another.
@@ -63,8 +63,8 @@ pub struct Claim {
     pub lease_end: SystemTime,
     /// Whether the refresh token may have left for the provider.
     pub is_sent: bool,
-    /// Whether an access token was had before.
-    pub was_connected: bool,
+    /// Whether the answer to an exchange of the same token was lost before.
+    pub is_repeat: bool,
 }
 
 /// Why a person is needed.
@@ -146,9 +146,96 @@ impl Install {
         Id::parse("version", &self.generation.to_string())
     }
 
-    /// Whether its access token may be handed out: it has one, for longer than `before`.
-    pub(crate) fn is_fresh(&self, now: SystemTime, before: Duration) -> bool {
-        let has_time = self.expire_time.is_none_or(|end| now + before < end);
-        self.state == State::Connected && self.has_access && has_time
+    /// Whether its access token may be handed out: it has one that is not near its end.
+    pub(crate) fn is_fresh(&self, now: SystemTime, before: impl Fn(Duration) -> Duration) -> bool {
+        self.state == State::Connected && self.has_access && !self.is_ending(now, before)
+    }
+
+    /// Whether its access token is so near its end that it is to be refreshed, or past it.
+    fn is_ending(&self, now: SystemTime, before: impl Fn(Duration) -> Duration) -> bool {
+        let (Some(start), Some(end)) = (self.refresh_time, self.expire_time) else {
+            return false;
+        };
+        let life = end.duration_since(start).unwrap_or_default();
+        now + before(life) >= end
+    }
+
+    /// The state without the exchange that is under way, which never reached the provider.
+    pub(crate) fn state_before(&self, claim: &Claim) -> State {
+        match (claim.is_repeat, self.has_access) {
+            (true, _) => State::Uncertain,
+            (false, true) => State::Connected,
+            (false, false) => State::Unverified,
+        }
+    }
+
+    /// The state once an exchange has ended and nobody knows how.
+    pub(crate) fn state_after_loss(&self, claim: &Claim, reuse: Reuse) -> State {
+        match (claim.is_sent, reuse) {
+            (false, _) => self.state_before(claim),
+            (true, _) => Self::state_of_lost(reuse),
+        }
+    }
+
+    /// The state once an answer is lost.
+    pub(crate) fn state_of_lost(reuse: Reuse) -> State {
+        match reuse {
+            Reuse::Tolerated => State::Uncertain,
+            // SECURITY: a spent token that is sent again would end the whole connection.
+            Reuse::Revokes => State::ReconnectRequired(ReconnectReason::AnswerLost),
+        }
+    }
+
+    /// Why the provider does not know the refresh token.
+    pub(crate) fn reason_of_refusal(&self, claim: &Claim, now: SystemTime) -> ReconnectReason {
+        let idle = self
+            .refresh_time
+            .and_then(|time| now.duration_since(time).ok());
+        match (claim.is_repeat, idle) {
+            (true, _) => ReconnectReason::AnswerLost,
+            (false, Some(idle)) if idle >= REFRESH_TOKEN_LIFE => ReconnectReason::Idle,
+            (false, _) => ReconnectReason::Revoked,
+        }
+    }
+
+    /// Whether it is to be refreshed for nobody: so long unused that its refresh token would end.
+    pub(crate) fn is_idle(&self, definition: Uid, now: SystemTime) -> bool {
+        let Some(last) = self.refresh_time else {
+            return false;
+        };
+        // Spread over two days, so that what was connected together is not refreshed together.
+        let spread = u32::from(definition.first_byte());
+        let due = last + IDLE_MAX - IDLE_SPREAD * spread / 256;
+        let is_unused = match self.state {
+            State::Connected => self.expire_time.is_some_and(|end| end <= now),
+            State::Unverified => true,
+            State::Refreshing(_)
+            | State::Uncertain
+            | State::ReconnectRequired(_)
+            | State::Shared => false,
+        };
+        self.flavor == Flavor::Apps && is_unused && now >= due
+    }
+
+    /// The claim, if it is this one.
+    pub(crate) fn claim(&self, id: Uid) -> Option<Claim> {
+        match self.state {
+            State::Refreshing(claim) if claim.id == id => Some(claim),
+            State::Refreshing(_)
+            | State::Unverified
+            | State::Connected
+            | State::Uncertain
+            | State::ReconnectRequired(_)
+            | State::Shared => None,
+        }
     }
 }
+
+/// Stripe's refresh tokens last a year.
+const REFRESH_TOKEN_LIFE: Duration = Duration::from_secs(365 * DAY);
+
+/// Longest that a refresh token stays unused.
+const IDLE_MAX: Duration = Duration::from_secs(30 * DAY);
+const IDLE_SPREAD: Duration = Duration::from_secs(2 * DAY);
+
+const DAY: u64 = 24 * 60 * 60;

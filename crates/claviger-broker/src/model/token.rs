@@ -51,6 +51,8 @@ pub(crate) struct SpeaksAs {
     pub(crate) principal: Principal,
     /// The identity of the configuration that vouched for it.
     pub(crate) identity: Id,
+    /// What that name stood for then.
+    pub(crate) digest: [u8; 32],
 }
 
 /// A token to make.

@@ -1,6 +1,7 @@
 //! A profile with OAuth: the install that it connects with.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use claviger_access::Facts;
 use claviger_core::{DefinitionName, Error, Kind, Result, SecretBytes, Uid};
@@ -44,6 +45,7 @@ impl Broker {
     ) -> Result<OauthAuth> {
         let client_id = draft.client_id.as_deref();
         let client_id = client_id.ok_or_else(|| missing(CLIENT_ID))?;
+        fields::flavor(draft.flavor, self.installs.client())?;
         fields::client_id(client_id)?;
         check_texts(draft)?;
         if let Some(value) = &draft.client_secret {
@@ -135,7 +137,8 @@ impl Broker {
             state: State::Unverified,
             is_claimed: false,
             generation: 1,
-            refresh_time: None,
+            // The year of a refresh token begins with it.
+            refresh_time: Some(self.catalog.now()),
             expire_time: None,
             has_access: false,
             profiles: BTreeSet::from([wanted.name.clone()]),
@@ -158,7 +161,12 @@ impl Broker {
         let new_secret = other_than(&stored.client_secret, draft.client_secret.as_ref());
         let new_token = other_than(&stored.refresh_token, draft.refresh_token.as_ref());
         let before = &*known.install.record;
-        let install = renewed(before, draft, new_token.is_some(), new_secret.is_some());
+        let put = Renewal {
+            has_token: new_token.is_some(),
+            has_secret: new_secret.is_some(),
+            now: self.catalog.now(),
+        };
+        let install = renewed(before, draft, put);
         let access = stored.access_token.as_ref();
         let secrets = Secrets {
             client_secret: new_secret.unwrap_or(&stored.client_secret).duplicate(),
@@ -196,8 +204,21 @@ impl Broker {
     }
 }
 
+/// Which credentials were put.
+#[derive(Clone, Copy)]
+struct Renewal {
+    has_token: bool,
+    has_secret: bool,
+    now: SystemTime,
+}
+
 /// The same install once credentials of it were put.
-fn renewed(before: &Install, draft: &OauthDraft, has_token: bool, has_secret: bool) -> Install {
+fn renewed(before: &Install, draft: &OauthDraft, put: Renewal) -> Install {
+    let Renewal {
+        has_token,
+        has_secret,
+        now,
+    } = put;
     let mut install = before.clone();
     install.account = install.account.or_else(|| draft.account.clone());
     install.mode = install.mode.or(draft.mode);
@@ -209,6 +230,7 @@ fn renewed(before: &Install, draft: &OauthDraft, has_token: bool, has_secret: bo
         install.state = State::Unverified;
         install.has_access = false;
         install.expire_time = None;
+        install.refresh_time = Some(now);
     } else if has_secret
         && install.state == State::ReconnectRequired(ReconnectReason::ClientKeyRejected)
     {
@@ -306,7 +328,7 @@ fn of_flavor(flavor: Flavor) -> Warning {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use claviger_core::ProjectName;
     use claviger_stripe::Mode;
@@ -338,7 +360,7 @@ mod tests {
             id: Uid::random(),
             lease_end: SystemTime::UNIX_EPOCH,
             is_sent: true,
-            was_connected: true,
+            is_repeat: false,
         };
         let reasons = [
             ReconnectReason::Revoked,
@@ -358,11 +380,19 @@ mod tests {
         others.into_iter().chain(reasons).collect()
     }
 
+    fn put(has_token: bool, has_secret: bool) -> Renewal {
+        Renewal {
+            has_token,
+            has_secret,
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(9000),
+        }
+    }
+
     #[test]
     fn a_new_refresh_token_ends_every_state_and_the_access_token() {
         for state in states() {
             let before = install(state, true);
-            let after = renewed(&before, &OauthDraft::default(), true, false);
+            let after = renewed(&before, &OauthDraft::default(), put(true, false));
             assert_eq!(after.state, State::Unverified, "{state:?}");
             assert_eq!((after.has_access, after.expire_time), (false, None));
             assert_eq!(after.generation, 4);
@@ -378,7 +408,7 @@ mod tests {
         for state in states() {
             for has_access in [true, false] {
                 let before = install(state, has_access);
-                let after = renewed(&before, &OauthDraft::default(), false, true);
+                let after = renewed(&before, &OauthDraft::default(), put(false, true));
                 let expected = match (state == rejected, has_access) {
                     (false, _) => state,
                     (true, true) => State::Connected,
@@ -398,9 +428,9 @@ mod tests {
             ..OauthDraft::default()
         };
         let mut before = install(State::Connected, true);
-        assert_eq!(renewed(&before, &draft, false, false), before);
+        assert_eq!(renewed(&before, &draft, put(false, false)), before);
         (before.account, before.mode) = (None, None);
-        let after = renewed(&before, &draft, false, false);
+        let after = renewed(&before, &draft, put(false, false));
         assert_eq!(
             (after.account, after.mode),
             (draft.account, Some(Mode::Live))

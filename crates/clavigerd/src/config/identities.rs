@@ -2,11 +2,15 @@
 //! the authorities whose certificates are.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
+use claviger_broker::{self as broker, Names};
 use claviger_core::{Id, List};
 use claviger_identity::{IdentitySettings, Kind, Vouches, overlaps};
+use claviger_seal::sha256;
 use claviger_settings::Table;
 
+use super::Config;
 use super::tls::{BundleFiles, OWN_BUNDLE};
 
 /// The kind that is for certificates alone.
@@ -88,4 +92,40 @@ fn read_identity(id: &Id, identity: &mut Table<'_>) -> Option<Identity> {
             None
         }
     }
+}
+
+/// The identities as the broker knows them. An identity is another one if somebody else may say who its
+/// callers are: what its files hold may change, but not where they are.
+pub(crate) fn for_broker(config: &Config) -> BTreeMap<Id, broker::Identity> {
+    let by_certificates = config.bundles.iter().map(|bundle| {
+        let names = match bundle.vouches {
+            Vouches::Names => Names::X509,
+            Vouches::Spiffe(_) => Names::Spiffe,
+        };
+        let digest = digest_of(&(&bundle.vouches, &bundle.authorities));
+        (bundle.name.clone(), broker::Identity { names, digest })
+    });
+    let by_tokens = config.identities.iter().map(|(id, settings)| {
+        let names = match settings.kind == Kind::Spiffe {
+            true => Names::Spiffe,
+            false => Names::Oidc {
+                pattern_parts: settings.kind.pattern_parts(),
+            },
+        };
+        let digest = digest_of(&(
+            settings.kind,
+            &settings.issuer,
+            &settings.tenant,
+            &settings.trust_domain,
+            &settings.audience,
+            (&settings.jwks_file, &settings.jwks_uri, &settings.ca_file),
+        ));
+        (id.clone(), broker::Identity { names, digest })
+    });
+    // A trust domain with both is what all of its settings say.
+    by_certificates.chain(by_tokens).collect()
+}
+
+fn digest_of(what: &impl Debug) -> [u8; 32] {
+    sha256(format!("{what:?}").as_bytes())
 }

@@ -15,6 +15,7 @@ pub(super) fn read_limits(listen: &mut Table<'_>) -> Limits {
         None => default,
     };
     let connections_max = number("connections", 16..=1_000_000, defaults.connections_max);
+    let handshakes_max = number("handshakes", 1..=1024, defaults.handshakes_max);
     let unfinished_bytes_max = number(
         "unfinished_bytes",
         // An eighth of it has to hold one request of the greatest length.
@@ -28,6 +29,7 @@ pub(super) fn read_limits(listen: &mut Table<'_>) -> Limits {
     let mut time = |key, allowed, default| listen.duration(key, allowed, default);
     Limits {
         connections_max,
+        handshakes_max,
         unfinished_bytes_max,
         calls_max,
         serves_health: is_public(Public::Health),

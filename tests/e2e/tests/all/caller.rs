@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use claviger_e2e::{Client, Daemon, assert_refused, payload, text_of};
 use claviger_proto::v1;
 use claviger_proto::v1::access_service_client::AccessServiceClient;
+use claviger_proto::v1::connection_profile_service_client::ConnectionProfileServiceClient;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_proto::v1::secret_service_client::SecretServiceClient;
@@ -158,6 +159,10 @@ impl Caller {
 
     pub(crate) fn definitions(&self) -> SecretDefinitionServiceClient<Connection> {
         SecretDefinitionServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn profiles(&self) -> ConnectionProfileServiceClient<Connection> {
+        ConnectionProfileServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn projects(&self) -> ProjectServiceClient<Connection> {

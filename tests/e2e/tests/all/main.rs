@@ -19,6 +19,7 @@ mod environments;
 mod failures;
 mod floods;
 mod hanging;
+mod installs;
 mod integrity;
 mod limits;
 mod peers;

@@ -3,8 +3,8 @@
 //! One bash runs all blocks that the newcomer types into one terminal, page after page. Blocks for
 //! other terminals are not run in it: those that start a daemon (the built one is started with their
 //! arguments), the one that starts moto (ours is started, on a free port instead of the one written;
-//! that daemon asks stripe-mock), the one that runs all tests (this is one of them), and the one that
-//! installs grpcurl (`cargo xtask` has done so).
+//! that daemon asks a stand-in for Stripe with OAuth, and its jobs ask stripe-mock), the one that runs
+//! all tests (this is one of them), and the one that installs grpcurl (`cargo xtask` has done so).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use claviger_e2e::{Daemon, Home, Moto, StripeMock, assert_in_order, tools};
+use claviger_stub::stripe_oauth::{CLIENT_SECRET, Rules, StripeOauth};
 
 const START: &str = "cargo run --release -p clavigerd -- ";
 const ALL_TESTS: &str = "cargo xtask ci\n";
@@ -65,14 +66,24 @@ const OTHER_PAGES: [&str; 2] = [
 /// Begins the block that defines shorthands for the others.
 const SHORTHAND: &str = "call() {";
 
+/// Begins the block that puts a profile with OAuth.
+const CONNECT: &str = "typed; SECRET=";
+
 /// Begins the block that makes the imports of a runner in Python.
 const STUBS: &str = "python3 -m pip install --quiet grpcio";
 
 /// The answers that are typed where the pages ask, in this order.
-const KEYS: [&str; 3] = ["rk_test_first", "rk_test_second", " pa$$\t\"w\\ord\" "];
+const KEYS: [&str; 6] = [
+    "rk_test_first",
+    "rk_test_second",
+    "rk_test_0123456789profileABCD",
+    "sk_test_0123456789clientABCD",
+    "rt_0123456789refreshABCD",
+    " pa$$\t\"w\\ord\" ",
+];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 27] = [
+const PRINTED: [&str; 30] = [
     "\"kind\": \"STRIPE_API_KEY\"",
     "\"text\": \"rk_test_first\"",
     "\"text\": \"rk_test_first\"",
@@ -81,6 +92,9 @@ const PRINTED: [&str; 27] = [
     "\"access\": {",
     "\"reason\": \"VALUE_WRONG_KIND\"",
     "refused",
+    "\"name\": \"projects/dev/connectionProfiles/stripe\"",
+    "\"state\": \"UNVERIFIED\"",
+    "\"credential\": \"rk_test_0123456789profileABCD\"",
     "\"role\": \"OPERATOR\"",
     "\"name\": \"projects/acme\"",
     "vaults/managed: ok",
@@ -102,7 +116,7 @@ const PRINTED: [&str; 27] = [
     "tcp: version 2",
 ];
 
-/// The answers that are typed where the pages with AWS ask.
+/// The answers that are typed where the pages with AWS ask, but for those about OAuth.
 const AWS_KEYS: [&str; 4] = [
     "pa$$ word",
     "second pa$$ word",
@@ -110,8 +124,11 @@ const AWS_KEYS: [&str; 4] = [
     "rk_test_customers",
 ];
 
+/// The account that a person connects there.
+const ACCOUNT: &str = "acct_1Walk";
+
 /// The output of the blocks of the pages with AWS.
-const AWS_PRINTED: [&str; 28] = [
+const AWS_PRINTED: [&str; 37] = [
     "\"kind\": \"aws\"",
     "\"ok\": true",
     "\"Name\": \"acme/stripe\"",
@@ -140,6 +157,15 @@ const AWS_PRINTED: [&str; 28] = [
     "\"class\": \"PUBLISHABLE\"",
     "\"fingerprint\": \"",
     "\"name\": \"projects/dev/secrets/stripe-pasted\"",
+    "\"state\": \"UNVERIFIED\"",
+    "\"outcome\": \"WORKS\"",
+    "\"account\": \"acct_1Walk\"",
+    "\"authMethod\": \"OAUTH\"",
+    "\"state\": \"CONNECTED\"",
+    "\"definition\": \"projects/dev/secrets/stripe-customers\"",
+    "cus_",
+    "\"name\": \"projects/dev/connectionProfiles/stripe-app\"",
+    "\"outcome\": \"WORKS\"",
 ];
 
 /// The blocks of a page in this language.
@@ -180,10 +206,11 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
     let mut input = String::new();
     let mut keys = keys.iter();
     for block in blocks {
-        if block.starts_with("typed;") {
+        for _ in block.matches("typed;") {
             input += keys.next().expect("a key for each");
             input += "\n";
-        } else if block.starts_with("read -r") {
+        }
+        if block.starts_with("read -r") {
             input += ready_line;
             input += "\n";
         }
@@ -273,7 +300,10 @@ fn every_command_of_the_first_pages_works() {
 
 #[test]
 fn every_command_of_the_walk_through_aws_and_stripe_works() {
-    let (moto, stripe) = (Moto::start(), StripeMock::start());
+    let (moto, mock) = (Moto::start(), StripeMock::start());
+    let stripe = StripeOauth::start(Rules::default());
+    stripe.add_key("rk_test_customers", ACCOUNT, false);
+    let first = stripe.install(ACCOUNT, false);
     let mut before = blocks(&AWS_PAGES);
     take(&mut before, MOTO);
     let another_stripe = format!(
@@ -288,19 +318,28 @@ fn every_command_of_the_walk_through_aws_and_stripe_works() {
     let starting = before.iter().position(is_start).expect("a daemon starts");
     let mut walk = before.split_off(starting);
     let starting = walk.remove(0);
-    let other_api = format!("export STRIPE_API_BASE={}\n", stripe.url());
+    let other_api = format!("export STRIPE_API_BASE={}\n", mock.url());
     let mut others = blocks(&PAGES);
     let earlier = [SHORTHAND, STUBS].map(|beginning| take(&mut others, beginning));
     walk.splice(0..0, earlier.into_iter().chain([other_api]));
+    let is_test =
+        |block: &String| block.starts_with("call ConnectionProfileService/TestConnection");
+    let test = walk.iter().position(is_test).expect("a profile is tested");
+    walk.insert(test, take(&mut others, CONNECT));
 
     let home = Home::new();
     run(&home, &before, "", &[]);
     let daemon = start(&home, &starting);
     wait_for_health(daemon.admin(), "vaults/aws-eu");
-    let printed = run(&home, &walk, daemon.ready_line(), &AWS_KEYS);
+    // All is typed before anything runs. The stand-in numbers its tokens, so that the one that the
+    // first exchange yields is known by then; it stands for the token of a connection made again.
+    let rolled = first.replace("000000", "000001");
+    let oauth = [CLIENT_SECRET, &first, &rolled];
+    let typed = [AWS_KEYS.as_slice(), &oauth].concat();
+    let printed = run(&home, &walk, daemon.ready_line(), &typed);
     assert_in_order(&printed, &AWS_PRINTED);
-    let shown = blocks_in("text", STRIPE_PAGE).pop();
-    let shown = shown.expect("the output of the job");
+    let shown = blocks_in("text", STRIPE_PAGE);
+    let shown = shown.first().expect("the output of the job");
     assert_in_order(&printed, &shown.lines().collect::<Vec<_>>());
 }
 

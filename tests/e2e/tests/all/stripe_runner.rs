@@ -4,5 +4,6 @@
 mod calls;
 mod keys;
 mod platforms;
+mod profiles;
 mod support;
 mod units;

@@ -154,6 +154,16 @@ async fn an_exchange_is_over_at_the_next_call_whatever_ends_it() {
     };
     server.restart().await;
     reads(&server).await.expect("it outlives a restart");
+    let name_stands_for = |digest| {
+        move |options: &mut Options| {
+            let mut ci = options.identities.first_entry().expect("ci");
+            ci.get_mut().digest = digest;
+        }
+    };
+    server.restart_with(name_stands_for([2; 32])).await;
+    fails(reads(&server).await, Code::Unauthenticated, "TOKEN_REVOKED");
+    server.restart_with(name_stands_for([1; 32])).await;
+    reads(&server).await.expect("who vouched is back");
     server
         .restart_with(|options| drop(options.identities.pop_first()))
         .await;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use claviger_access::{Call, Caller, Foreign, Principal, Proof, Rpc};
 use claviger_api::rpc;
-use claviger_broker::{Identity, NewGrant, NewToken};
+use claviger_broker::{Identity, Names, NewGrant, NewToken};
 use claviger_core::{Clock as _, Id, Reason, Resource, Uid};
 use claviger_integration::{Gate, Options, PROJECT, Server, violation};
 use claviger_proto::v1::Role;
@@ -19,13 +19,18 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// With identities of each sort.
 pub(crate) fn options() -> Options {
-    let oidc = |pattern_parts| Identity::Oidc { pattern_parts };
+    let oidc = |pattern_parts| Names::Oidc { pattern_parts };
+    let named = [
+        ("ci", oidc(Some(2))),
+        ("cloud", oidc(None)),
+        ("db", Names::X509),
+    ];
+    let named = named.map(|(name, names)| {
+        let digest = [1; 32];
+        (Id::from_static(name), Identity { names, digest })
+    });
     Options {
-        identities: BTreeMap::from([
-            (Id::from_static("ci"), oidc(Some(2))),
-            (Id::from_static("cloud"), oidc(None)),
-            (Id::from_static("db"), Identity::X509),
-        ]),
+        identities: BTreeMap::from(named),
         ..Options::default()
     }
 }

@@ -14,9 +14,11 @@ use claviger_integration::{
     Client, Fault, FaultyBackend, FaultyVault, Options, Server, Verb, reason,
 };
 use claviger_proto::v1;
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::support::{in_faulty, located, reading, secret};
+use crate::rotating::{connecting, resolve};
+use crate::support::{fails, in_faulty, located, reading, secret};
 use crate::tls::support::Files;
 
 const PAGE: &str = "GET /metrics HTTP/1.1\r\nhost: claviger\r\n\r\n";
@@ -245,9 +247,16 @@ async fn projects_are_named_only_where_the_configuration_asks_for_it() {
 #[tokio::test]
 async fn the_page_is_as_prometheus_wants_it_and_as_it_is_described() {
     let files = Files::new();
-    let with_tls = files.config("", "client_auth = \"optional\"").leak();
-    let (server, client, _) = prepared(with_tls).await;
+    let nowhere = "[stripe]\nbase_url = \"http://127.0.0.1:1\"\nhosts = [\"127.0.0.1\"]";
+    let with_tls = files.config("", &format!("client_auth = \"optional\"\n{nowhere}"));
+    let (server, client, _) = prepared(with_tls.leak()).await;
     client.get_secret(reading(&secret("key"))).await.unwrap();
+    let profile = connecting("rt_ofATest0123".to_owned());
+    let put = client.profiles().put_connection_profile(profile).await;
+    put.unwrap();
+    let resolved = resolve(client).await;
+    fails(resolved, Code::Unavailable, "STRIPE_UNREACHABLE");
+    server.broker().sweep_installs().await.unwrap();
     let page = server.metrics().await;
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/dashboards");
     let read = |file| fs::read_to_string(directory.join(file)).unwrap();

@@ -1,109 +1,49 @@
 //! An issuer as others run one (Node's oidc-provider), whose keys are rotated while callers come.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use claviger_core::Clock as _;
 use claviger_integration::{Options, Server};
 use claviger_proto::v1;
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::{Code, Status};
 
+use crate::node::{Node, seconds};
 use crate::support::fails;
-
-/// The variable with the modules of Node, set by `cargo xtask ci`.
-const MODULES: &str = "CLAVIGER_TEST_NODE_MODULES";
 
 /// The algorithms of the keys that the issuer begins with.
 const KEYS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
-/// The issuer, until it is dropped.
-struct Issuer {
-    process: Child,
-    asks: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Issuer {
-    fn start(now: SystemTime) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "told to the test run")]
-        let modules = std::env::var(MODULES).expect("run by cargo xtask ci, which sets it");
-        let mut process = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/node/issuer.mjs"))
-            .arg(modules)
-            .arg(seconds(now).to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Node runs");
-        let answers = BufReader::new(process.stdout.take().expect("piped"));
-        let mut issuer = Self {
-            asks: process.stdin.take().expect("piped"),
-            process,
-            answers,
-            address: String::new(),
-        };
-        issuer.address = issuer.heard();
-        issuer.with_keys(&KEYS);
-        issuer
-    }
-
-    fn ask(&mut self, what: &Value) -> String {
-        writeln!(self.asks, "{what}").expect("it listens");
-        self.heard()
-    }
-
-    fn heard(&mut self) -> String {
-        let mut line = String::new();
-        let read = self.answers.read_line(&mut line).expect("it answers");
-        assert!(read > 0, "the issuer has ended");
-        line.trim_end().to_owned()
-    }
-
-    /// Has these keys from now on, and no others.
-    fn with_keys(&mut self, names: &[&str]) {
-        self.ask(&json!({"keys": names}));
-    }
-
-    fn token(&mut self, key: &str) -> String {
-        self.ask(&json!({"token": key}))
-    }
-}
-
-impl Drop for Issuer {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    since.expect("after 1970").as_secs()
-}
-
 struct World {
-    issuer: Issuer,
+    issuer: Node,
     server: Server,
 }
 
 impl World {
     async fn new() -> Self {
         let server = Server::start(Options::default()).await;
-        let issuer = Issuer::start(server.clock.now());
+        let issuer = Node::start("issuer.mjs", server.clock.now());
         let config = format!(
             "[identity.ci]\nkind = \"generic\"\nissuer = {:?}\naudience = \"claviger.acme.example\"\n\
              algorithms = [\"RS256\", \"ES256\", \"EdDSA\"]\n",
             issuer.address
         );
         let mut world = Self { issuer, server };
+        world.with_keys(&KEYS);
         let restart = world
             .server
             .restart_with(|options| options.config = config.leak());
         restart.await;
         world
+    }
+
+    /// The issuer has these keys from now on, and no others.
+    fn with_keys(&mut self, names: &[&str]) {
+        self.issuer.ask(&json!({"keys": names}));
+    }
+
+    fn token(&mut self, key: &str) -> String {
+        self.issuer.ask(&json!({"token": key}))
     }
 
     fn advance(&mut self, time: Duration) {
@@ -125,13 +65,13 @@ async fn tokens_of_each_algorithm_are_taken_and_those_of_a_rotated_key_within_on
     let mut world = World::new().await;
     let mut old = String::new();
     for key in KEYS {
-        old = world.issuer.token(key);
+        old = world.token(key);
         let caller = world.caller(&old).await;
         assert_eq!(caller.unwrap(), format!("oidc:ci#{key}"));
     }
 
-    world.issuer.with_keys(&["RS256", "ES256-2"]);
-    let new = world.issuer.token("ES256-2");
+    world.with_keys(&["RS256", "ES256-2"]);
+    let new = world.token("ES256-2");
     // The issuer was asked less than a minute ago: an unknown key asks nobody.
     fails(
         world.caller(&new).await,
@@ -153,13 +93,12 @@ async fn tokens_of_each_algorithm_are_taken_and_those_of_a_rotated_key_within_on
 #[tokio::test]
 async fn while_the_issuer_is_down_known_keys_go_on_and_unknown_ones_are_refused() {
     let mut world = World::new().await;
-    let known = world.issuer.token("ES256");
+    let known = world.token("ES256");
     world.caller(&known).await.unwrap();
-    world.issuer.with_keys(&["ES256", "ES256-2"]);
+    world.with_keys(&["ES256", "ES256-2"]);
     world.advance(Duration::from_secs(3600));
-    let (known, unknown) = (world.issuer.token("ES256"), world.issuer.token("ES256-2"));
-    world.issuer.process.kill().unwrap();
-    world.issuer.process.wait().unwrap();
+    let (known, unknown) = (world.token("ES256"), world.token("ES256-2"));
+    world.issuer.end();
 
     assert_eq!(world.caller(&known).await.unwrap(), "oidc:ci#ES256");
     fails(

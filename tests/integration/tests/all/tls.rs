@@ -1,5 +1,6 @@
 //! TLS on TCP: who a client is by its certificate, and files that change under way.
 
+mod floods;
 mod pieces;
 pub(crate) mod support;
 

@@ -118,7 +118,7 @@ enum StateForm {
         id: Uid,
         lease_end: SystemTime,
         is_sent: bool,
-        was_connected: bool,
+        is_repeat: bool,
     },
     Uncertain,
     ReconnectRequired(ReconnectForm),
@@ -187,7 +187,7 @@ impl From<State> for StateForm {
                 id: claim.id,
                 lease_end: claim.lease_end,
                 is_sent: claim.is_sent,
-                was_connected: claim.was_connected,
+                is_repeat: claim.is_repeat,
             },
             State::Uncertain => Self::Uncertain,
             State::ReconnectRequired(reason) => Self::ReconnectRequired(match reason {
@@ -211,12 +211,12 @@ impl From<StateForm> for State {
                 id,
                 lease_end,
                 is_sent,
-                was_connected,
+                is_repeat,
             } => Self::Refreshing(Claim {
                 id,
                 lease_end,
                 is_sent,
-                was_connected,
+                is_repeat,
             }),
             StateForm::Uncertain => Self::Uncertain,
             StateForm::ReconnectRequired(reason) => Self::ReconnectRequired(match reason {

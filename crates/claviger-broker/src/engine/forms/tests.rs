@@ -51,6 +51,13 @@ fn records_have_their_golden_forms() {
     let exchanged = golden!(Token, "token-exchanged.json");
     let speaks_as = exchanged.speaks_as.expect("as its proof's holder");
     assert_eq!(speaks_as.principal.to_string(), "oidc:ci#1/2/main");
+    assert_eq!(speaks_as.digest[31], 254);
+    // Of the time before it was kept: that of no identity.
+    let file = include_str!("../../../tests/golden/token-exchanged.json");
+    let (start, rest) = file.split_once(",\"digest\"").expect("there");
+    let end = rest.split_once(']').expect("there").1;
+    let older = Token::decode("golden", format!("{start}{end}").as_bytes()).expect("reads");
+    assert_eq!(older.speaks_as.expect("as before").digest, [0; 32]);
     golden!(Ending, "ending.json");
     golden!(PendingPointer, "pending.json");
     golden!(Made, "made-grant.json");

@@ -34,6 +34,9 @@ struct TokenForm {
 struct SpeaksAsForm {
     principal: String,
     identity: Id,
+    /// A token without it is good for nothing.
+    #[serde(default)]
+    digest: [u8; 32],
 }
 
 impl Serialize for Token {
@@ -49,6 +52,7 @@ impl Serialize for Token {
             speaks_as: self.speaks_as.as_ref().map(|other| SpeaksAsForm {
                 principal: other.principal.to_string(),
                 identity: other.identity.clone(),
+                digest: other.digest,
             }),
         }
         .serialize(serializer)
@@ -60,11 +64,10 @@ impl<'de> Deserialize<'de> for Token {
         let form = TokenForm::deserialize(deserializer)?;
         let made_by = form.made_by.as_deref().map(principal).transpose();
         let speaks_as = form.speaks_as.map(|form| {
-            let principal = principal(&form.principal)?;
-            let identity = form.identity;
             Ok::<_, Error>(SpeaksAs {
-                principal,
-                identity,
+                principal: principal(&form.principal)?,
+                identity: form.identity,
+                digest: form.digest,
             })
         });
         Ok(Self {

@@ -1,4 +1,5 @@
 use claviger_stripe::live::BaseUrl;
+use claviger_stripe::oauth::Reuse;
 
 use super::*;
 
@@ -9,6 +10,10 @@ fn without_a_table_stripe_itself_is_asked() {
     assert_eq!(stripe.base_url, stripes_own);
     assert_eq!(stripe.timeout, Duration::from_secs(5));
     assert_eq!(stripe.checks_per_minute, 60);
+    let connect = BaseUrl::parse("https://connect.stripe.com", &["connect.stripe.com"]).unwrap();
+    assert_eq!(stripe.connect_url, Some(connect));
+    assert_eq!(stripe.oauth_refresh_before, Duration::from_secs(90));
+    assert_eq!(stripe.refresh_token_reuse, Reuse::Tolerated);
 }
 
 #[test]
@@ -24,6 +29,45 @@ checks_per_minute = 2
     let stub = BaseUrl::parse("http://127.0.0.1:12111", &["127.0.0.1"]).unwrap();
     assert_eq!((stripe.base_url, stripe.checks_per_minute), (stub, 2));
     assert_eq!(stripe.timeout, Duration::from_secs(1));
+    assert_eq!(stripe.connect_url, None, "its host is not listed");
+}
+
+#[test]
+fn connects_address_is_judged_as_stripes_own_and_may_be_missing() {
+    let text = r#"
+[stripe]
+hosts = ["127.0.0.1", "api.stripe.com"]
+connect_url = "http://127.0.0.1:12111"
+oauth_refresh_before = "10s"
+refresh_token_reuse = "revokes"
+"#;
+    let stripe = Case::new().with_file(text, "").unwrap().stripe;
+    let stub = BaseUrl::parse("http://127.0.0.1:12111", &["127.0.0.1"]).unwrap();
+    assert_eq!(stripe.connect_url, Some(stub));
+    assert_eq!(stripe.oauth_refresh_before, Duration::from_secs(10));
+    assert_eq!(stripe.refresh_token_reuse, Reuse::Revokes);
+    let old = "[stripe]\nhosts = [\"api.stripe.com\"]\n";
+    let old = Case::new().with_file(old, "").unwrap().stripe;
+    assert_eq!(old.connect_url, None);
+    for (line, problem) in [
+        (
+            r#"connect_url = "https://connect.evil.test""#,
+            "connect_url: names a host that may not be asked; add it to hosts if it is Stripe's or \
+             a stub's",
+        ),
+        (
+            r#"oauth_refresh_before = "1h""#,
+            "oauth_refresh_before: is out of bounds; write 10s to 30m",
+        ),
+        (
+            r#"refresh_token_reuse = "maybe""#,
+            "refresh_token_reuse: is neither \"tolerated\" (as Stripe does) nor \"revokes\" (a \
+             server that ends the connection when a spent refresh token is sent)",
+        ),
+    ] {
+        let found = problems(&format!("[stripe]\n{line}\n"));
+        assert_eq!(found, format!("c.toml:2: stripe.{problem}"));
+    }
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Tokens that roll: what jobs get, and what is left of an install, whatever happens to an exchange.
+//! Against a stand-in of ours for Stripe (`tests/stub/src/stripe_oauth.rs`).
+
+mod failing;
+mod joined;
+mod lost;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_integration::{Client, Gate, Options, PROJECT, Server};
+use claviger_proto::v1;
+use claviger_stub::stripe_oauth::{CLIENT_ID, CLIENT_SECRET, Rules, StripeOauth};
+use tonic::Status;
+use v1::install::{ReconnectReason, State};
+
+/// The account of most tests.
+const ACCOUNT: &str = "acct_1One";
+
+/// A minute before the end of an access token's hour.
+const NEARLY_AN_HOUR: Duration = Duration::from_secs(59 * 60);
+
+/// A daemon, and where it exchanges tokens.
+struct Scene {
+    gate: Gate,
+    server: Server,
+    client: Client,
+    stripe: Arc<StripeOauth>,
+}
+
+impl Scene {
+    async fn start(rules: Rules) -> Self {
+        let stripe = Arc::new(StripeOauth::start(rules));
+        let reuse = match rules.revokes_on_reuse {
+            true => "revokes",
+            false => "tolerated",
+        };
+        let gate = Gate::default();
+        let options = Options {
+            gate: gate.clone(),
+            stripe: format!(
+                "base_url = \"{0}\", connect_url = \"{0}\", refresh_token_reuse = \"{reuse}\", timeout = \"20s\"",
+                stripe.url()
+            ),
+            ..Options::default()
+        };
+        let (server, client) = Server::prepared(options).await;
+        Self {
+            gate,
+            server,
+            client,
+            stripe,
+        }
+    }
+
+    /// One with a profile `stripe` that was never used.
+    async fn connected(rules: Rules) -> Self {
+        let scene = Self::start(rules).await;
+        scene.connect("stripe", ACCOUNT).await;
+        scene
+    }
+
+    /// One that was used a moment ago.
+    async fn used(rules: Rules) -> (Self, v1::ResolveConnectionResponse) {
+        let scene = Self::connected(rules).await;
+        let first = scene.resolve().await.expect("resolved");
+        (scene, first)
+    }
+
+    /// Installs the app in the account, and puts a profile with what that yields.
+    async fn connect(&self, id: &str, account: &str) -> v1::ConnectionProfile {
+        let token = self.stripe.install(account, false);
+        let put = self.put(profile(id, oauth(&token))).await;
+        put.expect("put")
+    }
+
+    async fn put(&self, profile: v1::ConnectionProfile) -> Result<v1::ConnectionProfile, Status> {
+        let request = v1::PutConnectionProfileRequest {
+            profile: Some(profile),
+            ..Default::default()
+        };
+        let put = self.client.profiles().put_connection_profile(request).await;
+        Ok(put?.into_inner().profile.expect("echoed"))
+    }
+
+    /// Puts another refresh token into a profile that is there.
+    async fn reconnect(&self, id: &str, token: &str) -> v1::ConnectionProfile {
+        let paths = vec!["oauth.refresh_token".to_owned()];
+        let request = v1::PutConnectionProfileRequest {
+            profile: Some(profile(id, oauth(token))),
+            update_mask: Some(prost_types::FieldMask { paths }),
+            ..Default::default()
+        };
+        let put = self.client.profiles().put_connection_profile(request).await;
+        put.expect("put").into_inner().profile.expect("echoed")
+    }
+
+    async fn resolve(&self) -> Result<v1::ResolveConnectionResponse, Status> {
+        resolve(&self.client, "stripe", "").await
+    }
+
+    async fn install(&self) -> v1::Install {
+        self.install_of("stripe").await
+    }
+
+    async fn install_of(&self, id: &str) -> v1::Install {
+        let request = v1::GetConnectionProfileRequest { name: name(id) };
+        let got = self.client.profiles().get_connection_profile(request).await;
+        let got = got.expect("got").into_inner();
+        got.install.expect("of OAuth")
+    }
+
+    /// Its state, and why a person is needed.
+    async fn state(&self) -> (State, ReconnectReason) {
+        let install = self.install().await;
+        (install.state(), install.reconnect_reason())
+    }
+
+    /// Calls what waits for the stand-in, while everything else goes on.
+    async fn watch(&self, wait: impl FnOnce(&StripeOauth) + Send + 'static) {
+        let stripe = Arc::clone(&self.stripe);
+        let waiting = tokio::task::spawn_blocking(move || wait(&stripe));
+        waiting.await.expect("no panic");
+    }
+}
+
+fn name(id: &str) -> String {
+    format!("{PROJECT}/connectionProfiles/{id}")
+}
+
+fn oauth(refresh_token: &str) -> v1::OauthAuth {
+    v1::OauthAuth {
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: CLIENT_SECRET.to_owned(),
+        refresh_token: refresh_token.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn profile(id: &str, oauth: v1::OauthAuth) -> v1::ConnectionProfile {
+    v1::ConnectionProfile {
+        name: name(id),
+        auth: Some(v1::connection_profile::Auth::Oauth(oauth)),
+        ..Default::default()
+    }
+}
+
+async fn resolve(
+    client: &Client,
+    id: &str,
+    refused_version: &str,
+) -> Result<v1::ResolveConnectionResponse, Status> {
+    let request = v1::ResolveConnectionRequest {
+        name: name(id),
+        refused_version: refused_version.to_owned(),
+        ..Default::default()
+    };
+    let resolved = client.profiles().resolve_connection(request).await;
+    resolved.map(tonic::Response::into_inner)
+}

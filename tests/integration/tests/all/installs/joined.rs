@@ -1,0 +1,180 @@
+//! Profiles that lead to one install, and changes while an exchange runs.
+
+use claviger_integration::reason;
+use claviger_proto::v1;
+use claviger_stub::stripe_oauth::{Hold, Rules};
+use v1::install::State;
+
+use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, name, oauth, profile, resolve};
+
+#[tokio::test]
+async fn a_second_profile_of_one_install_joins_it_and_its_token_wins() {
+    let (scene, first) = Scene::used(Rules::default()).await;
+    // Connected once more, which ends the tokens of the first.
+    scene.connect("second", ACCOUNT).await;
+    let second = resolve(&scene.client, "second", "")
+        .await
+        .expect("resolved");
+    assert_ne!(second.credential, first.credential);
+    let again = scene.resolve().await.expect("joined");
+    assert_eq!(again.credential, second.credential);
+    assert_eq!(
+        scene.stripe.refreshes(ACCOUNT),
+        1,
+        "of the second connection"
+    );
+    assert_eq!(
+        scene.definition("stripe").await,
+        scene.definition("second").await
+    );
+    let both = [name("second"), name("stripe")];
+    assert_eq!(scene.install().await.profiles, both);
+    assert_eq!(scene.install_of("second").await.profiles, both);
+    // Either may go, and the other goes on.
+    for (gone, left) in [("stripe", "second")] {
+        let request = v1::DeleteConnectionProfileRequest {
+            name: name(gone),
+            purge: true,
+            ..Default::default()
+        };
+        let mut profiles = scene.client.profiles();
+        let purged = profiles.delete_connection_profile(request).await;
+        purged.expect("purged");
+        let left = resolve(&scene.client, left, "").await.expect("resolved");
+        assert_eq!(left.credential, second.credential);
+    }
+}
+
+#[tokio::test]
+async fn another_project_does_not_get_an_install_that_is_taken() {
+    let (scene, first) = Scene::used(Rules::default()).await;
+    scene.client.project("projects/other", &[]).await;
+    let token = scene.stripe.install(ACCOUNT, false);
+    let other = v1::ConnectionProfile {
+        name: "projects/other/connectionProfiles/stripe".to_owned(),
+        ..profile("stripe", oauth(&token))
+    };
+    scene.put(other).await.expect("put");
+    let request = || v1::ResolveConnectionRequest {
+        name: "projects/other/connectionProfiles/stripe".to_owned(),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        let refused = scene.client.profiles().resolve_connection(request()).await;
+        assert_eq!(reason(&refused.expect_err("taken")), "INSTALL_SHARED");
+    }
+    assert_eq!(
+        scene.stripe.calls(),
+        2,
+        "what it rolled is kept, and not rolled again"
+    );
+    assert_eq!(
+        scene.resolve().await.expect("its own").credential,
+        first.credential
+    );
+    // Once the other has let it go.
+    let purge = v1::DeleteConnectionProfileRequest {
+        name: name("stripe"),
+        purge: true,
+        ..Default::default()
+    };
+    let mut profiles = scene.client.profiles();
+    let purged = profiles.delete_connection_profile(purge).await;
+    purged.expect("purged");
+    let got = scene.client.profiles().resolve_connection(request()).await;
+    let got = got.expect("free").into_inner();
+    assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
+    assert_eq!(scene.stripe.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_changes_while_tokens_are_exchanged_keeps_its_change() {
+    let key = "rk_test_51H8ZxQmC0nF0123456789";
+    let (scene, _) = Scene::used(Rules::default()).await;
+    scene.server.clock.advance(NEARLY_AN_HOUR);
+    scene.stripe.hold(Hold::BeforeAnswer);
+    let client = scene.client.clone();
+    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    scene.watch(|stripe| stripe.await_held(1)).await;
+    let api_key = v1::ApiKeyAuth {
+        api_key: key.to_owned(),
+        ..Default::default()
+    };
+    let request = v1::PutConnectionProfileRequest {
+        profile: Some(v1::ConnectionProfile {
+            name: name("stripe"),
+            auth: Some(v1::connection_profile::Auth::ApiKey(api_key)),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["api_key".to_owned()],
+        }),
+        ..Default::default()
+    };
+    let put = scene
+        .client
+        .profiles()
+        .put_connection_profile(request)
+        .await;
+    put.expect("put");
+    scene.stripe.release();
+    let got = call
+        .await
+        .expect("no panic")
+        .expect("what the profile says now");
+    assert_eq!(got.credential, key);
+    scene.server.changes_ended().await;
+    assert_eq!(scene.resolve().await.expect("resolved").credential, key);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_put_while_another_is_exchanged_is_the_newer_one() {
+    let (scene, _) = Scene::used(Rules::default()).await;
+    scene.server.clock.advance(NEARLY_AN_HOUR);
+    scene.stripe.hold(Hold::BeforeAnswer);
+    let client = scene.client.clone();
+    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    scene.watch(|stripe| stripe.await_held(1)).await;
+    let token = scene.stripe.install(ACCOUNT, false);
+    scene.reconnect("stripe", &token).await;
+    scene.stripe.release();
+    let got = call.await.expect("no panic").expect("by the new one");
+    assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
+    assert_eq!(scene.install().await.state(), State::Connected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_secret_put_while_tokens_are_exchanged_stays() {
+    let rolled = "sk_test_cAnArY51Rolled0nF";
+    let (scene, _) = Scene::used(Rules::default()).await;
+    scene.server.clock.advance(NEARLY_AN_HOUR);
+    scene.stripe.hold(Hold::BeforeAnswer);
+    let client = scene.client.clone();
+    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    scene.watch(|stripe| stripe.await_held(1)).await;
+    let request = v1::PutConnectionProfileRequest {
+        profile: Some(profile(
+            "stripe",
+            v1::OauthAuth {
+                client_secret: rolled.to_owned(),
+                ..Default::default()
+            },
+        )),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["oauth.client_secret".to_owned()],
+        }),
+        ..Default::default()
+    };
+    let put = scene
+        .client
+        .profiles()
+        .put_connection_profile(request)
+        .await;
+    put.expect("put");
+    scene.stripe.release();
+    let got = call.await.expect("no panic").expect("nothing was lost");
+    assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
+    scene.stripe.set_client_secret(rolled);
+    scene.server.clock.advance(NEARLY_AN_HOUR);
+    scene.resolve().await.expect("with the new secret");
+}
