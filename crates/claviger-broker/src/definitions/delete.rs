@@ -92,7 +92,7 @@ impl Broker {
             self.doubt(registered);
         }
         if is_purging {
-            self.installs.end(proof, definition.uid).await?;
+            self.installs.purge(proof, definition.uid).await?;
             self.writes.purge(proof, &definition).await?;
         }
         Ok(definition)
@@ -209,7 +209,7 @@ impl Broker {
             Err(error) if error.reason() == Reason::DefinitionNotFound => return Err(conflict()),
             marked => marked?,
         };
-        self.installs.end(proof, marked.uid).await?;
+        self.installs.purge(proof, marked.uid).await?;
         self.writes.purge(proof, &marked).await
     }
 }

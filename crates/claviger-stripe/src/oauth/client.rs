@@ -34,12 +34,7 @@ impl OauthClient {
     /// Asks nobody yet. Questions about accounts are not counted: whoever asks them bounds them.
     pub fn new(settings: &LiveSettings, clock: Arc<dyn Clock>) -> Self {
         Self {
-            api: LiveClient::new(
-                settings.base_url.clone(),
-                settings.timeout,
-                u32::MAX,
-                clock,
-            ),
+            api: LiveClient::new(settings.base_url.clone(), settings.timeout, u32::MAX, clock),
             connect: settings.connect_url.clone(),
             reuse: settings.refresh_token_reuse,
             refresh_before: settings.oauth_refresh_before,
