@@ -329,7 +329,7 @@ impl Installs {
     ///
     /// # Errors
     /// `CONFLICT`, `STORE_UNAVAILABLE`; a repeat goes on.
-    pub(crate) async fn end(&self, _: &Authorized, definition: Uid) -> Result<()> {
+    pub(crate) async fn purge(&self, _: &Authorized, definition: Uid) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let Some(found) = self.find(definition).await? else {
                 return Ok(());
