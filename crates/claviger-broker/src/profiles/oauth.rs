@@ -145,7 +145,8 @@ impl Broker {
         };
         self.put_install(definition.uid, &install, secrets, None, changes)?;
         changes.put_definition(&definition, None);
-        changes.facts.push(definition.making(version(&install)?));
+        let facts = install_facts(definition.uid, &install)?;
+        changes.facts.push(definition.making(facts));
         Ok(definition.name)
     }
 
@@ -183,7 +184,7 @@ impl Broker {
             return Ok(definition.name.clone());
         }
         self.put_install(uid, &install, &secrets, Some(&known.install), changes)?;
-        let facts = definition.changing_too(definition, version(&install)?);
+        let facts = definition.changing_too(definition, install_facts(definition.uid, &install)?);
         changes.facts.push(facts);
         Ok(definition.name.clone())
     }
@@ -287,8 +288,9 @@ fn other_than<'a>(stored: &SecretBytes, new: Option<&'a SecretBytes>) -> Option<
     new.filter(|new| !claviger_seal::equal(new.expose(), stored.expose()))
 }
 
-fn version(install: &Install) -> Result<Facts> {
+fn install_facts(uid: Uid, install: &Install) -> Result<Facts> {
     Ok(Facts {
+        install: Some(uid),
         version: Some(install.version()?),
         ..Facts::default()
     })
