@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use claviger_access::Authorized;
-use claviger_core::{Clock, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 use claviger_stripe::live::Outcome;
 use claviger_stripe::oauth::OauthClient;
 use claviger_stripe::{Mode, Settings};
 
 use crate::engine::catalog::Catalog;
+use crate::engine::catalog::commit::ATTEMPTS;
 use crate::engine::forms::{InstallKey, Secrets, install_value};
 use crate::engine::found::expect;
 use crate::engine::installs::exchange::Why;
@@ -30,8 +31,8 @@ use crate::engine::installs::flights::Flights;
 use crate::engine::outside::Outside;
 use crate::model::install::{Install, ReconnectReason, State};
 
-/// How often a credential is looked up again when the install was changed in between.
-const ATTEMPTS: usize = 8;
+/// When to try again what another call is at.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How seldom Stripe is asked whether a token is refused that a caller says is.
 const DOUBTED_EVERY: Duration = Duration::from_secs(60);
@@ -114,6 +115,12 @@ impl Installs {
         &self.client
     }
 
+    /// Tells one pasted refresh token from another: a keyed hash, because the token itself is spent and
+    /// gone when it is pasted again.
+    pub(crate) fn mark_of(&self, token: &SecretBytes) -> String {
+        claviger_seal::hex(&self.catalog.mac("pasted", &[token.expose()]))
+    }
+
     /// Whether every answer of a token endpoint is stored.
     ///
     /// # Errors
@@ -170,7 +177,7 @@ impl Installs {
             Need::Job { refused } => refused,
             Need::Test => None,
         };
-        let mut is_new = false;
+        let mut seen = None;
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.find(definition).await? else {
                 return Ok(None);
@@ -181,7 +188,9 @@ impl Installs {
             let is_refused = refused.take().is_some_and(|refused| *refused == version);
             let is_served = match need {
                 // What was fetched for this very call is served, however short its life is.
-                Need::Job { .. } if !is_new => self.is_fresh(install),
+                Need::Job { .. } if seen.is_none_or(|seen| seen == install.generation) => {
+                    self.is_fresh(install)
+                }
                 Need::Job { .. } => install.is_fresh(SystemTime::UNIX_EPOCH, |_| Duration::ZERO),
                 // A test never ends the token that jobs have.
                 Need::Test => install.is_fresh(self.catalog.now(), |_| Duration::ZERO),
@@ -202,9 +211,9 @@ impl Installs {
                 (false, _) => Why::Needed,
             };
             self.exchanged(proof.call().id, definition, why).await?;
-            is_new = true;
+            seen = seen.or(Some(install.generation));
         }
-        Err(busy(definition_of(self.find(definition).await?.as_ref())))
+        Err(busy())
     }
 
     /// The access token of an install that is as it was found.
@@ -280,7 +289,7 @@ impl Installs {
                 return Ok(Some(install));
             }
         }
-        Err(busy(None))
+        Err(busy())
     }
 
     /// Adds to a commit that an install is made or replaced, with its secrets. What was stored in
@@ -361,7 +370,6 @@ impl fmt::Debug for Installs {
 fn check_served(install: &Install) -> Result<()> {
     match install.state {
         State::ReconnectRequired(reason) => Err(Error::new(Reason::ReconnectRequired)
-            .with(Detail::Resource, &install.definition)
             .with(Detail::Cause, reason.as_str())
             .with(Detail::Remedy, reason.remedy())),
         State::Unverified
@@ -372,18 +380,12 @@ fn check_served(install: &Install) -> Result<()> {
     }
 }
 
-fn definition_of(stored: Option<&Stored<Install>>) -> Option<DefinitionName> {
-    stored.map(|stored| stored.record.definition.clone())
-}
-
-/// Others change the install all the time.
-fn busy(definition: Option<DefinitionName>) -> Error {
-    let error = Error::new(Reason::StripeUnreachable).with(
-        Detail::Remedy,
-        "its tokens are being changed by other calls; try again",
-    );
-    match definition {
-        Some(definition) => error.with(Detail::Resource, definition),
-        None => error,
-    }
+/// Others change the install all the time, or are at it.
+fn busy() -> Error {
+    Error::new(Reason::StripeUnreachable)
+        .with(
+            Detail::Remedy,
+            "its tokens are being changed by another call; try again",
+        )
+        .retry_after(BUSY)
 }

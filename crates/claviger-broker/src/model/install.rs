@@ -35,6 +35,8 @@ pub struct Install {
     pub has_access: bool,
     /// The profiles that share it.
     pub profiles: BTreeSet<ProfileName>,
+    /// Tells the refresh token that was put last from others.
+    pub(crate) pasted: String,
 }
 
 /// Whether an install works.
@@ -162,11 +164,27 @@ impl Install {
 
     /// The state without the exchange that is under way, which never reached the provider.
     pub(crate) fn state_before(&self, claim: &Claim) -> State {
-        match (claim.is_repeat, self.has_access) {
-            (true, _) => State::Uncertain,
-            (false, true) => State::Connected,
-            (false, false) => State::Unverified,
+        match claim.is_repeat {
+            true => State::Uncertain,
+            false => self.at_rest(),
         }
+    }
+
+    /// The state where nothing is wrong.
+    pub(crate) fn at_rest(&self) -> State {
+        match self.has_access {
+            true => State::Connected,
+            false => State::Unverified,
+        }
+    }
+
+    /// Whether the refresh token that was put last may be put once more: only where a person is asked
+    /// for one, and never where a spent one would end the connection.
+    pub(crate) fn may_repeat(&self, reuse: Reuse) -> bool {
+        let State::ReconnectRequired(reason) = self.state else {
+            return false;
+        };
+        reuse == Reuse::Tolerated || reason != ReconnectReason::AnswerLost
     }
 
     /// The state once an exchange has ended and nobody knows how.

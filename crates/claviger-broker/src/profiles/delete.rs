@@ -221,7 +221,7 @@ impl Broker {
                 return Err(conflict(&marked.name));
             };
             let mut changes = Changes::default();
-            let auth = &marked.content.auth;
+            let auth = &stored.record.content.auth;
             self.leave(proof, &marked.name, auth, &mut changes).await?;
             let found = expect(Some(&stored));
             if !changes.ended.is_empty() {

@@ -50,7 +50,12 @@ impl Broker {
             None => None,
         };
         let (uid, stored) = stored.ok_or_else(|| conflict(profile))?;
-        let what = what(auth, &stored.record)?;
+        let install = &stored.record;
+        if install.profiles.iter().any(|name| *name != profile.name) {
+            // The jobs of other profiles connect with it too.
+            asked.proof.claim_everywhere()?;
+        }
+        let what = what(auth, install)?;
         let secrets = self.installs.secrets(uid).await?;
         let about = Facts {
             install: Some(uid),
@@ -71,10 +76,12 @@ impl Broker {
 
 fn what<'a>(auth: &'a OauthAuth, install: &'a Install) -> Result<Disconnect<'a>> {
     let invalid = |remedy: &'static str| Error::new(Reason::FieldInvalid).violation("name", remedy);
-    let account = install.account.as_deref().ok_or_else(|| {
+    // SECURITY: an account that was only typed may be anybody's.
+    let account = install.account.as_deref().filter(|_| install.is_claimed);
+    let account = account.ok_or_else(|| {
         invalid(
             "names a profile that was never connected, so that its account is not known; call \
-             TestConnection first, or set oauth.account",
+             TestConnection first",
         )
     })?;
     match auth.flavor {

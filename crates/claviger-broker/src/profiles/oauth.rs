@@ -1,7 +1,6 @@
 //! A profile with OAuth: the install that it connects with.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use claviger_access::Facts;
 use claviger_core::{DefinitionName, Error, Kind, Result, SecretBytes, Uid};
@@ -24,6 +23,9 @@ use crate::model::warning::Warning;
 const CLIENT_ID: &str = "profile.oauth.client_id";
 const CLIENT_SECRET: &str = "profile.oauth.client_secret";
 const REFRESH_TOKEN: &str = "profile.oauth.refresh_token";
+
+/// Until another client secret is put.
+const REJECTED: State = State::ReconnectRequired(ReconnectReason::ClientKeyRejected);
 
 /// What is stored of an install.
 struct Known {
@@ -69,8 +71,19 @@ impl Broker {
         changes.warnings.push(of_flavor(draft.flavor));
 
         let is_same = install.is_some();
+        if let Some(Auth::Oauth(before)) = wanted.existing.map(|profile| &profile.content.auth) {
+            // SECURITY: the stored client secret serves what it was put for. Whoever does not know it
+            // is not to reach other accounts and apps with it.
+            if draft.client_secret.is_none() && (!is_same || before.app != draft.app) {
+                return Err(invalid(
+                    CLIENT_SECRET,
+                    "is missing: with another flavor, client_id, account, mode or app it has to be put \
+                     again, so that nobody uses it for what it was not put for",
+                ));
+            }
+        }
         let definition = match &known {
-            Some(known) if is_same => self.renew(draft, known, changes)?,
+            Some(known) if is_same => self.renew(wanted, draft, known, changes)?,
             _ => {
                 let token = draft.refresh_token.as_ref();
                 let token = token.ok_or_else(|| match known {
@@ -142,6 +155,7 @@ impl Broker {
             expire_time: None,
             has_access: false,
             profiles: BTreeSet::from([wanted.name.clone()]),
+            pasted: self.installs.mark_of(&secrets.refresh_token),
         };
         self.put_install(definition.uid, &install, secrets, None, changes)?;
         changes.put_definition(&definition, None);
@@ -153,21 +167,36 @@ impl Broker {
     /// The same install, with what was put of its credentials.
     fn renew(
         &self,
+        wanted: &Wanted<'_>,
         draft: &OauthDraft,
         known: &Known,
         changes: &mut Changes,
     ) -> Result<DefinitionName> {
         let definition = &*known.definition.record;
         let stored = &known.secrets;
-        let new_secret = other_than(&stored.client_secret, draft.client_secret.as_ref());
-        let new_token = other_than(&stored.refresh_token, draft.refresh_token.as_ref());
         let before = &*known.install.record;
-        let put = Renewal {
-            has_token: new_token.is_some(),
-            has_secret: new_secret.is_some(),
-            now: self.catalog.now(),
-        };
-        let install = renewed(before, draft, put);
+        let pasted = draft.refresh_token.as_ref();
+        let pasted = pasted.map(|token| self.installs.mark_of(token));
+        let reuse = self.installs.client().reuse();
+        // The same as before is spent by now; but whoever is asked for a token may say that it is not.
+        let is_new = |mark: &String| *mark != before.pasted || before.may_repeat(reuse);
+        let new_mark = pasted.filter(is_new);
+        let new_token = draft.refresh_token.as_ref().filter(|_| new_mark.is_some());
+        let is_rejected = before.state == REJECTED;
+        let is_other =
+            |new: &&SecretBytes| !claviger_seal::equal(new.expose(), stored.client_secret.expose());
+        let new_secret = draft.client_secret.as_ref();
+        let new_secret = new_secret.filter(|new| is_rejected || is_other(new));
+        let is_shared = before.profiles.iter().any(|name| name != wanted.name);
+        if is_shared && (new_token.is_some() || new_secret.is_some()) {
+            // The jobs of other profiles connect with it too.
+            wanted.asked.proof.claim_everywhere()?;
+        }
+        let mut install = renewed(before, draft, new_token.is_some(), new_secret.is_some());
+        if let Some(mark) = new_mark {
+            install.pasted = mark;
+            install.refresh_time = Some(self.catalog.now());
+        }
         let access = stored.access_token.as_ref();
         let secrets = Secrets {
             client_secret: new_secret.unwrap_or(&stored.client_secret).duplicate(),
@@ -205,21 +234,8 @@ impl Broker {
     }
 }
 
-/// Which credentials were put.
-#[derive(Clone, Copy)]
-struct Renewal {
-    has_token: bool,
-    has_secret: bool,
-    now: SystemTime,
-}
-
 /// The same install once credentials of it were put.
-fn renewed(before: &Install, draft: &OauthDraft, put: Renewal) -> Install {
-    let Renewal {
-        has_token,
-        has_secret,
-        now,
-    } = put;
+fn renewed(before: &Install, draft: &OauthDraft, has_token: bool, has_secret: bool) -> Install {
     let mut install = before.clone();
     install.account = install.account.or_else(|| draft.account.clone());
     install.mode = install.mode.or(draft.mode);
@@ -231,14 +247,8 @@ fn renewed(before: &Install, draft: &OauthDraft, put: Renewal) -> Install {
         install.state = State::Unverified;
         install.has_access = false;
         install.expire_time = None;
-        install.refresh_time = Some(now);
-    } else if has_secret
-        && install.state == State::ReconnectRequired(ReconnectReason::ClientKeyRejected)
-    {
-        install.state = match install.has_access {
-            true => State::Connected,
-            false => State::Unverified,
-        };
+    } else if has_secret && install.state == REJECTED {
+        install.state = install.at_rest();
     }
     install
 }
@@ -284,10 +294,6 @@ fn check_mode(draft: &OauthDraft, install: Option<&Install>, secret: &SecretByte
     }
 }
 
-fn other_than<'a>(stored: &SecretBytes, new: Option<&'a SecretBytes>) -> Option<&'a SecretBytes> {
-    new.filter(|new| !claviger_seal::equal(new.expose(), stored.expose()))
-}
-
 fn install_facts(uid: Uid, install: &Install) -> Result<Facts> {
     Ok(Facts {
         install: Some(uid),
@@ -330,7 +336,7 @@ fn of_flavor(flavor: Flavor) -> Warning {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use claviger_core::ProjectName;
     use claviger_stripe::Mode;
@@ -354,6 +360,7 @@ mod tests {
             expire_time: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(3600)),
             has_access,
             profiles: BTreeSet::from([project.profile(id)]),
+            pasted: String::new(),
         }
     }
 
@@ -382,19 +389,11 @@ mod tests {
         others.into_iter().chain(reasons).collect()
     }
 
-    fn put(has_token: bool, has_secret: bool) -> Renewal {
-        Renewal {
-            has_token,
-            has_secret,
-            now: SystemTime::UNIX_EPOCH + Duration::from_secs(9000),
-        }
-    }
-
     #[test]
     fn a_new_refresh_token_ends_every_state_and_the_access_token() {
         for state in states() {
             let before = install(state, true);
-            let after = renewed(&before, &OauthDraft::default(), put(true, false));
+            let after = renewed(&before, &OauthDraft::default(), true, false);
             assert_eq!(after.state, State::Unverified, "{state:?}");
             assert_eq!((after.has_access, after.expire_time), (false, None));
             assert_eq!(after.generation, 4);
@@ -410,7 +409,7 @@ mod tests {
         for state in states() {
             for has_access in [true, false] {
                 let before = install(state, has_access);
-                let after = renewed(&before, &OauthDraft::default(), put(false, true));
+                let after = renewed(&before, &OauthDraft::default(), false, true);
                 let expected = match (state == rejected, has_access) {
                     (false, _) => state,
                     (true, true) => State::Connected,
@@ -430,9 +429,9 @@ mod tests {
             ..OauthDraft::default()
         };
         let mut before = install(State::Connected, true);
-        assert_eq!(renewed(&before, &draft, put(false, false)), before);
+        assert_eq!(renewed(&before, &draft, false, false), before);
         (before.account, before.mode) = (None, None);
-        let after = renewed(&before, &draft, put(false, false));
+        let after = renewed(&before, &draft, false, false);
         assert_eq!(
             (after.account, after.mode),
             (draft.account, Some(Mode::Live))

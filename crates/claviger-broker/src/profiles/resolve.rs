@@ -77,6 +77,12 @@ impl Broker {
             };
             if let Some(found) = found {
                 check_mode(project.stripe_mode(environment), found.mode)?;
+                // It may have been changed while this call waited.
+                let now = self.catalog.profile_again(asked).await?.record;
+                if now.live()?.content.auth.definition() != profile.content.auth.definition() {
+                    profile = now;
+                    continue;
+                }
                 let environment = environment.cloned();
                 return Ok(Connection {
                     environment,

@@ -7,6 +7,7 @@ use claviger_audit::Facts;
 use claviger_core::{Id, ProfileName, Result};
 use claviger_stripe::Settings;
 use claviger_stripe::live::Outcome;
+use claviger_stripe::oauth::AccountAnswer;
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
@@ -48,6 +49,7 @@ impl Broker {
     ) -> Result<(TestedConnection, Facts)> {
         let connection = self.connection(asked, resolve, Need::Test).await?;
         let facts = connection.facts();
+        asked.proof.still_valid(&*self.catalog).await?;
         // The credential leaves for Stripe, so that is written down before.
         self.audit.intent(&asked.proof, facts.clone()).await?;
         let project = &asked.found.project()?.record;
@@ -69,7 +71,14 @@ impl Broker {
         let (stripe, installs) = (Arc::clone(&self.stripe), Arc::clone(&self.installs));
         let ask = async move {
             let balance = stripe.check(&credential, &settings, demanded).await;
-            let answer = installs.client().account(&credential, &settings).await;
+            // Too many at a time for one are too many for the other.
+            let answer = match balance.outcome {
+                Outcome::Overloaded => AccountAnswer {
+                    outcome: Outcome::Overloaded,
+                    account: None,
+                },
+                _ => installs.client().account(&credential, &settings).await,
+            };
             Ok((balance, answer))
         };
         let (live, answer) = self.outside.call(asked.proof.call().id, ask).await?;

@@ -17,6 +17,7 @@ mod door;
 mod drain;
 mod environments;
 mod failures;
+mod fields;
 mod floods;
 mod hanging;
 mod installs;

@@ -16,8 +16,8 @@ use claviger_store::{Batch, Stored};
 use claviger_stripe::oauth::{RefreshFailure, Reuse};
 
 use super::flights::Pilot;
-use super::{ATTEMPTS, Installs, busy, check_served};
-use crate::engine::catalog::commit::Update;
+use super::{Installs, busy, check_served};
+use crate::engine::catalog::commit::{ATTEMPTS, Update};
 use crate::engine::forms::Secrets;
 use crate::engine::found::expect;
 use crate::failpoints::{self, AFTER_ANSWER, AFTER_CLAIM, AFTER_MARK};
@@ -27,6 +27,10 @@ use crate::model::install::{Claim, Install, ReconnectReason, State};
 const QUIET: Duration = Duration::from_secs(5);
 /// Longest that a provider may ask for.
 const QUIET_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Lives of access tokens that are believed.
+const LIFE_MIN: Duration = Duration::from_secs(60);
+const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How much longer than the call itself a claim holds.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -210,11 +214,11 @@ impl Installs {
         check_served(install)?;
         match (install.state, why) {
             // Another process is at it.
-            (State::Refreshing(_), _) => Err(busy(Some(install.definition.clone()))),
+            (State::Refreshing(_), _) => Err(busy()),
             (State::Connected, Why::Refused(generation)) if install.generation == generation => {
                 Ok(Some(false))
             }
-            (State::Connected, Why::Needed | Why::Refused(_)) if self.is_fresh(install) => Ok(None),
+            (State::Connected, _) if self.is_fresh(install) => Ok(None),
             (State::Unverified | State::Connected, _) => Ok(Some(false)),
             (State::Uncertain, _) => Ok(Some(true)),
             (State::Shared | State::ReconnectRequired(_), _) => Ok(None),
@@ -279,7 +283,8 @@ impl Installs {
             }
             Err(RefreshFailure::ClientRejected) => Some(ReconnectReason::ClientKeyRejected),
         };
-        self.end(definition, &claim, reason).await
+        self.fail(definition, &claim, install.generation, reason)
+            .await
     }
 
     /// The refresh token never counted: the install is as it was before.
@@ -292,19 +297,24 @@ impl Installs {
     ) -> Result<(), Ended> {
         let state = |install: &Install, _: &Claim| install.state_before(claim);
         let install = self.leave(definition, claim.id, state).await?;
-        let error = error.with(Detail::Resource, &install.definition);
+        tracing::warn!(definition = %install.definition, ?error, "tokens were not exchanged");
         Err(Ended::Failed(error.retry_after(quiet), quiet))
     }
 
     /// The refresh token is spent, or may be.
-    async fn end(
+    async fn fail(
         &self,
         definition: Uid,
         claim: &Claim,
+        generation: u64,
         reason: Option<ReconnectReason>,
     ) -> Result<(), Ended> {
         let reuse = self.client.reuse();
         let state = |install: &Install, claim: &Claim| match reason {
+            // Another client secret was put meanwhile.
+            Some(ReconnectReason::ClientKeyRejected) if install.generation != generation => {
+                install.state_before(claim)
+            }
             Some(reason) => State::ReconnectRequired(reason),
             None => install.state_after_loss(claim, reuse),
         };
@@ -318,8 +328,7 @@ impl Installs {
         match check_served(&install) {
             Err(error) => Err(Ended::Failed(error, Duration::ZERO)),
             Ok(()) if claim.is_repeat => {
-                let error = unreachable("its answer to a refresh was lost; try again in a moment")
-                    .with(Detail::Resource, &install.definition);
+                let error = unreachable("its answer to a refresh was lost; try again in a moment");
                 Err(Ended::Failed(error.retry_after(QUIET), QUIET))
             }
             Ok(()) => Err(Ended::Uncertain),
@@ -362,7 +371,7 @@ impl Installs {
     ) -> Result<Option<T>> {
         let id = definition.to_string();
         let changed = self.catalog.update_own(&id, change).await?;
-        changed.ok_or_else(|| busy(None))
+        changed.ok_or_else(busy)
     }
 
     /// When a token that was made at `start` ends.
@@ -372,7 +381,7 @@ impl Installs {
         life: Option<Duration>,
     ) -> Option<SystemTime> {
         let life = life.or_else(|| claviger_stripe::oauth::access_life(install.flavor));
-        life.map(|life| start + life)
+        life.map(|life| start + life.clamp(LIFE_MIN, LIFE_MAX))
     }
 }
 

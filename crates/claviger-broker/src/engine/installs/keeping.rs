@@ -1,10 +1,11 @@
 //! What a provider answered, on its way into the store: the new tokens lie there before anybody
 //! gets the access token.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use claviger_core::{Detail, Error, Kind, Reason, Result, Uid};
+use claviger_core::{DefinitionName, Error, Kind, ProfileName, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
 use claviger_stripe::oauth::Tokens;
 use claviger_stripe::{Mode, Settings, judge};
@@ -122,20 +123,23 @@ impl Installs {
         secrets: &Secrets,
     ) -> Result<Batch> {
         let before = &*found.record;
-        match self.holder(definition, kept).await? {
+        match self
+            .holder(definition, kept, &secrets.client_secret)
+            .await?
+        {
             Holder::Joined(other, other_found) => {
+                let to = &other_found.record.definition;
+                tracing::info!(from = %before.definition, %to, "two profiles have one install from now on");
+                let batch = self.delete(Batch::new(), definition, found);
+                let (batch, led) = self.lead_to(batch, to, before).await?;
                 let joined = Install {
-                    profiles: &other_found.record.profiles | &before.profiles,
-                    definition: other_found.record.definition.clone(),
+                    profiles: &other_found.record.profiles | &led,
+                    definition: to.clone(),
                     generation: other_found.record.generation + 1,
                     is_claimed: true,
                     ..kept.clone()
                 };
-                tracing::info!(from = %before.definition, to = %joined.definition, "two profiles have one install from now on");
-                let batch = Batch::new();
-                let batch = self.put(batch, other, &joined, secrets, Some(&other_found))?;
-                let batch = self.delete(batch, definition, found);
-                self.lead_to(batch, &joined, before).await
+                self.put(batch, other, &joined, secrets, Some(&other_found))
             }
             Holder::Elsewhere => {
                 kept.state = State::Shared;
@@ -150,7 +154,12 @@ impl Installs {
     }
 
     /// Finds out whether another definition has the same install, and takes the key if none has.
-    async fn holder(&self, definition: Uid, install: &Install) -> Result<Holder> {
+    async fn holder(
+        &self,
+        definition: Uid,
+        install: &Install,
+        client_secret: &SecretBytes,
+    ) -> Result<Holder> {
         let Some(key) = self.key_of(install) else {
             return Ok(Holder::Nobody(Batch::new()));
         };
@@ -171,7 +180,11 @@ impl Installs {
                 return Ok(Holder::Nobody(batch));
             }
             let is_same_project = found.record.definition.project() == install.definition.project();
-            return Ok(match is_same_project {
+            // SECURITY: the client id is only said; what proves that it is the same app or platform
+            // is its secret key.
+            let theirs = self.secrets(other).await?.client_secret;
+            let is_same_key = claviger_seal::equal(theirs.expose(), client_secret.expose());
+            return Ok(match is_same_project && is_same_key {
                 true => Holder::Joined(other, Box::new(found)),
                 false => Holder::Elsewhere,
             });
@@ -193,22 +206,33 @@ impl Installs {
     }
 
     /// Adds to a commit that the profiles of one install lead to another, and that its definition is
-    /// gone.
-    async fn lead_to(&self, batch: Batch, to: &Install, from: &Install) -> Result<Batch> {
+    /// gone. Returns those profiles.
+    async fn lead_to(
+        &self,
+        batch: Batch,
+        to: &DefinitionName,
+        from: &Install,
+    ) -> Result<(Batch, BTreeSet<ProfileName>)> {
         let mut batch = batch;
+        let mut led = BTreeSet::new();
         for name in &from.profiles {
             let id = profile_id(name);
             let Some(stored) = self.catalog.get_own::<Profile>(&id).await? else {
                 continue;
             };
             let mut profile = (*stored.record).clone();
-            if let Auth::Oauth(auth) = &mut profile.content.auth {
-                auth.definition = to.definition.clone();
+            match &mut profile.content.auth {
+                Auth::Oauth(auth) if auth.definition == from.definition => {
+                    auth.definition = to.clone();
+                }
+                // Made anew, or another way to authenticate.
+                Auth::Oauth(_) | Auth::ApiKey(_) => continue,
             }
             batch = batch.put(&id, &profile, expect(Some(&stored)));
+            led.insert(name.clone());
         }
         let id = definition_id(&from.definition);
-        Ok(batch.delete::<Definition>(&id, Expect::Any))
+        Ok((batch.delete::<Definition>(&id, Expect::Any), led))
     }
 
     /// Serves an install that another project had, if that has it no longer.
@@ -220,23 +244,20 @@ impl Installs {
             return Ok(());
         };
         let install = &found.record;
-        let batch = match self.holder(definition, install).await? {
+        let client_secret = self.secrets(definition).await?.client_secret;
+        let batch = match self.holder(definition, install, &client_secret).await? {
             Holder::Nobody(batch) => batch,
-            Holder::Elsewhere | Holder::Joined(..) => return Err(shared(install)),
-        };
-        let state = match install.has_access {
-            true => State::Connected,
-            false => State::Unverified,
+            Holder::Elsewhere | Holder::Joined(..) => return Err(shared()),
         };
         let served = Install {
-            state,
+            state: install.at_rest(),
             is_claimed: true,
             ..(**install).clone()
         };
         let batch = batch.put(&definition.to_string(), &served, expect(Some(&found)));
         match self.catalog.commit_own(batch).await? {
             Some(_) => Ok(()),
-            None => Err(busy(Some(served.definition))),
+            None => Err(busy()),
         }
     }
 }
@@ -282,14 +303,13 @@ impl Answer {
     }
 }
 
+/// Whether it is not what the install is bound to, or not said to be.
 fn differs<T: PartialEq>(bound: Option<&T>, found: Option<&T>) -> bool {
-    bound
-        .zip(found)
-        .is_some_and(|(bound, found)| bound != found)
+    bound.is_some() && bound != found
 }
 
-fn shared(install: &Install) -> Error {
-    Error::new(Reason::InstallShared).with(Detail::Resource, &install.definition)
+fn shared() -> Error {
+    Error::new(Reason::InstallShared)
 }
 
 /// Whether it ends by itself, once the store is well.
