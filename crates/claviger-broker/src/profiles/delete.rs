@@ -72,7 +72,7 @@ impl Broker {
             Ok(())
         };
         // Refused before anything is said to be about to happen, and asked again by the commit.
-        let before = self.profile_again(asked).await?.record;
+        let before = self.catalog.profile_again(asked).await?.record;
         let mut after = (*before).clone();
         delete(&mut after)?;
         let facts = match is_purging {
@@ -137,17 +137,6 @@ impl Broker {
         let consumers = self.consumers.of(profile.uid).await?;
         let now = self.catalog.now();
         Ok(consumers.iter().any(|(_, time)| now < *time + IN_USE))
-    }
-
-    /// The profile that was asked for, as it is by now.
-    async fn profile_again(&self, asked: &Asked<OnProfile>) -> Result<Stored<Profile>> {
-        let name = &asked.found.name;
-        let uid = asked.proof.resolved().profile;
-        let stored: Option<Stored<Profile>> =
-            self.catalog.get(&asked.proof, &profile_id(name)).await?;
-        stored
-            .filter(|stored| Some(stored.record.uid) == uid)
-            .ok_or_else(|| profile_not_found(name))
     }
 
     async fn change_profile(

@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
 use crate::model::install::Install;
 use crate::model::profile::{Auth, OauthAuth, Profile};
+use crate::profiles::conflict;
 
 impl Broker {
     /// Ends the connection of the app or platform to the account.
@@ -49,7 +50,7 @@ impl Broker {
             Some(uid) => self.installs.find(uid).await?.map(|stored| (uid, stored)),
             None => None,
         };
-        let (uid, stored) = stored.ok_or_else(|| conflict(profile))?;
+        let (uid, stored) = stored.ok_or_else(|| conflict(&profile.name))?;
         let install = &stored.record;
         if install.profiles.iter().any(|name| *name != profile.name) {
             // The jobs of other profiles connect with it too.
@@ -70,7 +71,7 @@ impl Broker {
             Err(failure) => return Err(refused(profile, failure)),
         }
         let ended = self.installs.revoke(&asked.proof, uid).await?;
-        ended.ok_or_else(|| conflict(profile))
+        ended.ok_or_else(|| conflict(&profile.name))
     }
 }
 
@@ -112,8 +113,4 @@ fn refused(profile: &Profile, failure: DisconnectFailure) -> Error {
     Error::new(reason)
         .with(Detail::Resource, &profile.name)
         .with(Detail::Remedy, failure)
-}
-
-fn conflict(profile: &Profile) -> Error {
-    Error::new(Reason::Conflict).with(Detail::Resource, &profile.name)
 }
