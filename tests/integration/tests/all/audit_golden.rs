@@ -92,10 +92,6 @@ async fn the_record_of_every_rpc_is_the_reviewed_one() {
             Err(status) if method == "AccessService/ExchangeToken" => {
                 assert_eq!(reason(&status), "PROOF_REQUIRED");
             }
-            // Stripe is not there.
-            Err(status) if method == "ConnectionProfileService/DisconnectInstall" => {
-                assert_eq!(reason(&status), "STRIPE_UNREACHABLE");
-            }
             answer => drop(answer.expect(method)),
         }
         note(&mut text, &server, before, method, variant);

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use claviger_integration::{Client, PROJECT, text_payload};
+use claviger_integration::{Client, PROJECT, reason, text_payload};
 use claviger_proto::v1;
 use claviger_proto::v1::connection_profile::Auth;
 use prost::Message;
@@ -400,7 +400,13 @@ impl Scene {
             }
             "DisconnectInstall" => {
                 let request = v1::DisconnectInstallRequest { name };
-                shown(profiles.disconnect_install(request).await)
+                match profiles.disconnect_install(request).await {
+                    // It was never connected, which only those are told that may end it.
+                    Err(status) if reason(&status) == "FIELD_INVALID" => {
+                        shown(Ok(Response::new(v1::DisconnectInstallResponse::default())))
+                    }
+                    reply => shown(reply),
+                }
             }
             "GetConnectionProfile" => {
                 let request = v1::GetConnectionProfileRequest { name };

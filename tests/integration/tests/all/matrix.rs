@@ -149,8 +149,6 @@ async fn matrix() -> Vec<Vec<String>> {
             // The requests are good and their objects exist, so callers that are allowed succeed.
             let cells = [
                 (Code::Ok, "allowed"),
-                // Stripe is not there.
-                (Code::Unavailable, "allowed"),
                 (Code::PermissionDenied, "denied"),
                 (Code::NotFound, "hidden"),
                 (Code::FailedPrecondition, "other proof"),

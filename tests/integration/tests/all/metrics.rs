@@ -247,8 +247,7 @@ async fn projects_are_named_only_where_the_configuration_asks_for_it() {
 #[tokio::test]
 async fn the_page_is_as_prometheus_wants_it_and_as_it_is_described() {
     let files = Files::new();
-    let nowhere = "[stripe]\nbase_url = \"http://127.0.0.1:1\"\nhosts = [\"127.0.0.1\"]";
-    let with_tls = files.config("", &format!("client_auth = \"optional\"\n{nowhere}"));
+    let with_tls = files.config("", "client_auth = \"optional\"");
     let (server, client, _) = prepared(with_tls.leak()).await;
     client.get_secret(reading(&secret("key"))).await.unwrap();
     let profile = connecting("rt_ofATest0123".to_owned());

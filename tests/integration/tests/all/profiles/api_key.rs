@@ -111,6 +111,8 @@ async fn what_is_no_key_is_refused_with_the_field_and_the_remedy() {
         (format!("Bearer {}", key("sk_live_")), "VALUE_MALFORMED"),
         (format!("\"{}\"", key("sk_live_")), "VALUE_MALFORMED"),
         (format!("rk_live_0123 {BODY}"), "VALUE_MALFORMED"),
+        (" \n".to_owned(), "PAYLOAD_EMPTY"),
+        (key("rk_live_").repeat(3000), "PAYLOAD_TOO_LARGE"),
     ] {
         let status = put(&client, pasting(&name, &value)).await.unwrap_err();
         assert_eq!(reason(&status), why, "{status:?}");
