@@ -77,8 +77,8 @@ impl Broker {
         self.catalog.get(proof, &definition_id(name)).await
     }
 
-    /// A profile of the project that leads to the definition, deleted ones too: they may come back.
-    /// While nothing is added to projects, none comes meanwhile.
+    /// A profile of the project that leads to the definition, of those that are meant. While nothing
+    /// is added to projects, none comes meanwhile.
     pub(crate) async fn leading_to(
         &self,
         proof: &Authorized,

@@ -185,7 +185,7 @@ fn broker_that_forgets_to_authorize_does_not_compile() {
     let mut asked = 0;
     let mut changed = Vec::new();
     for (file, source) in broker() {
-        let calls = ["definition", "project", "resource", "anywhere"];
+        let calls = ["definition", "profile", "project", "resource", "anywhere"];
         let calls = calls.map(|on| format!(".ask_{on}(call"));
         asked += calls
             .iter()

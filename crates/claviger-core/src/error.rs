@@ -117,9 +117,10 @@ reasons! {
     /// The keys of the JWT's issuer cannot be had.
     IdentityUnavailable "IDENTITY_UNAVAILABLE"
         "the token cannot be judged now, because the keys of its issuer cannot be had; try again, and see the daemon's log if it stays so";
-    /// Another project has connected the same app to the same account.
+    /// Another profile has connected the same app to the same account, in another project or with
+    /// another client secret.
     InstallShared "INSTALL_SHARED"
-        "the app of {resource} is connected to the same account in the same mode by a profile of another project, and one refresh token cannot serve both; use that profile, or delete it first";
+        "the app of {resource} is connected to the same account in the same mode by another profile, of another project or with another client secret, and one refresh token cannot serve both; use that profile, or purge it first";
     /// A stored record does not open: changed, swapped, truncated or from another store.
     IntegrityFailure "INTEGRITY_FAILURE"
         "a stored record does not open: it was changed or belongs elsewhere; restore it from a backup";

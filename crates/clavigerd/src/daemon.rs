@@ -228,8 +228,9 @@ impl Daemon {
 
 /// Once no calls are served: changes that they began come to their end.
 async fn drain(broker: &Broker, seal: &Seal, upkeep: Upkeep, socket: SocketFile) {
-    broker.drain().await;
+    // First: it begins changes of its own.
     upkeep.stop().await;
+    broker.drain().await;
     seal.finish(broker.audit()).await;
     drop(socket);
     tracing::info!("drained");

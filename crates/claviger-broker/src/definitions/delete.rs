@@ -16,6 +16,7 @@ use crate::engine::found::{Asked, OnDefinition};
 use crate::engine::steps::in_progress;
 use crate::model::definition::{Definition, PlaceState, not_found};
 use crate::model::location::Place;
+use crate::model::profile::Profile;
 
 impl Broker {
     /// Soft-deletes or purges a definition and returns its last state.
@@ -91,6 +92,7 @@ impl Broker {
             self.doubt(registered);
         }
         if is_purging {
+            self.installs.purge(proof, definition.uid).await?;
             self.writes.purge(proof, &definition).await?;
         }
         Ok(definition)
@@ -111,7 +113,8 @@ impl Broker {
             Kind::Opaque | Kind::Password | Kind::StripeWebhookSecret => return Ok(None),
         }
         let gate = self.catalog.removing().await;
-        match self.leading_to(proof, &found.name, |_| true).await? {
+        let is_there = |profile: &Profile| !self.catalog.is_over(profile.delete_time);
+        match self.leading_to(proof, &found.name, is_there).await? {
             Some(profile) => Err(Error::new(Reason::DefinitionInUse)
                 .with(Detail::Resource, &found.name)
                 .with(Detail::Remedy, LeadsThere(profile))
@@ -206,6 +209,7 @@ impl Broker {
             Err(error) if error.reason() == Reason::DefinitionNotFound => return Err(conflict()),
             marked => marked?,
         };
+        self.installs.purge(proof, marked.uid).await?;
         self.writes.purge(proof, &marked).await
     }
 }

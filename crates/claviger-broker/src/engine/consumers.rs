@@ -130,3 +130,31 @@ fn cut(times: &mut Times) {
         times.remove(&first);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_latest_are_remembered_and_a_time_never_goes_back() {
+        let mut times = Times::new();
+        for uid in 0..20 {
+            let newer = Times::from([(Principal::Unix(uid), at(u64::from(uid)))]);
+            merge(&mut times, Some(&newer));
+        }
+        let known: Vec<_> = times.keys().cloned().collect();
+        assert_eq!(known, (4..20).map(Principal::Unix).collect::<Vec<_>>());
+        let older = Times::from([(Principal::Unix(19), at(1)), (Principal::Unix(4), at(30))]);
+        merge(&mut times, Some(&older));
+        assert_eq!(times[&Principal::Unix(19)], at(19));
+        assert_eq!(times[&Principal::Unix(4)], at(30));
+        merge(&mut times, None);
+        assert_eq!(times.len(), CALLERS_MAX);
+    }
+}

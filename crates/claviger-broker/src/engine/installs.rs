@@ -16,12 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use claviger_access::Authorized;
-use claviger_core::{Clock, DefinitionName, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
+use claviger_core::{Clock, Detail, Error, Id, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
-use claviger_stripe::Mode;
+use claviger_stripe::live::Outcome;
 use claviger_stripe::oauth::OauthClient;
+use claviger_stripe::{Mode, Settings};
 
 use crate::engine::catalog::Catalog;
+use crate::engine::catalog::commit::ATTEMPTS;
 use crate::engine::forms::{InstallKey, Secrets, install_value};
 use crate::engine::found::expect;
 use crate::engine::installs::exchange::Why;
@@ -29,8 +31,8 @@ use crate::engine::installs::flights::Flights;
 use crate::engine::outside::Outside;
 use crate::model::install::{Install, ReconnectReason, State};
 
-/// How often a credential is looked up again when the install was changed in between.
-const ATTEMPTS: usize = 8;
+/// When to try again what another call is at.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How seldom Stripe is asked whether a token is refused that a caller says is.
 const DOUBTED_EVERY: Duration = Duration::from_secs(60);
@@ -56,6 +58,15 @@ pub struct InstallCounts {
     pub states: BTreeMap<&'static str, u64>,
     /// Exchanges of tokens that ended, by reason; `OK` is no error.
     pub exchanges: BTreeMap<&'static str, u64>,
+}
+
+/// Who wants an access token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need<'a> {
+    /// A job, which may have been refused with one.
+    Job { refused: Option<&'a Id> },
+    /// A test, which takes what there is.
+    Test,
 }
 
 /// What a job connects with.
@@ -104,6 +115,12 @@ impl Installs {
         &self.client
     }
 
+    /// Tells one pasted refresh token from another: a keyed hash, because the token itself is spent and
+    /// gone when it is pasted again.
+    pub(crate) fn mark_of(&self, token: &SecretBytes) -> String {
+        claviger_seal::hex(&self.catalog.mac("pasted", &[token.expose()]))
+    }
+
     /// Whether every answer of a token endpoint is stored.
     ///
     /// # Errors
@@ -144,7 +161,7 @@ impl Installs {
     }
 
     /// The access token of an install, a new one if it is near its end or Stripe refuses the one
-    /// that the caller was `refused` with. `None` if there is no such install any more, but perhaps
+    /// that the job was refused with. `None` if there is no such install any more, but perhaps
     /// one that it was joined with.
     ///
     /// # Errors
@@ -154,10 +171,13 @@ impl Installs {
         self: &Arc<Self>,
         proof: &Authorized,
         definition: Uid,
-        refused: Option<&Id>,
+        need: Need<'_>,
     ) -> Result<Option<Access>> {
-        let mut refused = refused;
-        let mut is_new = false;
+        let mut refused = match need {
+            Need::Job { refused } => refused,
+            Need::Test => None,
+        };
+        let mut seen = None;
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.find(definition).await? else {
                 return Ok(None);
@@ -166,10 +186,14 @@ impl Installs {
             check_served(install)?;
             let version = install.version()?;
             let is_refused = refused.take().is_some_and(|refused| *refused == version);
-            // What was fetched for this very call is served, however short its life is.
-            let is_served = match is_new {
-                true => install.state == State::Connected && install.has_access,
-                false => self.is_fresh(install),
+            let is_served = match need {
+                // What was fetched for this very call is served, however short its life is.
+                Need::Job { .. } if seen.is_none_or(|seen| seen == install.generation) => {
+                    self.is_fresh(install)
+                }
+                Need::Job { .. } => install.is_fresh(SystemTime::UNIX_EPOCH, |_| Duration::ZERO),
+                // A test never ends the token that jobs have.
+                Need::Test => install.is_fresh(self.catalog.now(), |_| Duration::ZERO),
             };
             let why = match (is_served, install.state) {
                 (true, _) if is_refused && self.may_doubt(definition, install.generation) => {
@@ -187,9 +211,9 @@ impl Installs {
                 (false, _) => Why::Needed,
             };
             self.exchanged(proof.call().id, definition, why).await?;
-            is_new = true;
+            seen = seen.or(Some(install.generation));
         }
-        Err(busy(definition_of(self.find(definition).await?.as_ref())))
+        Err(busy())
     }
 
     /// The access token of an install that is as it was found.
@@ -226,6 +250,15 @@ impl Installs {
         doubted.insert(definition, (generation, self.clock.uptime()));
     }
 
+    /// Whether Stripe takes no access token of an install any more.
+    pub(crate) async fn is_over(&self, secrets: &Secrets) -> bool {
+        let Some(token) = &secrets.access_token else {
+            return false;
+        };
+        let answer = self.client.account(token, &Settings::default()).await;
+        matches!(answer.outcome, Outcome::Revoked | Outcome::Expired)
+    }
+
     /// Ends an install whose app is gone from the account, with its tokens. `None` if it is gone.
     ///
     /// # Errors
@@ -256,7 +289,7 @@ impl Installs {
                 return Ok(Some(install));
             }
         }
-        Err(busy(None))
+        Err(busy())
     }
 
     /// Adds to a commit that an install is made or replaced, with its secrets. What was stored in
@@ -292,6 +325,23 @@ impl Installs {
         }
     }
 
+    /// Ends the install of a definition that is marked, if it has one.
+    ///
+    /// # Errors
+    /// `CONFLICT`, `STORE_UNAVAILABLE`; a repeat goes on.
+    pub(crate) async fn purge(&self, _: &Authorized, definition: Uid) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.find(definition).await? else {
+                return Ok(());
+            };
+            let batch = self.delete(Batch::new(), definition, &found);
+            if self.catalog.commit_own(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Error::new(Reason::Conflict))
+    }
+
     /// The key under which no two projects have the same install; `None` before it is known.
     fn key_of(&self, install: &Install) -> Option<String> {
         let account = install.account.as_deref()?;
@@ -320,7 +370,6 @@ impl fmt::Debug for Installs {
 fn check_served(install: &Install) -> Result<()> {
     match install.state {
         State::ReconnectRequired(reason) => Err(Error::new(Reason::ReconnectRequired)
-            .with(Detail::Resource, &install.definition)
             .with(Detail::Cause, reason.as_str())
             .with(Detail::Remedy, reason.remedy())),
         State::Unverified
@@ -331,18 +380,12 @@ fn check_served(install: &Install) -> Result<()> {
     }
 }
 
-fn definition_of(stored: Option<&Stored<Install>>) -> Option<DefinitionName> {
-    stored.map(|stored| stored.record.definition.clone())
-}
-
-/// Others change the install all the time.
-fn busy(definition: Option<DefinitionName>) -> Error {
-    let error = Error::new(Reason::StripeUnreachable).with(
-        Detail::Remedy,
-        "its tokens are being changed by other calls; try again",
-    );
-    match definition {
-        Some(definition) => error.with(Detail::Resource, definition),
-        None => error,
-    }
+/// Others change the install all the time, or are at it.
+fn busy() -> Error {
+    Error::new(Reason::StripeUnreachable)
+        .with(
+            Detail::Remedy,
+            "its tokens are being changed by another call; try again",
+        )
+        .retry_after(BUSY)
 }

@@ -146,7 +146,7 @@ impl Writes {
     /// # Errors
     /// `WRITE_IN_PROGRESS` if that was a call with the same request id; `WRITE_OUTCOME_UNKNOWN`;
     /// `AUDIT_UNAVAILABLE`; and what [`Catalog::commit`] refuses.
-    pub(crate) async fn commit(
+    pub(crate) async fn commit_noted(
         &self,
         proof: &Authorized,
         batch: Batch,

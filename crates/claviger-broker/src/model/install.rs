@@ -27,7 +27,7 @@ pub struct Install {
     pub is_claimed: bool,
     /// Counts the credentials that were stored: those that were put, and those that rolled.
     pub generation: u64,
-    /// When tokens were last exchanged.
+    /// When tokens were last put or exchanged.
     pub refresh_time: Option<SystemTime>,
     /// When the access token ends, if there is one that does.
     pub expire_time: Option<SystemTime>,
@@ -35,6 +35,8 @@ pub struct Install {
     pub has_access: bool,
     /// The profiles that share it.
     pub profiles: BTreeSet<ProfileName>,
+    /// Tells the refresh token that was put last from others.
+    pub(crate) pasted: String,
 }
 
 /// Whether an install works.
@@ -162,11 +164,27 @@ impl Install {
 
     /// The state without the exchange that is under way, which never reached the provider.
     pub(crate) fn state_before(&self, claim: &Claim) -> State {
-        match (claim.is_repeat, self.has_access) {
-            (true, _) => State::Uncertain,
-            (false, true) => State::Connected,
-            (false, false) => State::Unverified,
+        match claim.is_repeat {
+            true => State::Uncertain,
+            false => self.at_rest(),
         }
+    }
+
+    /// The state where nothing is wrong.
+    pub(crate) fn at_rest(&self) -> State {
+        match self.has_access {
+            true => State::Connected,
+            false => State::Unverified,
+        }
+    }
+
+    /// Whether the refresh token that was put last may be put once more: only where a person is asked
+    /// for one, and never where a spent one would end the connection.
+    pub(crate) fn may_repeat(&self, reuse: Reuse) -> bool {
+        let State::ReconnectRequired(reason) = self.state else {
+            return false;
+        };
+        reuse == Reuse::Tolerated || reason != ReconnectReason::AnswerLost
     }
 
     /// The state once an exchange has ended and nobody knows how.
@@ -206,8 +224,15 @@ impl Install {
         // Spread over two days, so that what was connected together is not refreshed together.
         let spread = u32::from(definition.first_byte());
         let due = last + IDLE_MAX - IDLE_SPREAD * spread / 256;
-        let is_over = self.expire_time.is_some_and(|end| end <= now);
-        self.state == State::Connected && self.flavor == Flavor::Apps && is_over && now >= due
+        let is_unused = match self.state {
+            State::Connected => self.expire_time.is_some_and(|end| end <= now),
+            State::Unverified => true,
+            State::Refreshing(_)
+            | State::Uncertain
+            | State::ReconnectRequired(_)
+            | State::Shared => false,
+        };
+        self.flavor == Flavor::Apps && is_unused && now >= due
     }
 
     /// The claim, if it is this one.

@@ -153,6 +153,9 @@ impl Broker {
         if definition.content.stripe != found.record.content.stripe {
             definition.generation += 1;
             definition.update_time = self.catalog.now();
+        } else if draft.api_key.is_none() {
+            changes.rely_on(&found);
+            return Ok(definition.name);
         }
         self.paste(wanted, &mut definition, Some(&found), draft, changes)
             .await?;
@@ -183,7 +186,7 @@ impl Broker {
         let known = known.as_ref().map(|known| (&known.version, &known.value));
         let value = draft.api_key.as_ref().or(known.map(|(_, value)| value));
         let Some(value) = value.map(SecretBytes::duplicate) else {
-            return self.settle_settings(definition, found, changes);
+            return settle_settings(definition, found, changes);
         };
         let (value, verdict) = judged(value, definition, &route)?;
         changes.warnings.extend(Warning::of_value(
@@ -194,11 +197,12 @@ impl Broker {
         ));
         let unused = unused_mode(wanted.project, verdict.mode, PASTED);
         changes.warnings.extend(unused);
-        if let Some((version, known)) = known {
-            if draft.api_key.is_none() || known.expose() == value.expose() {
-                changes.version = draft.api_key.is_some().then(|| version.clone());
-                return self.settle_settings(definition, found, changes);
-            }
+        let is_same = |known: &SecretBytes| claviger_seal::equal(known.expose(), value.expose());
+        if let Some((version, _)) =
+            known.filter(|(_, known)| draft.api_key.is_none() || is_same(known))
+        {
+            changes.version = draft.api_key.is_some().then(|| version.clone());
+            return settle_settings(definition, found, changes);
         }
         let new = NewValue {
             bytes: &value,
@@ -225,26 +229,25 @@ impl Broker {
         changes.put_definition(definition, found);
         Ok(())
     }
+}
 
-    /// The key stays.
-    fn settle_settings(
-        &self,
-        definition: &Definition,
-        found: Option<&Stored<Definition>>,
-        changes: &mut Changes,
-    ) -> Result<()> {
-        let found = found.ok_or_else(|| lost(&definition.name))?;
-        if definition.generation == found.record.generation {
-            changes.rely_on(found);
-            return Ok(());
-        }
-        let facts = Facts::default();
-        changes
-            .facts
-            .push(found.record.changing_too(definition, facts));
-        changes.put_definition(definition, Some(found));
-        Ok(())
+/// The key stays.
+fn settle_settings(
+    definition: &Definition,
+    found: Option<&Stored<Definition>>,
+    changes: &mut Changes,
+) -> Result<()> {
+    let found = found.ok_or_else(|| lost(&definition.name))?;
+    if definition.generation == found.record.generation {
+        changes.rely_on(found);
+        return Ok(());
     }
+    let facts = Facts::default();
+    changes
+        .facts
+        .push(found.record.changing_too(definition, facts));
+    changes.put_definition(definition, Some(found));
+    Ok(())
 }
 
 /// What goes with the key: the same by the profile and by its definition.

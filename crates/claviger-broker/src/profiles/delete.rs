@@ -76,10 +76,10 @@ impl Broker {
         let mut after = (*before).clone();
         delete(&mut after)?;
         let facts = match is_purging {
-            true => before.ending(),
-            false => before.changing(&after),
+            true => self.ending_profile(proof, &before).await?,
+            false => vec![before.changing(&after)],
         };
-        self.audit.intent(proof, facts).await?;
+        self.audit.intents(proof, facts).await?;
         let profile = self.change_profile(proof, found, delete).await?;
         if is_purging {
             self.purge_profile(proof, &profile).await?;
@@ -173,6 +173,20 @@ impl Broker {
         changed.ok_or_else(|| conflict(name))
     }
 
+    /// The intents after which a profile is gone, with what goes with it.
+    pub(super) async fn ending_profile(
+        &self,
+        proof: &Authorized,
+        profile: &Profile,
+    ) -> Result<Vec<Facts>> {
+        let mut changes = Changes::default();
+        let auth = &profile.content.auth;
+        self.leave(proof, &profile.name, auth, &mut changes).await?;
+        let mut facts = vec![profile.ending()];
+        facts.extend(changes.facts);
+        Ok(facts)
+    }
+
     /// Removes a profile whose name is free again: first the mark that there is no way back.
     pub(super) async fn erase_profile(&self, proof: &Authorized, found: &Profile) -> Result<()> {
         let mark = |profile: &mut Profile| {
@@ -207,13 +221,18 @@ impl Broker {
                 return Err(conflict(&marked.name));
             };
             let mut changes = Changes::default();
-            let auth = &marked.content.auth;
+            let auth = &stored.record.content.auth;
             self.leave(proof, &marked.name, auth, &mut changes).await?;
             let found = expect(Some(&stored));
             if !changes.ended.is_empty() {
                 // While the profile is there, so that a crash leaves something to repeat.
                 changes.add(|batch| batch.require::<Profile>(&id, found));
-                if self.catalog.commit_marked(changes.batch).await?.is_none() {
+                if self
+                    .catalog
+                    .commit_marked(proof, changes.batch)
+                    .await?
+                    .is_none()
+                {
                     continue;
                 }
                 for ended in &changes.ended {
@@ -223,7 +242,7 @@ impl Broker {
             }
             let batch = changes.batch.delete::<Profile>(&id, found);
             let batch = self.consumers.forget(batch, marked.uid);
-            if self.catalog.commit_marked(batch).await?.is_some() {
+            if self.catalog.commit_marked(proof, batch).await?.is_some() {
                 return Ok(());
             }
         }

@@ -50,7 +50,12 @@ impl Broker {
             None => None,
         };
         let (uid, stored) = stored.ok_or_else(|| conflict(profile))?;
-        let what = what(auth, &stored.record)?;
+        let install = &stored.record;
+        if install.profiles.iter().any(|name| *name != profile.name) {
+            // The jobs of other profiles connect with it too.
+            asked.proof.claim_everywhere()?;
+        }
+        let what = what(auth, install)?;
         let secrets = self.installs.secrets(uid).await?;
         let about = Facts {
             install: Some(uid),
@@ -59,8 +64,9 @@ impl Broker {
         self.audit.intent(&asked.proof, about).await?;
         let asking = self.installs.client();
         match asking.disconnect(&what, &secrets.client_secret).await {
-            // It had ended without us.
-            Ok(()) | Err(DisconnectFailure::NotFound) => {}
+            Ok(()) => {}
+            // It had ended without us, or app and account are not those of the tokens.
+            Err(DisconnectFailure::NotFound) if self.installs.is_over(&secrets).await => {}
             Err(failure) => return Err(refused(profile, failure)),
         }
         let ended = self.installs.revoke(&asked.proof, uid).await?;
@@ -70,10 +76,12 @@ impl Broker {
 
 fn what<'a>(auth: &'a OauthAuth, install: &'a Install) -> Result<Disconnect<'a>> {
     let invalid = |remedy: &'static str| Error::new(Reason::FieldInvalid).violation("name", remedy);
-    let account = install.account.as_deref().ok_or_else(|| {
+    // SECURITY: an account that was only typed may be anybody's.
+    let account = install.account.as_deref().filter(|_| install.is_claimed);
+    let account = account.ok_or_else(|| {
         invalid(
             "names a profile that was never connected, so that its account is not known; call \
-             TestConnection first, or set oauth.account",
+             TestConnection first",
         )
     })?;
     match auth.flavor {

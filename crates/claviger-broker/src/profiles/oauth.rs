@@ -24,6 +24,9 @@ const CLIENT_ID: &str = "profile.oauth.client_id";
 const CLIENT_SECRET: &str = "profile.oauth.client_secret";
 const REFRESH_TOKEN: &str = "profile.oauth.refresh_token";
 
+/// Until another client secret is put.
+const REJECTED: State = State::ReconnectRequired(ReconnectReason::ClientKeyRejected);
+
 /// What is stored of an install.
 struct Known {
     definition: Stored<Definition>,
@@ -44,6 +47,7 @@ impl Broker {
     ) -> Result<OauthAuth> {
         let client_id = draft.client_id.as_deref();
         let client_id = client_id.ok_or_else(|| missing(CLIENT_ID))?;
+        fields::flavor(draft.flavor, self.installs.client())?;
         fields::client_id(client_id)?;
         check_texts(draft)?;
         if let Some(value) = &draft.client_secret {
@@ -67,8 +71,19 @@ impl Broker {
         changes.warnings.push(of_flavor(draft.flavor));
 
         let is_same = install.is_some();
+        if let Some(Auth::Oauth(before)) = wanted.existing.map(|profile| &profile.content.auth) {
+            // SECURITY: the stored client secret serves what it was put for. Whoever does not know it
+            // is not to reach other accounts and apps with it.
+            if draft.client_secret.is_none() && (!is_same || before.app != draft.app) {
+                return Err(invalid(
+                    CLIENT_SECRET,
+                    "is missing: with another flavor, client_id, account, mode or app it has to be put \
+                     again, so that nobody uses it for what it was not put for",
+                ));
+            }
+        }
         let definition = match &known {
-            Some(known) if is_same => self.renew(draft, known, changes)?,
+            Some(known) if is_same => self.renew(wanted, draft, known, changes)?,
             _ => {
                 let token = draft.refresh_token.as_ref();
                 let token = token.ok_or_else(|| match known {
@@ -135,10 +150,12 @@ impl Broker {
             state: State::Unverified,
             is_claimed: false,
             generation: 1,
-            refresh_time: None,
+            // The year of a refresh token begins with it.
+            refresh_time: Some(self.catalog.now()),
             expire_time: None,
             has_access: false,
             profiles: BTreeSet::from([wanted.name.clone()]),
+            pasted: self.installs.mark_of(&secrets.refresh_token),
         };
         self.put_install(definition.uid, &install, secrets, None, changes)?;
         changes.put_definition(&definition, None);
@@ -149,35 +166,44 @@ impl Broker {
     /// The same install, with what was put of its credentials.
     fn renew(
         &self,
+        wanted: &Wanted<'_>,
         draft: &OauthDraft,
         known: &Known,
         changes: &mut Changes,
     ) -> Result<DefinitionName> {
         let definition = &*known.definition.record;
         let stored = &known.secrets;
-        let new_secret = other_than(&stored.client_secret, draft.client_secret.as_ref());
-        let new_token = other_than(&stored.refresh_token, draft.refresh_token.as_ref());
         let before = &*known.install.record;
-        let mut install = before.clone();
-        install.account = install.account.or_else(|| draft.account.clone());
-        install.mode = install.mode.or(draft.mode);
-        let mut secrets = Secrets {
+        let pasted = draft.refresh_token.as_ref();
+        let pasted = pasted.map(|token| self.installs.mark_of(token));
+        let reuse = self.installs.client().reuse();
+        // The same as before is spent by now; but whoever is asked for a token may say that it is not.
+        let is_new = |mark: &String| *mark != before.pasted || before.may_repeat(reuse);
+        let new_mark = pasted.filter(is_new);
+        let new_token = draft.refresh_token.as_ref().filter(|_| new_mark.is_some());
+        let is_rejected = before.state == REJECTED;
+        let is_other =
+            |new: &&SecretBytes| !claviger_seal::equal(new.expose(), stored.client_secret.expose());
+        let new_secret = draft.client_secret.as_ref();
+        let new_secret = new_secret.filter(|new| is_rejected || is_other(new));
+        let is_shared = before.profiles.iter().any(|name| name != wanted.name);
+        if is_shared && (new_token.is_some() || new_secret.is_some()) {
+            // The jobs of other profiles connect with it too.
+            wanted.asked.proof.claim_everywhere()?;
+        }
+        let mut install = renewed(before, draft, new_token.is_some(), new_secret.is_some());
+        if let Some(mark) = new_mark {
+            install.pasted = mark;
+            install.refresh_time = Some(self.catalog.now());
+        }
+        let access = stored.access_token.as_ref();
+        let secrets = Secrets {
             client_secret: new_secret.unwrap_or(&stored.client_secret).duplicate(),
             refresh_token: new_token.unwrap_or(&stored.refresh_token).duplicate(),
-            access_token: stored.access_token.as_ref().map(SecretBytes::duplicate),
+            access_token: access
+                .filter(|_| install.has_access)
+                .map(SecretBytes::duplicate),
         };
-        if new_secret.is_some() || new_token.is_some() {
-            install.generation += 1;
-        }
-        if new_token.is_some() {
-            // An exchange that runs has lost its claim: what it brings is of the connection before.
-            install.state = State::Unverified;
-            install.has_access = false;
-            install.expire_time = None;
-            secrets.access_token = None;
-        } else if new_secret.is_some() {
-            install.state = with_new_secret(&install);
-        }
         let uid = definition.uid;
         if install == *before {
             let id = uid.to_string();
@@ -207,14 +233,23 @@ impl Broker {
     }
 }
 
-/// The state once the secret key is another one.
-fn with_new_secret(install: &Install) -> State {
-    let rejected = State::ReconnectRequired(ReconnectReason::ClientKeyRejected);
-    match (install.state == rejected, install.has_access) {
-        (false, _) => install.state,
-        (true, true) => State::Connected,
-        (true, false) => State::Unverified,
+/// The same install once credentials of it were put.
+fn renewed(before: &Install, draft: &OauthDraft, has_token: bool, has_secret: bool) -> Install {
+    let mut install = before.clone();
+    install.account = install.account.or_else(|| draft.account.clone());
+    install.mode = install.mode.or(draft.mode);
+    if has_token || has_secret {
+        install.generation += 1;
     }
+    if has_token {
+        // An exchange that runs has lost its claim: what it brings is of the connection before.
+        install.state = State::Unverified;
+        install.has_access = false;
+        install.expire_time = None;
+    } else if has_secret && install.state == REJECTED {
+        install.state = install.at_rest();
+    }
+    install
 }
 
 /// Whether this is the install that is wanted: bound to nothing else.
@@ -258,10 +293,6 @@ fn check_mode(draft: &OauthDraft, install: Option<&Install>, secret: &SecretByte
     }
 }
 
-fn other_than<'a>(stored: &SecretBytes, new: Option<&'a SecretBytes>) -> Option<&'a SecretBytes> {
-    new.filter(|new| !claviger_seal::equal(new.expose(), stored.expose()))
-}
-
 fn version(install: &Install) -> Result<Facts> {
     Ok(Facts {
         version: Some(install.version()?),
@@ -298,5 +329,110 @@ fn of_flavor(flavor: Flavor) -> Warning {
              of the connected account: api_key with account",
             "profile.oauth.flavor",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use claviger_core::ProjectName;
+    use claviger_stripe::Mode;
+
+    use super::*;
+    use crate::model::install::Claim;
+
+    fn install(state: State, has_access: bool) -> Install {
+        let project = ProjectName::parse("name", "projects/acme").expect("a name");
+        let id = claviger_core::Id::from_static("stripe");
+        Install {
+            definition: DefinitionName::new(project.clone(), id.clone()),
+            flavor: Flavor::Apps,
+            client_id: "ca_1".to_owned(),
+            account: Some("acct_1".to_owned()),
+            mode: Some(Mode::Test),
+            state,
+            is_claimed: true,
+            generation: 3,
+            refresh_time: Some(SystemTime::UNIX_EPOCH),
+            expire_time: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(3600)),
+            has_access,
+            profiles: BTreeSet::from([project.profile(id)]),
+        }
+    }
+
+    fn states() -> Vec<State> {
+        let claim = Claim {
+            id: Uid::random(),
+            lease_end: SystemTime::UNIX_EPOCH,
+            is_sent: true,
+            was_connected: true,
+        };
+        let reasons = [
+            ReconnectReason::Revoked,
+            ReconnectReason::AnswerLost,
+            ReconnectReason::AccountChanged,
+            ReconnectReason::Idle,
+            ReconnectReason::ClientKeyRejected,
+        ];
+        let others = [
+            State::Unverified,
+            State::Connected,
+            State::Refreshing(claim),
+            State::Uncertain,
+            State::Shared,
+        ];
+        let reasons = reasons.map(State::ReconnectRequired);
+        others.into_iter().chain(reasons).collect()
+    }
+
+    #[test]
+    fn a_new_refresh_token_ends_every_state_and_the_access_token() {
+        for state in states() {
+            let before = install(state, true);
+            let after = renewed(&before, &OauthDraft::default(), true, false);
+            assert_eq!(after.state, State::Unverified, "{state:?}");
+            assert_eq!((after.has_access, after.expire_time), (false, None));
+            assert_eq!(after.generation, 4);
+            // It stays bound, and its own.
+            assert_eq!((&after.account, after.mode), (&before.account, before.mode));
+            assert!(after.is_claimed);
+        }
+    }
+
+    #[test]
+    fn a_new_client_secret_ends_only_that_it_was_rejected() {
+        let rejected = State::ReconnectRequired(ReconnectReason::ClientKeyRejected);
+        for state in states() {
+            for has_access in [true, false] {
+                let before = install(state, has_access);
+                let after = renewed(&before, &OauthDraft::default(), false, true);
+                let expected = match (state == rejected, has_access) {
+                    (false, _) => state,
+                    (true, true) => State::Connected,
+                    (true, false) => State::Unverified,
+                };
+                assert_eq!(after.state, expected, "{state:?}");
+                assert_eq!((after.has_access, after.generation), (has_access, 4));
+            }
+        }
+    }
+
+    #[test]
+    fn account_and_mode_are_bound_once() {
+        let draft = OauthDraft {
+            account: Some("acct_2".to_owned()),
+            mode: Some(Mode::Live),
+            ..OauthDraft::default()
+        };
+        let mut before = install(State::Connected, true);
+        assert_eq!(renewed(&before, &draft, false, false), before);
+        (before.account, before.mode) = (None, None);
+        let after = renewed(&before, &draft, false, false);
+        assert_eq!(
+            (after.account, after.mode),
+            (draft.account, Some(Mode::Live))
+        );
+        assert_eq!(after.generation, before.generation);
     }
 }

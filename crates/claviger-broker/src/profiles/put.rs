@@ -168,7 +168,8 @@ impl Broker {
             return Ok(Some(answer));
         }
         if let Some(gone) = gone {
-            self.audit.intent(proof, gone.ending()).await?;
+            let ending = self.ending_profile(proof, &gone).await?;
+            self.audit.intents(proof, ending).await?;
             self.erase_profile(proof, &gone).await?;
         }
         let mut batch = changes.batch;
@@ -182,7 +183,10 @@ impl Broker {
             return Ok(kept.map(|_| answer));
         }
         let intent = self.audit.intend(proof, changes.facts);
-        let committed = self.writes.commit(proof, batch, request, intent).await;
+        let committed = self
+            .writes
+            .commit_noted(proof, batch, request, intent)
+            .await;
         drop(gate);
         if !committed? {
             return Ok(None);

@@ -1,6 +1,7 @@
 //! What a job connects with: how a profile becomes a credential.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_core::{Detail, Error, Id, Kind, Reason, Result};
@@ -8,12 +9,12 @@ use claviger_stripe::{Class, Mode, Settings, judge};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
-use crate::engine::installs::Access;
+use crate::engine::installs::{Access, Need};
 use crate::model::connection::{AuthMethod, Connection, ResolveConnection};
 use crate::model::definition::{Definition, not_found};
 use crate::model::freshness::Age;
 use crate::model::profile::{ApiKeyAuth, Auth, OauthAuth, Profile, profile_not_found};
-use crate::model::project::Project;
+use crate::model::project::{MANAGED, Project};
 use crate::model::registered::Registered;
 
 /// How often a profile is looked up again that was joined with another one meanwhile.
@@ -35,7 +36,9 @@ impl Broker {
             .catalog
             .ask_profile(call, permissions, &resolve.name, environment)
             .await?;
-        let result = self.connection(&asked, resolve).await;
+        let refused = resolve.refused_version.as_ref();
+        let need = Need::Job { refused };
+        let result = self.connection(&asked, resolve, need).await;
         // A caller that was revoked meanwhile may not even hear why there is none.
         let result = match asked.proof.still_valid(&*self.catalog).await {
             Ok(()) => result,
@@ -54,6 +57,7 @@ impl Broker {
         &self,
         asked: &Asked<OnProfile>,
         resolve: &ResolveConnection,
+        need: Need<'_>,
     ) -> Result<Connection> {
         let project = &asked.found.project()?.record;
         let environment = resolve.environment.as_ref();
@@ -67,13 +71,23 @@ impl Broker {
                     return found.await;
                 }
                 Auth::Oauth(auth) => {
-                    let found = self.access_token(&asked.proof, &profile, auth, resolve);
+                    let found = self.access_token(&asked.proof, &profile, auth, need);
                     found.await?
                 }
             };
             if let Some(found) = found {
                 check_mode(project.stripe_mode(environment), found.mode)?;
-                return Ok(found);
+                // It may have been changed while this call waited.
+                let now = self.catalog.profile_again(asked).await?.record;
+                if now.live()?.content.auth.definition() != profile.content.auth.definition() {
+                    profile = now;
+                    continue;
+                }
+                let environment = environment.cloned();
+                return Ok(Connection {
+                    environment,
+                    ..found
+                });
             }
             // Joined with another profile's, or put anew.
             profile = self.catalog.profile_again(asked).await?.record;
@@ -100,7 +114,10 @@ impl Broker {
         };
         let content = &definition.content;
         let route = registered.route(environment, None).map_err(named)?;
-        let read = self.reads.read(proof, &route, resolve.max_age);
+        // One that Stripe has refused was perhaps replaced a moment ago.
+        let is_refused = resolve.refused_version.is_some();
+        let max_age = is_refused.then_some(Duration::ZERO).or(resolve.max_age);
+        let read = self.reads.read(proof, &route, max_age);
         let read = read.await.map_err(named)?;
         let value = route.present(&read.document, content.format);
         let value = value.map_err(named)?;
@@ -138,15 +155,14 @@ impl Broker {
         proof: &Authorized,
         profile: &Profile,
         auth: &OauthAuth,
-        resolve: &ResolveConnection,
+        need: Need<'_>,
     ) -> Result<Option<Connection>> {
         let named = |error: Error| error.with(Detail::Resource, &profile.name);
         let Some(found) = self.catalog.led_to(proof, &auth.definition).await? else {
             return Ok(None);
         };
         let uid = found.record.live()?.uid;
-        let refused = resolve.refused_version.as_ref();
-        let access = self.installs.access(proof, uid, refused).await;
+        let access = self.installs.access(proof, uid, need).await;
         let Some(access) = access.map_err(named)? else {
             return Ok(None);
         };
@@ -156,7 +172,6 @@ impl Broker {
             mode,
             fetch_time,
             expire_time,
-            ..
         } = access;
         let plain = Settings::default();
         let verdict = judge(Kind::StripeApiKey, token.expose(), &plain, None);
@@ -165,8 +180,10 @@ impl Broker {
         Ok(Some(Connection {
             credential: token,
             auth_method: AuthMethod::Oauth,
-            class: verdict.map_or(Class::Unknown, |verdict| verdict.class),
-            mode,
+            class: verdict
+                .as_ref()
+                .map_or(Class::Unknown, |verdict| verdict.class),
+            mode: mode.or(verdict.and_then(|verdict| verdict.mode)),
             // The token is for one account alone.
             account: None,
             context: None,
@@ -178,10 +195,10 @@ impl Broker {
                 age: now.duration_since(fetch_time).unwrap_or_default(),
                 stale: None,
             },
-            vault: Id::from_static("managed"),
+            vault: Id::from_static(MANAGED),
             definition: auth.definition.id().clone(),
             install: Some(uid),
-            environment: resolve.environment.clone(),
+            environment: None,
         }))
     }
 }

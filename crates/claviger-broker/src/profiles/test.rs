@@ -7,11 +7,12 @@ use claviger_audit::Facts;
 use claviger_core::{Id, ProfileName, Result};
 use claviger_stripe::Settings;
 use claviger_stripe::live::Outcome;
+use claviger_stripe::oauth::AccountAnswer;
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
+use crate::engine::installs::Need;
 use crate::model::connection::{Connection, ResolveConnection, TestedConnection};
-use crate::model::profile::Auth;
 
 impl Broker {
     /// Asks Stripe whether it takes what a job would get.
@@ -46,15 +47,11 @@ impl Broker {
         asked: &Asked<OnProfile>,
         resolve: &ResolveConnection,
     ) -> Result<(TestedConnection, Facts)> {
-        let connection = self.connection(asked, resolve).await?;
+        let connection = self.connection(asked, resolve, Need::Test).await?;
         let facts = connection.facts();
+        asked.proof.still_valid(&*self.catalog).await?;
         // The credential leaves for Stripe, so that is written down before.
         self.audit.intent(&asked.proof, facts.clone()).await?;
-        let profile = self.catalog.profile_again(asked).await?.record;
-        let bound = match &profile.content.auth {
-            Auth::ApiKey(_) => connection.account.clone(),
-            Auth::Oauth(auth) => auth.account.clone(),
-        };
         let project = &asked.found.project()?.record;
         let demanded = project.stripe_mode(resolve.environment.as_ref());
         let Connection {
@@ -65,6 +62,7 @@ impl Broker {
             install,
             ..
         } = connection;
+        let named = account.clone();
         let settings = Settings {
             account,
             context,
@@ -73,25 +71,37 @@ impl Broker {
         let (stripe, installs) = (Arc::clone(&self.stripe), Arc::clone(&self.installs));
         let ask = async move {
             let balance = stripe.check(&credential, &settings, demanded).await;
-            let answer = installs.client().account(&credential, &settings).await;
+            // Too many at a time for one are too many for the other.
+            let answer = match balance.outcome {
+                Outcome::Overloaded => AccountAnswer {
+                    outcome: Outcome::Overloaded,
+                    account: None,
+                },
+                _ => installs.client().account(&credential, &settings).await,
+            };
             Ok((balance, answer))
         };
         let (live, answer) = self.outside.call(asked.proof.call().id, ask).await?;
+        let install = match install {
+            Some(uid) => self.installs.find(uid).await?,
+            None => None,
+        };
+        let install = install.map(|stored| (*stored.record).clone());
+        let bound = match &install {
+            Some(install) => install.account.clone(),
+            None => named,
+        };
         let is_other = bound.zip(answer.account.clone());
         let is_other = is_other.is_some_and(|(bound, found)| bound != found);
         let live = match (live.outcome, answer.outcome) {
             (Outcome::Works | Outcome::Limited, _) if is_other => Outcome::WrongAccount.into(),
             _ => live,
         };
-        let install = match install {
-            Some(uid) => self.installs.find(uid).await?,
-            None => None,
-        };
         let tested = TestedConnection {
             live,
             account: answer.account,
             version,
-            install: install.map(|stored| (*stored.record).clone()),
+            install,
         };
         Ok((tested, facts))
     }

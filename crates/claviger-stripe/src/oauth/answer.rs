@@ -8,9 +8,30 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::RefreshFailure;
 use crate::Mode;
 use crate::settings::is_account;
+
+/// Why there are no new tokens, by what it says about the refresh token that was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RefreshFailure {
+    /// No connection came about: the server has not seen the token.
+    NotSent,
+    /// Too many calls for the server, which may say when to come back. Says nothing of the token for
+    /// certain: somebody on the way may have answered.
+    Limited {
+        /// When that is.
+        retry_after: Option<Duration>,
+    },
+    /// The call was sent and its answer is not known: the token may be spent.
+    Lost,
+    /// The server does not know the token: it is spent, over, revoked, another client's or of the
+    /// other mode.
+    InvalidGrant,
+    /// The server does not take the client secret; the token is not spent.
+    ClientRejected,
+    /// The server does not take the call; the token is not spent.
+    Refused,
+}
 
 /// What a refresh yields.
 pub struct Tokens {

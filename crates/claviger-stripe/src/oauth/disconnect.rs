@@ -7,7 +7,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 
-use super::{FORM, Flavor, OauthClient, authenticated, form};
+use super::client::{FORM, OauthClient, authenticated, form};
+use super::server::Flavor;
 use crate::http;
 use crate::settings::is_word;
 

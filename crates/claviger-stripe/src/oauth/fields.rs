@@ -7,7 +7,9 @@ use std::fmt;
 
 use claviger_core::{Error, Public, Reason, Result, SecretBytes};
 
-use super::{Flavor, OauthClient, disconnect};
+use super::client::OauthClient;
+use super::disconnect;
+use super::server::Flavor;
 use crate::settings::{is_account, is_context, is_id};
 use crate::shape::{self, Shape};
 use crate::{Class, Finding, Mode};

@@ -152,6 +152,7 @@ fn grpcurl_lists_describes_and_asks_for_health() {
     let services = grpcurl(&home, &daemon, &["list"]);
     for service in [
         "claviger.v1.AccessService",
+        "claviger.v1.ConnectionProfileService",
         "claviger.v1.DaemonService",
         "claviger.v1.ProjectService",
         "claviger.v1.SecretDefinitionService",

@@ -223,9 +223,13 @@ fn note(text: &mut String, server: &Server, before: usize, method: &str, what: &
 
 /// The line with what is random replaced by the order it came in.
 fn named(line: &str, names: &mut Vec<String>) -> String {
-    let is_random = |word: &&str| {
-        uuid::Uuid::try_parse(word).is_ok()
-            || word.len() >= 20 && word.bytes().all(|b| b.is_ascii_hexdigit())
+    let is_hex = |word: &str| word.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_random =
+        |word: &&str| uuid::Uuid::try_parse(word).is_ok() || word.len() >= 20 && is_hex(word);
+    // The end of the name of a definition that a profile made.
+    let own_end = |word: &str| {
+        let (_, end) = word.rsplit_once('-')?;
+        (end.len() == 10 && is_hex(end)).then(|| end.to_owned())
     };
     let split = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
     let mut line = line.to_owned();
@@ -236,6 +240,8 @@ fn named(line: &str, names: &mut Vec<String>) -> String {
                 names.push(word.to_owned());
             }
         }
+        let end = own_end(word).filter(|end| !names.contains(end));
+        names.extend(end);
     }
     for (number, name) in names.iter().enumerate() {
         line = line.replace(name, &format!("<{number}>"));

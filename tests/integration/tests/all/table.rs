@@ -177,9 +177,11 @@ fn only_who_am_i_goes_unaudited() {
 
 #[test]
 fn messages_that_carry_a_value_or_a_token_do_not_show_it() {
+    let pasted = ["api_key", "client_secret", "credential", "refresh_token"];
     let carries = |message: &DescriptorProto| {
         message.field.iter().any(|field| {
             field.r#type() == Type::Bytes
+                || field.r#type() == Type::String && pasted.contains(&field.name())
                 || ["data", "text", "token", "value"].contains(&field.name())
         })
     };
@@ -193,6 +195,28 @@ fn messages_that_carry_a_value_or_a_token_do_not_show_it() {
     let mut shown = Vec::new();
     for name in &carriers {
         let text = match name.as_str() {
+            "claviger.v1.ApiKeyAuth" => {
+                let auth = v1::ApiKeyAuth {
+                    api_key: canary(),
+                    ..Default::default()
+                };
+                format!("{auth:?}")
+            }
+            "claviger.v1.OauthAuth" => {
+                let auth = v1::OauthAuth {
+                    client_secret: canary(),
+                    refresh_token: canary(),
+                    ..Default::default()
+                };
+                format!("{auth:?}")
+            }
+            "claviger.v1.ResolveConnectionResponse" => {
+                let reply = v1::ResolveConnectionResponse {
+                    credential: canary(),
+                    ..Default::default()
+                };
+                format!("{reply:?}")
+            }
             "claviger.v1.CreateTokenResponse" => {
                 let token = canary();
                 format!("{:?}", v1::CreateTokenResponse { token, info: None })
@@ -233,7 +257,7 @@ fn messages_that_carry_a_value_or_a_token_do_not_show_it() {
         };
         shown.push(text);
     }
-    assert_eq!(shown.len(), 4, "{carriers:?}");
+    assert_eq!(shown.len(), 7, "{carriers:?}");
     for text in shown {
         assert!(text.contains("<6 bytes>"), "{text}");
         for leak in ["canary", "99, 97, 110", "3735928559", "deadbeef"] {

@@ -18,6 +18,7 @@
 #[expect(dead_code, reason = "callers that are narrowed are for the matrix")]
 mod every_rpc;
 mod failures;
+mod oauth;
 mod pasted;
 #[path = "../all/raw_rpc.rs"]
 mod raw_rpc;
@@ -80,6 +81,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
     }
     Box::pin(stripe::of_shapes(&mut room)).await;
     Box::pin(stripe::of_a_demand_that_comes_later(&mut room)).await;
+    Box::pin(oauth::of_rolling_tokens(&mut room)).await;
     Box::pin(failures::of_puts(&mut room)).await;
     Box::pin(failures::of_new_values(&mut room)).await;
     Box::pin(failures::of_vaults(&mut room)).await;
@@ -109,6 +111,7 @@ async fn values_and_tokens_stand_only_in_the_reply_that_hands_them_out() {
         "claviger_calls_total",
         "VALUE_WRONG_KIND",
         "VALUE_WRONG_MODE",
+        "RECONNECT_REQUIRED",
         "TOKEN_INVALID",
     ] {
         assert!(room.has_seen(part), "nothing about {part}");

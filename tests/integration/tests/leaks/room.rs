@@ -6,6 +6,7 @@ use std::sync::Arc;
 use claviger_core::Uid;
 use claviger_integration::{Client, FaultyBackend, Options, PROJECT, Server};
 use claviger_proto::v1::{self, Role};
+use claviger_stub::stripe_oauth::{Rules, StripeOauth};
 use tonic::Status;
 
 use crate::every_rpc::{Answer, Narrowed, Scene};
@@ -20,6 +21,7 @@ pub(crate) struct Room {
     /// Nobody, over TCP.
     pub(crate) nobody: Client,
     pub(crate) faulty: Arc<FaultyBackend>,
+    pub(crate) stripe: StripeOauth,
     /// A name and the bytes.
     canaries: Vec<(String, Vec<u8>)>,
     /// The place and the bytes seen there.
@@ -30,7 +32,9 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) async fn new() -> Self {
         let faulty = FaultyBackend::shared();
+        let stripe = StripeOauth::start(Rules::default());
         let options = Options {
+            stripe: format!("base_url = \"{}\"", stripe.url()),
             config: "listen.admin = \"127.0.0.1:0\"",
             ..Options::with_faulty(&faulty)
         };
@@ -55,6 +59,7 @@ impl Room {
             keeper,
             nobody,
             faulty,
+            stripe,
             canaries: Vec::new(),
             seen: Vec::new(),
             calls: 0,
@@ -114,7 +119,7 @@ impl Room {
                 );
                 let (debug, bytes) = answer.into_inner();
                 self.note(format!("Debug of {call}"), debug.into());
-                if !["GetSecret", "CreateToken"]
+                if !["GetSecret", "CreateToken", "ResolveConnection"]
                     .iter()
                     .any(|rpc| call.contains(rpc))
                 {
@@ -167,7 +172,7 @@ impl Room {
             }
             assert_eq!(
                 answer.is_ok(),
-                who == "keeper" && !is_exchange(method) || is_open_to(method, variant, who),
+                who == "keeper" && !is_refused_to_all(method) || is_open_to(method, variant, who),
                 "{call}"
             );
             self.note_answer(&call, answer);
@@ -226,12 +231,16 @@ impl Room {
     }
 }
 
-/// Those RPCs that show strangers things of their own.
-/// Whether it takes another proof than any of these callers has.
-fn is_exchange(method: &str) -> bool {
-    method == "AccessService/ExchangeToken"
+/// Whether it takes another proof than any of these callers has, or an app that Stripe knows.
+fn is_refused_to_all(method: &str) -> bool {
+    let refused = [
+        "AccessService/ExchangeToken",
+        "ConnectionProfileService/DisconnectInstall",
+    ];
+    refused.contains(&method)
 }
 
+/// Those RPCs that show strangers things of their own.
 fn is_open_to(method: &str, variant: &str, who: &str) -> bool {
     let own = [
         "AccessService/ExplainAccess",

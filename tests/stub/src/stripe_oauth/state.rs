@@ -6,8 +6,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::{CANARY, CLIENT_SECRET, Hold, Twist, bearer};
+use super::twist::{Hold, Twist};
 use crate::message::{Reply, Request};
+
+/// A part of every token that it issues, and of the client secret.
+pub const CANARY: &str = "cAnArY";
+
+/// The id of the app that all installs are of.
+pub const APP: &str = "app_1StandInOfOurs";
+
+/// The client id of the app.
+pub const CLIENT_ID: &str = "ca_1StandInOfOurs";
+
+/// The client secret, until another is set.
+pub const CLIENT_SECRET: &str = "sk_test_cAnArY51H8ZxQmC0nF";
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -191,4 +203,8 @@ impl Key {
             calls_left: None,
         }
     }
+}
+
+pub(super) fn bearer(request: &Request) -> Option<&str> {
+    request.header("authorization")?.strip_prefix("Bearer ")
 }

@@ -4,6 +4,15 @@ use serde_json::{Value, json};
 
 use crate::message::Reply;
 
+/// Where a refresh waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hold {
+    /// Its token was found good.
+    BeforeCommit,
+    /// Its successor is the one that counts.
+    BeforeAnswer,
+}
+
 /// What becomes of a refresh that would succeed.
 #[derive(Clone, Debug)]
 pub enum Twist {

@@ -211,7 +211,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
-    pub(crate) async fn commit_marked(&self, batch: Batch) -> Result<Option<u64>> {
+    pub(crate) async fn commit_marked(&self, _: &Authorized, batch: Batch) -> Result<Option<u64>> {
         self.commit_own(batch).await
     }
 

@@ -108,6 +108,7 @@ struct InstallForm {
     expire_time: Option<SystemTime>,
     has_access: bool,
     profiles: Vec<NameForm>,
+    pasted: String,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize)]
@@ -149,6 +150,7 @@ impl Serialize for Install {
             expire_time: self.expire_time,
             has_access: self.has_access,
             profiles: self.profiles.iter().map(NameForm::from).collect(),
+            pasted: self.pasted.clone(),
         }
         .serialize(serializer)
     }
@@ -174,6 +176,7 @@ impl<'de> Deserialize<'de> for Install {
                 .into_iter()
                 .map(Into::into)
                 .collect::<BTreeSet<_>>(),
+            pasted: form.pasted,
         })
     }
 }

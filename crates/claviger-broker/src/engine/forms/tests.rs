@@ -1,12 +1,14 @@
 //! Each stored form against its golden file: what is written today is read for good.
 
-use claviger_core::Id;
+use claviger_core::{Id, Kind, SecretBytes};
 use claviger_store::Record;
 
-use crate::engine::forms::{Ending, Made, PendingPointer};
+use crate::engine::forms::{Ending, InstallKey, Made, PendingPointer, Secrets, Seen};
 use crate::model::answer::Subject;
 use crate::model::definition::{Definition, DerivedFrom};
 use crate::model::grants::Grants;
+use crate::model::install::{Install, ReconnectReason, State};
+use crate::model::profile::Profile;
 use crate::model::project::Project;
 use crate::model::request::{Request, RequestState};
 use crate::model::token::Token;
@@ -44,7 +46,7 @@ fn records_have_their_golden_forms() {
     let unmerged = definition.unmerged(&place).expect("overwritten");
     assert_eq!(unmerged.others, [Id::from_static("5")]);
     golden!(Project, "project.json");
-    assert_eq!(golden!(Grants, "grants.json").grants.len(), 4);
+    assert_eq!(golden!(Grants, "grants.json").grants.len(), 5);
     assert_eq!(golden!(Token, "token.json").speaks_as, None);
     let exchanged = golden!(Token, "token-exchanged.json");
     let speaks_as = exchanged.speaks_as.expect("as its proof's holder");
@@ -67,12 +69,59 @@ fn records_have_their_golden_forms() {
             RequestState::Finished,
         ),
         (
+            golden!(Request, "request-profile.json"),
+            RequestState::Finished,
+        ),
+        (
             golden!(Request, "request-overwritten.json"),
             RequestState::Overwritten,
         ),
     ] {
         assert_eq!(request.state, state);
     }
+}
+
+#[test]
+fn profiles_and_installs_have_their_golden_forms() {
+    let key = golden!(Profile, "profile-key.json");
+    assert!(key.content.auth.own_definition().is_some() && key.is_purging);
+    golden!(Profile, "profile-oauth.json");
+    let install = golden!(Install, "install.json");
+    let lost = State::ReconnectRequired(ReconnectReason::AnswerLost);
+    assert_eq!((install.state, install.profiles.len()), (lost, 2));
+    let refreshing = golden!(Install, "install-refreshing.json");
+    assert!(matches!(refreshing.state, State::Refreshing(claim) if claim.is_sent));
+    golden!(InstallKey, "install-key.json");
+    assert_eq!(golden!(Seen, "consumers.json").0.len(), 2);
+}
+
+#[test]
+fn the_secrets_of_an_install_are_kept_as_they_were() {
+    let text = r#"{"client_secret":"sk \"1\"","refresh_token":"rt_1","access_token":null}"#;
+    let kept = SecretBytes::new(text.as_bytes().to_vec());
+    let mut secrets = Secrets::decode(&kept).expect("reads");
+    assert_eq!(secrets.client_secret.expose(), b"sk \"1\"");
+    assert_eq!(secrets.encode().expect("writes").expose(), text.as_bytes());
+    secrets.access_token = Some(SecretBytes::new(b"rk_1".to_vec()));
+    let again = Secrets::decode(&secrets.encode().expect("writes")).expect("reads");
+    let access = again.access_token.expect("kept");
+    assert_eq!(access.expose(), b"rk_1");
+    let broken = Secrets::decode(&SecretBytes::new(b"{\"rt_1".to_vec())).map(drop);
+    let error = broken.expect_err("refused");
+    assert!(!format!("{error:?}").contains("rt_1"), "{error:?}");
+}
+
+#[test]
+fn what_was_kept_before_there_were_profiles_is_read() {
+    let definition = include_str!("../../../tests/golden/definition-form-4.json");
+    let definition = Definition::decode("golden", definition.trim_end().as_bytes());
+    assert_eq!(definition.expect("reads").content.kind, Kind::StripeApiKey);
+    let request = include_str!("../../../tests/golden/request-definition-form-4.json");
+    let request = Request::decode("golden", request.trim_end().as_bytes());
+    assert_eq!(request.expect("reads").state, RequestState::Finished);
+    let grants = include_str!("../../../tests/golden/grants-form-1.json");
+    let grants = Grants::decode("golden", grants.trim_end().as_bytes());
+    assert_eq!(grants.expect("reads").grants.len(), 4);
 }
 
 #[test]

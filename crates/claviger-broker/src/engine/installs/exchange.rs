@@ -13,14 +13,13 @@ use std::time::{Duration, SystemTime};
 
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use claviger_store::{Batch, Stored};
-use claviger_stripe::Settings;
-use claviger_stripe::live::Outcome;
-use claviger_stripe::oauth::RefreshFailure;
+use claviger_stripe::oauth::{RefreshFailure, Reuse};
 
 use super::flights::Pilot;
 use super::{Installs, busy, check_served};
-use crate::engine::catalog::commit::Update;
+use crate::engine::catalog::commit::{ATTEMPTS, Update};
 use crate::engine::forms::Secrets;
+use crate::engine::found::expect;
 use crate::failpoints::{self, AFTER_ANSWER, AFTER_CLAIM, AFTER_MARK};
 use crate::model::install::{Claim, Install, ReconnectReason, State};
 
@@ -28,6 +27,10 @@ use crate::model::install::{Claim, Install, ReconnectReason, State};
 const QUIET: Duration = Duration::from_secs(5);
 /// Longest that a provider may ask for.
 const QUIET_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Lives of access tokens that are believed.
+const LIFE_MIN: Duration = Duration::from_secs(60);
+const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How much longer than the call itself a claim holds.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -84,29 +87,36 @@ impl Installs {
 
     async fn fly(&self, pilot: Pilot, definition: Uid, why: Why) {
         let ended = self.exchange(&pilot, definition, why).await;
+        let has_rolled = matches!(ended, Ok(true));
         let (outcome, quiet) = match ended {
-            Ok(()) => (Ok(()), Duration::ZERO),
+            Ok(_) => (Ok(()), Duration::ZERO),
             Err((error, quiet)) => {
                 tracing::warn!(?error, "tokens of an install were not exchanged");
                 (Err(error), quiet)
             }
         };
-        let reason = outcome.as_ref().err().map(Error::reason);
-        let reason = reason.map_or("OK", Reason::as_str);
-        self.counting(|counts| *counts.exchanges.entry(reason).or_default() += 1);
+        self.count(outcome.as_ref().err(), has_rolled);
         pilot.land(outcome, self.clock.uptime() + quiet);
     }
 
+    fn count(&self, failure: Option<&Error>, has_rolled: bool) {
+        let reason = failure.map(|error| error.reason().as_str());
+        if let Some(reason) = reason.or(has_rolled.then_some("OK")) {
+            self.counting(|counts| *counts.exchanges.entry(reason).or_default() += 1);
+        }
+    }
+
+    /// Whether there are new tokens; not if none were wanted, or somebody else has put some.
     async fn exchange(
         &self,
         pilot: &Pilot,
         definition: Uid,
         why: Why,
-    ) -> Result<(), (Error, Duration)> {
+    ) -> Result<bool, (Error, Duration)> {
         if let Why::Refused(_) = why {
             let is_refused = self.is_refused(definition).await;
             if !is_refused.map_err(|error| (error, QUIET))? {
-                return Ok(());
+                return Ok(false);
             }
         }
         self.settle(definition)
@@ -116,11 +126,12 @@ impl Installs {
         for _ in 0..2 {
             let claimed = match self.claim(definition, why).await {
                 Ok(Some(claimed)) => claimed,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(false),
                 Err(error) => return Err((error, Duration::ZERO)),
             };
             match self.call(pilot, definition, claimed).await {
-                Ok(()) | Err(Ended::Overtaken) => return Ok(()),
+                Ok(()) => return Ok(true),
+                Err(Ended::Overtaken) => return Ok(false),
                 Err(Ended::Uncertain) => {}
                 Err(Ended::Failed(error, quiet)) => return Err((error, quiet)),
             }
@@ -131,15 +142,7 @@ impl Installs {
 
     /// Whether Stripe refuses the present access token.
     async fn is_refused(&self, definition: Uid) -> Result<bool> {
-        let token = self.secrets(definition).await?.access_token;
-        let Some(token) = token else {
-            return Ok(true);
-        };
-        let answer = self.client.account(&token, &Settings::default()).await;
-        Ok(matches!(
-            answer.outcome,
-            Outcome::Revoked | Outcome::Expired
-        ))
+        Ok(self.is_over(&self.secrets(definition).await?).await)
     }
 
     /// Steps 1 and 2. `None` if there is nothing to do.
@@ -159,35 +162,51 @@ impl Installs {
                 is_sent: false,
                 is_repeat,
             });
-            Ok(put(install.clone(), Some(install)))
+            Ok(put(install, Some(())))
         };
-        let Some(claimed) = self.update(definition, claim).await? else {
+        if self.update(definition, claim).await?.is_none() {
             return Ok(None);
-        };
+        }
         failpoints::reach(AFTER_CLAIM);
-        // INVARIANT: secrets change only with the install, and the next commit finds it as it is.
-        let secrets = self.secrets(definition).await?;
-        let mark = |stored: Option<&Stored<Install>>| {
-            let install = stored.map(|stored| &*stored.record);
-            let ours = install.filter(|install| **install == claimed);
-            let Some((ours, claim)) = ours.and_then(|own| Some((own, own.claim(id)?))) else {
-                return Ok(Update::Keep(None));
+        let marked = self.mark(definition, id).await;
+        if !matches!(marked, Ok(Some(_))) {
+            // The next one does not have to wait for the end of its lease.
+            let state = |install: &Install, claim: &Claim| install.state_before(claim);
+            self.leave(definition, id, state).await.ok();
+        }
+        failpoints::reach(AFTER_MARK);
+        marked
+    }
+
+    /// Step 2, on the secrets as they are: whatever else of the install changes meanwhile.
+    async fn mark(&self, definition: Uid, id: Uid) -> Result<Option<Claimed>> {
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.find(definition).await? else {
+                return Ok(None);
+            };
+            let Some(claim) = found.record.claim(id) else {
+                return Ok(None);
             };
             let claim = Claim {
                 is_sent: true,
                 ..claim
             };
-            let mut install = ours.clone();
-            install.state = State::Refreshing(claim);
-            Ok(put(install.clone(), Some((claim, install))))
-        };
-        let marked = self.update(definition, mark).await?;
-        failpoints::reach(AFTER_MARK);
-        Ok(marked.map(|(claim, install)| Claimed {
-            claim,
-            install,
-            secrets,
-        }))
+            let install = Install {
+                state: State::Refreshing(claim),
+                ..(*found.record).clone()
+            };
+            // INVARIANT: secrets change only with the install, and the commit finds it as it is.
+            let secrets = self.secrets(definition).await?;
+            let batch = Batch::new().put(&definition.to_string(), &install, expect(Some(&found)));
+            if self.catalog.commit_own(batch).await?.is_some() {
+                return Ok(Some(Claimed {
+                    claim,
+                    install,
+                    secrets,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether an exchange may begin, and whether it is a repeat; `None` if none is wanted.
@@ -195,11 +214,11 @@ impl Installs {
         check_served(install)?;
         match (install.state, why) {
             // Another process is at it.
-            (State::Refreshing(_), _) => Err(busy(Some(install.definition.clone()))),
+            (State::Refreshing(_), _) => Err(busy()),
             (State::Connected, Why::Refused(generation)) if install.generation == generation => {
                 Ok(Some(false))
             }
-            (State::Connected, Why::Needed | Why::Refused(_)) if self.is_fresh(install) => Ok(None),
+            (State::Connected, _) if self.is_fresh(install) => Ok(None),
             (State::Unverified | State::Connected, _) => Ok(Some(false)),
             (State::Uncertain, _) => Ok(Some(true)),
             (State::Shared | State::ReconnectRequired(_), _) => Ok(None),
@@ -228,9 +247,8 @@ impl Installs {
         let reason = match answer {
             Ok(tokens) => {
                 return match self.keep(pilot, definition, &claim, tokens, start).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Ended::Overtaken),
-                    Err(error) => Err(Ended::Failed(error, Duration::ZERO)),
+                    true => Ok(()),
+                    false => Err(Ended::Overtaken),
                 };
             }
             Err(RefreshFailure::NotSent) => {
@@ -240,6 +258,15 @@ impl Installs {
             Err(RefreshFailure::Limited { retry_after }) => {
                 let error = unreachable("it asks to come later; try again then");
                 let quiet = retry_after.unwrap_or(QUIET).clamp(QUIET, QUIET_MAX);
+                // A limit refuses before anything is done. Where a repeat costs nothing, it is not
+                // believed: then a refusal afterwards says that the answer was lost.
+                let claim = match self.client.reuse() {
+                    Reuse::Tolerated => Claim {
+                        is_repeat: true,
+                        ..claim
+                    },
+                    Reuse::Revokes => claim,
+                };
                 return self.back(definition, &claim, error, quiet).await;
             }
             Err(RefreshFailure::Refused) => {
@@ -256,7 +283,8 @@ impl Installs {
             }
             Err(RefreshFailure::ClientRejected) => Some(ReconnectReason::ClientKeyRejected),
         };
-        self.end(definition, &claim, reason).await
+        self.fail(definition, &claim, install.generation, reason)
+            .await
     }
 
     /// The refresh token never counted: the install is as it was before.
@@ -267,21 +295,26 @@ impl Installs {
         error: Error,
         quiet: Duration,
     ) -> Result<(), Ended> {
-        let state = |install: &Install, claim: &Claim| install.state_before(claim);
+        let state = |install: &Install, _: &Claim| install.state_before(claim);
         let install = self.leave(definition, claim.id, state).await?;
-        let error = error.with(Detail::Resource, &install.definition);
+        tracing::warn!(definition = %install.definition, ?error, "tokens were not exchanged");
         Err(Ended::Failed(error.retry_after(quiet), quiet))
     }
 
     /// The refresh token is spent, or may be.
-    async fn end(
+    async fn fail(
         &self,
         definition: Uid,
         claim: &Claim,
+        generation: u64,
         reason: Option<ReconnectReason>,
     ) -> Result<(), Ended> {
         let reuse = self.client.reuse();
         let state = |install: &Install, claim: &Claim| match reason {
+            // Another client secret was put meanwhile.
+            Some(ReconnectReason::ClientKeyRejected) if install.generation != generation => {
+                install.state_before(claim)
+            }
             Some(reason) => State::ReconnectRequired(reason),
             None => install.state_after_loss(claim, reuse),
         };
@@ -295,8 +328,7 @@ impl Installs {
         match check_served(&install) {
             Err(error) => Err(Ended::Failed(error, Duration::ZERO)),
             Ok(()) if claim.is_repeat => {
-                let error = unreachable("its answer to a refresh was lost; try again in a moment")
-                    .with(Detail::Resource, &install.definition);
+                let error = unreachable("its answer to a refresh was lost; try again in a moment");
                 Err(Ended::Failed(error.retry_after(QUIET), QUIET))
             }
             Ok(()) => Err(Ended::Uncertain),
@@ -339,7 +371,7 @@ impl Installs {
     ) -> Result<Option<T>> {
         let id = definition.to_string();
         let changed = self.catalog.update_own(&id, change).await?;
-        changed.ok_or_else(|| busy(None))
+        changed.ok_or_else(busy)
     }
 
     /// When a token that was made at `start` ends.
@@ -349,7 +381,7 @@ impl Installs {
         life: Option<Duration>,
     ) -> Option<SystemTime> {
         let life = life.or_else(|| claviger_stripe::oauth::access_life(install.flavor));
-        life.map(|life| start + life)
+        life.map(|life| start + life.clamp(LIFE_MIN, LIFE_MAX))
     }
 }
 

@@ -1,14 +1,14 @@
 //! What a provider answered, on its way into the store: the new tokens lie there before anybody
 //! gets the access token.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use claviger_core::{Detail, Error, Reason, Result, Uid};
+use claviger_core::{DefinitionName, Error, Kind, ProfileName, Reason, Result, SecretBytes, Uid};
 use claviger_store::{Batch, Expect, Stored};
-use claviger_stripe::Settings;
 use claviger_stripe::oauth::Tokens;
-use claviger_stripe::oauth::fields::mode_of;
+use claviger_stripe::{Mode, Settings, judge};
 
 use super::flights::Pilot;
 use super::{Installs, busy};
@@ -42,9 +42,6 @@ enum Holder {
 impl Installs {
     /// Stores the answer to a claim, however long that takes. `false` if somebody has put other
     /// tokens meanwhile: those are newer.
-    ///
-    /// # Errors
-    /// `INSTALL_SHARED` and `RECONNECT_REQUIRED` for tokens that are stored and not served.
     pub(super) async fn keep(
         &self,
         pilot: &Pilot,
@@ -52,18 +49,14 @@ impl Installs {
         claim: &Claim,
         tokens: Tokens,
         start: SystemTime,
-    ) -> Result<bool> {
-        let answer = Answer {
-            tokens: self.named(tokens).await,
-            start,
-        };
+    ) -> bool {
+        let answer = Answer { tokens, start };
         let mut is_stuck = false;
         let kept = loop {
             match self.try_keep(definition, claim, &answer).await {
                 // Another change came in between.
                 Ok(None) => {}
-                Ok(Some(kept)) => break Ok(kept),
-                Err(error) if is_final(&error) => break Err(error),
+                Ok(Some(kept)) => break kept,
                 Err(error) => {
                     if !is_stuck {
                         is_stuck = true;
@@ -85,17 +78,6 @@ impl Installs {
         kept
     }
 
-    /// With the account and mode that the answer is for, if it does not say.
-    async fn named(&self, mut tokens: Tokens) -> Tokens {
-        if tokens.account.is_none() {
-            let plain = Settings::default();
-            let asking = self.client.account(&tokens.access_token, &plain);
-            tokens.account = asking.await.account;
-        }
-        tokens.mode = tokens.mode.or_else(|| mode_of(&tokens.access_token));
-        tokens
-    }
-
     /// `None` if another change came in between.
     async fn try_keep(
         &self,
@@ -115,38 +97,69 @@ impl Installs {
         let secrets = answer.secrets(self.secrets(definition).await?);
         let mut kept = answer.apply(install);
         if kept.state != State::Connected {
+            tracing::warn!(definition = %install.definition, "new tokens are for another account or mode; they are kept and not served");
             let batch = self.put(Batch::new(), definition, &kept, &secrets, Some(&found))?;
             self.catalog.commit_own(batch).await?;
             return Ok(None);
         }
-        let batch = match self.holder(definition, &kept).await? {
-            Holder::Joined(other, other_found) => {
-                let joined = Install {
-                    profiles: &other_found.record.profiles | &install.profiles,
-                    definition: other_found.record.definition.clone(),
-                    generation: other_found.record.generation + 1,
-                    is_claimed: true,
-                    ..kept
-                };
-                let batch = Batch::new();
-                let batch = self.put(batch, other, &joined, &secrets, Some(&other_found))?;
-                let batch = self.delete(batch, definition, &found);
-                self.lead_to(batch, &joined, install).await?
-            }
-            Holder::Elsewhere => {
-                kept.state = State::Shared;
+        let batch = match self.joining(definition, &found, &mut kept, &secrets).await {
+            Ok(batch) => batch,
+            Err(error) if is_of_the_store(&error) => return Err(error),
+            // A broken record of others: the tokens are not lost for it.
+            Err(error) => {
+                tracing::error!(?error, definition = %install.definition, "an install is kept for itself");
                 self.put(Batch::new(), definition, &kept, &secrets, Some(&found))?
-            }
-            Holder::Nobody(batch) => {
-                kept.is_claimed |= self.key_of(&kept).is_some();
-                self.put(batch, definition, &kept, &secrets, Some(&found))?
             }
         };
         Ok(self.catalog.commit_own(batch).await?.map(|_| true))
     }
 
+    /// The commit of new tokens: to the install that they belong to, which may be another's.
+    async fn joining(
+        &self,
+        definition: Uid,
+        found: &Stored<Install>,
+        kept: &mut Install,
+        secrets: &Secrets,
+    ) -> Result<Batch> {
+        let before = &*found.record;
+        match self
+            .holder(definition, kept, &secrets.client_secret)
+            .await?
+        {
+            Holder::Joined(other, other_found) => {
+                let to = &other_found.record.definition;
+                tracing::info!(from = %before.definition, %to, "two profiles have one install from now on");
+                let batch = self.delete(Batch::new(), definition, found);
+                let (batch, led) = self.lead_to(batch, to, before).await?;
+                let joined = Install {
+                    profiles: &other_found.record.profiles | &led,
+                    definition: to.clone(),
+                    generation: other_found.record.generation + 1,
+                    is_claimed: true,
+                    ..kept.clone()
+                };
+                self.put(batch, other, &joined, secrets, Some(&other_found))
+            }
+            Holder::Elsewhere => {
+                kept.state = State::Shared;
+                tracing::warn!(definition = %before.definition, "another project has the same install; its tokens are kept and not served");
+                self.put(Batch::new(), definition, kept, secrets, Some(found))
+            }
+            Holder::Nobody(batch) => {
+                kept.is_claimed |= self.key_of(kept).is_some();
+                self.put(batch, definition, kept, secrets, Some(found))
+            }
+        }
+    }
+
     /// Finds out whether another definition has the same install, and takes the key if none has.
-    async fn holder(&self, definition: Uid, install: &Install) -> Result<Holder> {
+    async fn holder(
+        &self,
+        definition: Uid,
+        install: &Install,
+        client_secret: &SecretBytes,
+    ) -> Result<Holder> {
         let Some(key) = self.key_of(install) else {
             return Ok(Holder::Nobody(Batch::new()));
         };
@@ -156,8 +169,22 @@ impl Installs {
         if let Some(other) = holder.filter(|holder| *holder != definition)
             && let Some(found) = self.find(other).await?
         {
+            if self.is_left(&found.record).await? {
+                let freed = Install {
+                    is_claimed: false,
+                    ..(*found.record).clone()
+                };
+                let batch = Batch::new();
+                let batch = batch.put(&other.to_string(), &freed, expect(Some(&found)));
+                let batch = batch.put(&key, &own, expect(stored.as_ref()));
+                return Ok(Holder::Nobody(batch));
+            }
             let is_same_project = found.record.definition.project() == install.definition.project();
-            return Ok(match is_same_project {
+            // SECURITY: the client id is only said; what proves that it is the same app or platform
+            // is its secret key.
+            let theirs = self.secrets(other).await?.client_secret;
+            let is_same_key = claviger_seal::equal(theirs.expose(), client_secret.expose());
+            return Ok(match is_same_project && is_same_key {
                 true => Holder::Joined(other, Box::new(found)),
                 false => Holder::Elsewhere,
             });
@@ -166,23 +193,46 @@ impl Installs {
         Ok(Holder::Nobody(batch))
     }
 
+    /// Whether all profiles of an install were deleted so long ago that nothing brings them back.
+    async fn is_left(&self, install: &Install) -> Result<bool> {
+        for name in &install.profiles {
+            let stored = self.catalog.get_own::<Profile>(&profile_id(name)).await?;
+            let deleted = stored.map(|stored| stored.record.delete_time);
+            if deleted.is_some_and(|deleted| !self.catalog.is_over(deleted)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Adds to a commit that the profiles of one install lead to another, and that its definition is
-    /// gone.
-    async fn lead_to(&self, batch: Batch, to: &Install, from: &Install) -> Result<Batch> {
+    /// gone. Returns those profiles.
+    async fn lead_to(
+        &self,
+        batch: Batch,
+        to: &DefinitionName,
+        from: &Install,
+    ) -> Result<(Batch, BTreeSet<ProfileName>)> {
         let mut batch = batch;
+        let mut led = BTreeSet::new();
         for name in &from.profiles {
             let id = profile_id(name);
             let Some(stored) = self.catalog.get_own::<Profile>(&id).await? else {
                 continue;
             };
             let mut profile = (*stored.record).clone();
-            if let Auth::Oauth(auth) = &mut profile.content.auth {
-                auth.definition = to.definition.clone();
+            match &mut profile.content.auth {
+                Auth::Oauth(auth) if auth.definition == from.definition => {
+                    auth.definition = to.clone();
+                }
+                // Made anew, or another way to authenticate.
+                Auth::Oauth(_) | Auth::ApiKey(_) => continue,
             }
             batch = batch.put(&id, &profile, expect(Some(&stored)));
+            led.insert(name.clone());
         }
         let id = definition_id(&from.definition);
-        Ok(batch.delete::<Definition>(&id, Expect::Any))
+        Ok((batch.delete::<Definition>(&id, Expect::Any), led))
     }
 
     /// Serves an install that another project had, if that has it no longer.
@@ -194,23 +244,20 @@ impl Installs {
             return Ok(());
         };
         let install = &found.record;
-        let batch = match self.holder(definition, install).await? {
+        let client_secret = self.secrets(definition).await?.client_secret;
+        let batch = match self.holder(definition, install, &client_secret).await? {
             Holder::Nobody(batch) => batch,
-            Holder::Elsewhere | Holder::Joined(..) => return Err(shared(install)),
-        };
-        let state = match install.has_access {
-            true => State::Connected,
-            false => State::Unverified,
+            Holder::Elsewhere | Holder::Joined(..) => return Err(shared()),
         };
         let served = Install {
-            state,
+            state: install.at_rest(),
             is_claimed: true,
             ..(**install).clone()
         };
         let batch = batch.put(&definition.to_string(), &served, expect(Some(&found)));
         match self.catalog.commit_own(batch).await? {
             Some(_) => Ok(()),
-            None => Err(busy(Some(served.definition))),
+            None => Err(busy()),
         }
     }
 }
@@ -226,14 +273,23 @@ impl Answer {
         }
     }
 
+    /// The mode that they are for: by the answer, or by the token itself.
+    fn mode(&self) -> Option<Mode> {
+        let token = self.tokens.access_token.expose();
+        let verdict = judge(Kind::StripeApiKey, token, &Settings::default(), None);
+        self.tokens
+            .mode
+            .or(verdict.and_then(|verdict| verdict.mode))
+    }
+
     /// The install with the new tokens. Those for somebody else are kept, and not served.
     fn apply(&self, before: &Install) -> Install {
         let tokens = &self.tokens;
         let is_other = differs(before.account.as_ref(), tokens.account.as_ref())
-            || differs(before.mode.as_ref(), tokens.mode.as_ref());
+            || differs(before.mode.as_ref(), self.mode().as_ref());
         Install {
             account: before.account.clone().or_else(|| tokens.account.clone()),
-            mode: before.mode.or(tokens.mode),
+            mode: before.mode.or(self.mode()),
             state: match is_other {
                 true => State::ReconnectRequired(ReconnectReason::AccountChanged),
                 false => State::Connected,
@@ -247,19 +303,18 @@ impl Answer {
     }
 }
 
+/// Whether it is not what the install is bound to, or not said to be.
 fn differs<T: PartialEq>(bound: Option<&T>, found: Option<&T>) -> bool {
-    bound
-        .zip(found)
-        .is_some_and(|(bound, found)| bound != found)
+    bound.is_some() && bound != found
 }
 
-fn shared(install: &Install) -> Error {
-    Error::new(Reason::InstallShared).with(Detail::Resource, &install.definition)
+fn shared() -> Error {
+    Error::new(Reason::InstallShared)
 }
 
-/// Whether trying again changes nothing.
-fn is_final(error: &Error) -> bool {
-    !matches!(
+/// Whether it ends by itself, once the store is well.
+fn is_of_the_store(error: &Error) -> bool {
+    matches!(
         error.reason(),
         Reason::StoreNotWritable | Reason::StoreUnavailable
     )

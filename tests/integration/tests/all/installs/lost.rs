@@ -29,6 +29,7 @@ async fn an_exchange_that_went_wrong_leaves_what_is_known_at_stripe() {
     let well = (State::Connected, Why::Unspecified);
     let lost = (State::ReconnectRequired, Why::AnswerLost);
     let changed = (State::ReconnectRequired, Why::AccountChanged);
+    let unsure = (State::Uncertain, Why::Unspecified);
     // What the first call gets, and the state then; what the next one gets, and the state then.
     for (twist, first, between, second, state) in [
         // Repeated at once, which Stripe bears.
@@ -77,13 +78,20 @@ async fn an_exchange_that_went_wrong_leaves_what_is_known_at_stripe() {
             "RECONNECT_REQUIRED",
             lost,
         ),
-        // It comes later.
+        // A limit is not believed where a repeat costs nothing.
         (
             Before(Fault::Status(429)),
             "STRIPE_UNREACHABLE",
-            well,
+            unsure,
             "",
             well,
+        ),
+        (
+            After(Fault::Status(429)),
+            "STRIPE_UNREACHABLE",
+            unsure,
+            "RECONNECT_REQUIRED",
+            lost,
         ),
         // The tokens are stored, and not served.
         (

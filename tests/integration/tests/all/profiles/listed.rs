@@ -122,3 +122,30 @@ async fn a_grant_on_one_profile_shows_that_one() {
     let refused = client.access().put_grant(missing).await;
     fails(refused, Code::NotFound, "PROFILE_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn an_explanation_knows_profiles() {
+    let (server, client) = Server::prepared(Options::default()).await;
+    let name = profile_name("stripe");
+    put(&client, pasting(&name, &key("rk_test_")))
+        .await
+        .unwrap();
+    let token = client.token(&[(v1::Role::Runner, &name)]).await;
+    let runner = server.unix().with_token(&token.token);
+    let explained = async |permission: &str, name: &str| {
+        let request = v1::ExplainAccessRequest {
+            permission: permission.to_owned(),
+            name: name.to_owned(),
+            ..Default::default()
+        };
+        let reply = runner.access().explain_access(request).await;
+        reply.unwrap().into_inner().allowed
+    };
+    assert!(explained("profiles.resolve", &name).await);
+    assert!(!explained("profiles.get", &name).await);
+    assert!(!explained("profiles.resolve", &profile_name("other")).await);
+    // Not the definition behind it.
+    let definition = super::definition_of(&get(&client, &name).await.unwrap());
+    assert!(!explained("secrets.get", &definition).await);
+    denied(runner.get(&definition).await);
+}
