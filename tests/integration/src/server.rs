@@ -91,7 +91,8 @@ impl Default for Options {
             gate: Gate::default(),
             deleted_retention: Duration::from_secs(30 * 24 * 60 * 60),
             // Port 9 is reserved for throwing away: nobody is there to ask.
-            stripe: "base_url = \"http://127.0.0.1:9\"".to_owned(),
+            stripe: "base_url = \"http://127.0.0.1:9\", connect_url = \"http://127.0.0.1:9\""
+                .to_owned(),
             config: "",
             accept_audit_gap: false,
         }

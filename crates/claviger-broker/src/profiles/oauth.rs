@@ -358,6 +358,7 @@ mod tests {
             expire_time: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(3600)),
             has_access,
             profiles: BTreeSet::from([project.profile(id)]),
+            pasted: String::new(),
         }
     }
 
@@ -366,7 +367,7 @@ mod tests {
             id: Uid::random(),
             lease_end: SystemTime::UNIX_EPOCH,
             is_sent: true,
-            was_connected: true,
+            is_repeat: false,
         };
         let reasons = [
             ReconnectReason::Revoked,

@@ -1,6 +1,7 @@
 //! Tokens that roll: what jobs get, and what is left of an install, whatever happens to an exchange.
 //! Against a stand-in of ours for Stripe (`tests/stub/src/stripe_oauth.rs`).
 
+mod ended;
 mod failing;
 mod joined;
 mod lost;

@@ -178,3 +178,87 @@ async fn a_client_secret_put_while_tokens_are_exchanged_stays() {
     scene.server.clock.advance(NEARLY_AN_HOUR);
     scene.resolve().await.expect("with the new secret");
 }
+
+#[tokio::test]
+async fn one_client_id_with_another_secret_is_not_the_same_app() {
+    let (scene, first) = Scene::used(Rules::default()).await;
+    let other = "sk_test_cAnArYOfSomebodyElse";
+    scene.stripe.set_client_secret(other);
+    let second = v1::OauthAuth {
+        client_secret: other.to_owned(),
+        ..oauth(&scene.stripe.install(ACCOUNT, false))
+    };
+    scene.put(profile("second", second)).await.expect("put");
+    let refused = resolve(&scene.client, "second", "").await;
+    assert_eq!(reason(&refused.expect_err("taken")), "INSTALL_SHARED");
+    // Nothing of the first was replaced.
+    let again = scene.resolve().await.expect("its own");
+    assert_eq!(again.credential, first.credential);
+    assert_eq!(scene.install().await.profiles, [name("stripe")]);
+}
+
+#[tokio::test]
+async fn what_several_profiles_share_is_not_changed_with_a_right_on_one() {
+    let (scene, _) = Scene::used(Rules::default()).await;
+    scene.connect("second", ACCOUNT).await;
+    resolve(&scene.client, "second", "").await.expect("joined");
+    let token = scene
+        .client
+        .token(&[(v1::Role::Operator, &name("second"))])
+        .await;
+    let operator = scene.server.tcp().await.with_token(&token.token);
+    let request = |refresh_token: &str| v1::PutConnectionProfileRequest {
+        profile: Some(profile("second", oauth(refresh_token))),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["oauth.refresh_token".to_owned()],
+        }),
+        ..Default::default()
+    };
+    let mut profiles = operator.profiles();
+    let refused = profiles
+        .put_connection_profile(request("rt_cAnArYOfNobody"))
+        .await;
+    assert_eq!(reason(&refused.expect_err("shared")), "ACCESS_DENIED");
+    let request = v1::DisconnectInstallRequest {
+        name: name("second"),
+    };
+    let refused = profiles.disconnect_install(request).await;
+    assert_eq!(reason(&refused.expect_err("shared")), "ACCESS_DENIED");
+    scene.resolve().await.expect("goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_has_just_refreshed_is_not_refreshed_for_being_idle() {
+    let (scene, _) = Scene::used(Rules::default()).await;
+    scene.connect("second", "acct_1Two").await;
+    resolve(&scene.client, "second", "")
+        .await
+        .expect("resolved");
+    let month = std::time::Duration::from_secs(31 * 24 * 60 * 60 + 300);
+    scene.server.clock.advance(month);
+    scene.stripe.hold(Hold::BeforeAnswer);
+    let broker = std::sync::Arc::clone(scene.server.broker());
+    let sweep = scene
+        .server
+        .run_there(async move { broker.sweep_installs().await });
+    let others = async {
+        scene.watch(|stripe| stripe.await_held(1)).await;
+        // The sweep has found both idle, and is at one of them.
+        let client = scene.client.clone();
+        let calls = ["stripe", "second"].map(|id| {
+            let client = client.clone();
+            tokio::spawn(async move { resolve(&client, id, "").await })
+        });
+        scene.watch(|stripe| stripe.await_held(2)).await;
+        scene.stripe.release();
+        for call in calls {
+            call.await.expect("no panic").expect("resolved");
+        }
+    };
+    let (swept, ()) = tokio::join!(sweep, others);
+    swept.expect("swept");
+    scene.server.changes_ended().await;
+    for account in [ACCOUNT, "acct_1Two"] {
+        assert_eq!(scene.stripe.refreshes(account), 2, "{account}");
+    }
+}

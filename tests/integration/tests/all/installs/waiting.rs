@@ -26,10 +26,11 @@ async fn all_that_wait_at_the_end_of_a_token_get_the_next_one_by_one_exchange() 
     scene.watch(|stripe| stripe.await_held(1)).await;
     // Begun: nobody gets the old one from here on, though it is good for another minute.
     assert_eq!(scene.install().await.state(), State::Refreshing);
-    let waiters = WAITERS * volume();
-    calls.extend((1..waiters).map(|_| call()));
-    // Behind them on the same connection.
+    // As many as one connection lets wait, then more.
+    calls.extend((0..50).map(|_| call()));
     scene.install().await;
+    let waiters = WAITERS * volume();
+    calls.extend((calls.len()..waiters).map(|_| call()));
     scene.stripe.release();
     for call in calls {
         let resolved = call.await.expect("no panic").expect("resolved");

@@ -111,9 +111,11 @@ async fn a_mask_names_fields_that_are_filled_and_of_the_profile() {
     assert_eq!(labelled.labels["team"], "data");
     let set = v1::OauthAuth {
         app: "app_1".to_owned(),
+        client_secret: key("sk_test_"),
         ..Default::default()
     };
-    let set = put(&client, masked(connecting(&name, set), &["oauth.app"])).await;
+    let paths = ["oauth.app", "oauth.client_secret"];
+    let set = put(&client, masked(connecting(&name, set), &paths)).await;
     let Some(Auth::Oauth(auth)) = set.unwrap().profile.unwrap().auth else {
         panic!("OAuth");
     };
