@@ -3,10 +3,12 @@
 use claviger_core::{Format, Id, Reason, Result, SecretBytes};
 use claviger_store::Record;
 
-use crate::engine::forms::{Ending, Made, PendingPointer};
+use crate::engine::forms::{Ending, InstallKey, Made, PendingPointer, Seen};
 use crate::model::definition::Definition;
 use crate::model::document::{Document, Part, merge};
 use crate::model::grants::Grants;
+use crate::model::install::Install;
+use crate::model::profile::Profile;
 use crate::model::project::Project;
 use crate::model::request::Request;
 use crate::model::token::Token;
@@ -15,14 +17,18 @@ use crate::model::token::Token;
 pub type Again = fn(&[u8]) -> Result<SecretBytes>;
 
 /// Each kind of record.
-pub const RECORDS: [(&str, Again); 8] = [
+pub const RECORDS: [(&str, Again); 12] = [
     (Definition::KIND, again::<Definition>),
     (Ending::KIND, again::<Ending>),
     (Grants::KIND, again::<Grants>),
+    (Install::KIND, again::<Install>),
+    (InstallKey::KIND, again::<InstallKey>),
     (Made::KIND, again::<Made>),
     (PendingPointer::KIND, again::<PendingPointer>),
+    (Profile::KIND, again::<Profile>),
     (Project::KIND, again::<Project>),
     (Request::KIND, again::<Request>),
+    (Seen::KIND, again::<Seen>),
     (Token::KIND, again::<Token>),
 ];
 

@@ -159,7 +159,8 @@ impl Broker {
         };
         self.put_install(definition.uid, &install, secrets, None, changes)?;
         changes.put_definition(&definition, None);
-        changes.facts.push(definition.making(version(&install)?));
+        let facts = install_facts(definition.uid, &install)?;
+        changes.facts.push(definition.making(facts));
         Ok(definition.name)
     }
 
@@ -212,7 +213,7 @@ impl Broker {
             return Ok(definition.name.clone());
         }
         self.put_install(uid, &install, &secrets, Some(&known.install), changes)?;
-        let facts = definition.changing_too(definition, version(&install)?);
+        let facts = definition.changing_too(definition, install_facts(definition.uid, &install)?);
         changes.facts.push(facts);
         Ok(definition.name.clone())
     }
@@ -293,8 +294,9 @@ fn check_mode(draft: &OauthDraft, install: Option<&Install>, secret: &SecretByte
     }
 }
 
-fn version(install: &Install) -> Result<Facts> {
+fn install_facts(uid: Uid, install: &Install) -> Result<Facts> {
     Ok(Facts {
+        install: Some(uid),
         version: Some(install.version()?),
         ..Facts::default()
     })

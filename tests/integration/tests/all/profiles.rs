@@ -1,6 +1,7 @@
 //! Connection profiles: put, read, listed, deleted, and the definitions that go with them.
 
 mod api_key;
+mod consumers;
 mod deleted;
 mod guards;
 mod listed;

@@ -245,10 +245,9 @@ pub(crate) fn base_of(message: &str) -> Vec<u8> {
             ..Default::default()
         }
         .encode_to_vec(),
-        "ConnectionProfile" | "Duration" | "Environment" | "FieldMask" | "FreshnessPolicy"
-        | "Grant" | "Location" | "Payload" | "Project" | "SecretDefinition" | "StripeSettings" => {
-            Vec::new()
-        }
+        "ConnectionProfile" | "Consumer" | "Duration" | "Environment" | "FieldMask"
+        | "FreshnessPolicy" | "Install" | "Grant" | "Location" | "Payload" | "Project"
+        | "SecretDefinition" | "StripeSettings" => Vec::new(),
         _ => panic!("{message} has no good form in pasted.rs"),
     }
 }

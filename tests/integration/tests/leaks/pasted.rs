@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claviger_api::rpc;
 use claviger_integration::PROJECT;
+use claviger_proto::v1;
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use tonic::Status;
@@ -13,7 +14,14 @@ use crate::raw_rpc::{Step, base_of, call, encoded, inputs, messages, short};
 use crate::room::Room;
 
 /// Written by the daemon alone: what a caller sends there is dropped unread.
-const UNREAD: [&str; 5] = [
+const UNREAD: [&str; 12] = [
+    "PutConnectionProfile profile.consumers.principal",
+    "PutConnectionProfile profile.id",
+    "PutConnectionProfile profile.install.account",
+    "PutConnectionProfile profile.install.profiles",
+    "PutConnectionProfile profile.oauth.definition",
+    "PutConnectionProfile profile.uid",
+    "PutConnectionProfile update_mask.paths",
     "PutGrant grant.name",
     "PutProject project.uid",
     "PutSecretDefinition definition.id",
@@ -23,9 +31,21 @@ const UNREAD: [&str; 5] = [
 ];
 
 /// Where values belong; `every_rpc.rs` puts canaries there.
-const VALUES: [&str; 2] = [
+const VALUES: [&str; 5] = [
+    "PutConnectionProfile profile.api_key.api_key",
+    "PutConnectionProfile profile.oauth.client_secret",
+    "PutConnectionProfile profile.oauth.refresh_token",
     "PutSecretDefinition payload.text",
     "PutSecretValue payload.text",
+];
+
+/// Refused in words of their own, which name the sort of credential.
+const JUDGED: [&str; 5] = [
+    "PutConnectionProfile profile.api_key.account",
+    "PutConnectionProfile profile.api_key.context",
+    "PutConnectionProfile profile.oauth.account",
+    "PutConnectionProfile profile.oauth.app",
+    "PutConnectionProfile profile.oauth.client_id",
 ];
 
 /// How somebody pastes: the whole of it, among other text, or as a part of a name.
@@ -75,7 +95,7 @@ pub(crate) async fn into_every_text(room: &mut Room) {
             seen.insert(name);
         }
     }
-    for name in UNREAD.iter().chain(&VALUES) {
+    for name in UNREAD.iter().chain(&VALUES).chain(&JUDGED) {
         assert!(seen.contains(*name), "there is no {name}");
     }
     assert!(seen.len() > 60, "only {seen:?}");
@@ -85,7 +105,8 @@ pub(crate) async fn into_every_text(room: &mut Room) {
 async fn paste_into(room: &mut Room, method: &str, field: &Field, name: &str) {
     let input = &inputs()[method];
     let is_unread = UNREAD.contains(&name);
-    let mut is_told = is_unread || name.ends_with(" request_id");
+    let is_judged = JUDGED.contains(&name);
+    let mut is_told = is_unread || is_judged || name.ends_with(" request_id");
     let body = room.canary(&format!("a key in {name}"));
     for pasted in PASTED {
         let text = pasted(&body);
@@ -126,6 +147,22 @@ async fn prepare(room: &Room) {
         keeper.put(&name, "value").await.expect("registered");
         keeper.rotate(&name, "next").await.expect("rotated");
     }
+    for id in ["pasted", "pasted-deleted"] {
+        let auth = v1::ApiKeyAuth {
+            api_key: "rk_test_0123456789abcdef".to_owned(),
+            ..Default::default()
+        };
+        let request = v1::PutConnectionProfileRequest {
+            profile: Some(v1::ConnectionProfile {
+                name: format!("{PROJECT}/connectionProfiles/{id}"),
+                auth: Some(v1::connection_profile::Auth::ApiKey(auth)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let put = keeper.profiles().put_connection_profile(request).await;
+        put.expect("put");
+    }
 }
 
 /// Calls of which one is enough to spend what they are about, and one for callers with another proof.
@@ -133,8 +170,10 @@ fn is_spent(rpc: &str) -> bool {
     [
         "DeleteGrant",
         "DeleteProject",
+        "DisconnectInstall",
         "ExchangeToken",
         "RevokeToken",
+        "UndeleteConnectionProfile",
         "UndeleteSecretDefinition",
     ]
     .contains(&rpc)

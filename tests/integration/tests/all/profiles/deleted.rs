@@ -163,7 +163,7 @@ async fn a_profile_and_the_end_of_its_definition_do_not_pass_each_other() {
 
 #[tokio::test]
 async fn a_project_with_a_profile_is_not_deleted() {
-    let (_server, client) = Server::prepared(Options::default()).await;
+    let (server, client) = Server::prepared(Options::default()).await;
     let name = profile_name("stripe");
     put(&client, connecting(&name, app())).await.unwrap();
     let gone = async || {
@@ -177,7 +177,41 @@ async fn a_project_with_a_profile_is_not_deleted() {
     delete(&client, &name, false).await.unwrap();
     fails(gone().await, Code::FailedPrecondition, "PROJECT_NOT_EMPTY");
     delete(&client, &name, true).await.unwrap();
+
+    // Also one whose time is over, without the definition that it pointed at.
+    let mut request = creating(&secret("key"), &key("rk_test_"));
+    request.definition.as_mut().unwrap().kind = Kind::StripeApiKey.into();
+    client.put_definition(request).await.unwrap();
+    put(&client, pointing(&name, &secret("key"))).await.unwrap();
+    delete(&client, &name, false).await.unwrap();
+    server.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
+    crate::support::delete(&client, &secret("key"), true)
+        .await
+        .unwrap();
+    fails(gone().await, Code::FailedPrecondition, "PROJECT_NOT_EMPTY");
+    put(&client, pasting(&name, &key("rk_test_")))
+        .await
+        .unwrap();
+    delete(&client, &name, true).await.unwrap();
     gone().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_profile_left_is_destroyed_once_its_time_is_over() {
+    let (server, client) = Server::prepared(Options::default()).await;
+    let name = profile_name("stripe");
+    let made = put(&client, connecting(&name, app())).await.unwrap();
+    let definition = definition_of(&made.profile.unwrap());
+    delete(&client, &name, false).await.unwrap();
+    server.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
+    crate::support::delete(&client, &definition, true)
+        .await
+        .unwrap();
+    let gone = client.definition(&definition).await;
+    fails(gone, Code::NotFound, "DEFINITION_NOT_FOUND");
+    // Nothing of it is in the way of the next one of that name.
+    put(&client, connecting(&name, app())).await.unwrap();
+    delete(&client, &name, true).await.unwrap();
 }
 
 #[tokio::test]

@@ -12,6 +12,15 @@ use tonic::Code;
 use super::{BODY, app, connecting, definition_of, get, key, masked, profile_name, put};
 use crate::support::{check, fails, reasons};
 
+/// With the host that Connect's tokens are exchanged at.
+fn with_connect() -> Options {
+    let url = "http://127.0.0.1:9";
+    Options {
+        stripe: format!("base_url = \"{url}\", connect_url = \"{url}\""),
+        ..Options::default()
+    }
+}
+
 #[tokio::test]
 async fn client_secret_and_refresh_token_become_one_definition_of_the_managed_vault() {
     let (_server, client) = Server::prepared(Options::default()).await;
@@ -181,7 +190,7 @@ async fn what_is_left_out_of_a_put_stays() {
 
 #[tokio::test]
 async fn another_app_account_or_mode_comes_with_its_own_refresh_token() {
-    let (_server, client) = Server::prepared(Options::default()).await;
+    let (_server, client) = Server::prepared(with_connect()).await;
     let name = profile_name("stripe");
     let bound = v1::OauthAuth {
         account: "acct_1".to_owned(),
@@ -278,12 +287,24 @@ async fn account_and_mode_may_be_named_later() {
 }
 
 #[tokio::test]
-async fn connect_is_advised_against() {
-    let (_server, client) = Server::prepared(Options::default()).await;
+async fn connect_is_advised_against_and_needs_its_host() {
     let auth = v1::OauthAuth {
         flavor: Flavor::Connect.into(),
         ..app()
     };
+    let without = Options {
+        stripe: "base_url = \"http://127.0.0.1:9\"".to_owned(),
+        ..Options::default()
+    };
+    let (_server, client) = Server::prepared(without).await;
+    let name = profile_name("stripe");
+    let refused = put(&client, connecting(&name, auth.clone())).await;
+    let status = fails(refused, Code::InvalidArgument, "FIELD_INVALID");
+    let (field, said) = violation(&status).unwrap();
+    assert_eq!(field, "profile.oauth.flavor");
+    assert!(said.contains("stripe.hosts"), "{said}");
+
+    let (_server, client) = Server::prepared(with_connect()).await;
     let made = put(&client, connecting(&profile_name("stripe"), auth))
         .await
         .unwrap();
