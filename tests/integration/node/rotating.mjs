@@ -8,9 +8,9 @@
 // Without any of these it tells what it has seen: how many calls of the token endpoint, how many of them
 // rolled, how many brought a spent token, and how many grants ended by that.
 //
-// Two things are Stripe's way and not the library's: the client sends its secret as the name of the
-// user, without its id and without a password, which is turned into what the library expects before it
-// looks (it judges the secret); and GET /v1/account tells whose an access token is.
+// One thing is Stripe's way and not the library's: the client sends its secret as the name of the user,
+// without its id and without a password. That is turned into what the library expects, which judges the
+// secret. Whose its tokens are, it does not say, and they do not begin like Stripe's.
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 
@@ -27,13 +27,7 @@ const SCOPE = 'offline_access';
 let isCutting = false;
 const seen = { calls: 0, rolled: 0, spent: 0, revoked: 0 };
 
-const server = createServer(async (request, response) => {
-  if (request.url === TOKEN) return exchange(request, response);
-  const token = await provider.AccessToken.find(request.headers.authorization?.replace('Bearer ', '') ?? '');
-  const isAccount = token?.isValid && request.url === '/v1/account';
-  response.statusCode = isAccount ? 200 : 401;
-  response.end(JSON.stringify(isAccount ? { object: 'account', id: token.accountId } : { error: {} }));
-});
+const server = createServer(exchange);
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 const address = `http://127.0.0.1:${server.address().port}`;
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use claviger_core::{Error, Public, Reason, Result, SecretBytes};
+use claviger_core::{Error, Public, Reason, Result, SecretBytes, refuse_pasted};
 
 use super::client::OauthClient;
 use super::disconnect;
@@ -39,7 +39,8 @@ pub fn client_id(text: &str) -> Result<()> {
                  of the platform (Settings → Connect → Onboarding options → OAuth)",
     };
     field.judge(text.as_bytes())?;
-    field.demand(is_id(text, "ca_"))
+    field.demand(is_id(text, "ca_"))?;
+    refuse_pasted(Reason::FieldInvalid, field.name, text)
 }
 
 /// Checks `profile.oauth.client_secret`.
@@ -92,7 +93,8 @@ pub fn account(name: &'static str, text: &str) -> Result<()> {
         remedy: "copy it from Connect → Connected accounts, or leave it out",
     };
     field.judge(text.as_bytes())?;
-    field.demand(is_account(text))
+    field.demand(is_account(text))?;
+    refuse_pasted(Reason::FieldInvalid, field.name, text)
 }
 
 /// Checks `profile.oauth.app`.
@@ -108,7 +110,8 @@ pub fn app(text: &str) -> Result<()> {
                  DisconnectInstall alone",
     };
     field.judge(text.as_bytes())?;
-    field.demand(is_id(text, "app_"))
+    field.demand(is_id(text, "app_"))?;
+    refuse_pasted(Reason::FieldInvalid, field.name, text)
 }
 
 /// Checks the context of a profile, in this field.
@@ -124,7 +127,8 @@ pub fn context(name: &'static str, text: &str) -> Result<()> {
                  out",
     };
     field.judge(text.as_bytes())?;
-    field.demand(is_context(text))
+    field.demand(is_context(text))?;
+    refuse_pasted(Reason::FieldInvalid, field.name, text)
 }
 
 /// Which mode a client secret is for; none if it is no secret key.

@@ -17,7 +17,7 @@ use claviger_proto::v1;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 
-use crate::rotating::{connecting, resolve};
+use crate::profiles::{app, connecting, profile_name, put};
 use crate::support::{fails, in_faulty, located, reading, secret};
 use crate::tls::support::Files;
 
@@ -247,13 +247,17 @@ async fn projects_are_named_only_where_the_configuration_asks_for_it() {
 #[tokio::test]
 async fn the_page_is_as_prometheus_wants_it_and_as_it_is_described() {
     let files = Files::new();
-    let with_tls = files.config("", "client_auth = \"optional\"");
-    let (server, client, _) = prepared(with_tls.leak()).await;
+    let with_tls = files.config("", "client_auth = \"optional\"").leak();
+    let (server, client, _) = prepared(with_tls).await;
     client.get_secret(reading(&secret("key"))).await.unwrap();
-    let profile = connecting("rt_ofATest0123".to_owned());
-    let put = client.profiles().put_connection_profile(profile).await;
-    put.unwrap();
-    let resolved = resolve(client).await;
+    // An exchange, which fails.
+    let profile = connecting(&profile_name("stripe"), app());
+    let name = put(&client, profile).await.unwrap().profile.unwrap().name;
+    let request = v1::ResolveConnectionRequest {
+        name,
+        ..Default::default()
+    };
+    let resolved = client.profiles().resolve_connection(request).await;
     fails(resolved, Code::Unavailable, "STRIPE_UNREACHABLE");
     server.broker().sweep_installs().await.unwrap();
     let page = server.metrics().await;

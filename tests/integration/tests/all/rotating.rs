@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use claviger_core::Clock as _;
-use claviger_integration::{Client, Options, PROJECT, Server};
+use claviger_integration::{Client, Options, Server};
 use claviger_proto::v1;
-use claviger_proto::v1::connection_profile::Auth;
 use claviger_proto::v1::install::{ReconnectReason, State};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::node::{Node, seconds};
+use crate::profiles::{app, connecting, get, masked, profile_name, put};
 use crate::support::fails;
 
 /// The life of an access token there.
@@ -34,11 +34,9 @@ impl World {
     async fn new() -> Self {
         let (mut server, _) = Server::prepared(Options::default()).await;
         let provider = Node::start("rotating.mjs", server.clock.now());
-        let config = format!(
-            "[stripe]\nbase_url = {:?}\nhosts = [\"127.0.0.1\"]\nrefresh_token_reuse = \"revokes\"\n",
-            provider.address
-        );
-        let restart = server.restart_with(|options| options.config = config.leak());
+        let address = &provider.address;
+        let stripe = format!("base_url = {address:?}, refresh_token_reuse = \"revokes\"");
+        let restart = server.restart_with(|options| options.stripe = stripe);
         restart.await;
         let client = server.unix();
         let mut world = Self {
@@ -57,15 +55,16 @@ impl World {
     }
 
     async fn put(&self, refresh_token: String, mask: &[&str]) {
-        let mask = (!mask.is_empty()).then(|| prost_types::FieldMask {
-            paths: mask.iter().map(|path| (*path).to_owned()).collect(),
-        });
-        let request = v1::PutConnectionProfileRequest {
-            update_mask: mask,
-            ..connecting(refresh_token)
+        let auth = v1::OauthAuth {
+            client_secret: "sk_test_ofTheRotatingServer0123".to_owned(),
+            refresh_token,
+            ..app()
         };
-        let put = self.client.profiles().put_connection_profile(request).await;
-        put.expect("put");
+        let mut request = connecting(&profile_name("strict"), auth);
+        if !mask.is_empty() {
+            request = masked(request, mask);
+        }
+        put(&self.client, request).await.expect("put");
     }
 
     async fn resolve(&self) -> Result<v1::ResolveConnectionResponse, Status> {
@@ -73,10 +72,8 @@ impl World {
     }
 
     async fn install(&self) -> v1::Install {
-        let request = v1::GetConnectionProfileRequest { name: name() };
-        let found = self.client.profiles().get_connection_profile(request).await;
-        let install = found.expect("there").into_inner().install;
-        install.expect("with OAuth")
+        let found = get(&self.client, &profile_name("strict")).await;
+        found.expect("there").install.expect("with OAuth")
     }
 
     fn advance(&mut self, time: Duration) {
@@ -94,31 +91,9 @@ impl World {
     }
 }
 
-fn name() -> String {
-    format!("{PROJECT}/connectionProfiles/strict")
-}
-
-/// A put of the profile.
-pub(crate) fn connecting(refresh_token: String) -> v1::PutConnectionProfileRequest {
-    let oauth = v1::OauthAuth {
-        client_id: "ca_1RotatingOfATest".to_owned(),
-        client_secret: "sk_test_ofTheRotatingServer0123".to_owned(),
-        refresh_token,
-        ..Default::default()
-    };
-    v1::PutConnectionProfileRequest {
-        profile: Some(v1::ConnectionProfile {
-            name: name(),
-            auth: Some(Auth::Oauth(oauth)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-pub(crate) async fn resolve(client: Client) -> Result<v1::ResolveConnectionResponse, Status> {
+async fn resolve(client: Client) -> Result<v1::ResolveConnectionResponse, Status> {
     let request = v1::ResolveConnectionRequest {
-        name: name(),
+        name: profile_name("strict"),
         ..Default::default()
     };
     let reply = client.profiles().resolve_connection(request).await;
@@ -140,9 +115,7 @@ async fn each_access_token_is_fetched_once_and_with_the_newest_refresh_token() {
         world.advance(Duration::from_secs(1));
         last = access.credential;
     }
-    let install = world.install().await;
-    assert_eq!(install.state(), State::Connected);
-    assert_eq!(install.account, "acct_1");
+    assert_eq!(world.install().await.state(), State::Connected);
 }
 
 #[tokio::test]
