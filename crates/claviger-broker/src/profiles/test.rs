@@ -72,12 +72,12 @@ impl Broker {
         let ask = async move {
             let balance = stripe.check(&credential, &settings, demanded).await;
             // Too many at a time for one are too many for the other.
-            let answer = match balance.outcome {
-                Outcome::Overloaded => AccountAnswer {
+            let answer = match balance.outcome == Outcome::Overloaded {
+                true => AccountAnswer {
                     outcome: Outcome::Overloaded,
                     account: None,
                 },
-                _ => installs.client().account(&credential, &settings).await,
+                false => installs.client().account(&credential, &settings).await,
             };
             Ok((balance, answer))
         };

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use claviger_e2e::{Client, Daemon, Home, reason, tools};
 use claviger_proto::v1;
 use claviger_stub::stripe_oauth::{CLIENT_ID, CLIENT_SECRET, Hold, Rules, StripeOauth};
+use tokio::runtime::Handle;
 use tonic::Status;
 use tonic::transport::Channel;
 use v1::connection_profile_service_client::ConnectionProfileServiceClient;
@@ -122,7 +123,7 @@ impl Scene {
         };
         let (daemon, mut profiles) = self.start(failpoint).await;
         let version = version.to_owned();
-        let call = tokio::spawn(async move { resolve(&mut profiles, &version).await });
+        let call = Handle::current().spawn(async move { resolve(&mut profiles, &version).await });
         match kill {
             Kill::At(_) => {
                 call.await.expect("no panic").expect_err("the daemon died");
@@ -160,6 +161,7 @@ async fn install(profiles: &mut Profiles) -> v1::Install {
 }
 
 /// Kills it again and again, and looks each time at what is left.
+#[expect(clippy::print_stdout, reason = "to repeat a run")]
 async fn survive(rules: Rules) {
     let scene = Scene::new(rules);
     let (daemon, mut profiles) = scene.start("").await;

@@ -4,6 +4,7 @@ use claviger_core::Reason;
 use claviger_integration::{Fault, reason};
 use claviger_proto::v1;
 use claviger_stub::stripe_oauth::{Hold, Rules};
+use tokio::runtime::Handle;
 use v1::install::State;
 
 use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, resolve};
@@ -20,14 +21,14 @@ async fn tokens_that_cannot_be_stored_are_handed_out_once_they_are() {
         scene.server.clock.advance(NEARLY_AN_HOUR);
         scene.stripe.hold(Hold::BeforeAnswer);
         let client = scene.client.clone();
-        let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+        let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
         scene.watch(|stripe| stripe.await_held(1)).await;
         scene.gate.fail(fault);
         scene.stripe.release();
         let refused = call.await.expect("no panic").expect_err("not stored");
         let wanted = match fault {
             Fault::Fail(wanted) => wanted,
-            _ => Reason::StoreUnavailable,
+            Fault::Hang | Fault::LoseAnswer | Fault::None => Reason::StoreUnavailable,
         };
         assert_eq!(reason(&refused), wanted.as_str());
         if matches!(fault, Fault::Fail(_)) {

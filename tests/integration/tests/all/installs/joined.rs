@@ -3,6 +3,7 @@
 use claviger_integration::reason;
 use claviger_proto::v1;
 use claviger_stub::stripe_oauth::{Hold, Rules};
+use tokio::runtime::Handle;
 use v1::install::State;
 
 use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, name, oauth, profile, resolve};
@@ -94,7 +95,7 @@ async fn a_profile_that_changes_while_tokens_are_exchanged_keeps_its_change() {
     scene.server.clock.advance(NEARLY_AN_HOUR);
     scene.stripe.hold(Hold::BeforeAnswer);
     let client = scene.client.clone();
-    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
     scene.watch(|stripe| stripe.await_held(1)).await;
     let api_key = v1::ApiKeyAuth {
         api_key: key.to_owned(),
@@ -133,7 +134,7 @@ async fn a_token_put_while_another_is_exchanged_is_the_newer_one() {
     scene.server.clock.advance(NEARLY_AN_HOUR);
     scene.stripe.hold(Hold::BeforeAnswer);
     let client = scene.client.clone();
-    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
     scene.watch(|stripe| stripe.await_held(1)).await;
     let token = scene.stripe.install(ACCOUNT, false);
     scene.reconnect("stripe", &token).await;
@@ -150,7 +151,7 @@ async fn a_client_secret_put_while_tokens_are_exchanged_stays() {
     scene.server.clock.advance(NEARLY_AN_HOUR);
     scene.stripe.hold(Hold::BeforeAnswer);
     let client = scene.client.clone();
-    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
     scene.watch(|stripe| stripe.await_held(1)).await;
     let request = v1::PutConnectionProfileRequest {
         profile: Some(profile(
@@ -247,7 +248,7 @@ async fn what_a_job_has_just_refreshed_is_not_refreshed_for_being_idle() {
         let client = scene.client.clone();
         let calls = ["stripe", "second"].map(|id| {
             let client = client.clone();
-            tokio::spawn(async move { resolve(&client, id, "").await })
+            Handle::current().spawn(async move { resolve(&client, id, "").await })
         });
         scene.watch(|stripe| stripe.await_held(2)).await;
         scene.stripe.release();

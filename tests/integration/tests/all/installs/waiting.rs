@@ -5,6 +5,7 @@ use std::time::Duration;
 use claviger_integration::{PROJECT, volume};
 use claviger_proto::v1;
 use claviger_stub::stripe_oauth::{Hold, Rules};
+use tokio::runtime::Handle;
 use v1::install::State;
 
 use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, name, resolve};
@@ -20,7 +21,7 @@ async fn all_that_wait_at_the_end_of_a_token_get_the_next_one_by_one_exchange() 
     scene.stripe.hold(Hold::BeforeAnswer);
     let call = || {
         let client = scene.client.clone();
-        tokio::spawn(async move { resolve(&client, "stripe", "").await })
+        Handle::current().spawn(async move { resolve(&client, "stripe", "").await })
     };
     let mut calls = vec![call()];
     scene.watch(|stripe| stripe.await_held(1)).await;
@@ -50,7 +51,7 @@ async fn an_exchange_goes_on_though_all_that_waited_have_left() {
     scene.server.clock.advance(NEARLY_AN_HOUR);
     scene.stripe.hold(Hold::BeforeAnswer);
     let client = scene.client.clone();
-    let call = tokio::spawn(async move { resolve(&client, "stripe", "").await });
+    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
     scene.watch(|stripe| stripe.await_held(1)).await;
     call.abort();
     assert!(call.await.is_err(), "left");
@@ -126,7 +127,7 @@ async fn a_token_that_a_caller_was_refused_with_is_replaced_only_if_stripe_refus
     let calls: Vec<_> = (0..50)
         .map(|_| {
             let (client, version) = (scene.client.clone(), first.version.clone());
-            tokio::spawn(async move { resolve(&client, "stripe", &version).await })
+            Handle::current().spawn(async move { resolve(&client, "stripe", &version).await })
         })
         .collect();
     for call in calls {

@@ -188,6 +188,9 @@ async fn what_is_left_out_of_a_put_stays() {
     }
 }
 
+/// What somebody changes.
+type Change = fn(&mut v1::OauthAuth);
+
 #[tokio::test]
 async fn another_app_account_or_mode_comes_with_its_own_refresh_token() {
     let (_server, client) = Server::prepared(with_connect()).await;
@@ -201,7 +204,7 @@ async fn another_app_account_or_mode_comes_with_its_own_refresh_token() {
         .await
         .unwrap();
     let mut definition = definition_of(&made.profile.unwrap());
-    let changes: [(fn(&mut v1::OauthAuth), &str); 4] = [
+    let changes: [(Change, &str); 4] = [
         (|auth| auth.flavor = Flavor::Connect.into(), "oauth.flavor"),
         (|auth| auth.client_id.push('x'), "oauth.client_id"),
         (|auth| auth.account = "acct_2".to_owned(), "oauth.account"),
