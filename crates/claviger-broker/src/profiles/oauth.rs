@@ -27,6 +27,9 @@ const REFRESH_TOKEN: &str = "profile.oauth.refresh_token";
 /// Until another client secret is put.
 const REJECTED: State = State::ReconnectRequired(ReconnectReason::ClientKeyRejected);
 
+/// Longest of what is pasted; Stripe's are a tenth of that.
+const PASTED_BYTES_MAX: usize = 4096;
+
 /// What is stored of an install.
 struct Known {
     definition: Stored<Definition>,
@@ -51,9 +54,11 @@ impl Broker {
         fields::client_id(client_id)?;
         check_texts(draft)?;
         if let Some(value) = &draft.client_secret {
+            check_length(value, CLIENT_SECRET)?;
             fields::client_secret(value)?;
         }
         if let Some(value) = &draft.refresh_token {
+            check_length(value, REFRESH_TOKEN)?;
             let odd = fields::refresh_token(value)?;
             let odd = odd.map(|text| Warning::new("REFRESH_TOKEN_UNUSUAL", text, REFRESH_TOKEN));
             changes.warnings.extend(odd);
@@ -262,6 +267,16 @@ fn is_of(install: &Install, draft: &OauthDraft, client_id: &str) -> bool {
         && install
             .mode
             .is_none_or(|own| draft.mode.is_none_or(|mode| mode == own))
+}
+
+fn check_length(value: &SecretBytes, field: &'static str) -> Result<()> {
+    match value.len() > PASTED_BYTES_MAX {
+        true => Err(invalid(
+            field,
+            "is longer than 4096 bytes, which none of Stripe's is; copy it alone",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn check_texts(draft: &OauthDraft) -> Result<()> {

@@ -112,6 +112,16 @@ async fn each_wrong_field_is_refused_by_name_with_the_remedy() {
             "white space",
         ),
         (
+            with(|auth| auth.refresh_token = key("rt_").repeat(200)),
+            "refresh_token",
+            "4096",
+        ),
+        (
+            with(|auth| auth.client_secret = key("sk_test_").repeat(200)),
+            "client_secret",
+            "4096",
+        ),
+        (
             with(|auth| auth.account = "cus_1".to_owned()),
             "account",
             "acct_",
