@@ -18,10 +18,9 @@ mod test;
 use std::time::SystemTime;
 
 use claviger_access::{Authorized, Principal};
-use claviger_core::{DefinitionName, Detail, Error, Id, ProfileName, Reason, Result};
+use claviger_core::{DefinitionName, Detail, Error, ProfileName, Reason, Result};
 use claviger_store::Stored;
 
-use self::put::Wanted;
 use crate::broker::Broker;
 use crate::engine::forms::definition_id;
 use crate::model::definition::Definition;
@@ -114,20 +113,3 @@ fn conflict(name: &ProfileName) -> Error {
 fn invalid(field: &'static str, remedy: &'static str) -> Error {
     Error::new(Reason::FieldInvalid).violation(field, remedy)
 }
-
-/// Its own definition's name: told apart from whatever a person would choose, and from those that it
-/// had before.
-fn own_name(wanted: &Wanted<'_>, arm: &str) -> Result<DefinitionName> {
-    let project = wanted.name.project();
-    let unique = format!("{}/{arm}/{}", wanted.uid, wanted.generation);
-    let hash = claviger_seal::sha256(unique.as_bytes());
-    let (start, _) = hash.split_at(HASH_BYTES);
-    let id: String = wanted.name.id().as_str().chars().take(ID_CHARS).collect();
-    let id = format!("{id}-{}", claviger_seal::hex(start));
-    Ok(project.definition(Id::parse("profile.name", &id)?))
-}
-
-const HASH_BYTES: usize = 5;
-
-/// Longest part of the profile's own id: with a dash and the hash it is one again.
-const ID_CHARS: usize = 128 - 1 - 2 * HASH_BYTES;

@@ -356,7 +356,10 @@ async fn open(config: &Config, parts: Parts) -> Result<Opened, Stop> {
         tells_projects: config.tells_projects,
         deleted_retention: config.deleted_retention,
         first_admin,
-        identities: for_broker(config).into_iter().chain(identities).collect(),
+        identities: for_broker(&config.bundles, &config.identities)
+            .into_iter()
+            .chain(identities)
+            .collect(),
         runtime: Handle::current(),
     }));
     let unsettled = broker

@@ -26,10 +26,9 @@ use crate::engine::catalog::Catalog;
 use crate::engine::catalog::commit::ATTEMPTS;
 use crate::engine::forms::{InstallKey, Secrets, install_value};
 use crate::engine::found::expect;
-use crate::engine::installs::exchange::Why;
 use crate::engine::installs::flights::Flights;
 use crate::engine::outside::Outside;
-use crate::model::install::{Install, ReconnectReason, State};
+use crate::model::install::{Install, ReconnectReason, State, Why};
 
 /// When to try again what another call is at.
 const BUSY: Duration = Duration::from_secs(1);

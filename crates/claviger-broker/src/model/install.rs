@@ -84,6 +84,17 @@ pub enum ReconnectReason {
     ClientKeyRejected,
 }
 
+/// Why an exchange is wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Why {
+    /// The access token is missing or near its end.
+    Needed,
+    /// A caller was refused with the access token of this generation.
+    Refused(u64),
+    /// The refresh token was not used for long.
+    Idle,
+}
+
 impl ReconnectReason {
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {

@@ -7,8 +7,8 @@ use claviger_stripe::oauth::fields;
 use claviger_stripe::{Settings, Verdict};
 
 use super::backing::{Changes, lost, unused_mode};
+use super::invalid;
 use super::put::Wanted;
-use super::{invalid, own_name};
 use crate::broker::Broker;
 use crate::engine::steps::NewValue;
 use crate::model::definition::{Current, Definition, PlaceState, not_found};
@@ -130,7 +130,7 @@ impl Broker {
         draft: &ApiKeyDraft,
         changes: &mut Changes,
     ) -> Result<DefinitionName> {
-        let name = own_name(wanted, "api_key")?;
+        let name = wanted.own_name("api_key")?;
         let settings = settings(draft, &Settings::default());
         let mut definition = self.own_definition(name, wanted.name, Kind::StripeApiKey, settings);
         self.paste(wanted, &mut definition, None, draft, changes)

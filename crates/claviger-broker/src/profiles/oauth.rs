@@ -9,8 +9,8 @@ use claviger_stripe::Settings;
 use claviger_stripe::oauth::{Flavor, fields};
 
 use super::backing::{Changes, lost, unused_mode};
+use super::invalid;
 use super::put::Wanted;
-use super::{invalid, own_name};
 use crate::broker::Broker;
 use crate::engine::forms::Secrets;
 use crate::engine::found::expect;
@@ -143,7 +143,7 @@ impl Broker {
         secrets: &Secrets,
         changes: &mut Changes,
     ) -> Result<DefinitionName> {
-        let name = own_name(wanted, "oauth")?;
+        let name = wanted.own_name("oauth")?;
         let (kind, settings) = (Kind::StripeOauth, Settings::default());
         let definition = self.own_definition(name, wanted.name, kind, settings);
         let install = Install {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use claviger_access::{Authorized, Call, Permission, Resolved};
 use claviger_audit::Facts;
-use claviger_core::{Detail, Error, Id, ProfileName, Reason, Result, SecretBytes, Uid};
+use claviger_core::{
+    DefinitionName, Detail, Error, Id, ProfileName, Reason, Result, SecretBytes, Uid,
+};
 use claviger_store::Stored;
 
 use super::backing::Changes;
@@ -315,6 +317,26 @@ impl Broker {
             version: answer.version,
             warnings: answer.warnings,
         })
+    }
+}
+
+/// Of the hash at the end of a definition's name.
+const HASH_BYTES: usize = 5;
+
+/// Longest part of the profile's own id: with a dash and the hash it is one again.
+const ID_CHARS: usize = 128 - 1 - 2 * HASH_BYTES;
+
+impl Wanted<'_> {
+    /// Its own definition's name: told apart from whatever a person would choose, and from those that it
+    /// had before.
+    pub(super) fn own_name(&self, arm: &str) -> Result<DefinitionName> {
+        let project = self.name.project();
+        let unique = format!("{}/{arm}/{}", self.uid, self.generation);
+        let hash = claviger_seal::sha256(unique.as_bytes());
+        let (start, _) = hash.split_at(HASH_BYTES);
+        let id: String = self.name.id().as_str().chars().take(ID_CHARS).collect();
+        let id = format!("{id}-{}", claviger_seal::hex(start));
+        Ok(project.definition(Id::parse("profile.name", &id)?))
     }
 }
 

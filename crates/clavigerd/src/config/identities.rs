@@ -10,7 +10,6 @@ use claviger_identity::{IdentitySettings, Kind, Vouches, overlaps};
 use claviger_seal::sha256;
 use claviger_settings::Table;
 
-use super::Config;
 use super::tls::{BundleFiles, OWN_BUNDLE};
 
 /// The kind that is for certificates alone.
@@ -96,8 +95,11 @@ fn read_identity(id: &Id, identity: &mut Table<'_>) -> Option<Identity> {
 
 /// The identities as the broker knows them. An identity is another one if somebody else may say who its
 /// callers are: what its files hold may change, but not where they are.
-pub(crate) fn for_broker(config: &Config) -> BTreeMap<Id, broker::Identity> {
-    let by_certificates = config.bundles.iter().map(|bundle| {
+pub(crate) fn for_broker(
+    bundles: &[BundleFiles],
+    identities: &BTreeMap<Id, IdentitySettings>,
+) -> BTreeMap<Id, broker::Identity> {
+    let by_certificates = bundles.iter().map(|bundle| {
         let names = match bundle.vouches {
             Vouches::Names => Names::X509,
             Vouches::Spiffe(_) => Names::Spiffe,
@@ -105,7 +107,7 @@ pub(crate) fn for_broker(config: &Config) -> BTreeMap<Id, broker::Identity> {
         let digest = digest_of(&(&bundle.vouches, &bundle.authorities));
         (bundle.name.clone(), broker::Identity { names, digest })
     });
-    let by_tokens = config.identities.iter().map(|(id, settings)| {
+    let by_tokens = identities.iter().map(|(id, settings)| {
         let names = match settings.kind == Kind::Spiffe {
             true => Names::Spiffe,
             false => Names::Oidc {

@@ -21,7 +21,7 @@ use crate::engine::catalog::commit::{ATTEMPTS, Update};
 use crate::engine::forms::Secrets;
 use crate::engine::found::expect;
 use crate::failpoints::{self, AFTER_ANSWER, AFTER_CLAIM, AFTER_MARK};
-use crate::model::install::{Claim, Install, ReconnectReason, State};
+use crate::model::install::{Claim, Install, ReconnectReason, State, Why};
 
 /// After a failure no other exchange of the install begins for so long.
 const QUIET: Duration = Duration::from_secs(5);
@@ -34,17 +34,6 @@ const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How much longer than the call itself a claim holds.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
-
-/// Why an exchange is wanted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Why {
-    /// The access token is missing or near its end.
-    Needed,
-    /// A caller was refused with the access token of this generation.
-    Refused(u64),
-    /// The refresh token was not used for long.
-    Idle,
-}
 
 /// What a claim is for.
 struct Claimed {

@@ -8,10 +8,10 @@ use claviger_core::{Result, Uid};
 use claviger_store::Stored;
 
 use super::Installs;
-use super::exchange::{Why, put};
+use super::exchange::put;
 use crate::engine::catalog::commit::Update;
 use crate::engine::forms::profile_id;
-use crate::model::install::{Install, State};
+use crate::model::install::{Install, State, Why};
 use crate::model::profile::Profile;
 
 const HOUR: u64 = 60 * MINUTE;

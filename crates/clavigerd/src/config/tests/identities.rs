@@ -88,7 +88,7 @@ ca_file = "/e/mesh.crt"
 "#;
     let identities = |text: &str| {
         let config = Case::new().with_file(text, "--data-dir /d").unwrap();
-        for_broker(&config)
+        for_broker(&config.bundles, &config.identities)
     };
     let before = identities(text);
     for (old, new, name) in [
