@@ -2,6 +2,8 @@
 //!
 //! SECURITY: what was pasted leaves the message for [`SecretBytes`] without a copy.
 
+use std::time::SystemTime;
+
 use claviger_access::Principal;
 use claviger_broker::{
     Adapter, ApiKeyDraft, Auth, AuthDraft, AuthMethod, Connection, Install, InstallState,
@@ -9,7 +11,6 @@ use claviger_broker::{
 };
 use claviger_core::{DefinitionName, Error, Reason, Result, SecretBytes};
 use claviger_proto::v1;
-use std::time::SystemTime;
 use v1::connection_profile::{Adapter as WireAdapter, Auth as WireAuth, AuthMethod as WireMethod};
 use v1::install::{ReconnectReason as WireReason, State as WireState};
 use v1::oauth_auth::Flavor as WireFlavor;

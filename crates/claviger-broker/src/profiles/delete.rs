@@ -1,12 +1,12 @@
 //! Profiles deleted, brought back and gone for good.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_access::{Authorized, Call, Permission};
 use claviger_audit::Facts;
 use claviger_core::{Detail, Error, ProfileName, Reason, Result};
 use claviger_store::{Batch, Stored};
-use std::time::Duration;
 
 use super::backing::Changes;
 use super::{ProfileView, conflict};
