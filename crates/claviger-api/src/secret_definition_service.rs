@@ -155,6 +155,7 @@ fn checked(report: CheckReport) -> v1::CheckSecretDefinitionResponse {
         live: report.live.as_ref().map(convert::live),
         principal: report.principal.to_string(),
         cache: Some(cache(report.remembered)),
+        install_state: report.install.unwrap_or_default().to_owned(),
     }
 }
 

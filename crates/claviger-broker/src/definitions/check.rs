@@ -62,6 +62,8 @@ pub struct CheckReport {
     pub live: Option<LiveVerdict>,
     /// What is remembered of it.
     pub remembered: State,
+    /// Of a STRIPE_OAUTH definition: the state of its install.
+    pub install: Option<&'static str>,
     /// What deserves a look though a read works.
     pub warnings: Vec<Warning>,
     /// Whether the principal may read it.
@@ -187,6 +189,7 @@ impl Broker {
             stripe: looked.verdict,
             live,
             remembered,
+            install: None,
             access: self.check_access(proof, environment, &principal).await?,
             principal,
         })
@@ -207,6 +210,7 @@ impl Broker {
         let install = self.installs.find(definition.uid).await?;
         let missing =
             || Err(Error::new(Reason::SecretNotFound).with(Detail::Vault, &place.place.vault));
+        let state = install.as_ref().map(|stored| stored.record.state.as_str());
         let existence = install.map_or_else(missing, |stored| standing(&stored.record));
         Ok(CheckReport {
             secret: place.address.secret,
@@ -220,6 +224,7 @@ impl Broker {
             stripe: None,
             live: check.is_live.then(|| Outcome::NotAsked.into()),
             remembered: State::Absent,
+            install: state,
             warnings: self.warnings_about(registered, &[]),
             access: self
                 .check_access(&asked.proof, environment, &principal)

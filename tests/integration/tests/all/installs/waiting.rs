@@ -95,13 +95,11 @@ async fn nothing_refreshes_a_token_before_its_last_minute_and_a_half() {
                 refresh: true,
                 ..Default::default()
             };
-            // Whatever it says of it.
-            scene
-                .client
-                .definitions()
-                .check_secret_definition(request)
-                .await
-                .ok();
+            let mut definitions = scene.client.definitions();
+            let checked = definitions.check_secret_definition(request).await;
+            let checked = checked.expect("checked").into_inner();
+            assert_eq!(checked.install_state, "CONNECTED");
+            assert_eq!(checked.version, first.version);
         }
         scene.server.broker().sweep_installs().await.expect("swept");
     }
