@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use claviger_integration::{Client, Gate, Options, PROJECT, Server};
 use claviger_proto::v1;
-use claviger_stub::stripe_oauth::{CLIENT_ID, CLIENT_SECRET, Rules, StripeOauth};
+use claviger_stub::stripe_oauth::{CLIENT_ID, CLIENT_SECRET, Hold, Rules, StripeOauth};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tonic::Status;
 use v1::install::{ReconnectReason, State};
 
@@ -85,16 +87,46 @@ impl Scene {
         Ok(put?.into_inner().profile.expect("echoed"))
     }
 
-    /// Puts another refresh token into a profile that is there.
-    async fn reconnect(&self, id: &str, token: &str) -> v1::ConnectionProfile {
-        let paths = vec!["oauth.refresh_token".to_owned()];
+    /// Puts another refresh token into the profile.
+    async fn reconnect(&self, token: &str) -> v1::ConnectionProfile {
+        let put = self.mask(oauth(token), &["oauth.refresh_token"]).await;
+        put.expect("put")
+    }
+
+    /// Puts another client secret into the profile.
+    async fn put_secret(&self, secret: &str) {
+        let oauth = v1::OauthAuth {
+            client_secret: secret.to_owned(),
+            ..Default::default()
+        };
+        let put = self.mask(oauth, &["oauth.client_secret"]).await;
+        put.expect("put");
+    }
+
+    /// Puts fields of the profile.
+    async fn mask(
+        &self,
+        oauth: v1::OauthAuth,
+        paths: &[&str],
+    ) -> Result<v1::ConnectionProfile, tonic::Status> {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let request = v1::PutConnectionProfileRequest {
-            profile: Some(profile(id, oauth(token))),
+            profile: Some(profile("stripe", oauth)),
             update_mask: Some(prost_types::FieldMask { paths }),
             ..Default::default()
         };
         let put = self.client.profiles().put_connection_profile(request).await;
-        put.expect("put").into_inner().profile.expect("echoed")
+        put.map(|put| put.into_inner().profile.expect("echoed"))
+    }
+
+    /// Has an exchange begin that a caller waits for, and whose answer is held.
+    async fn waiting(&self) -> JoinHandle<Result<v1::ResolveConnectionResponse, Status>> {
+        self.server.clock.advance(NEARLY_AN_HOUR);
+        self.stripe.hold(Hold::BeforeAnswer);
+        let client = self.client.clone();
+        let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
+        self.watch(|stripe| stripe.await_held(1)).await;
+        call
     }
 
     async fn resolve(&self) -> Result<v1::ResolveConnectionResponse, Status> {

@@ -27,22 +27,6 @@ impl Scene {
         let tested = self.client.profiles().test_connection(request).await;
         tested.expect("tested").into_inner()
     }
-
-    /// Puts fields of the profile.
-    pub(super) async fn mask(
-        &self,
-        oauth: v1::OauthAuth,
-        paths: &[&str],
-    ) -> Result<v1::ConnectionProfile, tonic::Status> {
-        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        let request = v1::PutConnectionProfileRequest {
-            profile: Some(profile("stripe", oauth)),
-            update_mask: Some(prost_types::FieldMask { paths }),
-            ..Default::default()
-        };
-        let put = self.client.profiles().put_connection_profile(request).await;
-        put.map(|put| put.into_inner().profile.expect("echoed"))
-    }
 }
 
 fn app(app: &str) -> v1::OauthAuth {
@@ -76,7 +60,7 @@ async fn a_disconnect_ends_the_install_at_stripe_and_here() {
     let gone = scene.resolve().await.expect_err("ended");
     assert_eq!(reason(&gone), "RECONNECT_REQUIRED");
     let token = scene.stripe.install(ACCOUNT, false);
-    scene.reconnect("stripe", &token).await;
+    scene.reconnect(&token).await;
     scene.resolve().await.expect("connected again");
 }
 
@@ -144,7 +128,7 @@ async fn a_refresh_token_that_was_put_before_is_not_a_new_one() {
             ..profile("stripe", oauth(&token))
         };
         scene.put(again).await.expect("the same");
-        scene.reconnect("stripe", &token).await;
+        scene.reconnect(&token).await;
         let same = scene.resolve().await.expect("resolved");
         assert_eq!(same.credential, first.credential);
         scene.server.clock.advance(NEARLY_AN_HOUR);
@@ -162,12 +146,7 @@ async fn a_client_secret_that_works_again_is_put_again() {
     let rejected = (State::ReconnectRequired, Why::ClientKeyRejected);
     assert_eq!(scene.state().await, rejected);
     scene.stripe.set_client_secret(CLIENT_SECRET);
-    let secret = v1::OauthAuth {
-        client_secret: CLIENT_SECRET.to_owned(),
-        ..Default::default()
-    };
-    let put = scene.mask(secret, &["oauth.client_secret"]).await;
-    put.expect("put");
+    scene.put_secret(CLIENT_SECRET).await;
     scene.resolve().await.expect("nothing was spent");
 }
 

@@ -18,11 +18,7 @@ async fn tokens_that_cannot_be_stored_are_handed_out_once_they_are() {
         Fault::LoseAnswer,
     ] {
         let (scene, _) = Scene::used(Rules::default()).await;
-        scene.server.clock.advance(NEARLY_AN_HOUR);
-        scene.stripe.hold(Hold::BeforeAnswer);
-        let client = scene.client.clone();
-        let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
-        scene.watch(|stripe| stripe.await_held(1)).await;
+        let call = scene.waiting().await;
         scene.gate.fail(fault);
         scene.stripe.release();
         let refused = call.await.expect("no panic").expect_err("not stored");

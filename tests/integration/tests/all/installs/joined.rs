@@ -92,11 +92,7 @@ async fn another_project_does_not_get_an_install_that_is_taken() {
 async fn a_profile_that_changes_while_tokens_are_exchanged_keeps_its_change() {
     let key = "rk_test_51H8ZxQmC0nF0123456789";
     let (scene, _) = Scene::used(Rules::default()).await;
-    scene.server.clock.advance(NEARLY_AN_HOUR);
-    scene.stripe.hold(Hold::BeforeAnswer);
-    let client = scene.client.clone();
-    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
-    scene.watch(|stripe| stripe.await_held(1)).await;
+    let call = scene.waiting().await;
     let api_key = v1::ApiKeyAuth {
         api_key: key.to_owned(),
         ..Default::default()
@@ -131,13 +127,9 @@ async fn a_profile_that_changes_while_tokens_are_exchanged_keeps_its_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_put_while_another_is_exchanged_is_the_newer_one() {
     let (scene, _) = Scene::used(Rules::default()).await;
-    scene.server.clock.advance(NEARLY_AN_HOUR);
-    scene.stripe.hold(Hold::BeforeAnswer);
-    let client = scene.client.clone();
-    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
-    scene.watch(|stripe| stripe.await_held(1)).await;
+    let call = scene.waiting().await;
     let token = scene.stripe.install(ACCOUNT, false);
-    scene.reconnect("stripe", &token).await;
+    scene.reconnect(&token).await;
     scene.stripe.release();
     let got = call.await.expect("no panic").expect("by the new one");
     assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));
@@ -148,30 +140,8 @@ async fn a_token_put_while_another_is_exchanged_is_the_newer_one() {
 async fn a_client_secret_put_while_tokens_are_exchanged_stays() {
     let rolled = "sk_test_cAnArY51Rolled0nF";
     let (scene, _) = Scene::used(Rules::default()).await;
-    scene.server.clock.advance(NEARLY_AN_HOUR);
-    scene.stripe.hold(Hold::BeforeAnswer);
-    let client = scene.client.clone();
-    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
-    scene.watch(|stripe| stripe.await_held(1)).await;
-    let request = v1::PutConnectionProfileRequest {
-        profile: Some(profile(
-            "stripe",
-            v1::OauthAuth {
-                client_secret: rolled.to_owned(),
-                ..Default::default()
-            },
-        )),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["oauth.client_secret".to_owned()],
-        }),
-        ..Default::default()
-    };
-    let put = scene
-        .client
-        .profiles()
-        .put_connection_profile(request)
-        .await;
-    put.expect("put");
+    let call = scene.waiting().await;
+    scene.put_secret(rolled).await;
     scene.stripe.release();
     let got = call.await.expect("no panic").expect("nothing was lost");
     assert_eq!(got.credential, scene.stripe.newest_access_token(ACCOUNT));

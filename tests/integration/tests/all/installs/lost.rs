@@ -136,7 +136,7 @@ async fn an_exchange_that_went_wrong_leaves_what_is_known_at_stripe() {
         }
         // A person can always end it.
         let token = scene.stripe.install(ACCOUNT, false);
-        scene.reconnect("stripe", &token).await;
+        scene.reconnect(&token).await;
         let got = scene.resolve().await.expect("connected again");
         assert_eq!(
             got.credential,
@@ -267,22 +267,7 @@ async fn a_client_secret_that_is_not_taken_ends_with_another_one() {
     scene.resolve().await.expect_err("refused");
     let rejected = (State::ReconnectRequired, Why::ClientKeyRejected);
     assert_eq!(scene.state().await, rejected);
-    let paths = vec!["oauth.client_secret".to_owned()];
-    let oauth = v1::OauthAuth {
-        client_secret: "sk_test_cAnArY51Rolled0nF".to_owned(),
-        ..Default::default()
-    };
-    let request = v1::PutConnectionProfileRequest {
-        profile: Some(super::profile("stripe", oauth)),
-        update_mask: Some(prost_types::FieldMask { paths }),
-        ..Default::default()
-    };
-    let put = scene
-        .client
-        .profiles()
-        .put_connection_profile(request)
-        .await;
-    put.expect("put");
+    scene.put_secret("sk_test_cAnArY51Rolled0nF").await;
     let got = scene
         .resolve()
         .await

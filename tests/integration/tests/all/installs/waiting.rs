@@ -48,11 +48,7 @@ async fn all_that_wait_at_the_end_of_a_token_get_the_next_one_by_one_exchange() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_goes_on_though_all_that_waited_have_left() {
     let (scene, _) = Scene::used(Rules::default()).await;
-    scene.server.clock.advance(NEARLY_AN_HOUR);
-    scene.stripe.hold(Hold::BeforeAnswer);
-    let client = scene.client.clone();
-    let call = Handle::current().spawn(async move { resolve(&client, "stripe", "").await });
-    scene.watch(|stripe| stripe.await_held(1)).await;
+    let call = scene.waiting().await;
     call.abort();
     assert!(call.await.is_err(), "left");
     scene.stripe.release();
