@@ -266,11 +266,16 @@ impl Installs {
         &self,
         proof: &Authorized,
         definition: Uid,
+        pasted: &[String],
     ) -> Result<Option<Install>> {
         for _ in 0..ATTEMPTS {
             let Some(found) = self.find(definition).await? else {
                 return Ok(None);
             };
+            if found.record.pasted != pasted {
+                // Another token was put meanwhile, which is of another connection.
+                return Ok(None);
+            }
             let install = Install {
                 state: State::ReconnectRequired(ReconnectReason::Revoked),
                 generation: found.record.generation + 1,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use claviger_core::{DefinitionName, Id, ProfileName, Result, Uid};
+use claviger_core::{DefinitionName, Id, ProfileName, Result, SecretBytes, Uid};
 use claviger_stripe::Mode;
 use claviger_stripe::oauth::{Flavor, Reuse};
 
@@ -35,8 +35,8 @@ pub struct Install {
     pub has_access: bool,
     /// The profiles that share it.
     pub profiles: BTreeSet<ProfileName>,
-    /// Tells the refresh token that was put last from others.
-    pub(crate) pasted: String,
+    /// Tells the refresh tokens that were put from others, the latest last.
+    pub(crate) pasted: Vec<String>,
 }
 
 /// Whether an install works.
@@ -189,8 +189,23 @@ impl Install {
         }
     }
 
-    /// Whether the refresh token that was put last may be put once more: only where a person is asked
-    /// for one, and never where a spent one would end the connection.
+    /// Another client secret was put: with it the refresh token may be taken after all.
+    pub(crate) fn try_again(&mut self, refresh_token: &SecretBytes, reuse: Reuse) {
+        let is_refused = self.state == State::ReconnectRequired(ReconnectReason::Revoked);
+        if is_refused && reuse == Reuse::Tolerated && !refresh_token.is_empty() {
+            self.state = self.at_rest();
+        }
+    }
+
+    /// Remembers a refresh token that was put.
+    pub(crate) fn note_pasted(&mut self, mark: String) {
+        self.pasted.push(mark);
+        let many = self.pasted.len().saturating_sub(PASTED_MAX);
+        self.pasted.drain(..many);
+    }
+
+    /// Whether the refresh token that is stored may be put once more: only where a person is asked for
+    /// one, and never where a spent one would end the connection.
     pub(crate) fn may_repeat(&self, reuse: Reuse) -> bool {
         let State::ReconnectRequired(reason) = self.state else {
             return false;
@@ -259,6 +274,9 @@ impl Install {
         }
     }
 }
+
+/// Refresh tokens that are known again when they are put once more.
+const PASTED_MAX: usize = 16;
 
 /// Stripe's refresh tokens last a year.
 const REFRESH_TOKEN_LIFE: Duration = Duration::from_secs(365 * DAY);

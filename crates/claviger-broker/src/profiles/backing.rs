@@ -1,6 +1,7 @@
 //! The definitions that go with a profile: made, changed and ended in the profile's own commit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use claviger_access::{Authorized, Facts};
 use claviger_core::{DefinitionName, Error, Id, Kind, ProfileName, Reason, Result, Uid};
@@ -62,12 +63,18 @@ impl Broker {
         proof: &Authorized,
         profile: &ProfileName,
         auth: &Auth,
+        deleted: Option<SystemTime>,
         changes: &mut Changes,
     ) -> Result<()> {
         let Some(name) = auth.own_definition() else {
             return Ok(());
         };
-        let Some(found) = self.backing(proof, name).await? else {
+        let found = self.backing(proof, name).await?;
+        // One that was made under this name since then is not its own.
+        let is_own = |found: &Stored<Definition>| {
+            deleted.is_none_or(|deleted| found.record.create_time <= deleted)
+        };
+        let Some(found) = found.filter(is_own) else {
             return Ok(());
         };
         match auth {

@@ -170,7 +170,9 @@ impl Broker {
     ) -> Result<Vec<Facts>> {
         let mut changes = Changes::default();
         let auth = &profile.content.auth;
-        self.leave(proof, &profile.name, auth, &mut changes).await?;
+        let deleted = profile.delete_time;
+        self.leave(proof, &profile.name, auth, deleted, &mut changes)
+            .await?;
         let mut facts = vec![profile.ending()];
         facts.extend(changes.facts);
         Ok(facts)
@@ -211,7 +213,9 @@ impl Broker {
             };
             let mut changes = Changes::default();
             let auth = &stored.record.content.auth;
-            self.leave(proof, &marked.name, auth, &mut changes).await?;
+            let deleted = marked.delete_time;
+            self.leave(proof, &marked.name, auth, deleted, &mut changes)
+                .await?;
             let found = expect(Some(&stored));
             if !changes.ended.is_empty() {
                 // While the profile is there, so that a crash leaves something to repeat.

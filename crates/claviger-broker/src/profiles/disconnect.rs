@@ -66,11 +66,17 @@ impl Broker {
         let asking = self.installs.client();
         match asking.disconnect(&what, &secrets.client_secret).await {
             Ok(()) => {}
-            // It had ended without us, or app and account are not those of the tokens.
-            Err(DisconnectFailure::NotFound) if self.installs.is_over(&secrets).await => {}
+            // It had ended without us, or app and account are not those of the tokens. A token that
+            // has ended by itself does not tell.
+            Err(DisconnectFailure::NotFound)
+                if install
+                    .expire_time
+                    .is_none_or(|end| self.catalog.now() < end)
+                    && self.installs.is_over(&secrets).await => {}
             Err(failure) => return Err(refused(profile, failure)),
         }
-        let ended = self.installs.revoke(&asked.proof, uid).await?;
+        let ended = self.installs.revoke(&asked.proof, uid, &install.pasted);
+        let ended = ended.await?;
         ended.ok_or_else(|| conflict(&profile.name))
     }
 }
@@ -81,8 +87,8 @@ fn what<'a>(auth: &'a OauthAuth, install: &'a Install) -> Result<Disconnect<'a>>
     let account = install.account.as_deref().filter(|_| install.is_claimed);
     let account = account.ok_or_else(|| {
         invalid(
-            "names a profile that was never connected, so that its account is not known; call \
-             TestConnection first",
+            "names a profile whose install is not bound to an account by an exchange of its own; call \
+             TestConnection first, and see what it says",
         )
     })?;
     match auth.flavor {

@@ -69,7 +69,7 @@ impl Broker {
         let secret = secret.ok_or_else(|| missing(CLIENT_SECRET))?;
         let install = known.as_ref().map(|known| &*known.install.record);
         let install = install.filter(|install| is_of(install, draft, client_id));
-        check_mode(draft, install, secret)?;
+        check_mode(draft, secret)?;
         let mode = draft.mode.or_else(|| fields::mode_of(secret));
         let unused = unused_mode(wanted.project, mode, "profile.oauth");
         changes.warnings.extend(unused);
@@ -79,7 +79,8 @@ impl Broker {
         if let Some(Auth::Oauth(before)) = wanted.existing.map(|profile| &profile.content.auth) {
             // SECURITY: the stored client secret serves what it was put for. Whoever does not know it
             // is not to reach other accounts and apps with it.
-            if draft.client_secret.is_none() && (!is_same || before.app != draft.app) {
+            let is_other_app = draft.app.is_some() && before.app != draft.app;
+            if draft.client_secret.is_none() && (!is_same || is_other_app) {
                 return Err(invalid(
                     CLIENT_SECRET,
                     "is missing: with another flavor, client_id, account, mode or app it has to be put \
@@ -100,6 +101,13 @@ impl Broker {
                          put the new refresh token with the change",
                     ),
                 })?;
+                if known
+                    .as_ref()
+                    .is_some_and(|known| self.is_spent(known, token))
+                {
+                    // The connection there is would be gone, and the new one would not come about.
+                    return Err(used_already());
+                }
                 let secrets = Secrets {
                     client_secret: secret.duplicate(),
                     refresh_token: token.duplicate(),
@@ -160,7 +168,7 @@ impl Broker {
             expire_time: None,
             has_access: false,
             profiles: BTreeSet::from([wanted.name.clone()]),
-            pasted: self.installs.mark_of(&secrets.refresh_token),
+            pasted: vec![self.installs.mark_of(&secrets.refresh_token)],
         };
         self.put_install(definition.uid, &install, secrets, None, changes)?;
         changes.put_definition(&definition, None);
@@ -180,13 +188,10 @@ impl Broker {
         let definition = &*known.definition.record;
         let stored = &known.secrets;
         let before = &*known.install.record;
-        let pasted = draft.refresh_token.as_ref();
-        let pasted = pasted.map(|token| self.installs.mark_of(token));
-        let reuse = self.installs.client().reuse();
-        // The same as before is spent by now; but whoever is asked for a token may say that it is not.
-        let is_new = |mark: &String| *mark != before.pasted || before.may_repeat(reuse);
-        let new_mark = pasted.filter(is_new);
-        let new_token = draft.refresh_token.as_ref().filter(|_| new_mark.is_some());
+        let new_token = match &draft.refresh_token {
+            Some(token) if self.is_new(known, token)? => Some(token),
+            Some(_) | None => None,
+        };
         let is_rejected = before.state == REJECTED;
         let is_other =
             |new: &&SecretBytes| !claviger_seal::equal(new.expose(), stored.client_secret.expose());
@@ -198,8 +203,11 @@ impl Broker {
             wanted.asked.proof.claim_everywhere()?;
         }
         let mut install = renewed(before, draft, new_token.is_some(), new_secret.is_some());
-        if let Some(mark) = new_mark {
-            install.pasted = mark;
+        if new_secret.is_some() {
+            install.try_again(&stored.refresh_token, self.installs.client().reuse());
+        }
+        if let Some(token) = new_token {
+            install.note_pasted(self.installs.mark_of(token));
             install.refresh_time = Some(self.catalog.now());
         }
         let access = stored.access_token.as_ref();
@@ -223,6 +231,43 @@ impl Broker {
         Ok(definition.name.clone())
     }
 
+    /// Whether a refresh token is another one than those that were put before. One of these is spent
+    /// unless it is still the one that is stored: then whoever is asked for a token may say that it
+    /// is good.
+    ///
+    /// # Errors
+    /// `FIELD_INVALID` for a spent one where a new one is asked for.
+    fn is_new(&self, known: &Known, token: &SecretBytes) -> Result<bool> {
+        let install = &known.install.record;
+        if !install.pasted.contains(&self.installs.mark_of(token)) {
+            return Ok(true);
+        }
+        let is_stored = !self.is_spent(known, token);
+        match install.state {
+            State::ReconnectRequired(_) if is_stored => {
+                Ok(install.may_repeat(self.installs.client().reuse()))
+            }
+            State::ReconnectRequired(ReconnectReason::ClientKeyRejected) => Ok(false),
+            State::ReconnectRequired(_) => Err(used_already()),
+            State::Unverified
+            | State::Connected
+            | State::Refreshing(_)
+            | State::Uncertain
+            | State::Shared => Ok(false),
+        }
+    }
+
+    /// Whether a refresh token was put before, and is not the one that is stored.
+    fn is_spent(&self, known: &Known, token: &SecretBytes) -> bool {
+        let stored = &known.secrets.refresh_token;
+        let was_put = known
+            .install
+            .record
+            .pasted
+            .contains(&self.installs.mark_of(token));
+        was_put && !claviger_seal::equal(token.expose(), stored.expose())
+    }
+
     fn put_install(
         &self,
         definition: Uid,
@@ -242,8 +287,14 @@ impl Broker {
 /// The same install once credentials of it were put.
 fn renewed(before: &Install, draft: &OauthDraft, has_token: bool, has_secret: bool) -> Install {
     let mut install = before.clone();
-    install.account = install.account.or_else(|| draft.account.clone());
-    install.mode = install.mode.or(draft.mode);
+    if !install.is_claimed && (has_token || install.state == State::Unverified) {
+        // Nothing was proven yet.
+        install.account.clone_from(&draft.account);
+        install.mode = draft.mode;
+    } else {
+        install.account = install.account.or_else(|| draft.account.clone());
+        install.mode = install.mode.or(draft.mode);
+    }
     if has_token || has_secret {
         install.generation += 1;
     }
@@ -261,12 +312,14 @@ fn renewed(before: &Install, draft: &OauthDraft, has_token: bool, has_secret: bo
 /// Whether this is the install that is wanted: bound to nothing else.
 fn is_of(install: &Install, draft: &OauthDraft, client_id: &str) -> bool {
     let is_account = |own: &String| draft.account.as_ref().is_none_or(|account| account == own);
+    let secret = draft.client_secret.as_ref();
+    let mode = draft.mode.or_else(|| secret.and_then(fields::mode_of));
     install.flavor == draft.flavor
         && install.client_id == client_id
         && install.account.as_ref().is_none_or(is_account)
         && install
             .mode
-            .is_none_or(|own| draft.mode.is_none_or(|mode| mode == own))
+            .is_none_or(|own| mode.is_none_or(|mode| mode == own))
 }
 
 fn check_length(value: &SecretBytes, field: &'static str) -> Result<()> {
@@ -287,26 +340,25 @@ fn check_texts(draft: &OauthDraft) -> Result<()> {
 }
 
 /// The key of one mode gets no tokens of the other.
-fn check_mode(draft: &OauthDraft, install: Option<&Install>, secret: &SecretBytes) -> Result<()> {
+fn check_mode(draft: &OauthDraft, secret: &SecretBytes) -> Result<()> {
     let found = fields::mode_of(secret);
     let is_other = |mode| found.is_some_and(|found| found != mode);
-    if draft.mode.is_some_and(is_other) {
-        return Err(invalid(
+    match draft.mode.is_some_and(is_other) {
+        true => Err(invalid(
             "profile.oauth.mode",
             "is another one than that of the client secret (sk_live_, sk_test_); put the secret key of \
              the same mode, or leave mode out",
-        ));
-    }
-    let bound = install.and_then(|install| install.mode);
-    let bound = bound.filter(|_| draft.client_secret.is_some() && draft.refresh_token.is_none());
-    match bound.is_some_and(is_other) {
-        true => Err(invalid(
-            CLIENT_SECRET,
-            "is of another mode than the install (sk_live_, sk_test_); put the secret key of the mode \
-             it is connected in, or with it a refresh token of the new mode",
         )),
         false => Ok(()),
     }
+}
+
+fn used_already() -> Error {
+    invalid(
+        REFRESH_TOKEN,
+        "was put before and is spent; connect the app to the account again, and put the refresh_token of \
+         that answer",
+    )
 }
 
 fn install_facts(uid: Uid, install: &Install) -> Result<Facts> {
@@ -375,7 +427,7 @@ mod tests {
             expire_time: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(3600)),
             has_access,
             profiles: BTreeSet::from([project.profile(id)]),
-            pasted: String::new(),
+            pasted: Vec::new(),
         }
     }
 

@@ -293,7 +293,8 @@ impl Broker {
         let is_left = |before: &&Auth| before.own_definition() != auth.own_definition();
         if let Some(before) = before.filter(is_left) {
             let proof = &wanted.asked.proof;
-            self.leave(proof, wanted.name, before, changes).await?;
+            self.leave(proof, wanted.name, before, None, changes)
+                .await?;
         }
         Ok(ProfileContent {
             description: draft.description,

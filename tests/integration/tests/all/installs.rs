@@ -30,6 +30,8 @@ struct Scene {
     server: Server,
     client: Client,
     stripe: Arc<StripeOauth>,
+    /// What was pasted into the profile at first.
+    first_token: String,
 }
 
 impl Scene {
@@ -54,13 +56,18 @@ impl Scene {
             server,
             client,
             stripe,
+            first_token: String::new(),
         }
     }
 
     /// One with a profile `stripe` that was never used.
     async fn connected(rules: Rules) -> Self {
-        let scene = Self::start(rules).await;
-        scene.connect("stripe", ACCOUNT).await;
+        let mut scene = Self::start(rules).await;
+        scene.first_token = scene.stripe.install(ACCOUNT, false);
+        let put = scene
+            .put(profile("stripe", oauth(&scene.first_token)))
+            .await;
+        put.expect("put");
         scene
     }
 

@@ -108,7 +108,7 @@ struct InstallForm {
     expire_time: Option<SystemTime>,
     has_access: bool,
     profiles: Vec<NameForm>,
-    pasted: String,
+    pasted: Vec<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize)]

@@ -145,6 +145,10 @@ impl Installs {
             let Some(is_repeat) = self.claimable(&install, why)? else {
                 return Ok(Update::Keep(None));
             };
+            if why == Why::Refused(install.generation) {
+                // Whatever becomes of the exchange, nobody gets it again.
+                install.has_access = false;
+            }
             install.state = State::Refreshing(Claim {
                 id,
                 lease_end: self.catalog.now() + self.client.timeout() + LEASE_MARGIN,
@@ -301,9 +305,7 @@ impl Installs {
         let reuse = self.client.reuse();
         let state = |install: &Install, claim: &Claim| match reason {
             // Another client secret was put meanwhile.
-            Some(ReconnectReason::ClientKeyRejected) if install.generation != generation => {
-                install.state_before(claim)
-            }
+            Some(_) if install.generation != generation => install.state_before(claim),
             Some(reason) => State::ReconnectRequired(reason),
             None => install.state_after_loss(claim, reuse),
         };

@@ -132,13 +132,17 @@ impl Installs {
                 tracing::info!(from = %before.definition, %to, "two profiles have one install from now on");
                 let batch = self.delete(Batch::new(), definition, found);
                 let (batch, led) = self.lead_to(batch, to, before).await?;
-                let joined = Install {
+                let mut joined = Install {
+                    pasted: other_found.record.pasted.clone(),
                     profiles: &other_found.record.profiles | &led,
                     definition: to.clone(),
                     generation: other_found.record.generation + 1,
                     is_claimed: true,
                     ..kept.clone()
                 };
+                for mark in &kept.pasted {
+                    joined.note_pasted(mark.clone());
+                }
                 self.put(batch, other, &joined, secrets, Some(&other_found))
             }
             Holder::Elsewhere => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use claviger_integration::{reason, violation};
 use claviger_proto::v1;
-use claviger_stub::stripe_oauth::{APP, CLIENT_SECRET, Rules};
+use claviger_stub::stripe_oauth::{APP, CLIENT_SECRET, Fault, Rules, Twist};
 use v1::install::{ReconnectReason as Why, State};
 use v1::stripe_live_verdict::Outcome;
 
@@ -49,8 +49,18 @@ async fn a_disconnect_ends_the_install_at_stripe_and_here() {
         .mask(app("app_1Other"), &APP_PATHS)
         .await
         .expect("put");
-    let refused = scene.disconnect().await.expect_err("another app");
-    assert_eq!(reason(&refused), "STRIPE_REFUSED");
+    for hours in [0, 2] {
+        // That its access token has ended says nothing about the install.
+        scene
+            .server
+            .clock
+            .advance(Duration::from_secs(hours * 3600));
+        if hours > 0 {
+            scene.stripe.expire_access(ACCOUNT);
+        }
+        let refused = scene.disconnect().await.expect_err("another app");
+        assert_eq!(reason(&refused), "STRIPE_REFUSED");
+    }
     scene.resolve().await.expect("goes on");
     scene.mask(app(APP), &APP_PATHS).await.expect("put");
     let ended = scene.disconnect().await.expect("ended");
@@ -175,4 +185,77 @@ async fn tokens_of_connect_are_replaced_only_once_they_are_refused() {
     assert_eq!(next.credential, scene.stripe.newest_access_token(ACCOUNT));
     assert_ne!(next.credential, first.credential);
     assert_eq!(scene.stripe.refreshes(ACCOUNT), 2);
+}
+
+#[tokio::test]
+async fn a_spent_refresh_token_does_not_take_the_place_of_a_good_one() {
+    let spent = |refused: tonic::Status| {
+        let (field, remedy) = violation(&refused).expect("a field");
+        assert_eq!(field, "profile.oauth.refresh_token");
+        assert!(remedy.contains("is spent"), "{remedy}");
+    };
+    let scene = Scene::start(Rules::default()).await;
+    let token = scene.stripe.install(ACCOUNT, false);
+    scene
+        .put(profile("stripe", oauth(&token)))
+        .await
+        .expect("put");
+    scene.resolve().await.expect("resolved");
+    // All that there is, put again with another account by mistake.
+    let elsewhere = v1::OauthAuth {
+        account: "acct_1Typo".to_owned(),
+        ..oauth(&token)
+    };
+    spent(scene.mask(elsewhere, &["oauth"]).await.expect_err("spent"));
+    // With the secret that a person was asked for.
+    scene.server.clock.advance(NEARLY_AN_HOUR);
+    let rolled = "sk_test_cAnArY51Rolled0nF";
+    scene.stripe.set_client_secret(rolled);
+    scene.resolve().await.expect_err("refused");
+    let all = v1::OauthAuth {
+        client_secret: rolled.to_owned(),
+        ..oauth(&token)
+    };
+    scene.mask(all, &["oauth"]).await.expect("put");
+    scene.resolve().await.expect("by the one that rolled");
+    assert!(scene.stripe.spent_presented().is_empty());
+    // Where a person was asked for a token.
+    scene.stripe.revoke(ACCOUNT);
+    scene.server.clock.advance(NEARLY_AN_HOUR);
+    scene.resolve().await.expect_err("revoked");
+    let again = scene.mask(oauth(&token), &["oauth.refresh_token"]).await;
+    spent(again.expect_err("spent"));
+}
+
+#[tokio::test]
+async fn a_token_that_stripe_refuses_is_not_served_while_the_next_one_is_awaited() {
+    let (scene, first) = Scene::used(Rules {
+        revokes_on_reuse: true,
+        ..Rules::default()
+    })
+    .await;
+    scene.stripe.expire_access(ACCOUNT);
+    let later = Twist::Before(Fault::Status(429));
+    scene.stripe.twist_next([later]);
+    for refused in [&first.version, ""] {
+        let later = resolve(&scene.client, "stripe", refused).await;
+        assert_eq!(reason(&later.expect_err("later")), "STRIPE_UNREACHABLE");
+    }
+    scene.server.clock.advance(Duration::from_secs(7));
+    let next = scene.resolve().await.expect("resolved");
+    assert_eq!(next.credential, scene.stripe.newest_access_token(ACCOUNT));
+}
+
+#[tokio::test]
+async fn an_account_that_was_only_typed_can_be_taken_back() {
+    let scene = Scene::start(Rules::default()).await;
+    let typed = v1::OauthAuth {
+        account: "acct_1Typo".to_owned(),
+        ..oauth(&scene.stripe.install(ACCOUNT, false))
+    };
+    scene.put(profile("stripe", typed)).await.expect("put");
+    let none = v1::OauthAuth::default();
+    scene.mask(none, &["oauth.account"]).await.expect("put");
+    scene.resolve().await.expect("of whichever account it is");
+    assert_eq!(scene.install().await.account, ACCOUNT);
 }

@@ -1,13 +1,12 @@
-//! A store that cannot be written, and daemons that end in the middle.
+//! A store that cannot be written between an answer and its commit.
 
 use claviger_core::Reason;
 use claviger_integration::{Fault, reason};
 use claviger_proto::v1;
-use claviger_stub::stripe_oauth::{Hold, Rules};
-use tokio::runtime::Handle;
+use claviger_stub::stripe_oauth::Rules;
 use v1::install::State;
 
-use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, resolve};
+use super::{ACCOUNT, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_cannot_be_stored_are_handed_out_once_they_are() {

@@ -28,6 +28,13 @@ async fn a_second_profile_of_one_install_joins_it_and_its_token_wins() {
         scene.definition("stripe").await,
         scene.definition("second").await
     );
+    // The token of either was put before.
+    let first_token = scene.first_token.clone();
+    scene.reconnect(&first_token).await;
+    assert_eq!(
+        scene.resolve().await.expect("joined").credential,
+        second.credential
+    );
     let both = [name("second"), name("stripe")];
     assert_eq!(scene.install().await.profiles, both);
     assert_eq!(scene.install_of("second").await.profiles, both);
