@@ -52,6 +52,14 @@ impl Broker {
         is_purging: bool,
     ) -> Result<(ProfileView, Vec<Warning>)> {
         let proof = &asked.proof;
+        if let Some(gone) = self
+            .found_now(asked)
+            .await?
+            .filter(|stored| is_purging && self.catalog.is_over(stored.record.delete_time))
+        {
+            // Its name is free, and what was pasted into it is still there.
+            return self.purge_gone(proof, &gone.record).await;
+        }
         let found = &asked.found.profile()?.record;
         // As it was: with its install, and who resolved it.
         let install = self.viewed(proof, (**found).clone()).await?.install;
@@ -91,6 +99,24 @@ impl Broker {
             profile,
         };
         Ok((view, warnings))
+    }
+
+    /// Destroys what is left of a profile whose name is free.
+    async fn purge_gone(
+        &self,
+        proof: &Authorized,
+        gone: &Profile,
+    ) -> Result<(ProfileView, Vec<Warning>)> {
+        let facts = self.ending_profile(proof, gone).await?;
+        self.audit.intents(proof, facts).await?;
+        self.erase_profile(proof, gone).await?;
+        let view = ProfileView {
+            install: None,
+            consumers: Vec::new(),
+            purge_time: self.catalog.free_time(gone.delete_time),
+            profile: gone.clone(),
+        };
+        Ok((view, Vec::new()))
     }
 
     /// Takes back a soft delete.

@@ -136,7 +136,10 @@ impl Broker {
     }
 
     /// What the name stands for by now, even if it was deleted so long ago that it is free.
-    async fn found_now(&self, asked: &Asked<OnProfile>) -> Result<Option<Stored<Profile>>> {
+    pub(super) async fn found_now(
+        &self,
+        asked: &Asked<OnProfile>,
+    ) -> Result<Option<Stored<Profile>>> {
         let id = profile_id(&asked.found.name);
         self.catalog.get(&asked.proof, &id).await
     }

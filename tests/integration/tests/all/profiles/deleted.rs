@@ -215,6 +215,29 @@ async fn what_a_profile_left_is_destroyed_once_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_profile_whose_time_is_over_is_purged_by_its_name() {
+    let (server, client) = Server::prepared(Options::default()).await;
+    let name = profile_name("stripe");
+    let made = put(&client, connecting(&name, app())).await.unwrap();
+    let definition = definition_of(&made.profile.unwrap());
+    delete(&client, &name, false).await.unwrap();
+    server.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
+    fails(
+        delete(&client, &name, false).await,
+        Code::NotFound,
+        "PROFILE_NOT_FOUND",
+    );
+    delete(&client, &name, true).await.unwrap();
+    let gone = client.definition(&definition).await;
+    fails(gone, Code::NotFound, "DEFINITION_NOT_FOUND");
+    fails(
+        delete(&client, &name, true).await,
+        Code::NotFound,
+        "PROFILE_NOT_FOUND",
+    );
+}
+
+#[tokio::test]
 async fn puts_at_the_same_moment_lose_nothing() {
     let (_server, client) = Server::prepared(Options::default()).await;
     let name = profile_name("stripe");
