@@ -156,11 +156,11 @@ async fn start(job: &[OsString], values: Vec<(String, OsString)>) -> Result<Exit
 }
 
 fn not_started(program: &OsStr, error: &io::Error) -> Stop {
-    let code = match error.kind() {
-        io::ErrorKind::NotFound => EXIT_NOT_FOUND,
-        _ => EXIT_NOT_EXECUTABLE,
+    let code = match error.kind() == io::ErrorKind::NotFound {
+        true => EXIT_NOT_FOUND,
+        false => EXIT_NOT_EXECUTABLE,
     };
-    Stop::of_job(code, format!("{}: {error}", program.display()))
+    Stop::with_code(code, format!("{}: {error}", program.display()))
 }
 
 /// The code of the job, or what a shell makes of its signal.

@@ -49,12 +49,13 @@ pub(crate) async fn status(asking: &Asking) -> Result<ExitCode, Stop> {
 
 fn told(status: &GetStatusResponse) -> String {
     let since = status.start_time.as_ref().map(ToString::to_string);
+    let root_key = status.root_key.trim_start_matches("root key: ");
     let mut rows = vec![
         [
             "clavigerd".to_owned(),
             format!("{}, since {}", status.version, since.unwrap_or_default()),
         ],
-        ["root key".to_owned(), status.root_key.clone()],
+        ["root key".to_owned(), root_key.to_owned()],
     ];
     rows.extend(status.parts.iter().map(|part| {
         let state = match part.ok {

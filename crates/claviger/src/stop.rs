@@ -39,12 +39,12 @@ impl Stop {
         Self::new(EXIT_NO_DAEMON, message, true)
     }
 
-    /// The job cannot be started, with a code of its own.
-    pub(crate) fn of_job(exit_code: u8, message: impl Into<String>) -> Self {
+    /// Anything that has an exit code of its own.
+    pub(crate) fn with_code(exit_code: u8, message: impl Into<String>) -> Self {
         Self::new(exit_code, message, false)
     }
 
-    /// The same, with the thing that it is about.
+    /// The same stop, with the thing that it is about.
     pub(crate) fn about(mut self, thing: &str) -> Self {
         self.message = format!("{thing}: {}", self.message);
         self

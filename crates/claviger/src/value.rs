@@ -7,9 +7,13 @@ use std::path::Path;
 use claviger_core::SecretBytes;
 use claviger_proto::v1::Payload;
 use claviger_proto::v1::payload::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ValueOptions;
 use crate::stop::Stop;
+
+/// Ended by Ctrl-C, as shells have it.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Reads the value, and asks for it if standard input is a terminal and no file is named.
 pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> {
@@ -19,9 +23,7 @@ pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> 
         Some(file) => fs::read(file)
             .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?,
         None if io::stdin().is_terminal() => {
-            let typed = rpassword::prompt_password(format!("value of {name}: "));
-            let typed = typed
-                .map_err(|error| Stop::failed(format!("the terminal cannot be read: {error}")))?;
+            let typed = ask(name)?;
             return payload(SecretBytes::new(typed.into_bytes()), options.binary);
         }
         None => {
@@ -39,6 +41,18 @@ pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> 
         false => without_final_line_break(bytes),
     };
     payload(SecretBytes::new(bytes), options.binary)
+}
+
+/// Asks on the terminal, which does not show what is typed.
+fn ask(name: &str) -> Result<String, Stop> {
+    let unread = |error: io::Error| match error.kind() == io::ErrorKind::Interrupted {
+        true => Stop::with_code(EXIT_INTERRUPTED, "nothing was stored"),
+        false => Stop::failed(format!("the terminal cannot be read: {error}")),
+    };
+    // Uncaught, the signal of Ctrl-C would end the process with the terminal still silent. From here
+    // on it waits for the answer about a value that may be stored already.
+    let _caught = signal(SignalKind::interrupt()).map_err(unread)?;
+    rpassword::prompt_password(format!("value of {name}: ")).map_err(unread)
 }
 
 /// One line break less at the end, which editors and `echo` put there.
