@@ -3,14 +3,16 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::yield_now;
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::Value;
 
 /// A value that must not be seen where it does not belong.
@@ -120,26 +122,101 @@ fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
     assert_eq!(lines[3][..2], ["1", "ENABLED"], "{printed}");
 }
 
-/// Runs a command on a terminal of its own; returns its code and what the terminal shows.
-fn on_a_terminal(command: &mut Command) -> (Option<i32>, String) {
+/// A terminal: the end of whoever looks at it, and that of a program.
+fn terminal() -> (File, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&controller).expect("it is ours");
     unlockpt(&controller).expect("it is ours");
     let name = ptsname(&controller, Vec::new()).expect("has a name");
-    let terminal = File::options()
+    let program_end = File::options()
+        .read(true)
         .write(true)
         .open(OsStr::from_bytes(name.as_bytes()))
         .expect("the other end");
+    (controller.into(), program_end)
+}
+
+/// All that a terminal shows, once no program has it any longer.
+fn shown_on(mut controller: File) -> String {
+    let mut shown = Vec::new();
+    // Ends with an error, because nobody has the other end.
+    controller.read_to_end(&mut shown).ok();
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// Runs a command that prints to a terminal; returns its code and what is shown.
+fn on_a_terminal(command: &mut Command) -> (Option<i32>, String) {
+    let (controller, program_end) = terminal();
     let status = command
-        .stdout(terminal.try_clone().expect("a file of ours"))
-        .stderr(terminal)
+        .stdout(program_end.try_clone().expect("a file of ours"))
+        .stderr(program_end)
         .status()
         .expect("the command's program can be run");
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut shown = Vec::new();
-    // Ends with an error, because nobody has the other end any longer.
-    File::from(controller).read_to_end(&mut shown).ok();
-    (status.code(), String::from_utf8_lossy(&shown).into_owned())
+    (status.code(), shown_on(controller))
+}
+
+/// Puts what is typed at the prompt; returns the code, what is shown, and whether the terminal
+/// shows again what is typed from then on.
+fn put_typed(user: &User, keys: &str) -> (Option<i32>, String, bool) {
+    let put = user.command("definition put typed --value-from -");
+    let (mut controller, program_end) = terminal();
+    let echoes = |terminal: &File| {
+        let modes = tcgetattr(terminal).expect("a terminal").local_modes;
+        modes.contains(LocalModes::ECHO)
+    };
+    let mut command = Command::new("setsid");
+    command
+        .args(["--ctty", "--wait"])
+        .arg(put.get_program())
+        .args(put.get_args())
+        .envs(
+            put.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(program_end.try_clone().expect("a file of ours"))
+        .stdout(Stdio::null());
+    let mut child = command.spawn().expect("setsid can be started");
+    drop(command);
+    while echoes(&program_end) {
+        assert_eq!(child.try_wait().expect("it is our child"), None, "it asks");
+        yield_now();
+    }
+    controller.write_all(keys.as_bytes()).expect("it reads");
+    let status = child.wait().expect("it is our child");
+    let echoes = echoes(&program_end);
+    drop(program_end);
+    (status.code(), shown_on(controller), echoes)
+}
+
+#[test]
+fn value_that_is_typed_does_not_show() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let prompt = "value of projects/dev/secrets/typed: ";
+    let (code, shown, echoes) = put_typed(&user, "canary-7\x03");
+    assert_eq!((code, echoes), (Some(130), true), "{shown}");
+    assert!(
+        shown.starts_with(prompt) && !shown.contains("canary-7"),
+        "{shown}"
+    );
+    assert_stopped(
+        &user.run("definition get typed"),
+        1,
+        &["[DEFINITION_NOT_FOUND]"],
+    );
+
+    let (code, shown, echoes) = put_typed(&user, &format!("{CANARY}\n"));
+    assert_eq!((code, echoes), (Some(0), true), "{shown}");
+    assert!(
+        shown.starts_with(prompt) && !shown.contains(CANARY),
+        "{shown}"
+    );
+    assert_eq!(said(&user.run("secret get typed")), CANARY);
 }
 
 #[test]
@@ -325,9 +402,14 @@ fn waiting(user: &User) -> (Child, u32) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the command's program can be started");
-    let mut line = String::new();
     let stdout = child.stdout.take().expect("a pipe was asked for");
-    BufReader::new(stdout).read_line(&mut line).expect("text");
+    let mut stdout = BufReader::new(stdout);
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("text");
+    // What comes back says that it is `cat` by now, and no shell that is about to be.
+    let mut stdin = child.stdin.as_ref().expect("a pipe was asked for");
+    writeln!(stdin).expect("it reads");
+    stdout.read_line(&mut String::new()).expect("text");
     (child, line.trim().parse().expect("its id"))
 }
 
@@ -342,9 +424,12 @@ fn signal_reaches_the_job_and_shows_in_the_code() {
     user.put();
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
         let (mut child, _) = waiting(&user);
+        // Else the wait would close it, and end the job.
+        let stdin = child.stdin.take();
         kill_process(Pid::from_child(&child), signal).expect("it is our child");
         let status = child.wait().expect("it is our child");
         assert_eq!(status.code(), Some(code), "{signal:?}");
+        drop(stdin);
     }
 }
 
