@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::yield_now;
 
-use claviger_e2e::{Daemon, Home, output_of, tools};
+use claviger_e2e::{Client, Daemon, Home, output_of, tools};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -175,7 +175,8 @@ fn put_typed(user: &User, keys: &str) -> (Option<i32>, String, bool) {
                 .filter_map(|(name, value)| Some((name, value?))),
         )
         .stdin(program_end.try_clone().expect("a file of ours"))
-        .stdout(Stdio::null());
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().expect("setsid can be started");
     drop(command);
     while echoes(&program_end) {
@@ -492,6 +493,27 @@ fn job_waits_for_a_daemon_that_starts_again() {
     stdout.read_to_string(&mut printed).expect("text");
     assert_eq!(child.wait().expect("it is our child").code(), Some(0));
     assert_eq!(printed, CANARY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_of_a_file_reads_over_tcp() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    let client = Client::connect(&daemon.socket()).await;
+    let token = client.runner_token().await.expect("made");
+    let file = home.path().join("token");
+    fs::write(&file, format!("{token}\n")).expect("a writable home");
+    let get = format!("secret get db --address {}", daemon.tcp());
+    let with_token = format!("{get} --token-file {}", file.display());
+    assert_eq!(said(&user.run(&with_token)), CANARY);
+    assert_stopped(&user.run(&get), 1, &["[CREDENTIALS_REQUIRED]"]);
+    fs::write(&file, CANARY.repeat(2) + " ").expect("a writable home");
+    assert_stopped(&user.run(&with_token), 1, &["[TOKEN_INVALID]"]);
 }
 
 #[test]
