@@ -26,7 +26,7 @@ mod token;
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger_proto::v1::access_service_client::AccessServiceClient;
@@ -38,15 +38,16 @@ use claviger_proto::v1::secret_service_client::SecretServiceClient;
 use claviger_proto::v1::vault_service_client::VaultServiceClient;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::Request;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use tower::service_fn;
 
 pub use tls::Tls;
 pub use token::{Token, TokenError};
+pub use tonic::{Code, Status};
 
 /// One caller over one connection, which is shared by its clones and made again when it breaks.
 #[derive(Clone, Debug)]
@@ -198,6 +199,15 @@ impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.cause)
     }
+}
+
+/// Where a client on this host finds the daemon when nobody says where it is: by the directories of
+/// its user for what lives as long as a session, and for state.
+pub fn default_socket(runtime_dir: Option<&Path>, state_home: Option<&Path>) -> Option<PathBuf> {
+    let state = || Some(state_home?.join("claviger/clavigerd.sock"));
+    runtime_dir
+        .map(|dir| dir.join("claviger/clavigerd.sock"))
+        .or_else(state)
 }
 
 /// The daemon's own reason for a failed call, or `None` if it does not come from the daemon.

@@ -168,10 +168,10 @@ impl Config {
 
 /// Where a client on this host looks for the daemon when it is not told.
 pub(crate) fn default_socket(environment: &Environment) -> Option<PathBuf> {
-    match &environment.xdg_runtime_dir {
-        Some(dir) => Some(dir.join("claviger/clavigerd.sock")),
-        None => Some(default_data_dir(environment)?.join("clavigerd.sock")),
-    }
+    claviger_client::default_socket(
+        environment.xdg_runtime_dir.as_deref(),
+        environment.state_home().as_deref(),
+    )
 }
 
 fn default_data_dir(environment: &Environment) -> Option<PathBuf> {

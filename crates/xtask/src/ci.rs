@@ -96,7 +96,7 @@ pub(crate) const STEPS: &[Step] = &[
     ),
     Step::new("test", "unit and integration tests", test).with_arguments(),
     Step::new("fuzz", "decoders stand what breaks decoders", fuzz).with_arguments(),
-    Step::new("build", "the daemon in release mode", build),
+    Step::new("build", "the daemon and the command in release mode", build),
     Step::new("e2e", "tests of the built daemon", e2e).with_arguments(),
 ];
 
@@ -241,7 +241,8 @@ fn fuzz(cx: &mut Context) -> Result {
 }
 
 fn build(cx: &mut Context) -> Result {
-    run(&mut cx.cargo(&["build", "--release", "-p", "clavigerd"]))
+    let programs = ["-p", "clavigerd", "-p", "claviger"];
+    run(cx.cargo(&["build", "--release"]).args(programs))
 }
 
 /// The daemon that tests can kill in the middle of a write, out of the way of the one that ships.
@@ -255,7 +256,7 @@ fn build_with_failpoints(cx: &Context) -> Result<PathBuf> {
 }
 
 /// Tells the tests by environment variables where the daemon and its peers are. Run by itself it
-/// builds the daemon first, so that nobody tests yesterday's.
+/// builds the daemon and the command first, so that nobody tests yesterday's.
 fn e2e(cx: &mut Context) -> Result {
     if !cx.has_package(E2E) {
         println!("no package {E2E}: nothing to run");
@@ -266,6 +267,10 @@ fn e2e(cx: &mut Context) -> Result {
     let mut command = cx.cargo(&["test", "-p", E2E, "--no-fail-fast", "--"]);
     command
         .args(&cx.extra)
+        .env(
+            "CLAVIGER_TEST_CLAVIGER",
+            cx.target().join("release/claviger"),
+        )
         .env(
             "CLAVIGER_TEST_CLAVIGERD",
             cx.target().join("release/clavigerd"),

@@ -105,6 +105,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-stripe",
         ],
     ),
+    (
+        "claviger",
+        &[
+            "claviger-client",
+            "claviger-core",
+            "claviger-mem",
+            "claviger-proto",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -130,6 +139,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["claviger-backend-azure", "claviger-backend-snowflake"],
     ),
     ("prometheus", &["clavigerd"]),
+    ("prost-reflect", &["claviger"]),
     (
         "reqwest",
         &[
@@ -138,6 +148,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "claviger-stripe",
         ],
     ),
+    ("rpassword", &["claviger"]),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("rustls-webpki", &["claviger-identity"]),

@@ -11,6 +11,11 @@ pub fn clavigerd() -> PathBuf {
     program("CLAVIGER_TEST_CLAVIGERD")
 }
 
+/// The built command.
+pub fn claviger() -> PathBuf {
+    program("CLAVIGER_TEST_CLAVIGER")
+}
+
 /// The daemon with failpoints, which nothing that ships has.
 pub fn failing_clavigerd() -> PathBuf {
     program("CLAVIGER_TEST_FAILPOINTS")

@@ -11,6 +11,7 @@ mod aws;
 mod azure;
 mod caller;
 mod capabilities;
+mod command;
 mod connections;
 mod crashes;
 mod door;

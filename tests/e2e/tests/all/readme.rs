@@ -83,7 +83,7 @@ const KEYS: [&str; 6] = [
 ];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 30] = [
+const PRINTED: [&str; 32] = [
     "\"kind\": \"STRIPE_API_KEY\"",
     "\"text\": \"rk_test_first\"",
     "\"text\": \"rk_test_first\"",
@@ -92,6 +92,8 @@ const PRINTED: [&str; 30] = [
     "\"access\": {",
     "\"reason\": \"VALUE_WRONG_KIND\"",
     "refused",
+    "existence  ok",
+    "a key of 14 characters",
     "\"name\": \"projects/dev/connectionProfiles/stripe\"",
     "\"state\": \"UNVERIFIED\"",
     "\"credential\": \"rk_test_0123456789profileABCD\"",

@@ -151,6 +151,25 @@ async fn grpcurl_python_go_and_our_client_call_with_a_certificate() {
 }
 
 #[test]
+fn our_command_shows_a_certificate_to_a_daemon_it_believes_only() {
+    let served = Served::new("required");
+    let whoami = |authority: &str| {
+        let mut command = served.home.program(tools::claviger(), &["whoami"]);
+        command.args(["--address", &served.daemon.tcp().to_string()]);
+        for (flag, file) in [
+            ("--ca-file", authority),
+            ("--certificate-file", "etl.crt"),
+            ("--private-key-file", "etl.key"),
+        ] {
+            command.arg(flag).arg(served.home.path().join(file));
+        }
+        command.output().expect("it runs")
+    };
+    assert_eq!(lines(&whoami("root.crt")).first(), Some(&ETL));
+    assert_eq!(whoami("acme.crt").status.code(), Some(3));
+}
+
+#[test]
 fn grpcurl_with_another_certificate_does_not_get_in() {
     let served = Served::new("required");
     let two = served

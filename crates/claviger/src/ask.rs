@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use claviger_client::Client;
+
+use crate::cli::Cli;
+use crate::connection::Connection;
+use crate::environment::Environment;
+use crate::stop::Stop;
+
+/// What all tasks know: whom to ask, about which project, and how to answer.
+pub(crate) struct Asking {
+    connection: Connection,
+    project: Option<String>,
+    /// Empty where none is named.
+    pub(crate) environment: String,
+    pub(crate) is_json: bool,
+    /// How long the daemon is waited for.
+    pub(crate) patience: Duration,
+}
+
+impl Asking {
+    pub(crate) fn of(cli: &Cli, environment: &Environment) -> Result<Self, Stop> {
+        let options = &cli.connection;
+        let named = |flag: &Option<String>, variable: &Option<String>| {
+            flag.clone().or_else(|| variable.clone())
+        };
+        Ok(Self {
+            connection: Connection::of(options, environment)?,
+            project: named(&options.project, &environment.project),
+            environment: named(&options.environment, &environment.environment).unwrap_or_default(),
+            is_json: cli.json,
+            patience: options.timeout,
+        })
+    }
+
+    pub(crate) async fn client(&self) -> Result<Client, Stop> {
+        self.connection.client().await
+    }
+
+    /// The full name of a secret or its definition.
+    pub(crate) fn name(&self, id: &str) -> Result<String, Stop> {
+        match id.starts_with("projects/") {
+            true => Ok(id.to_owned()),
+            false => Ok(format!("{}/secrets/{id}", self.project()?)),
+        }
+    }
+
+    /// The full name of the project.
+    pub(crate) fn project(&self) -> Result<String, Stop> {
+        match self.project.as_deref() {
+            Some(project) if project.starts_with("projects/") => Ok(project.to_owned()),
+            Some(project) => Ok(format!("projects/{project}")),
+            None => Err(Stop::usage(
+                "which project is not said; pass --project, set CLAVIGER_PROJECT, or give the full \
+                name (projects/PROJECT/secrets/ID)",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn asking(line: &str, project: Option<&str>) -> Asking {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let environment = Environment {
+            project: project.map(str::to_owned),
+            environment: Some("dev".to_owned()),
+            default_socket: Some("/s".into()),
+            ..Environment::default()
+        };
+        Asking::of(&cli, &environment).unwrap()
+    }
+
+    #[test]
+    fn a_short_id_is_of_the_project_and_a_full_name_of_its_own() {
+        for (line, variable, project) in [
+            ("claviger --project acme status", None, "projects/acme"),
+            (
+                "claviger status --project projects/acme",
+                None,
+                "projects/acme",
+            ),
+            ("claviger status", Some("acme"), "projects/acme"),
+            (
+                "claviger status --project other",
+                Some("acme"),
+                "projects/other",
+            ),
+        ] {
+            let asking = asking(line, variable);
+            assert_eq!(asking.project().unwrap(), project);
+            let name = format!("{project}/secrets/stripe");
+            assert_eq!(asking.name("stripe").unwrap(), name);
+            let full = "projects/full/secrets/stripe";
+            assert_eq!(asking.name(full).unwrap(), full);
+        }
+    }
+
+    #[test]
+    fn a_short_id_without_a_project_is_refused_and_not_repeated() {
+        let asking = asking("claviger status", None);
+        let said = asking.name("rk_test_pasted").unwrap_err().to_string();
+        assert!(
+            said.contains("--project") && !said.contains("pasted"),
+            "{said}"
+        );
+        assert!(asking.name("projects/acme/secrets/stripe").is_ok());
+    }
+
+    #[test]
+    fn the_flag_of_an_environment_comes_before_the_variable() {
+        assert_eq!(asking("claviger status", None).environment, "dev");
+        let line = "claviger status --environment prod";
+        assert_eq!(asking(line, None).environment, "prod");
+    }
+}

@@ -1,0 +1,275 @@
+//! The way to the daemon, from the command line and the environment.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use claviger_client::{Client, ConnectError, Tls, Token};
+use tokio::time::timeout;
+
+use crate::cli::ConnectionOptions;
+use crate::environment::Environment;
+use crate::stop::Stop;
+
+/// Where the daemon is, and what it is shown.
+pub(crate) struct Connection {
+    address: Address,
+    token: Option<Token>,
+    patience: Duration,
+}
+
+/// Where a daemon listens.
+enum Address {
+    /// This host, in plain text.
+    Local(SocketAddr),
+    /// `host:port`, over TLS.
+    Tls(String, Tls),
+    Unix(PathBuf),
+}
+
+impl Connection {
+    pub(crate) fn of(options: &ConnectionOptions, environment: &Environment) -> Result<Self, Stop> {
+        let tls = tls(options)?;
+        let named = options.address.as_ref().or(environment.address.as_ref());
+        let address = match (named, &environment.default_socket) {
+            (Some(text), _) => Address::parse(text, tls)?,
+            (None, Some(socket)) if tls.is_none() => Address::Unix(socket.clone()),
+            (None, _) => {
+                let said = "where the daemon is cannot be told; pass --address";
+                return Err(Stop::usage(said));
+            }
+        };
+        let token_file = options.token_file.as_ref();
+        let token = token_file
+            .or(environment.token_file.as_ref())
+            .map(|file| Token::from_file(file).map_err(|error| Stop::usage(told(&error))))
+            .transpose()?;
+        Ok(Self {
+            address,
+            token,
+            patience: options.timeout,
+        })
+    }
+
+    /// Connects.
+    pub(crate) async fn client(&self) -> Result<Client, Stop> {
+        let connected = timeout(self.patience, self.connect()).await;
+        let away = |cause: &str| {
+            Stop::no_daemon(format!(
+                "no daemon answers at {} ({cause}); start it, or pass --address if it is elsewhere",
+                self.address
+            ))
+        };
+        let client = match connected {
+            Ok(Ok(client)) => client.with_deadline(self.patience),
+            Ok(Err(error)) => return Err(away(&root_cause(&error))),
+            Err(_) => return Err(away("nothing came in time")),
+        };
+        Ok(match &self.token {
+            Some(token) => client.with_token(token.clone()),
+            None => client,
+        })
+    }
+
+    async fn connect(&self) -> Result<Client, ConnectError> {
+        match &self.address {
+            Address::Local(address) => Client::connect_tcp(*address).await,
+            Address::Tls(address, tls) => Client::connect_tls(address, tls.clone()).await,
+            Address::Unix(socket) => Client::connect_unix(socket).await,
+        }
+    }
+}
+
+impl Address {
+    fn parse(text: &str, tls: Option<Tls>) -> Result<Self, Stop> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match tls {
+                _ if !path.starts_with('/') => Err(Stop::usage(
+                    "an address with unix: needs the path from the root, such as \
+                    unix:/run/claviger/clavigerd.sock",
+                )),
+                Some(_) => Err(Stop::usage(
+                    "no TLS is spoken over a Unix socket; leave --ca-file away",
+                )),
+                None => Ok(Self::Unix(path.into())),
+            };
+        }
+        let parts = text.rsplit_once(':');
+        let parts = parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) else {
+            return Err(Stop::usage(format!(
+                "the address {text} is none; give unix:/path or host:port"
+            )));
+        };
+        if let Some(tls) = tls {
+            return Ok(Self::Tls(text.to_owned(), tls));
+        }
+        let local = match host {
+            "localhost" => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            _ => text.parse().ok(),
+        };
+        let local = local.filter(|address: &SocketAddr| address.ip().is_loopback());
+        local.map(Self::Local).ok_or_else(|| {
+            Stop::usage(format!(
+                "plain text goes to this host only; pass --ca-file to speak TLS with {text}"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(address) => write!(f, "{address}"),
+            Self::Tls(address, _) => f.write_str(address),
+            Self::Unix(socket) => write!(f, "{}", socket.display()),
+        }
+    }
+}
+
+fn tls(options: &ConnectionOptions) -> Result<Option<Tls>, Stop> {
+    let pair = match (&options.certificate_file, &options.private_key_file) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => {
+            let said = "--certificate-file and --private-key-file go together";
+            return Err(Stop::usage(said));
+        }
+    };
+    let Some(authorities) = &options.ca_file else {
+        return match pair {
+            None => Ok(None),
+            Some(_) => Err(Stop::usage("--certificate-file needs --ca-file")),
+        };
+    };
+    let tls = Tls::trusting(content(authorities)?);
+    Ok(Some(match pair {
+        Some((certificate, key)) => tls.with_certificate(content(certificate)?, content(key)?),
+        None => tls,
+    }))
+}
+
+fn content(file: &Path) -> Result<Vec<u8>, Stop> {
+    fs::read(file)
+        .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))
+}
+
+/// An error with what it comes from.
+fn told(error: &dyn StdError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// The last of the errors that an error comes from: those between have nothing to say.
+fn root_cause(error: &dyn StdError) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an address is taken for.
+    fn parsed(text: &str, is_tls: bool) -> Result<String, String> {
+        let address = Address::parse(text, is_tls.then(|| Tls::trusting("")));
+        let address = address.map_err(|stop| stop.to_string())?;
+        Ok(match &address {
+            Address::Local(_) => format!("plain text to {address}"),
+            Address::Tls(..) => format!("TLS to {address}"),
+            Address::Unix(_) => format!("socket {address}"),
+        })
+    }
+
+    #[test]
+    fn an_address_is_a_socket_or_a_host_with_a_port() {
+        for (text, is_tls, expected) in [
+            ("unix:/run/c.sock", false, "socket /run/c.sock"),
+            ("127.0.0.1:7433", false, "plain text to 127.0.0.1:7433"),
+            ("[::1]:7433", false, "plain text to [::1]:7433"),
+            ("localhost:7433", false, "plain text to 127.0.0.1:7433"),
+            ("broker.acme:7433", true, "TLS to broker.acme:7433"),
+            ("127.0.0.1:7433", true, "TLS to 127.0.0.1:7433"),
+        ] {
+            assert_eq!(parsed(text, is_tls).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_the_remedy() {
+        for (text, is_tls, remedy) in [
+            ("broker.acme", false, "unix:/path or host:port"),
+            (":7433", false, "unix:/path or host:port"),
+            ("host:port", true, "unix:/path or host:port"),
+            ("unix:c.sock", false, "the path from the root"),
+            ("unix:/c.sock", true, "leave --ca-file away"),
+        ] {
+            let said = parsed(text, is_tls).unwrap_err();
+            assert!(said.contains(remedy), "{said}");
+        }
+    }
+
+    #[test]
+    fn plain_text_goes_to_this_host_only() {
+        for text in [
+            "broker.acme:7433",
+            "10.0.0.1:7433",
+            "0.0.0.0:7433",
+            "[::]:7433",
+        ] {
+            let said = parsed(text, false).unwrap_err();
+            assert!(said.contains("--ca-file"), "{said}");
+        }
+    }
+
+    fn of(options: &ConnectionOptions, environment: &Environment) -> Result<String, String> {
+        Connection::of(options, environment)
+            .map(|connection| connection.address.to_string())
+            .map_err(|stop| stop.to_string())
+    }
+
+    #[test]
+    fn a_flag_comes_before_a_variable_and_that_before_the_default() {
+        let mut options = ConnectionOptions::default();
+        let mut environment = Environment::default();
+        assert!(
+            of(&options, &environment)
+                .unwrap_err()
+                .contains("--address")
+        );
+        environment.default_socket = Some("/default".into());
+        assert_eq!(of(&options, &environment), Ok("/default".to_owned()));
+        environment.address = Some("unix:/variable".to_owned());
+        assert_eq!(of(&options, &environment), Ok("/variable".to_owned()));
+        options.address = Some("unix:/flag".to_owned());
+        assert_eq!(of(&options, &environment), Ok("/flag".to_owned()));
+    }
+
+    #[test]
+    fn files_of_tls_go_together() {
+        let environment = Environment::default();
+        let file = || Some(PathBuf::from("/nowhere/file.pem"));
+        let said = |ca_file, certificate_file, private_key_file| {
+            let options = ConnectionOptions {
+                address: Some("broker.acme:7433".to_owned()),
+                ca_file,
+                certificate_file,
+                private_key_file,
+                ..ConnectionOptions::default()
+            };
+            of(&options, &environment).unwrap_err()
+        };
+        assert!(said(file(), file(), None).contains("go together"));
+        assert!(said(file(), None, file()).contains("go together"));
+        assert!(said(None, file(), file()).contains("needs --ca-file"));
+        assert!(said(file(), None, None).starts_with("/nowhere/file.pem cannot be read"));
+    }
+}

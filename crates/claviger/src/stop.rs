@@ -1,0 +1,97 @@
+use std::fmt;
+use std::process::ExitCode;
+
+use claviger_client::{Code, Status, reason};
+
+/// The daemon refused, or something else failed.
+const EXIT_FAILED: u8 = 1;
+
+/// A command line or a file that cannot be used.
+const EXIT_USAGE: u8 = 2;
+
+/// No daemon answers.
+const EXIT_NO_DAEMON: u8 = 3;
+
+/// Whatever keeps `run` from starting the job, as env(1) has it.
+const EXIT_RUN: u8 = 125;
+
+/// Why the command ends without having done what it was asked: the cause and the remedy.
+#[derive(Debug)]
+pub struct Stop {
+    exit_code: u8,
+    message: String,
+    may_pass: bool,
+}
+
+impl Stop {
+    /// A failure of the command's own, or of the system around it.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(EXIT_FAILED, message, false)
+    }
+
+    /// It was asked for what cannot be done.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(EXIT_USAGE, message, false)
+    }
+
+    /// No daemon answers.
+    pub(crate) fn no_daemon(message: impl Into<String>) -> Self {
+        Self::new(EXIT_NO_DAEMON, message, true)
+    }
+
+    /// Anything that has an exit code of its own.
+    pub(crate) fn with_code(exit_code: u8, message: impl Into<String>) -> Self {
+        Self::new(exit_code, message, false)
+    }
+
+    /// The same stop, with the thing that it is about.
+    pub(crate) fn about(mut self, thing: &str) -> Self {
+        self.message = format!("{thing}: {}", self.message);
+        self
+    }
+
+    fn new(exit_code: u8, message: impl Into<String>, may_pass: bool) -> Self {
+        let message = message.into();
+        Self {
+            exit_code,
+            message,
+            may_pass,
+        }
+    }
+
+    /// Whether it may work a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// What the process ends with, which `run` keeps apart from the codes of its job.
+    pub fn exit_code(&self, is_run: bool) -> ExitCode {
+        ExitCode::from(match is_run {
+            true => self.exit_code.max(EXIT_RUN),
+            false => self.exit_code,
+        })
+    }
+}
+
+/// A call that failed.
+impl From<Status> for Stop {
+    fn from(status: Status) -> Self {
+        let said = status.message();
+        match reason(&status) {
+            Some(reason) => {
+                let may_pass = status.code() == Code::Unavailable;
+                Self::new(EXIT_FAILED, format!("{said} [{reason}]"), may_pass)
+            }
+            None => Self::no_daemon(format!(
+                "the daemon does not answer ({said}); see its log, or pass --address if it is \
+                elsewhere"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,153 @@
+//! Takes a value in: by a prompt without echo, from standard input or from a file.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::Path;
+
+use claviger_core::SecretBytes;
+use claviger_proto::v1::Payload;
+use claviger_proto::v1::payload::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ValueOptions;
+use crate::stop::Stop;
+
+/// Ended by Ctrl-C, as shells have it.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Reads the value, and asks for it if standard input is a terminal and no file is named.
+pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> {
+    let is_stdin = |file: &Path| file == Path::new("-");
+    let file = options.value_from.as_deref();
+    let bytes = match file.filter(|file| !is_stdin(file)) {
+        Some(file) => fs::read(file)
+            .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?,
+        None if io::stdin().is_terminal() => {
+            let typed = ask(name)?;
+            return payload(SecretBytes::new(typed.into_bytes()), options.binary);
+        }
+        None => {
+            let mut bytes = Vec::new();
+            io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .map_err(|error| Stop::usage(format!("standard input cannot be read: {error}")))?;
+            bytes
+        }
+    };
+    let keeps_all = options.keep_newline || options.binary;
+    let bytes = match keeps_all {
+        true => bytes,
+        false => without_final_line_break(bytes),
+    };
+    payload(SecretBytes::new(bytes), options.binary)
+}
+
+/// Asks on the terminal, which does not show what is typed.
+fn ask(name: &str) -> Result<String, Stop> {
+    let unread = |error: io::Error| match error.kind() == io::ErrorKind::Interrupted {
+        true => Stop::with_code(EXIT_INTERRUPTED, "nothing was stored"),
+        false => Stop::failed(format!("the terminal cannot be read: {error}")),
+    };
+    // Uncaught, the signal of Ctrl-C would end the process with the terminal still silent. From here
+    // on it waits for the answer about a value that may be stored already.
+    let _caught = signal(SignalKind::interrupt()).map_err(unread)?;
+    rpassword::prompt_password(format!("value of {name}: ")).map_err(unread)
+}
+
+/// One line break less at the end, which editors and `echo` put there.
+fn without_final_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+/// The arm that fits the format of a definition.
+fn payload(bytes: SecretBytes, is_binary: bool) -> Result<Payload, Stop> {
+    let value = match is_binary {
+        true => Value::Data(bytes.into_exposed()),
+        // SECURITY: the error would hold the bytes.
+        false => Value::Text(String::from_utf8(bytes.into_exposed()).map_err(|_| {
+            Stop::usage(
+                "the value is not text (UTF-8); pass --binary if the definition has format BINARY",
+            )
+        })?),
+    };
+    Ok(Payload {
+        value: Some(value),
+        ..Default::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_final_line_break_is_dropped_and_nothing_else() {
+        for (given, kept) in [
+            ("key\n", "key"),
+            ("key\r\n", "key"),
+            ("key\n\n", "key\n"),
+            ("key", "key"),
+            (" key \n", " key "),
+            ("key\r", "key\r"),
+            ("a\nb\n", "a\nb"),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(
+                without_final_line_break(given.into()),
+                kept.as_bytes(),
+                "{given:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_the_options_say() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read_with = |keep_newline, binary| {
+            let options = ValueOptions {
+                value_from: Some(file.path().to_owned()),
+                keep_newline,
+                binary,
+            };
+            read(&options, "stripe").map(|payload| payload.value.unwrap())
+        };
+        fs::write(file.path(), "key\n").unwrap();
+        assert_eq!(
+            read_with(false, false).unwrap(),
+            Value::Text("key".to_owned())
+        );
+        assert_eq!(
+            read_with(true, false).unwrap(),
+            Value::Text("key\n".to_owned())
+        );
+        assert_eq!(
+            read_with(false, true).unwrap(),
+            Value::Data(b"key\n".to_vec())
+        );
+
+        fs::write(file.path(), b"canary\xff").unwrap();
+        let said = read_with(false, false).unwrap_err().to_string();
+        assert!(
+            said.contains("--binary") && !said.contains("canary"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let options = ValueOptions {
+            value_from: Some("/nowhere/key".into()),
+            ..ValueOptions::default()
+        };
+        let said = read(&options, "stripe").unwrap_err().to_string();
+        assert!(said.starts_with("/nowhere/key cannot be read: "), "{said}");
+    }
+}
