@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use claviger_integration::{PROJECT, volume};
+use claviger_core::Clock as _;
+use claviger_integration::{PROJECT, reason, volume};
 use claviger_proto::v1;
 use claviger_stub::stripe_oauth::{Hold, Rules};
 use tokio::runtime::Handle;
+use v1::environment::StripeMode;
 use v1::install::State;
 
-use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, name, resolve};
+use super::{ACCOUNT, NEARLY_AN_HOUR, Scene, name, oauth, profile, resolve};
 
 /// Callers that wait, times the volume: 10,000 with ten.
 const WAITERS: usize = 1_000;
@@ -170,6 +172,70 @@ async fn what_nobody_uses_is_refreshed_once_in_thirty_days() {
         scene.server.broker().sweep_installs().await.expect("swept");
     }
     assert_eq!(scene.stripe.refreshes(ACCOUNT), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_refreshed_for_nobody_on_the_full_hour() {
+    let (scene, _) = Scene::used(Rules::default()).await;
+    let clock = &scene.server.clock;
+    let since = clock
+        .now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH);
+    let past = since.expect("after 1970").as_secs() % 3600;
+    clock.advance(Duration::from_secs(31 * 24 * 60 * 60 + 3600 - past));
+    for refreshes in [1, 2] {
+        scene.server.broker().sweep_installs().await.expect("swept");
+        assert_eq!(scene.stripe.refreshes(ACCOUNT), refreshes);
+        clock.advance(Duration::from_secs(60));
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_the_other_mode_is_not_for_an_environment_that_demands_one() {
+    let (scene, _) = Scene::used(Rules::default()).await;
+    let project = v1::Project {
+        name: "projects/modes".to_owned(),
+        environments: [("prod", StripeMode::Live), ("dev", StripeMode::Test)]
+            .map(|(id, mode)| {
+                let environment = v1::Environment {
+                    stripe_mode: mode.into(),
+                    ..Default::default()
+                };
+                (id.to_owned(), environment)
+            })
+            .into(),
+        ..Default::default()
+    };
+    let request = v1::PutProjectRequest {
+        project: Some(project),
+        validate_only: false,
+    };
+    let put = scene.client.projects().put_project(request).await;
+    put.expect("put");
+    let name = "projects/modes/connectionProfiles/stripe";
+    let token = scene.stripe.install("acct_1Two", false);
+    let moded = v1::ConnectionProfile {
+        name: name.to_owned(),
+        ..profile("stripe", oauth(&token))
+    };
+    scene.put(moded).await.expect("put");
+    let resolve = async |environment: &str| {
+        let request = v1::ResolveConnectionRequest {
+            name: name.to_owned(),
+            environment: environment.to_owned(),
+            ..Default::default()
+        };
+        scene.client.profiles().resolve_connection(request).await
+    };
+    let dev = resolve("dev").await.expect("resolved").into_inner();
+    assert_eq!(
+        (dev.mode.as_str(), dev.environment.as_str()),
+        ("TEST", "dev")
+    );
+    let refused = resolve("prod").await.expect_err("of the other mode");
+    assert_eq!(reason(&refused), "VALUE_WRONG_MODE");
+    let refused = resolve("").await.expect_err("of none");
+    assert_eq!(reason(&refused), "ENVIRONMENT_REQUIRED");
 }
 
 #[tokio::test]
