@@ -385,7 +385,7 @@ fn check_served(install: &Install) -> Result<()> {
 }
 
 /// Others change the install all the time, or are at it.
-fn busy() -> Error {
+pub(crate) fn busy() -> Error {
     Error::new(Reason::StripeUnreachable)
         .with(
             Detail::Remedy,

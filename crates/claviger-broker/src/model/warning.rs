@@ -45,7 +45,8 @@ impl Warning {
     pub(crate) const PROFILE_IN_USE: Self = Self::new(
         "PROFILE_IN_USE",
         "callers resolved this profile within the last day (GetConnectionProfile names the last ones); \
-         their next resolve fails, unless UndeleteConnectionProfile brings it back",
+         their next resolve fails, unless UndeleteConnectionProfile brings it back, which it cannot \
+         after a purge",
         "name",
     );
 

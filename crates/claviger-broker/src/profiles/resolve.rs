@@ -9,11 +9,11 @@ use claviger_stripe::{Class, Mode, Settings, judge};
 
 use crate::broker::Broker;
 use crate::engine::found::{Asked, OnProfile};
-use crate::engine::installs::{Access, Need};
+use crate::engine::installs::{Access, Need, busy};
 use crate::model::connection::{AuthMethod, Connection, ResolveConnection};
 use crate::model::definition::{Definition, not_found};
 use crate::model::freshness::Age;
-use crate::model::profile::{ApiKeyAuth, Auth, OauthAuth, Profile, profile_not_found};
+use crate::model::profile::{ApiKeyAuth, Auth, OauthAuth, Profile};
 use crate::model::project::{MANAGED, Project};
 use crate::model::registered::Registered;
 
@@ -93,7 +93,7 @@ impl Broker {
             profile = self.catalog.profile_again(asked).await?.record;
             profile.live()?;
         }
-        Err(profile_not_found(&resolve.name))
+        Err(busy().with(Detail::Resource, &resolve.name))
     }
 
     async fn api_key(
@@ -113,6 +113,10 @@ impl Broker {
             vaults: &self.vaults,
         };
         let content = &definition.content;
+        if content.kind != Kind::StripeApiKey {
+            // Changed since the profile was pointed at it.
+            return Err(named(Error::new(Reason::ValueWrongKind)));
+        }
         let route = registered.route(environment, None).map_err(named)?;
         // One that Stripe has refused was perhaps replaced a moment ago.
         let is_refused = resolve.refused_version.is_some();
@@ -128,7 +132,7 @@ impl Broker {
             &settings,
             project.stripe_mode(environment),
         );
-        let verdict = verdict.ok_or_else(|| named(Error::new(Reason::ValueWrongKind)))?;
+        let verdict = verdict.ok_or_else(|| Error::new(Reason::Internal))?;
         if let Some(refusal) = verdict.refusal(content.kind, None) {
             return Err(named(refusal));
         }

@@ -1,6 +1,6 @@
 //! Profiles with an API key: pasted, or a definition that exists.
 
-use claviger_integration::{Options, Server, reason, violation};
+use claviger_integration::{FaultyBackend, Options, Server, reason, violation};
 use claviger_proto::v1;
 use claviger_proto::v1::connection_profile::Auth;
 use claviger_proto::v1::environment::StripeMode;
@@ -335,7 +335,7 @@ async fn a_mode_that_no_environment_takes_is_warned_of() {
 
 #[tokio::test]
 async fn a_put_leaves_an_own_definition_alone_that_was_led_elsewhere() {
-    let backend = std::sync::Arc::new(claviger_integration::FaultyBackend::default());
+    let backend = FaultyBackend::shared();
     let (_server, client) = Server::prepared(Options::with_faulty(&backend)).await;
     let name = profile_name("stripe");
     let made = put(&client, pasting(&name, &key("rk_test_")))
@@ -355,4 +355,54 @@ async fn a_put_leaves_an_own_definition_alone_that_was_led_elsewhere() {
         "FIELD_INVALID",
     );
     assert_eq!(violation(&status).unwrap().0, "profile.api_key.api_key");
+}
+
+#[tokio::test]
+async fn a_definition_that_becomes_another_kind_gives_jobs_nothing_by_a_profile() {
+    let backend = FaultyBackend::shared();
+    let (_server, client) = Server::prepared(Options::with_faulty(&backend)).await;
+    backend.type_in("acme/typed", &key("rk_test_"));
+    let definition = |kind: Kind| v1::SecretDefinition {
+        name: secret("typed"),
+        kind: kind.into(),
+        location: Some(v1::Location {
+            vault: "faulty".to_owned(),
+            secret: "acme/typed".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let made = v1::PutSecretDefinitionRequest {
+        definition: Some(definition(Kind::StripeApiKey)),
+        ..Default::default()
+    };
+    client.put_definition(made).await.unwrap();
+    let name = profile_name("stripe");
+    put(&client, pointing(&name, &secret("typed")))
+        .await
+        .unwrap();
+    let resolve = async || {
+        let request = v1::ResolveConnectionRequest {
+            name: name.clone(),
+            ..Default::default()
+        };
+        client.profiles().resolve_connection(request).await
+    };
+    resolve().await.unwrap();
+    backend.type_in("acme/typed", &key("whsec_"));
+    for kind in [Kind::StripeWebhookSecret, Kind::Opaque] {
+        let changed = v1::PutSecretDefinitionRequest {
+            definition: Some(definition(kind)),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["kind".to_owned()],
+            }),
+            ..Default::default()
+        };
+        client.put_definition(changed).await.unwrap();
+        fails(
+            resolve().await,
+            Code::FailedPrecondition,
+            "VALUE_WRONG_KIND",
+        );
+    }
 }
