@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use prost::Message;
+use prost_build::Config;
 
 /// Messages that carry a value or a token: their `Debug` is written by hand in `src/redact.rs`.
 const SECRET_MESSAGES: [&str; 7] = [
@@ -31,10 +32,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )]
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let mut config = Config::new();
+    // By its name a message finds its descriptor, and with that its JSON.
+    config.enable_type_names();
     tonic_prost_build::configure()
         // Much larger than its alternative.
         .boxed(".claviger.v1.BatchGetSecretsResponse.Result.answer.secret")
         .skip_debug(SECRET_MESSAGES)
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

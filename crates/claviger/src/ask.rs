@@ -38,10 +38,19 @@ impl Asking {
     }
 
     /// The full name of a secret or its definition.
-    pub(crate) fn name(&self, id: &str) -> Result<String, Stop> {
+    pub(crate) fn secret(&self, id: &str) -> Result<String, Stop> {
+        self.name("secrets", id)
+    }
+
+    /// The full name of a connection profile.
+    pub(crate) fn profile(&self, id: &str) -> Result<String, Stop> {
+        self.name("connectionProfiles", id)
+    }
+
+    fn name(&self, collection: &str, id: &str) -> Result<String, Stop> {
         match id.starts_with("projects/") {
             true => Ok(id.to_owned()),
-            false => Ok(format!("{}/secrets/{id}", self.project()?)),
+            false => Ok(format!("{}/{collection}/{id}", self.project()?)),
         }
     }
 
@@ -51,8 +60,8 @@ impl Asking {
             Some(project) if project.starts_with("projects/") => Ok(project.to_owned()),
             Some(project) => Ok(format!("projects/{project}")),
             None => Err(Stop::usage(
-                "which project is not said; pass --project, set CLAVIGER_PROJECT, or give the full \
-                name (projects/PROJECT/secrets/ID)",
+                "which project is not said; pass --project, set CLAVIGER_PROJECT, or give full names \
+                (projects/PROJECT/secrets/ID)",
             )),
         }
     }
@@ -94,21 +103,23 @@ mod tests {
             let asking = asking(line, variable);
             assert_eq!(asking.project().unwrap(), project);
             let name = format!("{project}/secrets/stripe");
-            assert_eq!(asking.name("stripe").unwrap(), name);
+            assert_eq!(asking.secret("stripe").unwrap(), name);
+            let profile = format!("{project}/connectionProfiles/stripe");
+            assert_eq!(asking.profile("stripe").unwrap(), profile);
             let full = "projects/full/secrets/stripe";
-            assert_eq!(asking.name(full).unwrap(), full);
+            assert_eq!(asking.secret(full).unwrap(), full);
         }
     }
 
     #[test]
     fn a_short_id_without_a_project_is_refused_and_not_repeated() {
         let asking = asking("claviger status", None);
-        let said = asking.name("rk_test_pasted").unwrap_err().to_string();
+        let said = asking.secret("rk_test_pasted").unwrap_err().to_string();
         assert!(
             said.contains("--project") && !said.contains("pasted"),
             "{said}"
         );
-        assert!(asking.name("projects/acme/secrets/stripe").is_ok());
+        assert!(asking.secret("projects/acme/secrets/stripe").is_ok());
     }
 
     #[test]

@@ -1,19 +1,18 @@
 //! The command line.
 
+mod definition;
+mod run;
+mod secret;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use claviger_proto::v1::secret_definition::Kind;
 
-/// The kinds that a definition can be put with.
-const KINDS: [Kind; 4] = [
-    Kind::Opaque,
-    Kind::Password,
-    Kind::StripeApiKey,
-    Kind::StripeWebhookSecret,
-];
+pub use definition::{Check, DefinitionCommand, PutDefinition};
+pub use run::{Run, Variable};
+pub use secret::{SecretCommand, ValueOptions};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -106,171 +105,6 @@ pub enum Command {
     Run(Run),
 }
 
-/// The tasks about values. An ID is short, or a full name such as projects/acme/secrets/stripe.
-#[derive(Debug, Subcommand)]
-pub enum SecretCommand {
-    /// Store a new value: ask for it on a terminal, or read it from standard input
-    Put {
-        /// The secret
-        id: String,
-
-        /// The value
-        #[command(flatten)]
-        value: ValueOptions,
-
-        /// Only while this is the current version
-        #[arg(long, value_name = "VERSION")]
-        if_version: Option<String>,
-    },
-    /// Write a value to a pipe or a file, as it is
-    Get {
-        /// The secret
-        id: String,
-
-        /// Another version than the current one
-        #[arg(long, value_name = "VERSION")]
-        version: Option<String>,
-
-        /// Show it on a terminal too
-        #[arg(long)]
-        reveal: bool,
-    },
-    /// List the versions, newest first
-    Versions {
-        /// The secret
-        id: String,
-    },
-}
-
-/// Where a value comes from. Never an argument: other users could read it.
-#[derive(Args, Debug, Default)]
-pub struct ValueOptions {
-    /// File with the value; -: standard input
-    #[arg(long, value_name = "FILE")]
-    pub value_from: Option<PathBuf>,
-
-    /// Keep a line break at the end of a file or of standard input
-    #[arg(long)]
-    pub keep_newline: bool,
-
-    /// Any bytes, taken as they are: for a definition with format BINARY
-    #[arg(long)]
-    pub binary: bool,
-}
-
-/// The tasks about definitions. An ID is short, or a full name such as projects/acme/secrets/stripe.
-#[derive(Debug, Subcommand)]
-pub enum DefinitionCommand {
-    /// Register a definition, with its first value if --value-from says where that is
-    Put(PutDefinition),
-    /// Show a definition
-    Get {
-        /// The definition
-        id: String,
-    },
-    /// List the definitions of the project
-    List {
-        /// Those that are deleted and can come back, too
-        #[arg(long)]
-        show_deleted: bool,
-    },
-    /// Delete a definition, so that it can come back
-    Delete {
-        /// The definition
-        id: String,
-
-        /// For good, with the values in Claviger's own vault
-        #[arg(long)]
-        purge: bool,
-    },
-    /// Take a deletion back
-    Undelete {
-        /// The definition
-        id: String,
-    },
-    /// Say where a definition leads and whether a read would work, without the value
-    Check(Check),
-}
-
-/// A definition to be registered.
-#[derive(Args, Debug)]
-pub struct PutDefinition {
-    /// The definition
-    pub id: String,
-
-    /// OPAQUE, PASSWORD, STRIPE_API_KEY or STRIPE_WEBHOOK_SECRET
-    #[arg(long, value_parser = kind)]
-    pub kind: Option<Kind>,
-
-    /// For people
-    #[arg(long)]
-    pub description: Option<String>,
-
-    /// The vault that the value is in; by default that of the project
-    #[arg(long, value_name = "ID")]
-    pub vault: Option<String>,
-
-    /// The secret's name in the vault
-    #[arg(long, value_name = "NAME")]
-    pub secret: Option<String>,
-
-    /// One key of a JSON document there
-    #[arg(long, value_name = "KEY")]
-    pub property: Option<String>,
-
-    /// The first value
-    #[command(flatten)]
-    pub value: ValueOptions,
-}
-
-/// What is to be checked.
-#[derive(Args, Debug)]
-pub struct Check {
-    /// The definition
-    pub id: String,
-
-    /// Ask Stripe too, with the key
-    #[arg(long)]
-    pub live: bool,
-
-    /// Ask the vault now, whatever is remembered
-    #[arg(long)]
-    pub refresh: bool,
-}
-
-/// A job and the values it gets.
-#[derive(Args, Debug)]
-pub struct Run {
-    /// A variable and the secret it gets, such as STRIPE_API_KEY=stripe
-    #[arg(long = "env", value_name = "NAME=ID", value_parser = Variable::parse)]
-    pub variables: Vec<Variable>,
-
-    /// The job
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub job: Vec<OsString>,
-}
-
-/// A variable of a job, and the secret it gets.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Variable {
-    /// The name of the variable.
-    pub name: String,
-    /// The secret.
-    pub id: String,
-}
-
-impl Variable {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((name, id)) if !name.is_empty() && !id.is_empty() => Ok(Self {
-                name: name.to_owned(),
-                id: id.to_owned(),
-            }),
-            _ => Err("give NAME=ID, such as STRIPE_API_KEY=stripe".to_owned()),
-        }
-    }
-}
-
 impl Cli {
     /// Whether a job is to be run, whose exit codes stand beside ours.
     pub fn is_run(&self) -> bool {
@@ -284,16 +118,6 @@ pub fn is_run(line: impl IntoIterator<Item = OsString>) -> bool {
         .ignore_errors(true)
         .try_get_matches_from(line);
     read.is_ok_and(|matches| matches.subcommand_name() == Some("run"))
-}
-
-fn kind(text: &str) -> Result<Kind, String> {
-    let named = KINDS.into_iter().find(|kind| kind.as_str_name() == text);
-    named.ok_or_else(|| {
-        format!(
-            "it is one of {}",
-            KINDS.map(|kind| kind.as_str_name()).join(", ")
-        )
-    })
 }
 
 #[cfg(test)]
@@ -338,27 +162,6 @@ mod tests {
             "claviger secret put stripe --value value",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_variable_has_a_name_and_a_secret() {
-        let variable = Variable::parse("KEY=projects/acme/secrets/a=b").unwrap();
-        assert_eq!(variable.name, "KEY");
-        assert_eq!(variable.id, "projects/acme/secrets/a=b");
-        for text in ["KEY", "=stripe", "KEY=", ""] {
-            assert!(
-                Variable::parse(text).unwrap_err().contains("NAME=ID"),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_kind_is_named_as_in_the_proto() {
-        assert_eq!(kind("STRIPE_API_KEY"), Ok(Kind::StripeApiKey));
-        for text in ["stripe", "STRIPE_OAUTH", "KIND_UNSPECIFIED"] {
-            assert!(kind(text).unwrap_err().contains("STRIPE_WEBHOOK_SECRET"));
         }
     }
 

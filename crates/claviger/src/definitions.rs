@@ -14,12 +14,10 @@ use uuid::Uuid;
 
 use crate::ask::Asking;
 use crate::cli::{Check, DefinitionCommand, PutDefinition};
-use crate::output::{show, table, warn};
+use crate::output::{fields, show, table, time, warn};
+use crate::pages::{self, PAGE_SIZE};
 use crate::stop::Stop;
 use crate::value;
-
-/// As many as the daemon gives at once.
-const PAGE_SIZE: i32 = 1000;
 
 /// What was asked about is not well.
 const EXIT_UNWELL: u8 = 1;
@@ -40,7 +38,7 @@ pub(crate) async fn execute(
 }
 
 async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), Stop> {
-    let name = asking.name(&options.id)?;
+    let name = asking.secret(&options.id)?;
     let payload = match &options.value.value_from {
         Some(_) => Some(value::read(&options.value, &name)?),
         None => None,
@@ -73,24 +71,19 @@ async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), Stop> {
     let answer = definitions.put_secret_definition(request).await?;
     let answer = answer.into_inner();
     warn(&answer.warnings);
-    show(
-        asking.is_json,
-        "PutSecretDefinitionResponse",
-        &answer,
-        || {
-            let definition = answer.definition.as_ref();
-            let name = definition.map(|definition| definition.name.as_str());
-            match answer.version.as_str() {
-                "" => format!("{}\n", name.unwrap_or_default()),
-                version => format!("{}, version {version}\n", name.unwrap_or_default()),
-            }
-        },
-    )
+    show(asking.is_json, &answer, || {
+        let definition = answer.definition.as_ref();
+        let name = definition.map(|definition| definition.name.as_str());
+        match answer.version.as_str() {
+            "" => format!("{}\n", name.unwrap_or_default()),
+            version => format!("{}, version {version}\n", name.unwrap_or_default()),
+        }
+    })
 }
 
 async fn get(asking: &Asking, id: &str) -> Result<(), Stop> {
     let request = GetSecretDefinitionRequest {
-        name: asking.name(id)?,
+        name: asking.secret(id)?,
     };
     let mut definitions = asking.client().await?.definitions();
     let answer = definitions.get_secret_definition(request).await?;
@@ -99,7 +92,7 @@ async fn get(asking: &Asking, id: &str) -> Result<(), Stop> {
 
 async fn delete(asking: &Asking, id: &str, purge: bool) -> Result<(), Stop> {
     let request = DeleteSecretDefinitionRequest {
-        name: asking.name(id)?,
+        name: asking.secret(id)?,
         purge,
         ..Default::default()
     };
@@ -110,7 +103,7 @@ async fn delete(asking: &Asking, id: &str, purge: bool) -> Result<(), Stop> {
 
 async fn undelete(asking: &Asking, id: &str) -> Result<(), Stop> {
     let request = UndeleteSecretDefinitionRequest {
-        name: asking.name(id)?,
+        name: asking.secret(id)?,
     };
     let mut definitions = asking.client().await?.definitions();
     let answer = definitions.undelete_secret_definition(request).await?;
@@ -118,9 +111,8 @@ async fn undelete(asking: &Asking, id: &str) -> Result<(), Stop> {
 }
 
 fn show_one(asking: &Asking, definition: &SecretDefinition) -> Result<(), Stop> {
-    show(asking.is_json, "SecretDefinition", definition, || {
-        let time = |time: &Option<_>| time.as_ref().map(ToString::to_string).unwrap_or_default();
-        let rows = [
+    show(asking.is_json, definition, || {
+        fields([
             ["name", &definition.name],
             ["kind", definition.kind().as_str_name()],
             ["format", definition.format().as_str_name()],
@@ -129,57 +121,52 @@ fn show_one(asking: &Asking, definition: &SecretDefinition) -> Result<(), Stop> 
             ["etag", &definition.etag],
             ["updated", &time(&definition.update_time)],
             ["deleted", &time(&definition.delete_time)],
-        ];
-        let set = rows.into_iter().filter(|[_, value]| !value.is_empty());
-        table(&set.map(|row| row.map(str::to_owned)).collect::<Vec<_>>())
+        ])
     })
 }
 
 async fn list(asking: &Asking, show_deleted: bool) -> Result<(), Stop> {
-    let mut request = ListSecretDefinitionsRequest {
-        parent: asking.project()?,
-        page_size: PAGE_SIZE,
-        show_deleted,
+    let parent = asking.project()?;
+    let service = asking.client().await?.definitions();
+    let definitions = pages::all(async |page_token| {
+        let request = ListSecretDefinitionsRequest {
+            parent: parent.clone(),
+            page_size: PAGE_SIZE,
+            page_token,
+            show_deleted,
+            ..Default::default()
+        };
+        let page = service.clone().list_secret_definitions(request).await?;
+        let page = page.into_inner();
+        Ok((page.definitions, page.next_page_token))
+    })
+    .await?;
+    let all = ListSecretDefinitionsResponse {
+        definitions,
         ..Default::default()
     };
-    let mut definitions = asking.client().await?.definitions();
-    let mut all = ListSecretDefinitionsResponse::default();
-    loop {
-        let page = definitions.list_secret_definitions(request.clone()).await?;
-        let page = page.into_inner();
-        all.definitions.extend(page.definitions);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    show(
-        asking.is_json,
-        "ListSecretDefinitionsResponse",
-        &all,
-        || {
-            let mut rows = vec![["ID", "KIND", "LOCATION", "DESCRIPTION"].map(str::to_owned)];
-            rows.extend(all.definitions.iter().map(|definition| {
-                let is_deleted = definition.delete_time.is_some();
-                let description = match is_deleted {
-                    true => format!("(deleted) {}", definition.description),
-                    false => definition.description.clone(),
-                };
-                [
-                    definition.id.clone(),
-                    definition.kind().as_str_name().to_owned(),
-                    told(definition.location.as_ref()),
-                    description,
-                ]
-            }));
-            table(&rows)
-        },
-    )
+    show(asking.is_json, &all, || {
+        let mut rows = vec![["ID", "KIND", "LOCATION", "DESCRIPTION"].map(str::to_owned)];
+        rows.extend(all.definitions.iter().map(|definition| {
+            let is_deleted = definition.delete_time.is_some();
+            let description = match is_deleted {
+                true => format!("(deleted) {}", definition.description),
+                false => definition.description.clone(),
+            };
+            [
+                definition.id.clone(),
+                definition.kind().as_str_name().to_owned(),
+                told(definition.location.as_ref()),
+                description,
+            ]
+        }));
+        table(&rows)
+    })
 }
 
 async fn check(asking: &Asking, options: &Check) -> Result<ExitCode, Stop> {
     let request = CheckSecretDefinitionRequest {
-        name: asking.name(&options.id)?,
+        name: asking.secret(&options.id)?,
         environment: asking.environment.clone(),
         live: options.live,
         refresh: options.refresh,
@@ -189,12 +176,7 @@ async fn check(asking: &Asking, options: &Check) -> Result<ExitCode, Stop> {
     let answer = definitions.check_secret_definition(request).await?;
     let answer = answer.into_inner();
     warn(&answer.warnings);
-    show(
-        asking.is_json,
-        "CheckSecretDefinitionResponse",
-        &answer,
-        || checked(&answer),
-    )?;
+    show(asking.is_json, &answer, || checked(&answer))?;
     let live = answer.live.as_ref().map(|live| live.outcome());
     let is_live = live.is_none_or(|live| [Outcome::Works, Outcome::Limited].contains(&live));
     let is_well = verdicts(&answer).all(|(_, verdict)| verdict.ok) && is_live;

@@ -11,6 +11,7 @@ mod connection;
 mod definitions;
 mod environment;
 mod output;
+mod pages;
 mod run;
 mod secrets;
 mod state;

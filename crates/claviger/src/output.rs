@@ -4,23 +4,28 @@ use std::io::{self, Write as _};
 
 use claviger_proto::DESCRIPTORS;
 use claviger_proto::v1::Warning;
-use prost_reflect::prost::Message;
+use comfy_table::{ContentArrangement, Table, presets};
+use prost_reflect::prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_types::Timestamp;
+use rustix::termios::tcgetwinsize;
 
 use crate::stop::Stop;
 
 /// The space between columns.
-const GAP: &str = "  ";
+const GAP: u16 = 2;
 
-/// Prints an answer, the message `kind` of the proto.
-pub(crate) fn show(
+/// The columns of a terminal that does not say.
+const USUAL_WIDTH: u16 = 80;
+
+/// Prints an answer.
+pub(crate) fn show<M: Message + Name>(
     is_json: bool,
-    kind: &str,
-    message: &impl Message,
+    answer: &M,
     for_people: impl FnOnce() -> String,
 ) -> Result<(), Stop> {
     print(match is_json {
-        true => json(kind, message)? + "\n",
+        true => json(answer)? + "\n",
         false => for_people(),
     })
 }
@@ -46,10 +51,10 @@ pub(crate) fn warn(warnings: &[Warning]) {
 }
 
 /// The JSON of proto3, in which a field that is not set is left out.
-fn json(kind: &str, message: &impl Message) -> Result<String, Stop> {
+fn json<M: Message + Name>(message: &M) -> Result<String, Stop> {
     let failed = |error: String| Stop::failed(format!("the answer cannot be written: {error}"));
     let pool = DescriptorPool::decode(DESCRIPTORS).map_err(|error| failed(error.to_string()))?;
-    let kind = format!("claviger.v1.{kind}");
+    let kind = M::full_name();
     let kind = pool
         .get_message_by_name(&kind)
         .ok_or_else(|| failed(format!("no message {kind}")))?;
@@ -60,47 +65,99 @@ fn json(kind: &str, message: &impl Message) -> Result<String, Stop> {
     serde_json::to_string_pretty(&dynamic).map_err(|error| failed(error.to_string()))
 }
 
-/// Rows in columns. A control character would break them.
+/// Rows in columns. On a terminal they fit its width, and what does not is broken within its
+/// column; elsewhere a row is a line, for programs that look for one.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+    laid_out(rows, terminal_width())
+}
+
+fn terminal_width() -> Option<u16> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    // A terminal that does not know says 0.
+    Some(match size.ws_col {
+        0 => USUAL_WIDTH,
+        columns => columns,
+    })
+}
+
+fn laid_out<const N: usize>(rows: &[[String; N]], width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    match width {
+        Some(width) => table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
+        // A control character would break the table, or the terminal.
+        table.add_row(row.iter().map(|cell| cell.replace(char::is_control, "?")));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
     }
     let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            let cell = cell.replace(char::is_control, "?");
-            line.push_str(&format!("{cell:width$}{GAP}"));
-        }
+    for line in table.lines() {
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
 }
 
+/// Names and values of one thing, without those that are empty.
+pub(crate) fn fields<const N: usize>(rows: [[&str; 2]; N]) -> String {
+    let set = rows.into_iter().filter(|[_, value]| !value.is_empty());
+    table(&set.map(|row| row.map(str::to_owned)).collect::<Vec<_>>())
+}
+
+/// A time as the proto's JSON has it; nothing where there is none.
+pub(crate) fn time(time: &Option<Timestamp>) -> String {
+    time.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use claviger_proto::v1;
     use claviger_proto::v1::secret_definition::Kind;
+    use unicode_width::UnicodeWidthStr;
 
     use super::*;
 
+    fn row<const N: usize>(cells: [&str; N]) -> [String; N] {
+        cells.map(str::to_owned)
+    }
+
     #[test]
     fn columns_stand_under_each_other() {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned);
         let rows = [
             row(["ID", "KIND", "DESCRIPTION"]),
             row(["stripe-eu", "OPAQUE", ""]),
             row(["é", "", "a\x1b[2Jb\nc"]),
+            row(["鍵", "PASSWORD", "wide"]),
         ];
         let expected = "\
-            ID         KIND    DESCRIPTION\n\
+            ID         KIND      DESCRIPTION\n\
             stripe-eu  OPAQUE\n\
-            é                  a?[2Jb?c\n";
-        assert_eq!(table(&rows), expected);
+            é                    a?[2Jb?c\n\
+            鍵         PASSWORD  wide\n";
+        assert_eq!(laid_out(&rows, None), expected);
+    }
+
+    #[test]
+    fn a_table_fits_a_terminal_and_a_pipe_gets_a_line_for_a_row() {
+        let name = format!("projects/acme/secrets/{}", "x".repeat(63));
+        let rows = [
+            row(["NAME", "KIND", "DESCRIPTION"]),
+            row([&name, "STRIPE_WEBHOOK_SECRET", &"many words ".repeat(20)]),
+            row([&name, "OPAQUE", &"鍵".repeat(60)]),
+        ];
+        assert_eq!(laid_out(&rows, None).lines().count(), 3);
+        for width in [80, 40] {
+            for line in laid_out(&rows, Some(width)).lines() {
+                let columns = UnicodeWidthStr::width(line);
+                assert!(columns <= usize::from(width), "{columns}: {line}");
+            }
+        }
     }
 
     #[test]
@@ -112,7 +169,7 @@ mod tests {
             environment_fallback: true,
             ..Default::default()
         };
-        let text = json("SecretDefinition", &definition).unwrap();
+        let text = json(&definition).unwrap();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "name": "projects/acme/secrets/stripe",

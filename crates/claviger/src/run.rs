@@ -34,7 +34,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 pub(crate) async fn run(asking: &Asking, run: &Run) -> Result<ExitCode, Stop> {
     refuse_twice(&run.variables)?;
     let names = run.variables.iter().map(|variable| {
-        let name = asking.name(&variable.id)?;
+        let name = asking.secret(&variable.id)?;
         Ok((variable.name.clone(), name))
     });
     let names = names.collect::<Result<Vec<_>, Stop>>()?;

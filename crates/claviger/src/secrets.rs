@@ -11,12 +11,10 @@ use uuid::Uuid;
 
 use crate::ask::Asking;
 use crate::cli::{SecretCommand, ValueOptions};
-use crate::output::{print, show, table, warn};
+use crate::output::{print, show, table, time, warn};
+use crate::pages::{self, PAGE_SIZE};
 use crate::stop::Stop;
 use crate::value;
-
-/// As many as the daemon gives at once.
-const PAGE_SIZE: i32 = 1000;
 
 pub(crate) async fn execute(asking: &Asking, command: &SecretCommand) -> Result<ExitCode, Stop> {
     match command {
@@ -41,7 +39,7 @@ async fn put(
     value: &ValueOptions,
     if_version: Option<&str>,
 ) -> Result<(), Stop> {
-    let name = asking.name(id)?;
+    let name = asking.secret(id)?;
     let payload = value::read(value, &name)?;
     let request = PutSecretValueRequest {
         name,
@@ -54,7 +52,7 @@ async fn put(
     let mut secrets = asking.client().await?.secrets();
     let answer = secrets.put_secret_value(request).await?.into_inner();
     warn(&answer.warnings);
-    show(asking.is_json, "PutSecretValueResponse", &answer, || {
+    show(asking.is_json, &answer, || {
         format!("version {} in vault {}\n", answer.version, answer.vault)
     })
 }
@@ -67,7 +65,7 @@ async fn get(asking: &Asking, id: &str, version: Option<&str>, reveal: bool) -> 
         ));
     }
     let request = GetSecretRequest {
-        name: asking.name(id)?,
+        name: asking.secret(id)?,
         environment: asking.environment.clone(),
         version: version.unwrap_or_default().to_owned(),
         ..Default::default()
@@ -75,7 +73,7 @@ async fn get(asking: &Asking, id: &str, version: Option<&str>, reveal: bool) -> 
     let mut secrets = asking.client().await?.secrets();
     let answer = secrets.get_secret(request).await?.into_inner();
     if asking.is_json {
-        return show(true, "GetSecretResponse", &answer, String::new);
+        return show(true, &answer, String::new);
     }
     match &answer.value {
         Some(Value::Text(text)) => print(text)?,
@@ -89,33 +87,34 @@ async fn get(asking: &Asking, id: &str, version: Option<&str>, reveal: bool) -> 
 }
 
 async fn versions(asking: &Asking, id: &str) -> Result<(), Stop> {
-    let mut request = ListSecretVersionsRequest {
-        parent: asking.name(id)?,
-        environment: asking.environment.clone(),
-        page_size: PAGE_SIZE,
+    let parent = asking.secret(id)?;
+    let secrets = asking.client().await?.secrets();
+    let versions = pages::all(async |page_token| {
+        let request = ListSecretVersionsRequest {
+            parent: parent.clone(),
+            environment: asking.environment.clone(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
+        let page = secrets.clone().list_secret_versions(request).await?;
+        let page = page.into_inner();
+        Ok((page.versions, page.next_page_token))
+    })
+    .await?;
+    let all = ListSecretVersionsResponse {
+        versions,
         ..Default::default()
     };
-    let mut secrets = asking.client().await?.secrets();
-    let mut all = ListSecretVersionsResponse::default();
-    loop {
-        let page = secrets.list_secret_versions(request.clone()).await?;
-        let page = page.into_inner();
-        all.versions.extend(page.versions);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    show(asking.is_json, "ListSecretVersionsResponse", &all, || {
+    show(asking.is_json, &all, || {
         let mut rows = vec![["VERSION", "STATE", "CURRENT", "STORED"].map(str::to_owned)];
         rows.extend(all.versions.iter().map(|version| {
             let current = if version.current { "*" } else { "" };
-            let stored = version.create_time.as_ref().map(ToString::to_string);
             [
                 version.version.clone(),
                 version.state().as_str_name().to_owned(),
                 current.to_owned(),
-                stored.unwrap_or_default(),
+                time(&version.create_time),
             ]
         }));
         table(&rows)

@@ -14,7 +14,7 @@ const EXIT_UNWELL: u8 = 1;
 pub(crate) async fn whoami(asking: &Asking) -> Result<ExitCode, Stop> {
     let mut access = asking.client().await?.access();
     let answer = access.who_am_i(WhoAmIRequest {}).await?.into_inner();
-    show(asking.is_json, "WhoAmIResponse", &answer, || known(&answer))?;
+    show(asking.is_json, &answer, || known(&answer))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,9 +38,7 @@ fn known(answer: &WhoAmIResponse) -> String {
 pub(crate) async fn status(asking: &Asking) -> Result<ExitCode, Stop> {
     let mut daemon = asking.client().await?.daemon();
     let answer = daemon.get_status(GetStatusRequest {}).await?.into_inner();
-    show(asking.is_json, "GetStatusResponse", &answer, || {
-        told(&answer)
-    })?;
+    show(asking.is_json, &answer, || told(&answer))?;
     Ok(match answer.parts.iter().all(|part| part.ok) {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_UNWELL),

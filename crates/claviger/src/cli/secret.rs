@@ -1,0 +1,55 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// The tasks about values. An ID is short, or a full name such as projects/acme/secrets/stripe.
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Store a new value: ask for it on a terminal, or read it from standard input
+    Put {
+        /// The secret
+        id: String,
+
+        /// The value
+        #[command(flatten)]
+        value: ValueOptions,
+
+        /// Only while this is the current version
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<String>,
+    },
+    /// Write a value to a pipe or a file, as it is
+    Get {
+        /// The secret
+        id: String,
+
+        /// Another version than the current one
+        #[arg(long, value_name = "VERSION")]
+        version: Option<String>,
+
+        /// Show it on a terminal too
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// List the versions, newest first
+    Versions {
+        /// The secret
+        id: String,
+    },
+}
+
+/// Where a value comes from. Never an argument: other users could read it.
+#[derive(Args, Debug, Default)]
+pub struct ValueOptions {
+    /// File with the value; -: standard input
+    #[arg(long, value_name = "FILE")]
+    pub value_from: Option<PathBuf>,
+
+    /// Keep a line break at the end of a file or of standard input
+    #[arg(long)]
+    pub keep_newline: bool,
+
+    /// Any bytes, taken as they are: for a definition with format BINARY
+    #[arg(long)]
+    pub binary: bool,
+}

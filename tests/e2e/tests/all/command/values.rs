@@ -1,0 +1,276 @@
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::thread::yield_now;
+
+use claviger_e2e::{Client, Home, output_of, tools};
+use rustix::termios::{LocalModes, tcgetattr};
+use serde_json::Value;
+
+use super::{CANARY, PUT, User, assert_stopped, on_a_terminal, said, shown_on, terminal};
+
+#[test]
+fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    assert_eq!(said(&user.run("secret get db")), CANARY);
+
+    let rotate = "secret put projects/dev/secrets/db --if-version 1";
+    let rotated = output_of(&mut user.command(rotate), "second\r\n");
+    assert_eq!(said(&rotated), "version 2 in vault managed\n");
+    assert_eq!(said(&user.run("secret get db")), "second");
+    assert_eq!(said(&user.run("secret get db --version 1")), CANARY);
+    let again = output_of(&mut user.command(rotate), "third");
+    assert_stopped(&again, 1, &["[VERSION_MISMATCH]"]);
+
+    let keep = "secret put db --keep-newline";
+    said(&output_of(&mut user.command(keep), "line\n"));
+    assert_eq!(said(&user.run("secret get db")), "line\n");
+
+    for line in [
+        "secret versions db",
+        "definition get db",
+        "definition list",
+        "definition check db",
+        "whoami",
+        "status",
+    ] {
+        let printed = said(&user.run(line));
+        assert!(!printed.contains(CANARY), "{line}: {printed}");
+    }
+    let printed = said(&user.run("secret versions db"));
+    let lines = printed.lines().map(|line| line.split_whitespace());
+    let lines = lines.map(Iterator::collect::<Vec<_>>).collect::<Vec<_>>();
+    assert_eq!(lines[0], ["VERSION", "STATE", "CURRENT", "STORED"]);
+    assert_eq!(lines[1][..3], ["3", "ENABLED", "*"], "{printed}");
+    assert_eq!(lines[3][..2], ["1", "ENABLED"], "{printed}");
+}
+
+/// Puts what is typed at the prompt; returns the code, what is shown, and whether the terminal
+/// shows again what is typed from then on.
+fn put_typed(user: &User, keys: &str) -> (Option<i32>, String, bool) {
+    let put = user.command("definition put typed --value-from -");
+    let (mut controller, program_end) = terminal();
+    let echoes = |terminal: &File| {
+        let modes = tcgetattr(terminal).expect("a terminal").local_modes;
+        modes.contains(LocalModes::ECHO)
+    };
+    let mut command = Command::new("setsid");
+    command
+        .args(["--ctty", "--wait"])
+        .arg(put.get_program())
+        .args(put.get_args())
+        .envs(
+            put.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(program_end.try_clone().expect("a file of ours"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().expect("setsid can be started");
+    drop(command);
+    while echoes(&program_end) {
+        assert_eq!(child.try_wait().expect("it is our child"), None, "it asks");
+        yield_now();
+    }
+    controller.write_all(keys.as_bytes()).expect("it reads");
+    let status = child.wait().expect("it is our child");
+    let echoes = echoes(&program_end);
+    drop(program_end);
+    (status.code(), shown_on(controller), echoes)
+}
+
+#[test]
+fn value_that_is_typed_does_not_show() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let prompt = "value of projects/dev/secrets/typed: ";
+    let (code, shown, echoes) = put_typed(&user, "canary-7\x03");
+    assert_eq!((code, echoes), (Some(130), true), "{shown}");
+    assert!(
+        shown.starts_with(prompt) && !shown.contains("canary-7"),
+        "{shown}"
+    );
+    assert_stopped(
+        &user.run("definition get typed"),
+        1,
+        &["[DEFINITION_NOT_FOUND]"],
+    );
+
+    let (code, shown, echoes) = put_typed(&user, &format!("{CANARY}\n"));
+    assert_eq!((code, echoes), (Some(0), true), "{shown}");
+    assert!(
+        shown.starts_with(prompt) && !shown.contains(CANARY),
+        "{shown}"
+    );
+    assert_eq!(said(&user.run("secret get typed")), CANARY);
+}
+
+#[test]
+fn value_shows_on_a_terminal_only_when_asked_to() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    for line in ["secret get db", "secret get db --json"] {
+        let (code, shown) = on_a_terminal(&mut user.command(line));
+        assert_eq!(code, Some(2), "{shown}");
+        assert!(
+            shown.contains("--reveal") && !shown.contains(CANARY),
+            "{shown}"
+        );
+    }
+    let (code, shown) = on_a_terminal(&mut user.command("secret get db --reveal"));
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.trim_end(), CANARY);
+}
+
+#[test]
+fn bytes_that_are_no_text_need_a_flag_and_come_back_as_they_were() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let file = home.path().join("key.der");
+    let bytes = [0, 0xff, b'\n'];
+    fs::write(&file, bytes).expect("a writable home");
+    let put = format!("definition put der --value-from {}", file.display());
+    assert_stopped(&user.run(&put), 2, &["--binary"]);
+    said(&user.run(&format!("{put} --binary")));
+    assert_eq!(user.run("secret get der").stdout, bytes);
+}
+
+#[test]
+fn definition_is_listed_deleted_and_taken_back() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    let listed = |options: &str| said(&user.run(&format!("definition list {options}")));
+    assert!(listed("").contains("db  PASSWORD"), "{}", listed(""));
+    said(&user.run("definition delete db"));
+    assert!(!listed("").contains("db"));
+    assert!(listed("--show-deleted").contains("(deleted)"));
+    assert_stopped(&user.run("secret get db"), 1, &["[DEFINITION_DELETED]"]);
+    said(&user.run("definition undelete db"));
+    assert_eq!(said(&user.run("secret get db")), CANARY);
+    said(&user.run("definition delete db --purge"));
+    assert_stopped(
+        &user.run("definition get db"),
+        1,
+        &["[DEFINITION_NOT_FOUND]"],
+    );
+
+    let without_project = output_of(
+        user.command("definition list")
+            .env_remove("CLAVIGER_PROJECT"),
+        "",
+    );
+    assert_stopped(&without_project, 2, &["--project"]);
+}
+
+#[test]
+fn check_of_what_cannot_be_read_says_why_and_ends_with_1() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    said(&user.run("definition put empty"));
+    let checked = user.run("definition check empty");
+    assert_eq!(checked.status.code(), Some(1));
+    let printed = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(printed.contains("[SECRET_NOT_FOUND]"), "{printed}");
+}
+
+#[test]
+fn json_is_that_of_the_call() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let name = "projects/dev/secrets/db";
+    let put = output_of(&mut user.command(&format!("{PUT} --json")), CANARY);
+    let put: Value = serde_json::from_str(&said(&put)).expect("JSON");
+    assert_eq!(put["definition"]["name"], name);
+    assert_eq!(put["version"], "1");
+
+    let json = |line: &str| -> Value {
+        let printed = said(&user.run(&format!("{line} --json")));
+        serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{line}: {printed}"))
+    };
+    assert_eq!(json("definition get db")["kind"], "PASSWORD");
+    assert_eq!(json("definition list")["definitions"][0]["name"], name);
+    assert_eq!(json("definition check db")["existence"]["ok"], true);
+    assert_eq!(
+        json("secret versions db")["versions"][0]["state"],
+        "ENABLED"
+    );
+    assert_eq!(json("secret get db")["text"], CANARY);
+    assert_eq!(json("whoami")["proof"], "UID");
+    assert_eq!(json("status")["parts"][0]["ok"], true);
+    assert_eq!(json("definition delete db")["name"], name);
+    assert!(json("definition undelete db").get("deleteTime").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn token_of_a_file_reads_over_tcp() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    let client = Client::connect(&daemon.socket()).await;
+    let token = client.runner_token().await.expect("made");
+    let file = home.path().join("token");
+    fs::write(&file, format!("{token}\n")).expect("a writable home");
+    let get = format!("secret get db --address {}", daemon.tcp());
+    let with_token = format!("{get} --token-file {}", file.display());
+    assert_eq!(said(&user.run(&with_token)), CANARY);
+    assert_stopped(&user.run(&get), 1, &["[CREDENTIALS_REQUIRED]"]);
+    fs::write(&file, CANARY.repeat(2) + " ").expect("a writable home");
+    assert_stopped(&user.run(&with_token), 1, &["[TOKEN_INVALID]"]);
+}
+
+#[test]
+fn nobody_at_the_address_is_said_with_the_remedy() {
+    let home = Home::new();
+    let mut whoami = home.program(tools::claviger(), &["whoami"]);
+    assert_stopped(
+        &output_of(&mut whoami, ""),
+        3,
+        &["clavigerd.sock", "--address"],
+    );
+    let run = [
+        "run",
+        "--timeout",
+        "300ms",
+        "--env",
+        "K=projects/dev/secrets/db",
+    ];
+    let mut run = home.program(tools::claviger(), &run);
+    let output = output_of(run.args(["--", "/bin/true"]), "");
+    assert_stopped(&output, 125, &["300ms (--timeout)", "start it"]);
+}
