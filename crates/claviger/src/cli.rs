@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use definition::{Check, DefinitionCommand, PutDefinition};
 pub use run::{Run, Variable};
-pub use secret::{SecretCommand, ValueOptions};
+pub use secret::{SecretCommand, ValueOptions, Version};
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -7,11 +7,13 @@
 
 mod ask;
 mod cli;
+mod confirm;
 mod connection;
 mod definitions;
 mod environment;
 mod output;
 mod pages;
+mod reveal;
 mod run;
 mod secrets;
 mod state;
@@ -24,7 +26,7 @@ use tokio::runtime::Builder;
 
 pub use cli::{
     Check, Cli, Command, ConnectionOptions, DefinitionCommand, PutDefinition, Run, SecretCommand,
-    ValueOptions, Variable, is_run,
+    ValueOptions, Variable, Version, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
