@@ -3,6 +3,7 @@
 mod definition;
 mod run;
 mod secret;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-pub use definition::{Check, DefinitionCommand, PutDefinition};
+pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
 pub use run::{Run, Variable};
 pub use secret::{SecretCommand, ValueOptions, Version};
+pub use words::Maybe;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -11,6 +11,7 @@ mod confirm;
 mod connection;
 mod definitions;
 mod environment;
+mod location;
 mod output;
 mod pages;
 mod reveal;
@@ -19,14 +20,15 @@ mod secrets;
 mod state;
 mod stop;
 mod value;
+mod verdict;
 
 use std::process::ExitCode;
 
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, ConnectionOptions, DefinitionCommand, PutDefinition, Run, SecretCommand,
-    ValueOptions, Variable, Version, is_run,
+    Check, Cli, Command, ConnectionOptions, DefinitionCommand, Maybe, Place, PutDefinition, Run,
+    SecretCommand, ValueOptions, Variable, Version, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
