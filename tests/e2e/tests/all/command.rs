@@ -1,8 +1,13 @@
 //! The `claviger` command: values go in and out by pipes alone, and a job runs with them or not at
 //! all.
 
+mod access;
+mod changes;
+mod contract;
 mod jobs;
+mod tables;
 mod values;
+mod vaults;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,12 +17,16 @@ use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 /// A value that must not be seen where it does not belong.
 const CANARY: &str = "canary-7c1e";
 
 /// Puts the canary, as a secret of this id.
 const PUT: &str = "definition put db --kind PASSWORD --value-from -";
+
+/// The columns of a terminal.
+const WIDTH: u16 = 80;
 
 /// A user with a daemon, who types the words of a line.
 struct User<'a> {
@@ -44,6 +53,13 @@ impl User<'_> {
     fn put(&self) {
         let output = output_of(&mut self.command(PUT), &format!("{CANARY}\n"));
         assert_eq!(said(&output), "projects/dev/secrets/db, version 1\n");
+    }
+
+    /// Makes this user operator everywhere, so that it can make projects.
+    fn become_operator(&self) {
+        let told = said(&self.run("whoami"));
+        let principal = told.lines().next().expect("a principal");
+        said(&self.run(&format!("grant put {principal} OPERATOR *")));
     }
 
     /// Runs a shell as a job with the canary as `KEY`.
@@ -83,6 +99,13 @@ fn terminal() -> (File, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&controller).expect("it is ours");
     unlockpt(&controller).expect("it is ours");
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: WIDTH,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&controller, size).expect("it is ours");
     let name = ptsname(&controller, Vec::new()).expect("has a name");
     let program_end = File::options()
         .read(true)

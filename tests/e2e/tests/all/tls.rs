@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::python::generate_stubs;
 
-const ETL: &str = "spiffe://acme.example/ns/etl";
+pub(crate) const ETL: &str = "spiffe://acme.example/ns/etl";
 const VALUE: &str = "rk_test_over_tls";
 
 /// A daemon that lets in whoever `acme` vouches for, and the files that its clients have.
@@ -27,22 +27,7 @@ struct Served {
 impl Served {
     fn new(client_auth: &str) -> Self {
         let home = Home::new();
-        let now = since_epoch();
-        let (root, acme) = (Authority::new("root", now), Authority::new("acme", now));
-        let server = root.server(&["127.0.0.1", "localhost"]);
-        write(&home, "root.crt", &root.pem());
-        write(&home, "acme.crt", &acme.pem());
-        write_pair(&home, "server", &server);
-        write_pair(&home, "etl", &acme.client(&[ETL], |_| ()));
-        let dir = home.path().display();
-        let config = format!(
-            "[tls]\n\
-             certificate_file = \"{dir}/server.crt\"\n\
-             private_key_file = \"{dir}/server.key\"\n\
-             client_auth = \"{client_auth}\"\n\
-             client_ca_file = \"{dir}/acme.crt\"\n\
-             spiffe_trust_domain = \"acme.example\"\n"
-        );
+        let (config, acme) = configured(&home, client_auth);
         let daemon = home.start(&mut home.configured(&config));
         Self { home, daemon, acme }
     }
@@ -67,6 +52,28 @@ impl Served {
         let method = "claviger.v1.AccessService/WhoAmI";
         command.arg(method).output().expect("it runs")
     }
+}
+
+/// The configuration of a daemon that lets in whoever `acme` vouches for; the files that it and its
+/// clients have are made.
+pub(crate) fn configured(home: &Home, client_auth: &str) -> (String, Authority) {
+    let now = since_epoch();
+    let (root, acme) = (Authority::new("root", now), Authority::new("acme", now));
+    let server = root.server(&["127.0.0.1", "localhost"]);
+    write(home, "root.crt", &root.pem());
+    write(home, "acme.crt", &acme.pem());
+    write_pair(home, "server", &server);
+    write_pair(home, "etl", &acme.client(&[ETL], |_| ()));
+    let dir = home.path().display();
+    let config = format!(
+        "[tls]\n\
+         certificate_file = \"{dir}/server.crt\"\n\
+         private_key_file = \"{dir}/server.key\"\n\
+         client_auth = \"{client_auth}\"\n\
+         client_ca_file = \"{dir}/acme.crt\"\n\
+         spiffe_trust_domain = \"acme.example\"\n"
+    );
+    (config, acme)
 }
 
 #[expect(

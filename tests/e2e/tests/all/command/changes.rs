@@ -1,0 +1,202 @@
+//! What is there is changed field by field, and only as it was looked at.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
+
+use claviger_e2e::{Home, output_of};
+use serde_json::Value;
+
+use super::{CANARY, User, assert_stopped, said};
+use crate::peers::azure;
+use crate::stage::Peer as _;
+
+fn json(user: &User, line: &str) -> Value {
+    let printed = said(&user.run(&format!("{line} --json")));
+    serde_json::from_str(&printed).expect("JSON")
+}
+
+#[test]
+fn put_of_a_definition_changes_what_its_options_name() {
+    let (home, peer) = (Home::new(), azure());
+    let config = peer.vault_for("acme", &["*"]);
+    let daemon = home.start(&mut peer.command(&home, &config));
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.become_operator();
+    said(&user.run("project put acme --in dev --in prod"));
+    let name = "projects/acme/secrets/key";
+    let changed = |options: &str| {
+        said(&user.run(&format!("definition put {name} {options}")));
+        json(&user, &format!("definition get {name}"))
+    };
+    changed("--kind STRIPE_API_KEY --description key --label a=b --label team=eu --account acct_1");
+    changed(
+        "--in dev=vault-eu/a --in prod=vault-eu/b --vault vault-eu --environment-fallback --max-age 1m",
+    );
+    let all = changed("--remove-label a --in prod= --rotate-by 2099-01-31T00:00:00Z --secret c");
+    assert_eq!(all["kind"], "STRIPE_API_KEY");
+    assert_eq!(all["description"], "key");
+    assert_eq!(all["labels"], serde_json::json!({ "team": "eu" }));
+    assert_eq!(all["stripe"]["account"], "acct_1");
+    assert_eq!(all["environments"]["dev"]["secret"], "a");
+    assert_eq!(
+        all["environments"].as_object().map(|all| all.len()),
+        Some(1)
+    );
+    assert_eq!(all["environmentFallback"], true);
+    assert_eq!(all["freshness"]["maxAge"], "60s");
+    assert_eq!(all["location"]["secret"], "c");
+    assert_eq!(all["rotateBy"], "2099-01-31T00:00:00Z");
+
+    assert_eq!(changed(""), all, "nothing is named");
+    assert_eq!(changed("--dry-run --description other"), all);
+    let fewer = changed("--description= --rotate-by= --max-age= --account= --secret= --vault=");
+    for field in ["description", "rotateBy", "freshness", "stripe", "location"] {
+        assert!(fewer.get(field).is_none(), "{field}: {fewer}");
+    }
+    assert_eq!(fewer["labels"], all["labels"]);
+
+    let shown = said(&user.run(&format!("definition get {name}")));
+    for line in ["environments  dev=vault-eu/a", "labels        team=eu"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let again = user.run(&format!("definition put {name} --value-from -"));
+    assert_stopped(&again, 1, &["claviger secret put"]);
+}
+
+#[test]
+fn put_of_a_project_changes_what_its_options_name() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.become_operator();
+    let changed = |options: &str| {
+        said(&user.run(&format!("project put acme {options}")));
+        json(&user, "project get acme")
+    };
+    changed("--description shop --in dev --in prod=managed --stripe-mode prod=LIVE");
+    let all = changed("--stripe-mode dev=TEST --default-vault managed");
+    assert_eq!(all["description"], "shop");
+    assert_eq!(all["defaultVault"], "managed");
+    assert_eq!(all["environments"]["dev"]["stripeMode"], "TEST");
+    assert_eq!(all["environments"]["prod"]["stripeMode"], "LIVE");
+    assert_eq!(all["environments"]["prod"]["defaultVault"], "managed");
+    assert_eq!(changed("--dry-run --description other"), all);
+    let fewer = changed("--description= --in prod= --remove-environment dev");
+    assert!(fewer.get("description").is_none(), "{fewer}");
+    let prod = serde_json::json!({ "prod": { "stripeMode": "LIVE" } });
+    assert_eq!(fewer["environments"], prod);
+
+    let listed = said(&user.run("project list"));
+    assert!(listed.contains("prod (LIVE)"), "{listed}");
+    assert_eq!(
+        said(&user.run("project delete acme")),
+        "projects/acme is deleted\n"
+    );
+    assert_stopped(&user.run("project get acme"), 1, &["[PROJECT_NOT_FOUND]"]);
+}
+
+/// How HTTP/2 begins, and the length of what begins each of its frames.
+const PREFACE_LEN: usize = 24;
+const FRAME_HEAD_LEN: usize = 9;
+
+/// The type of a frame that begins a call.
+const HEADERS: u8 = 1;
+
+/// Passes a connection on to the daemon, and does something before its second call.
+fn before_the_second_call(here: &Path, daemon: &Path, then: impl FnOnce()) -> io::Result<()> {
+    let listener = UnixListener::bind(here)?;
+    let (mut client, _) = listener.accept()?;
+    let mut server = UnixStream::connect(daemon)?;
+    let (mut answers, mut back) = (server.try_clone()?, client.try_clone()?);
+    let returning = thread::spawn(move || {
+        // Ends with the client, whichever way.
+        io::copy(&mut answers, &mut back).ok();
+    });
+    let mut preface = [0; PREFACE_LEN];
+    client.read_exact(&mut preface)?;
+    server.write_all(&preface)?;
+    let (mut calls, mut then) = (0, Some(then));
+    loop {
+        let mut head = [0; FRAME_HEAD_LEN];
+        if client.read_exact(&mut head).is_err() {
+            break;
+        }
+        if head[3] == HEADERS {
+            calls += 1;
+        }
+        if calls == 2
+            && let Some(then) = then.take()
+        {
+            then();
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut frame = head.to_vec();
+        frame.resize(FRAME_HEAD_LEN + length as usize, 0);
+        client.read_exact(&mut frame[FRAME_HEAD_LEN..])?;
+        server.write_all(&frame)?;
+    }
+    drop(client);
+    server.shutdown(std::net::Shutdown::Both).ok();
+    returning.join().expect("no panic");
+    Ok(())
+}
+
+#[test]
+fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    user.become_operator();
+    said(&user.run("project put acme"));
+    for (nr, (line, theirs, look)) in [
+        (
+            "definition put db --label mine=a",
+            "definition put db --label theirs=b",
+            "claviger definition get projects/dev/secrets/db",
+        ),
+        (
+            "project put acme --in mine",
+            "project put acme --in theirs",
+            "claviger project get projects/acme",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let here = home.path().join(format!("between-{nr}.sock"));
+        let mut mine = user.command(line);
+        mine.env("CLAVIGER_ADDRESS", format!("unix:{}", here.display()));
+        let output = thread::scope(|scope| {
+            let between = scope.spawn(|| {
+                before_the_second_call(&here, &daemon.socket(), || {
+                    said(&user.run(theirs));
+                })
+            });
+            while !here.exists() {
+                thread::yield_now();
+            }
+            let output = output_of(&mut mine, "");
+            between.join().expect("no panic").expect("it passes on");
+            output
+        });
+        assert_stopped(&output, 1, &["[ETAG_MISMATCH]", look, "repeat"]);
+    }
+    let kept = said(&user.run("definition get db"));
+    assert!(
+        kept.contains("theirs=b") && !kept.contains("mine"),
+        "{kept}"
+    );
+    assert_eq!(said(&user.run("secret get db")), CANARY);
+}

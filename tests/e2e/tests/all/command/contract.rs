@@ -1,0 +1,163 @@
+//! With `--json`, each command prints the message that its RPC answers with, and nothing else.
+
+use clap::CommandFactory as _;
+use claviger::Cli;
+use claviger_e2e::{Home, output_of};
+use claviger_proto::DESCRIPTORS;
+use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
+use serde_json::Value;
+
+use super::{CANARY, User, said};
+use crate::peers::azure;
+use crate::stage::Peer as _;
+use crate::tls::{ETL, configured};
+
+/// Command lines, in an order in which each finds what it needs, and the message that is printed;
+/// each command has one at least. `{key}` is what the answer before has at that key. `{vault}` is a
+/// vault that is not ours, with a secret `stripe` in it; `{etl}` is a principal that `{tls}` proves.
+const ROWS: &[(&str, &str)] = &[
+    ("whoami", "WhoAmIResponse"),
+    ("grant put {principal} OPERATOR *", "Grant"),
+    ("status", "GetStatusResponse"),
+    ("project put eu --in test", "PutProjectResponse"),
+    ("project get eu", "Project"),
+    ("project list", "ListProjectsResponse"),
+    ("project delete eu", "google.protobuf.Empty"),
+    ("vault list", "ListVaultsResponse"),
+    ("vault check {vault}", "CheckVaultResponse"),
+    ("vault secrets {vault}", "ListVaultSecretsResponse"),
+    ("vault inspect {vault} stripe", "InspectVaultSecretResponse"),
+    (
+        "definition put db --value-from -",
+        "PutSecretDefinitionResponse",
+    ),
+    (
+        "definition put db --label a=b",
+        "PutSecretDefinitionResponse",
+    ),
+    ("definition get db", "SecretDefinition"),
+    ("definition list", "ListSecretDefinitionsResponse"),
+    ("definition check db", "CheckSecretDefinitionResponse"),
+    ("definition delete db", "SecretDefinition"),
+    ("definition undelete db", "SecretDefinition"),
+    ("secret get db", "GetSecretResponse"),
+    ("secret put db --value-from -", "PutSecretValueResponse"),
+    ("secret versions db", "ListSecretVersionsResponse"),
+    ("secret disable db --version 1", "SecretVersion"),
+    ("secret enable db --version 1", "SecretVersion"),
+    ("secret destroy db --version 1 --yes", "SecretVersion"),
+    ("explain secrets.get db", "ExplainAccessResponse"),
+    ("grant list", "ListGrantsResponse"),
+    ("grant put unix:7 RUNNER db", "Grant"),
+    ("grant delete {name}", "google.protobuf.Empty"),
+    ("grant put {etl} RUNNER db", "Grant"),
+    ("token exchange {tls}", "ExchangeTokenResponse"),
+    ("token list", "ListTokensResponse"),
+    (
+        "token create --grant RUNNER=db --ttl 1h",
+        "CreateTokenResponse",
+    ),
+    ("token revoke {name}", "RevokeTokenResponse"),
+];
+
+/// The commands that print no answer of an RPC, and why.
+const OTHERS: &[(&str, &str)] = &[("run", "its job prints what it likes")];
+
+/// The paths of all commands that do something.
+fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
+    let below = command.get_subcommands();
+    let below = below.flat_map(|command| {
+        let path = format!("{path} {}", command.get_name());
+        leaves(command, path.trim_start())
+    });
+    let below: Vec<_> = below.collect();
+    match below.is_empty() {
+        true => vec![path.to_owned()],
+        false => below,
+    }
+}
+
+fn is_of(line: &str, leaf: &str) -> bool {
+    let rest = line.strip_prefix(leaf);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
+/// The text at a key, wherever that is.
+fn at<'a>(answer: &'a Value, key: &str) -> Option<&'a str> {
+    let below: Vec<_> = match answer {
+        Value::Object(fields) => match fields.get(key).and_then(Value::as_str) {
+            Some(text) => return Some(text),
+            None => fields.values().collect(),
+        },
+        Value::Array(items) => items.iter().collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    };
+    below.into_iter().find_map(|value| at(value, key))
+}
+
+fn message(pool: &DescriptorPool, kind: &str) -> prost_reflect::MessageDescriptor {
+    let name = match kind.contains('.') {
+        true => kind.to_owned(),
+        false => format!("claviger.v1.{kind}"),
+    };
+    pool.get_message_by_name(&name).expect(&name)
+}
+
+#[test]
+fn every_command_prints_the_message_of_its_rpc() {
+    let leaves = leaves(&Cli::command(), "");
+    let of = |leaf: &str, rows: &[(&str, &str)]| rows.iter().any(|(line, _)| is_of(line, leaf));
+    for leaf in &leaves {
+        assert!(
+            of(leaf, ROWS) != of(leaf, OTHERS),
+            "`claviger {leaf}` needs a row in ROWS, or in OTHERS"
+        );
+    }
+    for (line, _) in ROWS.iter().chain(OTHERS) {
+        let leads_somewhere = leaves.iter().any(|leaf| is_of(line, leaf));
+        assert!(leads_somewhere, "no command: {line}");
+    }
+    let pool = DescriptorPool::decode(DESCRIPTORS).expect("descriptors");
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+
+    let (home, peer) = (Home::new(), azure());
+    let (tls, _acme) = configured(&home, "optional");
+    let config = tls + &peer.vault("");
+    peer.set("stripe", CANARY);
+    let daemon = home.start(&mut peer.command(&home, &config));
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let dir = home.path().display();
+    let tls = format!(
+        "--address {} --ca-file {dir}/root.crt --certificate-file {dir}/etl.crt \
+         --private-key-file {dir}/etl.key",
+        daemon.tcp()
+    );
+    let mut last = Value::Null;
+    for (line, kind) in ROWS {
+        let mut line = line.replace("{tls}", &tls).replace("{etl}", ETL);
+        line = line.replace("{vault}", crate::stage::VAULT);
+        for key in ["principal", "name"] {
+            line = line.replace(&format!("{{{key}}}"), at(&last, key).unwrap_or_default());
+        }
+        let keys = if line.contains("--value-from -") {
+            CANARY
+        } else {
+            ""
+        };
+        let printed = said(&output_of(
+            &mut user.command(&format!("{line} --json")),
+            keys,
+        ));
+        let mut json = serde_json::Deserializer::from_str(&printed);
+        let read =
+            DynamicMessage::deserialize_with_options(message(&pool, kind), &mut json, &options);
+        let read = read.unwrap_or_else(|error| panic!("{line}: {error}: {printed}"));
+        json.end().expect("nothing else is printed");
+        let is_empty = read.fields().next().is_none();
+        assert_eq!(is_empty, kind.ends_with(".Empty"), "{line}: {printed}");
+        last = serde_json::from_str(&printed).expect("JSON");
+    }
+}
