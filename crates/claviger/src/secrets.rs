@@ -95,7 +95,6 @@ async fn versions(asking: &Asking, id: &str) -> Result<(), Stop> {
             environment: asking.environment.clone(),
             page_size: PAGE_SIZE,
             page_token,
-            ..Default::default()
         };
         let page = secrets.clone().list_secret_versions(request).await?;
         let page = page.into_inner();
