@@ -1,6 +1,7 @@
 //! The command line.
 
 mod definition;
+mod profile;
 mod run;
 mod secret;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use definition::{Check, DefinitionCommand, PutDefinition};
+pub use profile::{KeyOptions, OauthOptions, ProfileCommand, PutProfile};
 pub use run::{Run, Variable};
 pub use secret::{SecretCommand, ValueOptions};
 
@@ -101,6 +103,12 @@ pub enum Command {
         #[command(subcommand)]
         command: DefinitionCommand,
     },
+    /// The connections to Stripe that jobs name
+    Profile {
+        /// The task
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
 }
@@ -147,6 +155,8 @@ mod tests {
             "claviger secret versions stripe --project acme --timeout 5s",
             "claviger definition list --show-deleted",
             "claviger definition check stripe --live --refresh",
+            "claviger profile put stripe --value-from - --account acct_1 --label team=payments",
+            "claviger profile put stripe --client-id ca_1 --client-secret-from a --refresh-token-from b",
             "claviger run --env A=a --env B=b -- env --help",
         ];
         for line in examples.iter().map(String::as_str).chain(others) {
@@ -160,6 +170,10 @@ mod tests {
             "claviger secret put stripe value",
             "claviger definition put stripe value",
             "claviger secret put stripe --value value",
+            "claviger profile put stripe rk_test_1",
+            "claviger profile put stripe --client-secret sk_test_1",
+            "claviger profile put stripe --definition a --client-id ca_1",
+            "claviger profile put stripe --context acct_1 --refresh-token-from a",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

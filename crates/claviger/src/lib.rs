@@ -12,6 +12,7 @@ mod definitions;
 mod environment;
 mod output;
 mod pages;
+mod profiles;
 mod run;
 mod secrets;
 mod state;
@@ -23,8 +24,8 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, ConnectionOptions, DefinitionCommand, PutDefinition, Run, SecretCommand,
-    ValueOptions, Variable, is_run,
+    Check, Cli, Command, ConnectionOptions, DefinitionCommand, KeyOptions, OauthOptions,
+    ProfileCommand, PutDefinition, PutProfile, Run, SecretCommand, ValueOptions, Variable, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
@@ -47,6 +48,7 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Status => state::status(&asking).await,
             Command::Secret { command } => secrets::execute(&asking, command).await,
             Command::Definition { command } => definitions::execute(&asking, command).await,
+            Command::Profile { command } => profiles::execute(&asking, command).await,
             Command::Run(job) => run::run(&asking, job).await,
         }
     })

@@ -2,6 +2,7 @@
 //! all.
 
 mod jobs;
+mod profiles;
 mod values;
 
 use std::ffi::OsStr;
