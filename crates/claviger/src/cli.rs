@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use definition::{Check, DefinitionCommand, PutDefinition};
-pub use profile::{KeyOptions, OauthOptions, ProfileCommand, PutProfile};
+pub use profile::{Connect, KeyOptions, OauthOptions, ProfileCommand, PutProfile};
 pub use run::{Run, Variable};
 pub use secret::{SecretCommand, ValueOptions};
 
@@ -157,6 +157,8 @@ mod tests {
             "claviger definition check stripe --live --refresh",
             "claviger profile put stripe --value-from - --account acct_1 --label team=payments",
             "claviger profile put stripe --client-id ca_1 --client-secret-from a --refresh-token-from b",
+            "claviger profile connect stripe --client-id ca_1 --mode test --redirect-port 1",
+            "claviger profile connect stripe --paste --redirect-uri https://acme.test/stripe",
             "claviger run --env A=a --env B=b -- env --help",
         ];
         for line in examples.iter().map(String::as_str).chain(others) {
@@ -174,6 +176,8 @@ mod tests {
             "claviger profile put stripe --client-secret sk_test_1",
             "claviger profile put stripe --definition a --client-id ca_1",
             "claviger profile put stripe --context acct_1 --refresh-token-from a",
+            "claviger profile connect stripe ac_1",
+            "claviger profile connect stripe --stand-in https://evil.test",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

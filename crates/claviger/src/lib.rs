@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, ConnectionOptions, DefinitionCommand, KeyOptions, OauthOptions,
+    Check, Cli, Command, Connect, ConnectionOptions, DefinitionCommand, KeyOptions, OauthOptions,
     ProfileCommand, PutDefinition, PutProfile, Run, SecretCommand, ValueOptions, Variable, is_run,
 };
 pub use environment::Environment;

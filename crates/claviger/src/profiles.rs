@@ -1,5 +1,6 @@
 //! `claviger profile`.
 
+mod connect;
 mod find;
 mod put;
 mod show;
@@ -26,6 +27,7 @@ const EXIT_UNWELL: u8 = 1;
 pub(crate) async fn execute(asking: &Asking, command: &ProfileCommand) -> Result<ExitCode, Stop> {
     match command {
         ProfileCommand::Put(options) => put::put(asking, options).await?,
+        ProfileCommand::Connect(options) => connect::connect(asking, options).await?,
         ProfileCommand::Get { id } => get(asking, id).await?,
         ProfileCommand::List { show_deleted } => list(asking, *show_deleted).await?,
         ProfileCommand::Delete { id, purge } => delete(asking, id, *purge).await?,

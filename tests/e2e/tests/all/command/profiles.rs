@@ -1,5 +1,6 @@
 //! `claviger profile`, with a stand-in of ours for Stripe.
 
+mod connect;
 mod keep;
 
 use std::fs;
@@ -30,6 +31,10 @@ impl Scene {
             socket,
         };
         (scene, daemon)
+    }
+
+    fn start_again(&self) -> Daemon {
+        started(&self.home, &self.stripe)
     }
 
     fn command(&self, line: &str) -> Command {
