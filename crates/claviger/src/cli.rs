@@ -2,6 +2,7 @@
 
 mod access;
 mod definition;
+mod profile;
 mod project;
 mod run;
 mod secret;
@@ -17,6 +18,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
 pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
 pub use project::{DefaultVault, ProjectCommand, PutProject};
+
+pub use profile::{Connect, KeyOptions, OauthOptions, ProfileCommand, PutProfile};
 pub use run::{Run, Variable};
 pub use secret::{SecretCommand, ValueOptions, Version};
 pub use vault::{Inspect, VaultCommand};
@@ -135,6 +138,12 @@ pub enum Command {
     },
     /// Say whether somebody may do something, and by which grant
     Explain(Explain),
+    /// The connections to Stripe that jobs name
+    Profile {
+        /// The task
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
 }
@@ -181,6 +190,10 @@ mod tests {
             "claviger secret versions stripe --project acme --timeout 5s",
             "claviger definition list --show-deleted",
             "claviger definition check stripe --live --refresh",
+            "claviger profile put stripe --value-from - --account acct_1 --label team=payments",
+            "claviger profile put stripe --client-id ca_1 --client-secret-from a --refresh-token-from b",
+            "claviger profile connect stripe --client-id ca_1 --mode test --redirect-port 1",
+            "claviger profile connect stripe --paste --redirect-uri https://acme.test/stripe",
             "claviger run --env A=a --env B=b -- env --help",
         ];
         for line in examples.iter().map(String::as_str).chain(others) {
@@ -194,6 +207,12 @@ mod tests {
             "claviger secret put stripe value",
             "claviger definition put stripe value",
             "claviger secret put stripe --value value",
+            "claviger profile put stripe rk_test_1",
+            "claviger profile put stripe --client-secret sk_test_1",
+            "claviger profile put stripe --definition a --client-id ca_1",
+            "claviger profile put stripe --context acct_1 --refresh-token-from a",
+            "claviger profile connect stripe ac_1",
+            "claviger profile connect stripe --stand-in https://evil.test",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

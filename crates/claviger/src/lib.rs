@@ -16,6 +16,7 @@ mod grants;
 mod location;
 mod output;
 mod pages;
+mod profiles;
 mod projects;
 mod reveal;
 mod run;
@@ -32,9 +33,10 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand, Explain,
-    GrantCommand, Inspect, Maybe, Place, ProjectCommand, PutDefinition, PutGrant, PutProject, Run,
-    SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
+    Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand,
+    Explain, GrantCommand, Inspect, KeyOptions, Maybe, OauthOptions, Place, ProfileCommand,
+    ProjectCommand, PutDefinition, PutGrant, PutProfile, PutProject, Run, SecretCommand,
+    TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
@@ -62,6 +64,7 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Grant { command } => grants::execute(&asking, command).await,
             Command::Token { command } => tokens::execute(&asking, command).await,
             Command::Explain(question) => explain::explain(&asking, question).await,
+            Command::Profile { command } => profiles::execute(&asking, command).await,
             Command::Run(job) => run::run(&asking, job).await,
         }
     })

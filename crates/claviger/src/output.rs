@@ -38,6 +38,12 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stop> {
         .map_err(|error| Stop::failed(format!("standard output: {error}")))
 }
 
+/// Tells a person what to do, beside the answer.
+pub(crate) fn tell(text: &str) {
+    // Whoever looks is told, and nobody else has to be.
+    writeln!(io::stderr().lock(), "{text}").ok();
+}
+
 /// Tells of what was done but deserves a look.
 pub(crate) fn warn(warnings: &[Warning]) {
     let mut err = io::stderr().lock();

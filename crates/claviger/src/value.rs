@@ -17,14 +17,35 @@ const EXIT_INTERRUPTED: u8 = 130;
 
 /// Reads the value, and asks for it if standard input is a terminal and no file is named.
 pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> {
-    let is_stdin = |file: &Path| file == Path::new("-");
+    let keeps_all = options.keep_newline || options.binary;
     let file = options.value_from.as_deref();
-    let bytes = match file.filter(|file| !is_stdin(file)) {
+    let bytes = bytes(file, &format!("value of {name}"), keeps_all)?;
+    payload(bytes, options.binary)
+}
+
+/// Reads a credential, from where a value comes from.
+pub(crate) fn credential(file: Option<&Path>, noun: &str) -> Result<String, Stop> {
+    let bytes = bytes(file, noun, false)?.into_exposed();
+    // SECURITY: the error would hold the bytes.
+    String::from_utf8(bytes).map_err(|_| Stop::usage(format!("the {noun} is not text (UTF-8)")))
+}
+
+/// Whether nobody can be asked, and standard input, which holds one credential, is to hold both.
+pub(crate) fn are_both_piped(one: Option<&Path>, other: Option<&Path>) -> bool {
+    [one, other].iter().all(|file| named(*file).is_none()) && !io::stdin().is_terminal()
+}
+
+/// None for standard input.
+fn named(file: Option<&Path>) -> Option<&Path> {
+    file.filter(|file| *file != Path::new("-"))
+}
+
+fn bytes(file: Option<&Path>, noun: &str, keeps_all: bool) -> Result<SecretBytes, Stop> {
+    let bytes = match named(file) {
         Some(file) => fs::read(file)
             .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?,
         None if io::stdin().is_terminal() => {
-            let typed = ask(name)?;
-            return payload(SecretBytes::new(typed.into_bytes()), options.binary);
+            return Ok(SecretBytes::new(ask(noun)?.into_bytes()));
         }
         None => {
             let mut bytes = Vec::new();
@@ -35,16 +56,14 @@ pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> 
             bytes
         }
     };
-    let keeps_all = options.keep_newline || options.binary;
-    let bytes = match keeps_all {
+    Ok(SecretBytes::new(match keeps_all {
         true => bytes,
         false => without_final_line_break(bytes),
-    };
-    payload(SecretBytes::new(bytes), options.binary)
+    }))
 }
 
 /// Asks on the terminal, which does not show what is typed.
-fn ask(name: &str) -> Result<String, Stop> {
+fn ask(noun: &str) -> Result<String, Stop> {
     let unread = |error: io::Error| match error.kind() == io::ErrorKind::Interrupted {
         true => Stop::with_code(EXIT_INTERRUPTED, "nothing was stored"),
         false => Stop::failed(format!("the terminal cannot be read: {error}")),
@@ -52,7 +71,7 @@ fn ask(name: &str) -> Result<String, Stop> {
     // Uncaught, the signal of Ctrl-C would end the process with the terminal still silent. From here
     // on it waits for the answer about a value that may be stored already.
     let _caught = signal(SignalKind::interrupt()).map_err(unread)?;
-    rpassword::prompt_password(format!("value of {name}: ")).map_err(unread)
+    rpassword::prompt_password(format!("{noun}: ")).map_err(unread)
 }
 
 /// One line break less at the end, which editors and `echo` put there.
@@ -139,6 +158,17 @@ mod tests {
             said.contains("--binary") && !said.contains("canary"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_credential_is_text_without_the_final_line_break() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = || credential(Some(file.path()), "client secret of stripe");
+        fs::write(file.path(), "sk_test_1\n").unwrap();
+        assert_eq!(read().unwrap(), "sk_test_1");
+        fs::write(file.path(), b"canary\xff").unwrap();
+        let said = read().unwrap_err().to_string();
+        assert_eq!(said, "the client secret of stripe is not text (UTF-8)");
     }
 
     #[test]

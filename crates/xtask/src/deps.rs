@@ -112,6 +112,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-core",
             "claviger-mem",
             "claviger-proto",
+            // Its OAuth client.
+            "claviger-stripe",
         ],
     ),
     ("xtask", &[]),

@@ -34,6 +34,18 @@ pub struct LiveSettings {
 }
 
 impl LiveSettings {
+    /// Those that hold where nothing is configured but the addresses.
+    pub fn at(base_url: BaseUrl, connect_url: Option<BaseUrl>) -> Self {
+        Self {
+            base_url,
+            connect_url,
+            timeout: TIMEOUT_DEFAULT,
+            checks_per_minute: CHECKS_DEFAULT,
+            oauth_refresh_before: REFRESH_BEFORE_DEFAULT,
+            refresh_token_reuse: Reuse::Tolerated,
+        }
+    }
+
     /// Reads them; everything wrong goes to the table's problems. `None` if the address is.
     pub fn read(table: &mut Table<'_>) -> Option<Self> {
         let timeout = table.duration("timeout", TIMEOUT, TIMEOUT_DEFAULT);
@@ -79,13 +91,13 @@ impl LiveSettings {
                  the connection when a spent refresh token is sent)",
             ),
         });
+        let default = Self::at(base_url?, connect_url);
         Some(Self {
-            base_url: base_url?,
-            connect_url,
             timeout,
-            checks_per_minute: checks.unwrap_or(CHECKS_DEFAULT),
+            checks_per_minute: checks.unwrap_or(default.checks_per_minute),
             oauth_refresh_before: refresh_before,
-            refresh_token_reuse: reuse.unwrap_or(Reuse::Tolerated),
+            refresh_token_reuse: reuse.unwrap_or(default.refresh_token_reuse),
+            ..default
         })
     }
 }

@@ -8,12 +8,14 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::server::Flavor;
 use crate::Mode;
 use crate::settings::is_account;
 
-/// Why there are no new tokens, by what it says about the refresh token that was sent.
+/// Why there are no new tokens, by what it says about the refresh token, or the authorization code,
+/// that was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RefreshFailure {
+pub enum GrantFailure {
     /// No connection came about: the server has not seen the token.
     NotSent,
     /// Too many calls for the server, which may say when to come back. Says nothing of the token for
@@ -24,8 +26,8 @@ pub enum RefreshFailure {
     },
     /// The call was sent and its answer is not known: the token may be spent.
     Lost,
-    /// The server does not know the token: it is spent, over, revoked, another client's or of the
-    /// other mode.
+    /// The server does not know it: it is spent, over, revoked, another client's or of the other
+    /// mode.
     InvalidGrant,
     /// The server does not take the client secret; the token is not spent.
     ClientRejected,
@@ -33,7 +35,7 @@ pub enum RefreshFailure {
     Refused,
 }
 
-/// What a refresh yields.
+/// What an exchange yields.
 pub struct Tokens {
     /// For jobs.
     pub access_token: SecretBytes,
@@ -43,6 +45,8 @@ pub struct Tokens {
     pub account: Option<String>,
     /// The mode that they are for, if the answer names one.
     pub mode: Option<Mode>,
+    /// The offer that they are of, if it can be told by the scope.
+    pub flavor: Option<Flavor>,
     /// How long the access token lasts, if the answer says so; see
     /// [`access_life`](super::access_life).
     pub life: Option<Duration>,
@@ -63,6 +67,7 @@ impl fmt::Debug for Tokens {
             .field("has_refresh_token", &self.refresh_token.is_some())
             .field("account", &self.account)
             .field("mode", &self.mode)
+            .field("flavor", &self.flavor)
             .field("life", &self.life)
             .finish_non_exhaustive()
     }
@@ -78,6 +83,8 @@ struct Answer {
     livemode: Value,
     #[serde(default)]
     expires_in: Value,
+    #[serde(default)]
+    scope: Value,
     #[serde(default)]
     stripe_user_id: Value,
     #[serde(default)]
@@ -104,8 +111,18 @@ impl From<Answer> for Tokens {
             refresh_token: refresh_token.filter(|token| !token.is_empty()),
             account: account.filter(|id| is_account(id)).map(str::to_owned),
             mode: mode.map(|live| if live { Mode::Live } else { Mode::Test }),
+            flavor: answer.scope.as_str().and_then(of_scope),
             life: answer.expires_in.as_u64().map(Duration::from_secs),
         }
+    }
+}
+
+/// An app's scopes are in its manifest, and one word stands for them.
+fn of_scope(scope: &str) -> Option<Flavor> {
+    match scope {
+        "stripe_apps" => Some(Flavor::Apps),
+        "read_only" | "read_write" => Some(Flavor::Connect),
+        _ => None,
     }
 }
 
@@ -124,29 +141,29 @@ enum Cause {
 
 /// Only an answer that is known to be final says that the token is not spent: a proxy, a server in
 /// trouble and a word of next year do not.
-pub(super) fn refused(status: StatusCode, body: &SecretBytes) -> RefreshFailure {
+pub(super) fn refused(status: StatusCode, body: &SecretBytes) -> GrantFailure {
     let Ok(Refusal { error }) = serde_json::from_slice(body.expose()) else {
-        return RefreshFailure::Lost;
+        return GrantFailure::Lost;
     };
     match (status, error) {
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Cause::Object {}) => {
-            RefreshFailure::ClientRejected
+            GrantFailure::ClientRejected
         }
-        (StatusCode::BAD_REQUEST, Cause::Object {}) => RefreshFailure::Refused,
+        (StatusCode::BAD_REQUEST, Cause::Object {}) => GrantFailure::Refused,
         (
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
             Cause::Word(word),
         ) => of_word(&word),
-        _ => RefreshFailure::Lost,
+        _ => GrantFailure::Lost,
     }
 }
 
-fn of_word(word: &str) -> RefreshFailure {
+fn of_word(word: &str) -> GrantFailure {
     match word {
-        "invalid_client" | "unauthorized_client" => RefreshFailure::ClientRejected,
-        "invalid_grant" => RefreshFailure::InvalidGrant,
-        "invalid_request" | "invalid_scope" | "unsupported_grant_type" => RefreshFailure::Refused,
-        _ => RefreshFailure::Lost,
+        "invalid_client" | "unauthorized_client" => GrantFailure::ClientRejected,
+        "invalid_grant" => GrantFailure::InvalidGrant,
+        "invalid_request" | "invalid_scope" | "unsupported_grant_type" => GrantFailure::Refused,
+        _ => GrantFailure::Lost,
     }
 }
 

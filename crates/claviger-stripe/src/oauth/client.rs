@@ -7,7 +7,7 @@ use claviger_core::{Clock, SecretBytes};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode};
 
-use super::answer::{self, RefreshFailure, Tokens};
+use super::answer::{self, GrantFailure, Tokens};
 use super::server::{Flavor, Reuse};
 use crate::live::{self, BaseUrl, LiveClient, LiveSettings, Outcome};
 use crate::{Settings, http};
@@ -71,19 +71,47 @@ impl OauthClient {
         flavor: Flavor,
         client_secret: &SecretBytes,
         refresh_token: &SecretBytes,
-    ) -> Result<Tokens, RefreshFailure> {
-        let base = self.base(flavor).ok_or(RefreshFailure::NotSent)?;
+    ) -> Result<Tokens, GrantFailure> {
+        let token = ("refresh_token", refresh_token);
+        self.tokens(flavor, client_secret, "refresh_token", token)
+            .await
+    }
+
+    /// Exchanges an authorization code, once. It must never be sent again: with Connect a second time
+    /// revokes the connection.
+    ///
+    /// # Errors
+    /// What is known about the code after it.
+    pub async fn exchange(
+        &self,
+        flavor: Flavor,
+        client_secret: &SecretBytes,
+        code: &SecretBytes,
+    ) -> Result<Tokens, GrantFailure> {
+        let code = ("code", code);
+        self.tokens(flavor, client_secret, "authorization_code", code)
+            .await
+    }
+
+    async fn tokens(
+        &self,
+        flavor: Flavor,
+        client_secret: &SecretBytes,
+        grant_type: &str,
+        (name, grant): (&str, &SecretBytes),
+    ) -> Result<Tokens, GrantFailure> {
+        let base = self.base(flavor).ok_or(GrantFailure::NotSent)?;
         let path = match flavor {
             Flavor::Apps => "/v1/oauth/token",
             Flavor::Connect => "/oauth/token",
         };
-        let client = http::client(base, self.timeout()).map_err(|_| RefreshFailure::NotSent)?;
+        let client = http::client(base, self.timeout()).map_err(|_| GrantFailure::NotSent)?;
         let call = form([
-            ("grant_type", b"refresh_token"),
-            ("refresh_token", refresh_token.expose()),
+            ("grant_type", grant_type.as_bytes()),
+            (name, grant.expose()),
         ]);
         let call = authenticated(client.post(base.at(path)), client_secret)
-            .ok_or(RefreshFailure::ClientRejected)?
+            .ok_or(GrantFailure::ClientRejected)?
             .header(CONTENT_TYPE, FORM)
             .body(call);
         // SECURITY: no error is kept, because the call may be in it.
@@ -91,19 +119,19 @@ impl OauthClient {
             .send()
             .await
             .map_err(|error| match error.is_connect() {
-                true => RefreshFailure::NotSent,
-                false => RefreshFailure::Lost,
+                true => GrantFailure::NotSent,
+                false => GrantFailure::Lost,
             })?;
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let retry_after = retry_after(response.headers());
-            return Err(RefreshFailure::Limited { retry_after });
+            return Err(GrantFailure::Limited { retry_after });
         }
         let Ok(Some(body)) = http::body(response).await else {
-            return Err(RefreshFailure::Lost);
+            return Err(GrantFailure::Lost);
         };
         match status {
-            StatusCode::OK => Tokens::read(&body).ok_or(RefreshFailure::Lost),
+            StatusCode::OK => Tokens::read(&body).ok_or(GrantFailure::Lost),
             _ => Err(answer::refused(status, &body)),
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 mod ends;
+mod exchange;
 mod refresh;
 mod stand_in;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use claviger_core::{ManualClock, SecretBytes};
 use claviger_stripe::live::{BaseUrl, LiveSettings};
-use claviger_stripe::oauth::{Flavor, OauthClient, RefreshFailure, Reuse, Tokens};
+use claviger_stripe::oauth::{Flavor, GrantFailure, OauthClient, Reuse, Tokens};
 use claviger_stub::stripe_oauth::{CANARY, CLIENT_SECRET, Rules, StripeOauth};
 
 const ACCOUNT: &str = "acct_1";
@@ -57,7 +58,7 @@ fn impatient(url: &str) -> OauthClient {
     })
 }
 
-async fn refresh(client: &OauthClient, token: &str) -> Result<Tokens, RefreshFailure> {
+async fn refresh(client: &OauthClient, token: &str) -> Result<Tokens, GrantFailure> {
     refresh_as(client, Flavor::Apps, CLIENT_SECRET, token).await
 }
 
@@ -66,7 +67,7 @@ async fn refresh_as(
     flavor: Flavor,
     client_secret: &str,
     token: &str,
-) -> Result<Tokens, RefreshFailure> {
+) -> Result<Tokens, GrantFailure> {
     let (client_secret, token) = (secret(client_secret), secret(token));
     let answer = client.refresh(flavor, &client_secret, &token).await;
     let printed = format!("{answer:?}{client:?}");

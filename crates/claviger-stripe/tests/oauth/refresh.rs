@@ -6,7 +6,7 @@ use std::time::Duration;
 use claviger_core::SecretBytes;
 use claviger_stripe::Mode;
 use claviger_stripe::live::LiveSettings;
-use claviger_stripe::oauth::{self, Flavor, RefreshFailure, Reuse, access_life};
+use claviger_stripe::oauth::{self, Flavor, GrantFailure, Reuse, access_life};
 use claviger_stub::stripe_oauth::{CLIENT_SECRET, Fault, Oddity, Rules, StripeOauth, Twist};
 use claviger_stub::{Reply, Stub};
 use serde_json::json;
@@ -53,7 +53,7 @@ async fn a_refresh_is_one_form_with_the_secret_as_user_at_the_endpoint_of_its_fl
 async fn a_token_goes_into_the_form_whatever_its_characters() {
     let stub = Stub::always(Reply::json(400, r#"{"error":"invalid_grant"}"#));
     let failure = refresh(&client(&stub.url()), "a+b/c=&grant_type=x").await;
-    assert_eq!(failure.expect_err("refused"), RefreshFailure::InvalidGrant);
+    assert_eq!(failure.expect_err("refused"), GrantFailure::InvalidGrant);
     assert_eq!(
         stub.asked()[0].body,
         "grant_type=refresh_token&refresh_token=a%2Bb%2Fc%3D%26grant_type%3Dx"
@@ -109,7 +109,7 @@ async fn an_answer_is_read_leniently_but_for_the_tokens() {
 
 #[tokio::test]
 async fn each_definite_refusal_is_told_from_each_that_is_not() {
-    use RefreshFailure as F;
+    use GrantFailure as F;
     let word = |status, word: &str| {
         let text = "Refresh token does not exist: rt_cAnArY";
         Reply::json(status, &json!({"error": word, "error_description": text}))
@@ -186,7 +186,7 @@ async fn whatever_happens_to_an_answer_is_lost_and_the_call_is_not_repeated() {
             Twist::Before(_) | Twist::After(_) | Twist::Answer(_) => client(&stripe.url()),
         };
         let failure = refresh(&client, &first).await.expect_err("no tokens");
-        assert_eq!(failure, RefreshFailure::Lost, "{twist:?}");
+        assert_eq!(failure, GrantFailure::Lost, "{twist:?}");
         assert_eq!(stripe.calls(), 1, "{twist:?}");
         assert_eq!(
             stripe.refreshes(ACCOUNT),
@@ -209,7 +209,7 @@ async fn too_many_calls_are_told_before_and_after_the_commit_alike() {
             .await
             .expect_err("limited");
         let retry_after = Some(Duration::from_secs(7));
-        assert_eq!(failure, RefreshFailure::Limited { retry_after });
+        assert_eq!(failure, GrantFailure::Limited { retry_after });
     }
 }
 
@@ -240,7 +240,7 @@ async fn where_nobody_listens_nothing_was_sent() {
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
     let failure = refresh(&client(&url), "rt_1").await.expect_err("nobody");
-    assert_eq!(failure, RefreshFailure::NotSent);
+    assert_eq!(failure, GrantFailure::NotSent);
 }
 
 /// Which of the two times is over first is what counts, and not how long they are.
@@ -250,7 +250,7 @@ async fn a_connection_that_does_not_come_about_is_no_lost_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("https://{}", listener.local_addr().expect("bound"));
     let failure = refresh(&client(&url), "rt_1").await.expect_err("silence");
-    assert_eq!(failure, RefreshFailure::NotSent);
+    assert_eq!(failure, GrantFailure::NotSent);
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn connect_without_a_host_is_not_sent_anywhere() {
             .contains("connect.stripe.com to stripe.hosts")
     );
     let failure = refresh_as(&client, Flavor::Connect, CLIENT_SECRET, &first).await;
-    assert_eq!(failure.expect_err("nowhere"), RefreshFailure::NotSent);
+    assert_eq!(failure.expect_err("nowhere"), GrantFailure::NotSent);
     assert_eq!(stripe.stub().asked().len(), 0);
 }
 
@@ -281,17 +281,14 @@ async fn a_wrong_client_secret_is_told_from_a_wrong_refresh_token() {
     for other in ["sk_test_other", "rk_test_restricted", "rt_token", "\u{e9}"] {
         let failure = refresh_as(&client, Flavor::Apps, other, &first).await;
         let failure = failure.expect_err("refused");
-        assert_eq!(failure, RefreshFailure::ClientRejected, "{other}");
+        assert_eq!(failure, GrantFailure::ClientRejected, "{other}");
     }
     let no_text = SecretBytes::new(vec![0xff]);
     let token = secret(&first);
     let failure = client.refresh(Flavor::Apps, &no_text, &token).await;
-    assert_eq!(
-        failure.expect_err("no text"),
-        RefreshFailure::ClientRejected
-    );
+    assert_eq!(failure.expect_err("no text"), GrantFailure::ClientRejected);
     let failure = refresh(&client, "rt_unknown").await.expect_err("refused");
-    assert_eq!(failure, RefreshFailure::InvalidGrant);
+    assert_eq!(failure, GrantFailure::InvalidGrant);
     assert_eq!(stripe.refreshes(ACCOUNT), 0);
 }
 

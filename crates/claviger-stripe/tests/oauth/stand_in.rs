@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_stripe::Settings;
 use claviger_stripe::live::Outcome;
-use claviger_stripe::oauth::RefreshFailure;
+use claviger_stripe::oauth::GrantFailure;
 use claviger_stub::stripe_oauth::{Hold, Rules, StripeOauth};
 
 use super::{ACCOUNT, client, installed, refresh, secret, text};
@@ -23,7 +23,7 @@ async fn a_spent_token_is_refused_and_the_install_survives_or_ends_by_the_rules(
             .refresh_token;
         let second = second.expect("one");
         let spent = refresh(&client, &first).await.expect_err("spent");
-        assert_eq!(spent, RefreshFailure::InvalidGrant);
+        assert_eq!(spent, GrantFailure::InvalidGrant);
         assert_eq!(stripe.spent_presented(), [first]);
         assert_eq!(stripe.is_over(ACCOUNT), revokes_on_reuse);
         let third = refresh(&client, text(&second)).await;
@@ -106,7 +106,7 @@ async fn a_second_install_ends_the_tokens_of_the_first() {
     let second = stripe.install(ACCOUNT, false);
     let client = client(&stripe.url());
     let failure = refresh(&client, &first).await.expect_err("over");
-    assert_eq!(failure, RefreshFailure::InvalidGrant);
+    assert_eq!(failure, GrantFailure::InvalidGrant);
     assert!(refresh(&client, &second).await.is_ok());
 }
 

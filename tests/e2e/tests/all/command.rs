@@ -5,6 +5,7 @@ mod access;
 mod changes;
 mod contract;
 mod jobs;
+mod profiles;
 mod tables;
 mod values;
 mod vaults;

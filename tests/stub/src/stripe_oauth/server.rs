@@ -76,12 +76,13 @@ impl StripeOauth {
     /// Installs the app in an account; the refresh token of the exchanged code. An install that was
     /// there loses its tokens.
     pub fn install(&self, account: &str, is_live: bool) -> String {
-        let mut state = self.shared.lock();
-        let mut installs = state.installs.iter();
-        if let Some(at) = installs.rposition(|install| install.is(account, is_live)) {
-            state.end(at);
-        }
-        state.begin_install(account, is_live)
+        self.shared.lock().begin_install(account, is_live)
+    }
+
+    /// Lets the app into an account, as the account's owner does in a browser; the authorization code
+    /// for the redirect.
+    pub fn authorize(&self, account: &str, is_live: bool) -> String {
+        self.shared.lock().issue_code(account, is_live)
     }
 
     /// Takes this key, too, for calls of the API.
@@ -109,12 +110,12 @@ impl StripeOauth {
         state.end_access(at, Some(0));
     }
 
-    /// Twists the next refreshes that would succeed, one by one.
+    /// Twists the next exchanges that would succeed, one by one.
     pub fn twist_next(&self, twists: impl IntoIterator<Item = Twist>) {
         self.shared.lock().twists.extend(twists);
     }
 
-    /// Twists all refreshes that would succeed, after those of [`twist_next`](Self::twist_next).
+    /// Twists all exchanges that would succeed, after those of [`twist_next`](Self::twist_next).
     pub fn twist_always(&self, twist: Option<Twist>) {
         self.shared.lock().twist_always = twist;
     }
@@ -210,7 +211,8 @@ impl Shared {
         let target = request.target();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match path {
-            "POST /v1/oauth/token" | "POST /oauth/token" => self.token(request),
+            "POST /v1/oauth/token" => self.token(request, false),
+            "POST /oauth/token" => self.token(request, true),
             "GET /v1/account" => self.asked(
                 request,
                 |key| json!({"object": "account", "id": key.account}),
@@ -225,7 +227,7 @@ impl Shared {
         }
     }
 
-    fn token(&self, request: &Request) -> Reply {
+    fn token(&self, request: &Request, is_connect: bool) -> Reply {
         let mut state = self.lock();
         state.calls += 1;
         self.moved.notify_all();
@@ -233,9 +235,57 @@ impl Shared {
             return refusal;
         }
         let form = fields(&request.body);
-        if form.get("grant_type").map(String::as_str) != Some("refresh_token") {
-            return refusal(400, "unsupported_grant_type", "Unsupported grant type");
+        match form.get("grant_type").map(String::as_str) {
+            Some("authorization_code") => self.exchange(state, &form, is_connect),
+            Some("refresh_token") => self.refresh(state, &form, is_connect),
+            Some(_) | None => refusal(400, "unsupported_grant_type", "Unsupported grant type"),
         }
+    }
+
+    fn exchange(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        form: &HashMap<String, String>,
+        is_connect: bool,
+    ) -> Reply {
+        let Some(text) = form.get("code") else {
+            return refusal(400, "invalid_request", "No authorization code");
+        };
+        let unknown = |text: &str| {
+            let description = format!("Authorization code does not exist: {text}");
+            refusal(400, "invalid_grant", &description)
+        };
+        let Some(code) = state.codes.get(text).cloned() else {
+            return unknown(text);
+        };
+        if code.is_spent {
+            // As Connect's documentation has it.
+            if is_connect {
+                let at = state.at(&code.account);
+                state.end(at);
+            }
+            return unknown(text);
+        }
+        if code.is_live != state.client_secret.starts_with("sk_live_") {
+            return unknown(text);
+        }
+        let twist = state.next_twist();
+        if let Some(Twist::Before(fault)) = twist {
+            return fault.reply();
+        }
+        state.spend_code(text);
+        state.begin_install(&code.account, code.is_live);
+        let at = state.at(&code.account);
+        let answer = answer(&state.installs[at], self.rules, is_connect);
+        twisted(twist, answer)
+    }
+
+    fn refresh(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        form: &HashMap<String, String>,
+        is_connect: bool,
+    ) -> Reply {
         let Some(token) = form.get("refresh_token") else {
             return refusal(400, "invalid_request", "No refresh token");
         };
@@ -253,19 +303,14 @@ impl Shared {
             state.installs[at].under_way -= 1;
             return self.spent(&mut state, at, token);
         }
-        let twist = state.twists.pop_front();
-        let twist = twist.or_else(|| state.twist_always.clone());
+        let twist = state.next_twist();
         if !matches!(twist, Some(Twist::Before(_))) {
             state.roll(at, self.rules.old_access_calls);
         }
-        let answer = answer(&state.installs[at], self.rules);
+        let answer = answer(&state.installs[at], self.rules, is_connect);
         let mut state = self.held(state, Hold::BeforeAnswer);
         state.installs[at].under_way -= 1;
-        match twist {
-            None => Reply::json(200, &answer),
-            Some(Twist::Before(fault) | Twist::After(fault)) => fault.reply(),
-            Some(Twist::Answer(oddity)) => oddity.reply(answer),
-        }
+        twisted(twist, answer)
     }
 
     fn spent(&self, state: &mut State, at: usize, token: &str) -> Reply {
@@ -353,12 +398,24 @@ impl Shared {
     }
 }
 
-fn answer(install: &Install, rules: Rules) -> Value {
+fn twisted(twist: Option<Twist>, answer: Value) -> Reply {
+    match twist {
+        None => Reply::json(200, &answer),
+        Some(Twist::Before(fault) | Twist::After(fault)) => fault.reply(),
+        Some(Twist::Answer(oddity)) => oddity.reply(answer),
+    }
+}
+
+fn answer(install: &Install, rules: Rules, is_connect: bool) -> Value {
+    let scope = match is_connect {
+        true => "read_write",
+        false => "stripe_apps",
+    };
     let mut answer = json!({
         "access_token": install.access_token,
         "refresh_token": install.refresh_token,
         "token_type": "bearer",
-        "scope": "stripe_apps",
+        "scope": scope,
         "livemode": install.is_live,
         "stripe_user_id": install.account,
         "stripe_publishable_key": "pk_test_ofTheStandIn0123456789",

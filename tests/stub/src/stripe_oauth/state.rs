@@ -28,6 +28,8 @@ pub(super) struct State {
     /// Where each refresh token that was ever issued belongs.
     pub(super) issued: HashMap<String, usize>,
     pub(super) keys: HashMap<String, Key>,
+    /// Each authorization code that was ever issued.
+    pub(super) codes: HashMap<String, Code>,
     pub(super) spent_presented: Vec<String>,
     pub(super) twists: VecDeque<Twist>,
     pub(super) twist_always: Option<Twist>,
@@ -50,6 +52,14 @@ pub(super) struct Install {
     pub(super) most_under_way: usize,
 }
 
+/// The leave of an account's owner.
+#[derive(Clone, Debug)]
+pub(super) struct Code {
+    pub(super) account: String,
+    pub(super) is_live: bool,
+    pub(super) is_spent: bool,
+}
+
 /// What opens the API.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -66,6 +76,7 @@ impl State {
             installs: Vec::new(),
             issued: HashMap::new(),
             keys: HashMap::new(),
+            codes: HashMap::new(),
             spent_presented: Vec::new(),
             twists: VecDeque::new(),
             twist_always: None,
@@ -75,8 +86,35 @@ impl State {
         }
     }
 
-    /// Its first refresh token.
+    pub(super) fn issue_code(&mut self, account: &str, is_live: bool) -> String {
+        let text = format!("ac_{CANARY}51H8ZxQm{:06}", self.codes.len());
+        let code = Code {
+            account: account.to_owned(),
+            is_live,
+            is_spent: false,
+        };
+        self.codes.insert(text.clone(), code);
+        text
+    }
+
+    pub(super) fn spend_code(&mut self, text: &str) {
+        if let Some(code) = self.codes.get_mut(text) {
+            code.is_spent = true;
+        }
+    }
+
+    /// What becomes of an exchange that would succeed.
+    pub(super) fn next_twist(&mut self) -> Option<Twist> {
+        let twist = self.twists.pop_front();
+        twist.or_else(|| self.twist_always.clone())
+    }
+
+    /// Its first refresh token. An install that was there loses its tokens.
     pub(super) fn begin_install(&mut self, account: &str, is_live: bool) -> String {
+        let mut installs = self.installs.iter();
+        if let Some(at) = installs.rposition(|install| install.is(account, is_live)) {
+            self.end(at);
+        }
         let at = self.installs.len();
         self.installs.push(Install {
             id: format!("ainst_{at}StandIn"),

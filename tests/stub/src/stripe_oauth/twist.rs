@@ -1,4 +1,4 @@
-//! The ways in which a refresh goes wrong.
+//! The ways in which an exchange of a refresh token or a code goes wrong.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub enum Hold {
     BeforeAnswer,
 }
 
-/// What becomes of a refresh that would succeed.
+/// What becomes of an exchange that would succeed.
 #[derive(Clone, Debug)]
 pub enum Twist {
     /// It fails, and nothing has changed.
@@ -24,7 +24,7 @@ pub enum Twist {
     Answer(Oddity),
 }
 
-/// How a refresh fails.
+/// How an exchange fails.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The connection is reset.
@@ -37,7 +37,7 @@ pub enum Fault {
     Status(u16),
 }
 
-/// What is odd about the answer to a refresh.
+/// What is odd about the answer to an exchange.
 #[derive(Clone, Debug)]
 pub enum Oddity {
     /// It ends in the middle.
@@ -54,6 +54,8 @@ pub enum Oddity {
     OtherAccount(String),
     /// It names the other mode.
     OtherMode,
+    /// It has this scope.
+    OtherScope(String),
 }
 
 impl Fault {
@@ -80,6 +82,7 @@ impl Oddity {
             Self::NotJson => return Reply::text(200, "<html>welcome</html>"),
             Self::OtherAccount(account) => answer["stripe_user_id"] = account.as_str().into(),
             Self::OtherMode => answer["livemode"] = (answer["livemode"] == false).into(),
+            Self::OtherScope(scope) => answer["scope"] = scope.as_str().into(),
         };
         Reply::json(200, &answer)
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use claviger_core::{Detail, Error, Reason, Result, Uid};
 use claviger_store::{Batch, Stored};
-use claviger_stripe::oauth::{RefreshFailure, Reuse};
+use claviger_stripe::oauth::{GrantFailure, Reuse};
 
 use super::flights::Pilot;
 use super::{Installs, busy, check_served};
@@ -244,11 +244,11 @@ impl Installs {
                     false => Err(Ended::Overtaken),
                 };
             }
-            Err(RefreshFailure::NotSent) => {
+            Err(GrantFailure::NotSent) => {
                 let error = unreachable("no connection to its token endpoint; try again");
                 return self.back(definition, &claim, error, QUIET).await;
             }
-            Err(RefreshFailure::Limited { retry_after }) => {
+            Err(GrantFailure::Limited { retry_after }) => {
                 let error = unreachable("it asks to come later; try again then");
                 let quiet = retry_after.unwrap_or(QUIET).clamp(QUIET, QUIET_MAX);
                 // A limit refuses before anything is done. Where a repeat costs nothing, it is not
@@ -262,7 +262,7 @@ impl Installs {
                 };
                 return self.back(definition, &claim, error, quiet).await;
             }
-            Err(RefreshFailure::Refused) => {
+            Err(GrantFailure::Refused) => {
                 let error = Error::new(Reason::StripeRefused).with(
                     Detail::Remedy,
                     "its token endpoint does not take the request; see the daemon's log and \
@@ -270,11 +270,11 @@ impl Installs {
                 );
                 return self.back(definition, &claim, error, QUIET).await;
             }
-            Err(RefreshFailure::Lost) => None,
-            Err(RefreshFailure::InvalidGrant) => {
+            Err(GrantFailure::Lost) => None,
+            Err(GrantFailure::InvalidGrant) => {
                 Some(install.reason_of_refusal(&claim, self.catalog.now()))
             }
-            Err(RefreshFailure::ClientRejected) => Some(ReconnectReason::ClientKeyRejected),
+            Err(GrantFailure::ClientRejected) => Some(ReconnectReason::ClientKeyRejected),
         };
         self.fail(definition, &claim, install.generation, reason)
             .await

@@ -1,0 +1,180 @@
+//! Catches the browser that Stripe sends back to this host.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, REFERRER_POLICY};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::link::State;
+use super::redirected::{self, Redirected};
+
+/// Where the browser is sent.
+pub(super) const PATH: &str = "/callback";
+
+/// Connections at a time. Browsers open some in advance and ask nothing by them.
+const CONNECTIONS_MAX: usize = 16;
+
+/// How long one may take to ask.
+const ASKING: Duration = Duration::from_secs(10);
+
+/// The longest request; the usual ones have one or two KiB. The least that hyper takes.
+const REQUEST_BYTES_MAX: usize = 8192;
+
+const ARRIVED: &str =
+    "Claviger has Stripe's answer. Go on in the terminal; this page can be closed.\n";
+const REFUSED: &str = "This is no answer to the link that claviger waits for. Open that link.\n";
+
+/// Listens on this host alone; 0 is any free port.
+pub(super) fn bind(port: u16) -> io::Result<TcpListener> {
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Waits for the one answer. Anything else is refused and the wait goes on: whoever is on this host
+/// could end the walk otherwise.
+pub(super) async fn redirected(listener: TcpListener, state: State) -> io::Result<Redirected> {
+    let state = Arc::new(Mutex::new(Some(state)));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => {
+                let (stream, _) = accepted?;
+                connections.spawn(serve(stream, Arc::clone(&state)));
+            }
+            // With its page written, so that the browser shows it.
+            Some(served) = connections.join_next() => {
+                if let Ok(Some(redirected)) = served {
+                    return Ok(redirected);
+                }
+            }
+        }
+    }
+}
+
+/// Answers one request; what Stripe said, if it was that.
+async fn serve(stream: TcpStream, state: Arc<Mutex<Option<State>>>) -> Option<Redirected> {
+    let found = Mutex::new(None);
+    let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &state, &found)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(ASKING)
+        .max_buf_size(REQUEST_BYTES_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // SECURITY: an error would repeat what was asked.
+    connection.await.ok();
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn answer<B>(
+    request: &Request<B>,
+    state: &Mutex<Option<State>>,
+    found: &Mutex<Option<Redirected>>,
+) -> Response<String> {
+    let is_callback = request.method() == Method::GET && request.uri().path() == PATH;
+    let query = request.uri().query().filter(|_| is_callback);
+    let redirected = query.and_then(|query| {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let redirected = redirected::read(query, state.as_ref()?).ok()?;
+        // Used up: whoever comes with it again is refused.
+        *state = None;
+        Some(redirected)
+    });
+    let (status, text) = match redirected.is_some() {
+        true => (StatusCode::OK, ARRIVED),
+        false => (StatusCode::BAD_REQUEST, REFUSED),
+    };
+    if redirected.is_some() {
+        *found.lock().unwrap_or_else(PoisonError::into_inner) = redirected;
+    }
+    let mut response = Response::new(text.to_owned());
+    *response.status_mut() = status;
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    response.headers_mut().extend(headers);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::runtime::Handle;
+
+    use super::*;
+
+    async fn ask(port: u16, request: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    fn get(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn whatever_is_not_the_answer_is_refused_and_the_wait_goes_on() {
+        let listener = bind(0).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = State::random();
+        let good = format!("code=ac_cAnArY&state={}", state.as_str());
+        let waiting = Handle::current().spawn(redirected(listener, state));
+        // Of a browser that asks nothing.
+        let silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        for request in [
+            get("/"),
+            get("/callback"),
+            get("/callback?code=ac_cAnArY&state=other"),
+            get("/callback?code=ac_cAnArY"),
+            get(&format!("/other?{good}")),
+            get(&format!("/callback?{}", "x".repeat(REQUEST_BYTES_MAX))),
+            format!("POST /callback?{good} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            "nonsense\r\n\r\n".to_owned(),
+        ] {
+            let answer = ask(port, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 4"), "{request}: {answer}");
+            assert!(!answer.contains("cAnArY"), "{answer}");
+            assert!(!waiting.is_finished());
+        }
+        let answer = ask(port, &get(&format!("/callback?{good}"))).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.ends_with(ARRIVED), "{answer}");
+        for header in ["cache-control: no-store", "referrer-policy: no-referrer"] {
+            assert!(answer.contains(header), "{answer}");
+        }
+        let Redirected::Code(code) = waiting.await.unwrap().unwrap() else {
+            panic!("a code");
+        };
+        assert_eq!(code.expose(), b"ac_cAnArY");
+        assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
+        drop(silent);
+    }
+
+    #[test]
+    fn a_state_is_taken_once() {
+        let state = State::random();
+        let uri = format!("/callback?code=ac_1&state={}", state.as_str());
+        let (state, found) = (Mutex::new(Some(state)), Mutex::new(None));
+        let request = Request::get(uri).body(()).unwrap();
+        assert_eq!(answer(&request, &state, &found).status(), 200);
+        assert!(found.lock().unwrap().take().is_some());
+        assert_eq!(answer(&request, &state, &found).status(), 400);
+        assert!(found.lock().unwrap().is_none());
+    }
+}
