@@ -1,197 +1,198 @@
-//! `claviger run`: a job with values in its environment.
+//! `claviger run`: a job with values in its environment, and in files that are memory.
+
+mod fetch;
+mod job;
+mod memory;
+mod surroundings;
+mod template;
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{self, ExitCode, ExitStatus};
-use std::time::Duration;
+use std::fs;
+use std::process::ExitCode;
 
-use claviger_proto::v1::GetSecretRequest;
-use claviger_proto::v1::get_secret_response::Value;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use claviger_core::{DefinitionName, ProfileName};
 
 use crate::ask::Asking;
 use crate::cli::{Run, Variable};
 use crate::stop::Stop;
 
-/// The job cannot be executed, as env(1) has it.
-const EXIT_NOT_EXECUTABLE: u8 = 126;
+use fetch::{Fetched, Wanted};
+use surroundings::Surroundings;
+use template::Template;
 
-/// There is no such job, as env(1) has it.
-const EXIT_NOT_FOUND: u8 = 127;
+/// What a profile sets, after its own name.
+const OF_PROFILE: [&str; 3] = ["_API_KEY", "_ACCOUNT", "_CONTEXT"];
 
-/// Added to the number of the signal that ended the job.
-const EXIT_SIGNAL: i32 = 128;
-
-/// How long is waited at first before the daemon is asked again, and at most, give or take a half:
-/// jobs that start together do not ask together.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
-
-pub(crate) async fn run(asking: &Asking, run: &Run) -> Result<ExitCode, Stop> {
-    refuse_twice(&run.variables)?;
-    let names = run.variables.iter().map(|variable| {
-        let name = asking.secret(&variable.id)?;
-        Ok((variable.name.clone(), name))
-    });
-    let names = names.collect::<Result<Vec<_>, Stop>>()?;
-    let values = fetch_patiently(asking, &names).await?;
-    start(&run.job, values).await
+/// What is to be fetched, by full names, and where it goes.
+struct Plan {
+    variables: Vec<(String, String)>,
+    profiles: Vec<(String, String)>,
+    files: Vec<(String, String)>,
+    templates: Vec<(String, Template)>,
 }
 
-fn refuse_twice(variables: &[Variable]) -> Result<(), Stop> {
+pub(crate) async fn run(asking: &Asking, run: &Run) -> Result<ExitCode, Stop> {
+    refuse_twice(run)?;
+    let plan = Plan::of(asking, run)?;
+    let wanted = plan.wanted(run.purpose.clone().unwrap_or_default());
+    let fetched = fetch::patiently(asking, &wanted).await?;
+    let surroundings = plan.filled(&fetched)?;
+    drop(fetched);
+    job::start(&run.job, surroundings).await
+}
+
+fn refuse_twice(run: &Run) -> Result<(), Stop> {
+    let own = [&run.variables, &run.files, &run.templates];
+    let own = own.into_iter().flatten().map(|own| own.name.clone());
+    let of_profiles = run.profiles.iter().flat_map(|profile| {
+        let prefix = &profile.name;
+        OF_PROFILE.map(|name| format!("{prefix}{name}"))
+    });
     let mut seen = BTreeSet::new();
-    let twice = variables
-        .iter()
-        .find(|variable| !seen.insert(&variable.name));
+    let twice = own
+        .chain(of_profiles)
+        .find(|name| !seen.insert(name.clone()));
     match twice {
         None => Ok(()),
-        Some(Variable { name, .. }) => Err(Stop::usage(format!(
-            "the variable {name} is set twice; give it one secret"
+        Some(name) => Err(Stop::usage(format!(
+            "the variable {name} is set twice; set it by one option only"
         ))),
     }
 }
 
-/// Asks again while the daemon or a vault is away, until the time is over.
-async fn fetch_patiently(
-    asking: &Asking,
-    names: &[(String, String)],
-) -> Result<Vec<(String, OsString)>, Stop> {
-    let mut last = None;
-    let (mut pause, longest) = PAUSES;
-    let fetched = timeout(asking.patience, async {
-        loop {
-            match fetch(asking, names).await {
-                Err(stop) if stop.may_pass() => last = Some(stop),
-                fetched => return fetched,
+impl Plan {
+    fn of(asking: &Asking, run: &Run) -> Result<Self, Stop> {
+        let secrets = |variables: &[Variable]| {
+            let full = variables.iter().map(|Variable { name, source }| {
+                let secret = secret(asking, source).map_err(|stop| stop.about(name))?;
+                Ok((name.clone(), secret))
+            });
+            full.collect::<Result<_, Stop>>()
+        };
+        let profiles = run.profiles.iter().map(|Variable { name, source }| {
+            let profile = profile(asking, source).map_err(|stop| stop.about(name))?;
+            Ok((name.clone(), profile))
+        });
+        let templates = run.templates.iter().map(|Variable { name, source }| {
+            let template = template(asking, source).map_err(|stop| stop.about(source))?;
+            Ok((name.clone(), template))
+        });
+        Ok(Self {
+            variables: secrets(&run.variables)?,
+            profiles: profiles.collect::<Result<_, Stop>>()?,
+            files: secrets(&run.files)?,
+            templates: templates.collect::<Result<_, Stop>>()?,
+        })
+    }
+
+    fn wanted(&self, purpose: String) -> Wanted {
+        let own = self.variables.iter().chain(&self.files);
+        let own = own.map(|(_, secret)| secret);
+        let templates = self.templates.iter();
+        let of_templates = templates.flat_map(|(_, template)| template.secrets());
+        let profiles = self.profiles.iter().map(|(_, profile)| profile);
+        Wanted {
+            secrets: own.chain(of_templates).cloned().collect(),
+            profiles: profiles.cloned().collect(),
+            purpose,
+        }
+    }
+
+    fn filled(&self, fetched: &Fetched) -> Result<Surroundings, Stop> {
+        let mut surroundings = Surroundings::default();
+        for (name, secret) in &self.variables {
+            let value = fetched.bytes(secret)?;
+            let set = surroundings.set(name, value);
+            set.map_err(|stop| stop.about(secret))?;
+        }
+        for (prefix, profile) in &self.profiles {
+            let connection = fetched.profile(profile)?;
+            let parts = [
+                &connection.credential,
+                &connection.account,
+                &connection.context,
+            ];
+            for (name, value) in OF_PROFILE.into_iter().zip(parts) {
+                let name = format!("{prefix}{name}");
+                match value.is_empty() {
+                    // One that is inherited would name the account of something else.
+                    true => surroundings.unset(name),
+                    false => surroundings.set(&name, value.as_bytes())?,
+                }
             }
-            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-            pause = (pause * 2).min(longest);
         }
-    })
-    .await;
-    let given_up = || {
-        let patience = humantime::format_duration(asking.patience);
-        let cause = last.map_or_else(|| "no answer".to_owned(), |stop| stop.to_string());
-        Stop::failed(format!(
-            "the job is not started, after {patience} (--timeout): {cause}"
-        ))
-    };
-    fetched.unwrap_or_else(|_| Err(given_up()))
-}
-
-async fn fetch(
-    asking: &Asking,
-    names: &[(String, String)],
-) -> Result<Vec<(String, OsString)>, Stop> {
-    let mut values = Vec::new();
-    if names.is_empty() {
-        return Ok(values);
-    }
-    let mut secrets = asking.client().await?.secrets();
-    for (variable, name) in names {
-        let request = GetSecretRequest {
-            name: name.clone(),
-            environment: asking.environment.clone(),
-            ..Default::default()
-        };
-        let answer = secrets.get_secret(request).await.map_err(|status| {
-            Stop::from(status).about(&format!("the job is not started without {name}"))
-        })?;
-        let value = match answer.into_inner().value {
-            Some(Value::Text(text)) => text.into_bytes(),
-            Some(Value::Data(data)) => data,
-            None => Vec::new(),
-        };
-        if value.contains(&0) {
-            return Err(Stop::failed(format!(
-                "the value of {name} has a zero byte in it, which no variable can hold; let the \
-                job fetch it itself"
-            )));
+        for (name, secret) in &self.files {
+            surroundings.put(name, fetched.bytes(secret)?)?;
         }
-        values.push((variable.clone(), OsString::from_vec(value)));
-    }
-    Ok(values)
-}
-
-/// Starts the job, hands signals on to it and waits for its end.
-async fn start(job: &[OsString], values: Vec<(String, OsString)>) -> Result<ExitCode, Stop> {
-    let [program, arguments @ ..] = job else {
-        return Err(Stop::usage("there is no job; name it after --"));
-    };
-    let uncaught = |error: io::Error| Stop::failed(format!("signals cannot be caught: {error}"));
-    // Caught before there is a job, so that none is lost to it.
-    let mut ended = signal(SignalKind::child()).map_err(uncaught)?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(uncaught)?;
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(uncaught)?;
-    let mut hung_up = signal(SignalKind::hangup()).map_err(uncaught)?;
-
-    let mut command = process::Command::new(program);
-    command.args(arguments).envs(values);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => return Err(not_started(program, &error)),
-    };
-    // Its copy of the values is of no use any longer.
-    drop(command);
-    loop {
-        let ending = child.try_wait();
-        let ending = ending
-            .map_err(|error| Stop::failed(format!("the job cannot be waited for: {error}")))?;
-        if let Some(status) = ending {
-            return Ok(code_of(status));
+        for (name, template) in &self.templates {
+            let text = template.filled(|secret| fetched.text(secret))?;
+            surroundings.put(name, text.as_bytes())?;
         }
-        let handed_on = tokio::select! {
-            _ = ended.recv() => continue,
-            _ = terminated.recv() => Signal::TERM,
-            _ = interrupted.recv() => Signal::INT,
-            _ = hung_up.recv() => Signal::HUP,
-        };
-        // Fails only if it may not be sent to, which the job has brought about itself.
-        kill_process(Pid::from_child(&child), handed_on).ok();
+        Ok(surroundings)
     }
 }
 
-fn not_started(program: &OsStr, error: &io::Error) -> Stop {
-    let code = match error.kind() == io::ErrorKind::NotFound {
-        true => EXIT_NOT_FOUND,
-        false => EXIT_NOT_EXECUTABLE,
-    };
-    Stop::with_code(code, format!("{}: {error}", program.display()))
+/// The full name of a secret, if it is a name: of several in one call the daemon does not say which
+/// is none.
+fn secret(asking: &Asking, id: &str) -> Result<String, Stop> {
+    let name = asking.secret(id)?;
+    let parsed = DefinitionName::parse("name", &name);
+    parsed.map_err(|error| Stop::usage(error.to_string()))?;
+    Ok(name)
 }
 
-/// The code of the job, or what a shell makes of its signal.
-fn code_of(status: ExitStatus) -> ExitCode {
-    let of_signal = || Some(EXIT_SIGNAL + status.signal()?);
-    let code = status.code().or_else(of_signal);
-    let code = code.and_then(|code| u8::try_from(code).ok());
-    ExitCode::from(code.unwrap_or(u8::MAX))
+fn profile(asking: &Asking, id: &str) -> Result<String, Stop> {
+    let name = asking.profile(id)?;
+    let parsed = ProfileName::parse("name", &name);
+    parsed.map_err(|error| Stop::usage(error.to_string()))?;
+    Ok(name)
+}
+
+fn template(asking: &Asking, file: &str) -> Result<Template, Stop> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| Stop::usage(format!("the template cannot be read: {error}")))?;
+    let template = Template::parse(&text).map_err(|fault| Stop::usage(fault.to_string()))?;
+    template.renamed(|id| secret(asking, id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_variable_that_is_set_twice_is_named() {
-        let variable = |name: &str, id: &str| Variable {
-            name: name.to_owned(),
-            id: id.to_owned(),
+    fn refused(options: &str) -> Option<String> {
+        use clap::Parser as _;
+
+        let line = format!("claviger run {options} -- true");
+        let cli = crate::cli::Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let crate::cli::Command::Run(run) = cli.command else {
+            panic!("{line}");
         };
-        assert!(refuse_twice(&[variable("A", "a"), variable("B", "a")]).is_ok());
-        let stop = refuse_twice(&[variable("A", "a"), variable("A", "b")]).unwrap_err();
-        assert!(stop.to_string().contains("variable A is set twice"));
+        refuse_twice(&run).err().map(|stop| stop.to_string())
     }
 
     #[test]
-    fn the_code_of_a_job_is_ours() {
-        // As wait(2) has them: the code in the second byte, or a signal in the first.
-        for (raw, code) in [(0, 0), (7 << 8, 7), (255 << 8, 255), (15, 143), (9, 137)] {
-            let ours = code_of(ExitStatus::from_raw(raw));
-            assert_eq!(ours, ExitCode::from(code), "{raw}");
+    fn a_variable_that_is_set_twice_is_named() {
+        for options in [
+            "",
+            "--env A=a --file B=a --template C=a --profile D=a",
+            "--profile A=a --profile B=a --env A=a",
+        ] {
+            assert_eq!(refused(options), None, "{options}");
+        }
+        for (options, name) in [
+            ("--env A=a --env A=b", "A"),
+            ("--env A=a --file A=a", "A"),
+            ("--file A=a --template A=a", "A"),
+            ("--profile A=a --profile A=b", "A_API_KEY"),
+            ("--profile A=a --env A_API_KEY=b", "A_API_KEY"),
+            ("--profile A=a --file A_ACCOUNT=b", "A_ACCOUNT"),
+            ("--profile A=a --template A_CONTEXT=b", "A_CONTEXT"),
+        ] {
+            let said = refused(options).unwrap_or_default();
+            assert!(
+                said.contains(&format!("variable {name} is set twice")),
+                "{options}: {said}"
+            );
         }
     }
 }

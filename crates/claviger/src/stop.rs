@@ -2,6 +2,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use claviger_client::{Code, Status, reason};
+use claviger_proto::v1::batch_get_secrets_response;
 
 /// The daemon refused, or something else failed.
 const EXIT_FAILED: u8 = 1;
@@ -98,6 +99,15 @@ impl From<Status> for Stop {
                 elsewhere"
             )),
         }
+    }
+}
+
+/// One of several reads in a call, which failed.
+impl From<batch_get_secrets_response::Error> for Stop {
+    fn from(error: batch_get_secrets_response::Error) -> Self {
+        let may_pass = Code::from(error.code) == Code::Unavailable;
+        let said = format!("{} [{}]", error.message, error.reason);
+        Self::new(EXIT_FAILED, said, may_pass)
     }
 }
 

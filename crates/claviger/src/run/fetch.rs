@@ -1,0 +1,200 @@
+//! Fetches all that a job needs, or says what stands in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use claviger_client::Client;
+use claviger_proto::v1::batch_get_secrets_response::result::Answer;
+use claviger_proto::v1::get_secret_response::Value;
+use claviger_proto::v1::{
+    BatchGetSecretsRequest, GetSecretRequest, ResolveConnectionRequest, ResolveConnectionResponse,
+};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::ask::Asking;
+use crate::stop::Stop;
+
+/// How long is waited at first before the daemon is asked again, and at most, give or take a half:
+/// jobs that start together do not ask together.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+
+/// As many secrets as one call may ask for.
+const BATCH_MAX: usize = 100;
+
+/// The reason of a value that had no room beside others.
+const TOO_LARGE_TOGETHER: &str = "RESPONSE_TOO_LARGE";
+
+/// What a job needs, by full names, and for what.
+pub(crate) struct Wanted {
+    pub(crate) secrets: BTreeSet<String>,
+    pub(crate) profiles: BTreeSet<String>,
+    /// Empty where none is stated.
+    pub(crate) purpose: String,
+}
+
+/// What has come, by full names.
+#[derive(Default)]
+pub(crate) struct Fetched {
+    secrets: BTreeMap<String, Value>,
+    profiles: BTreeMap<String, ResolveConnectionResponse>,
+}
+
+/// Asks again while the daemon or a vault is away, until the time is over.
+pub(crate) async fn patiently(asking: &Asking, wanted: &Wanted) -> Result<Fetched, Stop> {
+    let mut fetch = Fetch {
+        asking,
+        wanted,
+        run_id: Uuid::new_v4().to_string(),
+        fetched: Fetched::default(),
+    };
+    let mut last = None;
+    let (mut pause, longest) = PAUSES;
+    let fetching = timeout(asking.patience, async {
+        loop {
+            match fetch.missing().await {
+                Err(stop) if stop.may_pass() => last = Some(stop),
+                ended => return ended,
+            }
+            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            pause = (pause * 2).min(longest);
+        }
+    });
+    let ended = fetching.await;
+    let given_up = || {
+        let patience = humantime::format_duration(asking.patience);
+        let cause = last.map_or_else(|| "no answer".to_owned(), |stop| stop.to_string());
+        Stop::failed(format!(
+            "the job is not started, after {patience} (--timeout): {cause}"
+        ))
+    };
+    ended.unwrap_or_else(|_| Err(given_up()))?;
+    Ok(fetch.fetched)
+}
+
+struct Fetch<'a> {
+    asking: &'a Asking,
+    wanted: &'a Wanted,
+    /// Of all reads for one job.
+    run_id: String,
+    fetched: Fetched,
+}
+
+impl Fetch<'_> {
+    /// Fetches what has not come yet.
+    async fn missing(&mut self) -> Result<(), Stop> {
+        let Wanted {
+            secrets, profiles, ..
+        } = self.wanted;
+        if secrets.is_empty() && profiles.is_empty() {
+            return Ok(());
+        }
+        let client = self.asking.client().await?;
+        let has_come = &self.fetched.secrets;
+        let missing = secrets.iter().filter(|name| !has_come.contains_key(*name));
+        let missing = missing.cloned().collect::<Vec<_>>();
+        for names in missing.chunks(BATCH_MAX) {
+            self.secrets(&client, names).await?;
+        }
+        for name in profiles {
+            if !self.fetched.profiles.contains_key(name) {
+                self.profile(&client, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn secrets(&mut self, client: &Client, names: &[String]) -> Result<(), Stop> {
+        let request = BatchGetSecretsRequest {
+            names: names.to_vec(),
+            environment: self.asking.environment.clone(),
+            run_id: self.run_id.clone(),
+            purpose: self.wanted.purpose.clone(),
+            ..Default::default()
+        };
+        let answer = client.secrets().batch_get_secrets(request).await?;
+        let mut failed = Vec::new();
+        for result in answer.into_inner().results {
+            let value = match result.answer {
+                Some(Answer::Secret(secret)) => Ok(secret.value),
+                Some(Answer::Error(error)) if error.reason == TOO_LARGE_TOGETHER => {
+                    self.secret(client, &result.name).await
+                }
+                Some(Answer::Error(error)) => Err(error.into()),
+                None => Ok(None),
+            };
+            match value {
+                Ok(value) => self.fetched.secrets.extend(Some(result.name).zip(value)),
+                Err(stop) => failed.push(without(&result.name, stop)),
+            }
+        }
+        // Before all else what does not pass: no time heals the others then.
+        let first = failed.into_iter().min_by_key(Stop::may_pass);
+        first.map_or(Ok(()), Err)
+    }
+
+    async fn secret(&self, client: &Client, name: &str) -> Result<Option<Value>, Stop> {
+        let request = GetSecretRequest {
+            name: name.to_owned(),
+            environment: self.asking.environment.clone(),
+            run_id: self.run_id.clone(),
+            purpose: self.wanted.purpose.clone(),
+            ..Default::default()
+        };
+        let answer = client.secrets().get_secret(request).await?;
+        Ok(answer.into_inner().value)
+    }
+
+    async fn profile(&mut self, client: &Client, name: &str) -> Result<(), Stop> {
+        let request = ResolveConnectionRequest {
+            name: name.to_owned(),
+            environment: self.asking.environment.clone(),
+            run_id: self.run_id.clone(),
+            purpose: self.wanted.purpose.clone(),
+            ..Default::default()
+        };
+        let answer = client.profiles().resolve_connection(request).await;
+        let answer = answer.map_err(|status| without(name, status.into()))?;
+        let profiles = &mut self.fetched.profiles;
+        profiles.insert(name.to_owned(), answer.into_inner());
+        Ok(())
+    }
+}
+
+impl Fetched {
+    pub(crate) fn bytes(&self, secret: &str) -> Result<&[u8], Stop> {
+        Ok(match self.secret(secret)? {
+            Value::Text(text) => text.as_bytes(),
+            Value::Data(data) => data,
+        })
+    }
+
+    pub(crate) fn text(&self, secret: &str) -> Result<&str, Stop> {
+        match self.secret(secret)? {
+            Value::Text(text) => Ok(text),
+            Value::Data(_) => Err(Stop::failed(format!(
+                "{secret} has format BINARY, and a template is filled with text only; pass \
+                --file VAR={secret}"
+            ))),
+        }
+    }
+
+    fn secret(&self, name: &str) -> Result<&Value, Stop> {
+        let value = self.secrets.get(name);
+        value.ok_or_else(|| unanswered(name))
+    }
+
+    pub(crate) fn profile(&self, name: &str) -> Result<&ResolveConnectionResponse, Stop> {
+        let connection = self.profiles.get(name);
+        connection.ok_or_else(|| unanswered(name))
+    }
+}
+
+fn without(name: &str, stop: Stop) -> Stop {
+    stop.about(&format!("the job is not started without {name}"))
+}
+
+fn unanswered(name: &str) -> Stop {
+    let said = "the daemon did not say anything about it; are both of the same version?";
+    without(name, Stop::failed(said))
+}
