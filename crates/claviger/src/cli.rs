@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use definition::{Check, DefinitionCommand, PutDefinition};
 pub use run::{Run, Variable};
@@ -27,6 +28,10 @@ Examples:
   claviger --project acme definition put stripe --kind STRIPE_API_KEY --value-from -
   claviger --project acme secret put stripe --if-version 1
   claviger --project acme --environment prod run --env STRIPE_API_KEY=stripe -- ./job";
+
+const COMPLETIONS: &str = "\
+Example:
+  claviger completions bash > ~/.local/share/bash-completion/completions/claviger";
 
 /// Puts, checks and reads the secrets that a clavigerd keeps, and runs jobs with them
 #[derive(Debug, Parser)]
@@ -48,6 +53,14 @@ pub struct Cli {
 /// Where the daemon is, who asks it, and about what.
 #[derive(Args, Debug, Default)]
 pub struct ConnectionOptions {
+    /// File with contexts [env: CLAVIGER_CONFIG] [default: ~/.config/claviger/claviger.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The context to work in, before all variables [env: CLAVIGER_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+
     /// unix:/path, or host:port; by default the socket of this user's daemon [env: CLAVIGER_ADDRESS]
     #[arg(long, global = true)]
     pub address: Option<String>,
@@ -103,6 +116,19 @@ pub enum Command {
     },
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
+    /// List the contexts of the configuration file; * marks the chosen one
+    Context,
+    /// Print what makes a shell complete command lines
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write manual pages, one for each task
+    Man {
+        /// The directory, made if it is not there
+        directory: PathBuf,
+    },
 }
 
 impl Cli {
@@ -148,6 +174,9 @@ mod tests {
             "claviger definition list --show-deleted",
             "claviger definition check stripe --live --refresh",
             "claviger run --env A=a --env B=b -- env --help",
+            "claviger --config /c.toml --context prod context",
+            "claviger completions zsh",
+            "claviger man target/man",
         ];
         for line in examples.iter().map(String::as_str).chain(others) {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
