@@ -53,7 +53,7 @@ pub struct Cli {
 /// Where the daemon is, who asks it, and about what.
 #[derive(Args, Debug, Default)]
 pub struct ConnectionOptions {
-    /// File with contexts [env: CLAVIGER_CONFIG] [default: ~/.config/claviger/claviger.toml]
+    /// File with contexts [env: CLAVIGER_CONTEXTS_FILE] [default: ~/.config/claviger/claviger.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

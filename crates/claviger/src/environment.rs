@@ -13,7 +13,7 @@ pub struct Environment {
     pub project: Option<String>,
     /// `CLAVIGER_ENVIRONMENT`.
     pub environment: Option<String>,
-    /// `CLAVIGER_CONFIG`.
+    /// `CLAVIGER_CONTEXTS_FILE`.
     pub config_file: Option<PathBuf>,
     /// `CLAVIGER_CONTEXT`.
     pub context: Option<String>,
@@ -35,7 +35,7 @@ impl Environment {
             token_file: path("CLAVIGER_TOKEN_FILE"),
             project: text("CLAVIGER_PROJECT"),
             environment: text("CLAVIGER_ENVIRONMENT"),
-            config_file: path("CLAVIGER_CONFIG"),
+            config_file: path("CLAVIGER_CONTEXTS_FILE"),
             context: text("CLAVIGER_CONTEXT"),
             default_config_file: config_home.map(|home| home.join("claviger/claviger.toml")),
             default_socket: claviger_client::default_socket(

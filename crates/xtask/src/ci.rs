@@ -276,6 +276,7 @@ fn e2e(cx: &mut Context) -> Result {
             cx.target().join("release/clavigerd"),
         )
         .env("CLAVIGER_TEST_FAILPOINTS", failing)
+        .env("CLAVIGER_TEST_GROFF", tools::groff()?)
         .env("CLAVIGER_TEST_GRPCURL", tools::grpcurl(cx)?)
         .env(
             "CLAVIGER_TEST_MOTO",

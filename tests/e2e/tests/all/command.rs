@@ -1,7 +1,9 @@
 //! The `claviger` command: values go in and out by pipes alone, and a job runs with them or not at
 //! all.
 
+mod contexts;
 mod jobs;
+mod manual;
 mod values;
 
 use std::ffi::OsStr;
@@ -12,6 +14,7 @@ use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 /// A value that must not be seen where it does not belong.
 const CANARY: &str = "canary-7c1e";
@@ -90,6 +93,12 @@ fn terminal() -> (File, File) {
         .open(OsStr::from_bytes(name.as_bytes()))
         .expect("the other end");
     (controller.into(), program_end)
+}
+
+/// Whether a terminal shows what is typed.
+fn echoes(terminal: &File) -> bool {
+    let modes = tcgetattr(terminal).expect("a terminal").local_modes;
+    modes.contains(LocalModes::ECHO)
 }
 
 /// All that a terminal shows, once no program has it any longer.
