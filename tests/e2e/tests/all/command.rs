@@ -5,6 +5,7 @@ mod contexts;
 mod jobs;
 mod manual;
 mod values;
+mod walk;
 
 use std::ffi::OsStr;
 use std::fs::File;
