@@ -90,7 +90,7 @@ const KEYS: [&str; 6] = [
 ];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 41] = [
+const PRINTED: [&str; 44] = [
     "projects/dev/secrets/stripe, version 1",
     "rk_test_first",
     "a key of 13 characters",
@@ -115,6 +115,9 @@ const PRINTED: [&str; 41] = [
     "PASSWORD\n",
     "existence  ok",
     "a password of 13 characters",
+    "a key of 29 characters",
+    "13\n",
+    "27\n",
     "\"proof\": \"UID\"",
     "\"rootKey\": ",
     r#""text": " pa$$\t\"w\\ord\" ""#,
