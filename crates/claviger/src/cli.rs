@@ -29,6 +29,23 @@ Examples:
   claviger --project acme secret put stripe --if-version 1
   claviger --project acme --environment prod run --env STRIPE_API_KEY=stripe -- ./job";
 
+const CONTEXTS: &str = "\
+A context leaves open whatever it has no key for. The file, which nobody else may write:
+  context = \"laptop\"
+
+  [contexts.laptop]
+  project = \"dev\"
+
+  [contexts.prod]
+  address = \"claviger.acme.example:7433\"
+  ca_file = \"/etc/acme/ca.pem\"
+  token_file = \"/run/acme/claviger.token\"
+  project = \"acme\"
+  environment = \"prod\"
+
+Example:
+  claviger --context prod whoami";
+
 const COMPLETIONS: &str = "\
 Example:
   claviger completions bash > ~/.local/share/bash-completion/completions/claviger";
@@ -117,6 +134,7 @@ pub enum Command {
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
     /// List the contexts of the configuration file; * marks the chosen one
+    #[command(after_help = CONTEXTS)]
     Context,
     /// Print what makes a shell complete command lines
     #[command(after_help = COMPLETIONS)]

@@ -288,7 +288,7 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use clap::Parser as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
 
@@ -434,6 +434,22 @@ environment = "prod"
         }
         fs::set_permissions(file.path(), Permissions::from_mode(0o644)).unwrap();
         assert!(settle("claviger whoami", &environment).is_ok());
+    }
+
+    #[test]
+    fn the_file_that_the_help_shows_can_be_used() {
+        let mut cli = Cli::command();
+        let task = cli.find_subcommand_mut("context").unwrap();
+        let help = task.get_after_help().unwrap().to_string();
+        let shown: String = help
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| !line.starts_with("claviger "))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let contexts = Contexts::parse(&shown, Path::new("/f")).unwrap();
+        assert_eq!(contexts.by_name.len(), 2);
+        assert!(contexts.by_name["prod"].token_file.is_some());
     }
 
     #[test]
