@@ -90,7 +90,7 @@ const KEYS: [&str; 6] = [
 ];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 44] = [
+const PRINTED: [&str; 48] = [
     "projects/dev/secrets/stripe, version 1",
     "rk_test_first",
     "a key of 13 characters",
@@ -103,8 +103,9 @@ const PRINTED: [&str; 44] = [
     "\"name\": \"projects/dev/connectionProfiles/stripe\"",
     "\"state\": \"UNVERIFIED\"",
     "\"credential\": \"rk_test_0123456789profileABCD\"",
-    "\"role\": \"OPERATOR\"",
-    "\"name\": \"projects/acme\"",
+    "OPERATOR",
+    "projects/acme",
+    "projects/acme/secrets/warehouse, version 1",
     "vaults/managed: ok",
     "records, unbroken; head ",
     "*  laptop",
@@ -114,6 +115,9 @@ const PRINTED: [&str; 44] = [
     "9\n",
     "PASSWORD\n",
     "existence  ok",
+    "projects/etl",
+    "RUNNER",
+    "13\n",
     "a password of 13 characters",
     "a key of 29 characters",
     "13\n",
@@ -140,7 +144,7 @@ const PRINTED: [&str; 44] = [
 /// The answers that are typed where the pages with AWS ask, but for those about OAuth.
 const AWS_KEYS: [&str; 4] = [
     "pa$$ word",
-    "second pa$$ word",
+    " second\tpa$$ \"w\\ord\" ",
     "rk_test_adopted",
     "rk_test_customers",
 ];
@@ -163,7 +167,7 @@ const AWS_PRINTED: [&str; 37] = [
     "\"version\": ",
     "\"version\": ",
     "\"vault\": \"aws-eu\"",
-    "\"text\": \"second pa$$ word\"",
+    r#""text": " second\tpa$$ \"w\\ord\" ""#,
     "\"state\": \"ENABLED\"",
     "\"vault\": \"aws-eu\"",
     "rk_test_adopted",
