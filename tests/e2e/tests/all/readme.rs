@@ -90,7 +90,7 @@ const KEYS: [&str; 6] = [
 ];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 48] = [
+const PRINTED: [&str; 51] = [
     "projects/dev/secrets/stripe, version 1",
     "rk_test_first",
     "a key of 13 characters",
@@ -100,8 +100,8 @@ const PRINTED: [&str; 48] = [
     "refused",
     "\"text\": \"rk_test_second\"",
     "\"text\": \"rk_test_second\"",
-    "\"name\": \"projects/dev/connectionProfiles/stripe\"",
-    "\"state\": \"UNVERIFIED\"",
+    "projects/dev/connectionProfiles/stripe",
+    "UNVERIFIED",
     "\"credential\": \"rk_test_0123456789profileABCD\"",
     "OPERATOR",
     "projects/acme",
@@ -118,6 +118,9 @@ const PRINTED: [&str; 48] = [
     "projects/etl",
     "RUNNER",
     "13\n",
+    "projects/dev/connectionProfiles/stripe-eu",
+    "stripe-eu",
+    "29\n",
     "a password of 13 characters",
     "a key of 29 characters",
     "13\n",
