@@ -4,6 +4,7 @@ use claviger_client::Client;
 
 use crate::cli::Cli;
 use crate::connection::Connection;
+use crate::contexts;
 use crate::environment::Environment;
 use crate::stop::Stop;
 
@@ -20,14 +21,12 @@ pub(crate) struct Asking {
 
 impl Asking {
     pub(crate) fn of(cli: &Cli, environment: &Environment) -> Result<Self, Stop> {
-        let options = &cli.connection;
-        let named = |flag: &Option<String>, variable: &Option<String>| {
-            flag.clone().or_else(|| variable.clone())
-        };
+        let options = contexts::settled(&cli.connection, environment)?;
+        let default_socket = environment.default_socket.as_deref();
         Ok(Self {
-            connection: Connection::of(options, environment)?,
-            project: named(&options.project, &environment.project),
-            environment: named(&options.environment, &environment.environment).unwrap_or_default(),
+            connection: Connection::of(&options, default_socket)?,
+            project: options.project,
+            environment: options.environment.unwrap_or_default(),
             is_json: cli.json,
             patience: options.timeout,
         })

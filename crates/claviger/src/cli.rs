@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
 pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
@@ -39,6 +40,27 @@ Examples:
   claviger --project acme secret put stripe --if-version 1
   claviger --project acme --environment prod run --env STRIPE_API_KEY=stripe -- ./job";
 
+const CONTEXTS: &str = "\
+A context leaves open whatever it has no key for. The file, which nobody else may write:
+  context = \"laptop\"
+
+  [contexts.laptop]
+  project = \"dev\"
+
+  [contexts.prod]
+  address = \"claviger.acme.example:7433\"
+  ca_file = \"/etc/acme/ca.pem\"
+  token_file = \"/run/acme/claviger.token\"
+  project = \"acme\"
+  environment = \"prod\"
+
+Example:
+  claviger --context prod whoami";
+
+const COMPLETIONS: &str = "\
+Example:
+  claviger completions bash > ~/.local/share/bash-completion/completions/claviger";
+
 /// Puts, checks and reads the secrets that a clavigerd keeps, and runs jobs with them
 #[derive(Debug, Parser)]
 #[command(name = "claviger", version, about, after_help = EXIT_CODES)]
@@ -59,6 +81,14 @@ pub struct Cli {
 /// Where the daemon is, who asks it, and about what.
 #[derive(Args, Debug, Default)]
 pub struct ConnectionOptions {
+    /// File with contexts [env: CLAVIGER_CONTEXTS_FILE] [default: ~/.config/claviger/claviger.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The context to work in, before all variables [env: CLAVIGER_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+
     /// unix:/path, or host:port; by default the socket of this user's daemon [env: CLAVIGER_ADDRESS]
     #[arg(long, global = true)]
     pub address: Option<String>,
@@ -146,6 +176,20 @@ pub enum Command {
     },
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
+    /// List the contexts of the configuration file; * marks the chosen one
+    #[command(after_help = CONTEXTS)]
+    Context,
+    /// Print what makes a shell complete command lines
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write manual pages, one for each task
+    Man {
+        /// The directory, made if it is not there
+        directory: PathBuf,
+    },
 }
 
 impl Cli {
@@ -195,6 +239,9 @@ mod tests {
             "claviger profile connect stripe --client-id ca_1 --mode test --redirect-port 1",
             "claviger profile connect stripe --paste --redirect-uri https://acme.test/stripe",
             "claviger run --env A=a --env B=b -- env --help",
+            "claviger --config /c.toml --context prod context",
+            "claviger completions zsh",
+            "claviger man target/man",
         ];
         for line in examples.iter().map(String::as_str).chain(others) {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -1,4 +1,4 @@
-//! The way to the daemon, from the command line and the environment.
+//! The way to the daemon.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,7 +11,6 @@ use claviger_client::{Client, ConnectError, Tls, Token};
 use tokio::time::timeout;
 
 use crate::cli::ConnectionOptions;
-use crate::environment::Environment;
 use crate::stop::Stop;
 
 /// Where the daemon is, and what it is shown.
@@ -31,12 +30,15 @@ enum Address {
 }
 
 impl Connection {
-    pub(crate) fn of(options: &ConnectionOptions, environment: &Environment) -> Result<Self, Stop> {
+    /// `options` has all that is settled; `default_socket` is where a daemon of this user listens.
+    pub(crate) fn of(
+        options: &ConnectionOptions,
+        default_socket: Option<&Path>,
+    ) -> Result<Self, Stop> {
         let tls = tls(options)?;
-        let named = options.address.as_ref().or(environment.address.as_ref());
-        let address = match (named, &environment.default_socket) {
+        let address = match (&options.address, default_socket) {
             (Some(text), _) => Address::parse(text, tls)?,
-            (None, Some(socket)) if tls.is_none() => Address::Unix(socket.clone()),
+            (None, Some(socket)) if tls.is_none() => Address::Unix(socket.to_owned()),
             (None, _) => {
                 let said = "where the daemon is cannot be told; pass --address";
                 return Err(Stop::usage(said));
@@ -44,7 +46,6 @@ impl Connection {
         };
         let token_file = options.token_file.as_ref();
         let token = token_file
-            .or(environment.token_file.as_ref())
             .map(|file| Token::from_file(file).map_err(|error| Stop::usage(told(&error))))
             .transpose()?;
         Ok(Self {
@@ -85,38 +86,52 @@ impl Connection {
 
 impl Address {
     fn parse(text: &str, tls: Option<Tls>) -> Result<Self, Stop> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match tls {
-                _ if !path.starts_with('/') => Err(Stop::usage(
-                    "an address with unix: needs the path from the root, such as \
-                    unix:/run/claviger/clavigerd.sock",
-                )),
-                Some(_) => Err(Stop::usage(
-                    "no TLS is spoken over a Unix socket; leave --ca-file away",
-                )),
-                None => Ok(Self::Unix(path.into())),
-            };
-        }
-        let parts = text.rsplit_once(':');
-        let parts = parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-        let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) else {
-            return Err(Stop::usage(format!(
+        match (Place::parse(text), tls) {
+            (Some(Place::Unix(socket)), None) => Ok(Self::Unix(socket)),
+            (Some(Place::Unix(_)), Some(_)) => Err(Stop::usage(
+                "no TLS is spoken over a Unix socket; leave --ca-file away",
+            )),
+            (Some(Place::ThisHost(_) | Place::AnotherHost), Some(tls)) => {
+                Ok(Self::Tls(text.to_owned(), tls))
+            }
+            (Some(Place::ThisHost(address)), None) => Ok(Self::Local(address)),
+            (Some(Place::AnotherHost), None) => Err(Stop::usage(format!(
+                "plain text goes to this host only; pass --ca-file to speak TLS with {text}"
+            ))),
+            (None, _) if text.starts_with("unix:") => Err(Stop::usage(
+                "an address with unix: needs the path from the root, such as \
+                unix:/run/claviger/clavigerd.sock",
+            )),
+            (None, _) => Err(Stop::usage(format!(
                 "the address {text} is none; give unix:/path or host:port"
-            )));
-        };
-        if let Some(tls) = tls {
-            return Ok(Self::Tls(text.to_owned(), tls));
+            ))),
         }
+    }
+}
+
+/// What an address leads to, whatever is spoken there.
+pub(crate) enum Place {
+    /// A port of another host.
+    AnotherHost,
+    /// A port of this one.
+    ThisHost(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// Reads `unix:/path` or `host:port`; anything else is no address.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return path.starts_with('/').then(|| Self::Unix(path.into()));
+        }
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse::<u16>().ok().filter(|_| !host.is_empty())?;
         let local = match host {
             "localhost" => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             _ => text.parse().ok(),
         };
         let local = local.filter(|address: &SocketAddr| address.ip().is_loopback());
-        local.map(Self::Local).ok_or_else(|| {
-            Stop::usage(format!(
-                "plain text goes to this host only; pass --ca-file to speak TLS with {text}"
-            ))
-        })
+        Some(local.map_or(Self::AnotherHost, Self::ThisHost))
     }
 }
 
@@ -230,32 +245,23 @@ mod tests {
         }
     }
 
-    fn of(options: &ConnectionOptions, environment: &Environment) -> Result<String, String> {
-        Connection::of(options, environment)
+    fn of(options: &ConnectionOptions, default_socket: Option<&str>) -> Result<String, String> {
+        Connection::of(options, default_socket.map(Path::new))
             .map(|connection| connection.address.to_string())
             .map_err(|stop| stop.to_string())
     }
 
     #[test]
-    fn a_flag_comes_before_a_variable_and_that_before_the_default() {
+    fn an_address_comes_before_the_default() {
         let mut options = ConnectionOptions::default();
-        let mut environment = Environment::default();
-        assert!(
-            of(&options, &environment)
-                .unwrap_err()
-                .contains("--address")
-        );
-        environment.default_socket = Some("/default".into());
-        assert_eq!(of(&options, &environment), Ok("/default".to_owned()));
-        environment.address = Some("unix:/variable".to_owned());
-        assert_eq!(of(&options, &environment), Ok("/variable".to_owned()));
+        assert!(of(&options, None).unwrap_err().contains("--address"));
+        assert_eq!(of(&options, Some("/default")), Ok("/default".to_owned()));
         options.address = Some("unix:/flag".to_owned());
-        assert_eq!(of(&options, &environment), Ok("/flag".to_owned()));
+        assert_eq!(of(&options, Some("/default")), Ok("/flag".to_owned()));
     }
 
     #[test]
     fn files_of_tls_go_together() {
-        let environment = Environment::default();
         let file = || Some(PathBuf::from("/nowhere/file.pem"));
         let said = |ca_file, certificate_file, private_key_file| {
             let options = ConnectionOptions {
@@ -265,7 +271,7 @@ mod tests {
                 private_key_file,
                 ..ConnectionOptions::default()
             };
-            of(&options, &environment).unwrap_err()
+            of(&options, None).unwrap_err()
         };
         assert!(said(file(), file(), None).contains("go together"));
         assert!(said(file(), None, file()).contains("go together"));

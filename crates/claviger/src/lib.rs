@@ -9,11 +9,13 @@ mod ask;
 mod cli;
 mod confirm;
 mod connection;
+mod contexts;
 mod definitions;
 mod environment;
 mod explain;
 mod grants;
 mod location;
+mod manual;
 mod output;
 mod pages;
 mod profiles;
@@ -52,20 +54,23 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
         .enable_all()
         .build()
         .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
-    let asking = Asking::of(cli, environment)?;
+    let asking = || Asking::of(cli, environment);
     runtime.block_on(async {
         match &cli.command {
-            Command::Whoami => state::whoami(&asking).await,
-            Command::Status => state::status(&asking).await,
-            Command::Secret { command } => secrets::execute(&asking, command).await,
-            Command::Definition { command } => definitions::execute(&asking, command).await,
-            Command::Project { command } => projects::execute(&asking, command).await,
-            Command::Vault { command } => vaults::execute(&asking, command).await,
-            Command::Grant { command } => grants::execute(&asking, command).await,
-            Command::Token { command } => tokens::execute(&asking, command).await,
-            Command::Explain(question) => explain::explain(&asking, question).await,
-            Command::Profile { command } => profiles::execute(&asking, command).await,
-            Command::Run(job) => run::run(&asking, job).await,
+            Command::Whoami => state::whoami(&asking()?).await,
+            Command::Status => state::status(&asking()?).await,
+            Command::Secret { command } => secrets::execute(&asking()?, command).await,
+            Command::Definition { command } => definitions::execute(&asking()?, command).await,
+            Command::Project { command } => projects::execute(&asking()?, command).await,
+            Command::Vault { command } => vaults::execute(&asking()?, command).await,
+            Command::Grant { command } => grants::execute(&asking()?, command).await,
+            Command::Token { command } => tokens::execute(&asking()?, command).await,
+            Command::Explain(question) => explain::explain(&asking()?, question).await,
+            Command::Profile { command } => profiles::execute(&asking()?, command).await,
+            Command::Run(job) => run::run(&asking()?, job).await,
+            Command::Context => contexts::list(cli, environment),
+            Command::Completions { shell } => manual::completions(*shell),
+            Command::Man { directory } => manual::pages(directory),
         }
     })
 }

@@ -11,22 +11,37 @@ pub(crate) fn line(socket: &Path, tcp: Option<SocketAddr>, admin: Option<SocketA
     format!("clavigerd ready unix={socket} tcp={address}{admin}\n")
 }
 
-/// Lines to copy into bash; `plain` is an address where no TLS is spoken: there a client would need
-/// files that only its user knows. Values go through standard
-/// input: nothing secret is in an argument or in the history.
+/// Lines to copy into bash: with the command, and below with grpcurl. `plain` is an address where no
+/// TLS is spoken: there a client would need files that only its user knows. Values go through a
+/// prompt or standard input: nothing secret is in an argument or in the history.
 pub(crate) fn lines(socket: &Path, plain: Option<SocketAddr>) -> String {
+    let address = quoted(&format!("unix:{}", socket.display()));
     let socket = quoted(&socket.display().to_string());
     let over_tcp = plain.map(|address| tcp_lines(&socket, address));
-    unix_lines(&socket) + &over_tcp.unwrap_or_default()
+    command_lines(&address) + &unix_lines(&socket) + &over_tcp.unwrap_or_default()
+}
+
+fn command_lines(address: &str) -> String {
+    format!(
+        r#"
+# Register a Stripe key, the first time: paste these two lines, press Enter, type the key, press Enter.
+export CLAVIGER_ADDRESS={address} CLAVIGER_PROJECT=dev
+claviger definition put stripe --kind STRIPE_API_KEY --value-from -
+
+# Show it, and run a job with it.
+claviger secret get stripe --reveal
+claviger run --env STRIPE_API_KEY=stripe -- sh -c 'echo "a key of ${{#STRIPE_API_KEY}} characters"'
+"#
+    )
 }
 
 fn unix_lines(socket: &str) -> String {
     format!(
         r#"
-# Register a Stripe key, the first time: paste the line, press Enter, type the key, press Enter.
+# The same with grpcurl: register,
 read -rs KEY; printf '{{"definition":{{"name":"projects/dev/secrets/stripe","kind":"STRIPE_API_KEY"}},"payload":{{"text":"%s"}}}}' "$KEY" | grpcurl -plaintext -unix -d @ {socket} claviger.v1.SecretDefinitionService/PutSecretDefinition; unset KEY
 
-# Fetch it.
+# fetch.
 printf '{{"name":"projects/dev/secrets/stripe"}}' | grpcurl -plaintext -unix -d @ {socket} claviger.v1.SecretService/GetSecret
 "#
     )

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::context::{Context, Result, run};
-use crate::{circles, deps, docs, new_backend, policies, secrets, tools, tree};
+use crate::{circles, deb, deps, docs, new_backend, policies, secrets, tools, tree};
 
 /// One step: a row of `ci`, and a command of its own.
 pub(crate) struct Step {
@@ -97,6 +97,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("test", "unit and integration tests", test).with_arguments(),
     Step::new("fuzz", "decoders stand what breaks decoders", fuzz).with_arguments(),
     Step::new("build", "the daemon and the command in release mode", build),
+    Step::new(
+        "check-deb",
+        "the Debian package holds what it should",
+        deb::check,
+    ),
     Step::new("e2e", "tests of the built daemon", e2e).with_arguments(),
 ];
 
@@ -276,6 +281,7 @@ fn e2e(cx: &mut Context) -> Result {
             cx.target().join("release/clavigerd"),
         )
         .env("CLAVIGER_TEST_FAILPOINTS", failing)
+        .env("CLAVIGER_TEST_GROFF", tools::groff()?)
         .env("CLAVIGER_TEST_GRPCURL", tools::grpcurl(cx)?)
         .env(
             "CLAVIGER_TEST_MOTO",

@@ -112,6 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "claviger-core",
             "claviger-mem",
             "claviger-proto",
+            "claviger-settings",
             // Its OAuth client.
             "claviger-stripe",
         ],

@@ -3,7 +3,7 @@
 //! Runs other programs and reads the tree; knows nothing of the daemon's work. [`ci`] has the
 //! list of steps, [`tools`] installs their programs, [`peers`] those of a benchmark, [`circles`],
 //! [`deps`], [`docs`], [`policies`], [`secrets`] and [`new_backend`] are the checks written here.
-//! [`image`] makes what clusters run.
+//! [`deb`] makes what hosts install, [`image`] what clusters run.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
@@ -14,6 +14,7 @@
 mod ci;
 mod circles;
 mod context;
+mod deb;
 mod deps;
 mod docs;
 mod image;
@@ -50,6 +51,7 @@ fn usage() -> String {
          ci                  all steps below, in this order, stopping at the first failure\n  \
          lint                the quick ones: fmt, check-deps, check-circles, check-secrets, buf, deny, clippy\n  \
          bench NAME          run one benchmark in release mode\n  \
+         deb [PROFILE]       make the Debian package, of the build `dist` or another\n  \
          image [PROFILE]     make the image that deploy/kubernetes runs, of the build `dist` or another\n  \
          new-backend NAME    make the crate of a new kind of vault\n\nsteps:\n{steps}"
     )
@@ -57,7 +59,7 @@ fn usage() -> String {
 
 fn dispatch(command: &str, extra: Vec<String>) -> Result<ExitCode> {
     let step = ci::STEPS.iter().find(|step| step.name == command);
-    let takes_arguments = ["bench", "image", "new-backend"].contains(&command)
+    let takes_arguments = ["bench", "deb", "image", "new-backend"].contains(&command)
         || step.is_some_and(|step| step.takes_arguments);
     if !takes_arguments && !extra.is_empty() {
         return Err(format!("{command} takes no arguments\n\n{}", usage()).into());
@@ -67,6 +69,7 @@ fn dispatch(command: &str, extra: Vec<String>) -> Result<ExitCode> {
         ("ci", _) => return Ok(ci::run_all(&mut cx)),
         ("lint", _) => ci::run_lints(&mut cx)?,
         ("bench", _) => bench(&mut cx)?,
+        ("deb", _) => deb::make(&mut cx)?,
         ("image", _) => image::make(&mut cx)?,
         ("new-backend", _) => new_backend::command(&mut cx)?,
         (_, Some(step)) => (step.run)(&mut cx)?,

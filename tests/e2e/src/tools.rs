@@ -21,6 +21,11 @@ pub fn failing_clavigerd() -> PathBuf {
     program("CLAVIGER_TEST_FAILPOINTS")
 }
 
+/// Lays out manual pages.
+pub fn groff() -> PathBuf {
+    program("CLAVIGER_TEST_GROFF")
+}
+
 /// The tool operators use.
 pub fn grpcurl() -> PathBuf {
     program("CLAVIGER_TEST_GRPCURL")
@@ -62,9 +67,9 @@ pub fn random() -> (Rng, u64) {
     (Rng::with_seed(seed), seed)
 }
 
-/// A search path with the daemon, grpcurl and that Python before everything else.
+/// A search path with the daemon, the command, grpcurl and that Python before everything else.
 pub fn path() -> OsString {
-    let programs = [clavigerd(), grpcurl(), python()];
+    let programs = [clavigerd(), claviger(), grpcurl(), python()];
     let own = programs
         .iter()
         .filter_map(|program| program.parent())

@@ -3,12 +3,15 @@
 
 mod access;
 mod changes;
+mod contexts;
 mod contract;
 mod jobs;
+mod manual;
 mod profiles;
 mod tables;
 mod values;
 mod vaults;
+mod walk;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,6 +21,7 @@ use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 /// A value that must not be seen where it does not belong.
@@ -114,6 +118,12 @@ fn terminal() -> (File, File) {
         .open(OsStr::from_bytes(name.as_bytes()))
         .expect("the other end");
     (controller.into(), program_end)
+}
+
+/// Whether a terminal shows what is typed.
+fn echoes(terminal: &File) -> bool {
+    let modes = tcgetattr(terminal).expect("a terminal").local_modes;
+    modes.contains(LocalModes::ECHO)
 }
 
 /// All that a terminal shows, once no program has it any longer.

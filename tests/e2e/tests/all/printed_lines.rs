@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use serde_json::{Value, json};
 
+/// The first line about grpcurl; before it are those with the command.
+const OTHER_WAY: &str = "# The same with grpcurl";
+
 /// Part of the last line that is printed.
 const LAST_LINE: &str = "-expand-headers";
 
@@ -36,6 +39,14 @@ fn objects(text: &str) -> Vec<Value> {
     stream.map(|value| value.expect("JSON")).collect()
 }
 
+/// The lines with the command, and those with grpcurl.
+fn printed(daemon: &mut Daemon) -> [Vec<String>; 2] {
+    let mut with_command = daemon.lines_until(OTHER_WAY);
+    let first = with_command.pop().expect("a line");
+    let rest = daemon.lines_until(LAST_LINE);
+    [with_command, [vec![first], rest].concat()]
+}
+
 /// Writes the lines to a script and returns its path.
 fn script(home: &Home, lines: &[String]) -> String {
     let path = home.path().join("lines.sh");
@@ -44,10 +55,34 @@ fn script(home: &Home, lines: &[String]) -> String {
 }
 
 #[test]
-fn printed_lines_register_and_fetch_as_printed_in_an_empty_environment() {
+fn printed_lines_with_the_command_register_and_run_a_job_as_printed_in_an_empty_environment() {
     let home = Home::new();
     let mut daemon = home.start_dev();
-    let script = script(&home, &daemon.lines_until(LAST_LINE));
+    let [lines, _] = printed(&mut daemon);
+    let script = script(&home, &lines);
+    let trace = home.path().join("trace");
+
+    let mut command = Command::new(tools::strace());
+    command
+        .args(["-f", "-e", "trace=execve", "-s", "4096", "-o"])
+        .arg(&trace)
+        .args(["env", "-i", &path_variable(), "bash", &script]);
+    let output = output_of(&mut command, &format!("{CANARY}\n"));
+    let length = CANARY.len();
+    let expected =
+        format!("projects/dev/secrets/stripe, version 1\n{CANARY}a key of {length} characters\n");
+    assert_eq!(succeeded(&output), expected);
+    let trace = fs::read_to_string(trace).expect("strace wrote it");
+    assert!(trace.contains("STRIPE_API_KEY=stripe"), "it sees arguments");
+    assert!(!trace.contains(CANARY));
+}
+
+#[test]
+fn printed_lines_with_grpcurl_register_and_fetch_as_printed_in_an_empty_environment() {
+    let home = Home::new();
+    let mut daemon = home.start_dev();
+    let [_, lines] = printed(&mut daemon);
+    let script = script(&home, &lines);
 
     let program = [&path_variable(), "bash", &script];
     let output = run(&home, &program, &format!("{CANARY}\n"));
@@ -76,7 +111,8 @@ fn printed_lines_register_and_fetch_as_printed_in_an_empty_environment() {
 fn key_is_in_no_argument_of_any_program() {
     let home = Home::new();
     let mut daemon = home.start_dev();
-    let script = script(&home, &daemon.lines_until(LAST_LINE));
+    let [_, lines] = printed(&mut daemon);
+    let script = script(&home, &lines);
     let trace = home.path().join("trace");
 
     let mut command = Command::new(tools::strace());
@@ -100,7 +136,7 @@ fn key_is_in_no_argument_of_any_program() {
 fn key_is_in_no_history_and_no_file() {
     let home = Home::new();
     let mut daemon = home.start_dev();
-    let lines = daemon.lines_until(LAST_LINE);
+    let [_, lines] = printed(&mut daemon);
     // As a person does: paste a line into an interactive shell, then type the key.
     let typed: String = lines
         .iter()

@@ -4,7 +4,8 @@
 //! other terminals are not run in it: those that start a daemon (the built one is started with their
 //! arguments), the one that starts moto (ours is started, on a free port instead of the one written;
 //! that daemon asks a stand-in for Stripe with OAuth, and its jobs ask stripe-mock), the one that runs
-//! all tests (this is one of them), and the one that installs grpcurl (`cargo xtask` has done so).
+//! all tests (this is one of them), and those that install the command and grpcurl (`cargo xtask` has
+//! done so).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,12 +19,14 @@ use claviger_stub::stripe_oauth::{CLIENT_SECRET, Rules, StripeOauth};
 const START: &str = "cargo run --release -p clavigerd -- ";
 const ALL_TESTS: &str = "cargo xtask ci\n";
 const INSTALL: &str = "go install ";
+const INSTALL_COMMAND: &str = "cargo install --locked --path crates/claviger\n";
 const MOTO: &str = "moto_server -p 5000\n";
 const MOTO_URL: &str = "http://127.0.0.1:5000";
 
 /// The pages that are followed with the first daemon.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
+    "crates/claviger/README.md",
     "crates/claviger-cache/README.md",
     "crates/claviger-access/README.md",
     "crates/claviger-backend-managed/README.md",
@@ -63,6 +66,10 @@ const OTHER_PAGES: [&str; 2] = [
     "crates/claviger-backend-snowflake/README.md",
 ];
 
+/// Ends a line of a shell whose command asks for a value. Here nobody sits at a terminal to be asked, so
+/// the command gets the next line that is typed; the walk on a terminal is a test of its own.
+const NEXT_LINE: &str = " <<< \"$(IFS= read -r KEY; printf %s \"$KEY\")\"";
+
 /// Begins the block that defines shorthands for the others.
 const SHORTHAND: &str = "call() {";
 
@@ -83,24 +90,43 @@ const KEYS: [&str; 6] = [
 ];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 32] = [
-    "\"kind\": \"STRIPE_API_KEY\"",
-    "\"text\": \"rk_test_first\"",
-    "\"text\": \"rk_test_first\"",
-    "\"version\": \"2\"",
-    "\"existence\": {",
-    "\"access\": {",
-    "\"reason\": \"VALUE_WRONG_KIND\"",
-    "refused",
+const PRINTED: [&str; 51] = [
+    "projects/dev/secrets/stripe, version 1",
+    "rk_test_first",
+    "a key of 13 characters",
+    "version 2 in vault managed",
     "existence  ok",
-    "a key of 14 characters",
-    "\"name\": \"projects/dev/connectionProfiles/stripe\"",
-    "\"state\": \"UNVERIFIED\"",
+    "[VALUE_WRONG_KIND]",
+    "refused",
+    "\"text\": \"rk_test_second\"",
+    "\"text\": \"rk_test_second\"",
+    "projects/dev/connectionProfiles/stripe",
+    "UNVERIFIED",
     "\"credential\": \"rk_test_0123456789profileABCD\"",
-    "\"role\": \"OPERATOR\"",
-    "\"name\": \"projects/acme\"",
+    "OPERATOR",
+    "projects/acme",
+    "projects/acme/secrets/warehouse, version 1",
     "vaults/managed: ok",
     "records, unbroken; head ",
+    "*  laptop",
+    "projects/dev/secrets/db, version 1",
+    "version 2 in vault managed",
+    "VERSION  STATE",
+    "9\n",
+    "PASSWORD\n",
+    "existence  ok",
+    "projects/etl",
+    "RUNNER",
+    "13\n",
+    "projects/dev/connectionProfiles/stripe-eu",
+    "stripe-eu",
+    "29\n",
+    "a password of 13 characters",
+    "a key of 29 characters",
+    "13\n",
+    "27\n",
+    "\"proof\": \"UID\"",
+    "\"rootKey\": ",
     r#""text": " pa$$\t\"w\\ord\" ""#,
     "\"environment\": \"prod\"",
     "\"principal\": \"unix:",
@@ -121,7 +147,7 @@ const PRINTED: [&str; 32] = [
 /// The answers that are typed where the pages with AWS ask, but for those about OAuth.
 const AWS_KEYS: [&str; 4] = [
     "pa$$ word",
-    "second pa$$ word",
+    " second\tpa$$ \"w\\ord\" ",
     "rk_test_adopted",
     "rk_test_customers",
 ];
@@ -144,7 +170,7 @@ const AWS_PRINTED: [&str; 37] = [
     "\"version\": ",
     "\"version\": ",
     "\"vault\": \"aws-eu\"",
-    "\"text\": \"second pa$$ word\"",
+    r#""text": " second\tpa$$ \"w\\ord\" ""#,
     "\"state\": \"ENABLED\"",
     "\"vault\": \"aws-eu\"",
     "rk_test_adopted",
@@ -202,6 +228,12 @@ fn start(home: &Home, block: &str) -> Daemon {
     home.start(command.env("PATH", tools::path()))
 }
 
+/// Whether the command of this line asks for a value on a terminal.
+fn asks(line: &str) -> bool {
+    let is_put = line.starts_with("claviger secret put ") && !line.contains("--value-from");
+    is_put || line.starts_with("claviger ") && line.ends_with(" --value-from -")
+}
+
 /// One bash runs the blocks; where they ask for something, it is typed. Returns their output.
 fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> String {
     let mut script = "set -e -o pipefail; exec 2>&1\n".to_owned();
@@ -216,7 +248,15 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
             input += ready_line;
             input += "\n";
         }
-        script += block;
+        for line in block.lines() {
+            script += line;
+            if asks(line) {
+                input += keys.next().expect("a key for each");
+                input += "\n";
+                script += NEXT_LINE;
+            }
+            script += "\n";
+        }
     }
     assert_eq!(keys.next(), None, "every key is asked for");
     let path = home.path().join("readme.sh");
@@ -288,6 +328,7 @@ fn every_command_of_the_first_pages_works() {
     let mut blocks = blocks(&PAGES);
     let starting = take(&mut blocks, START);
     take(&mut blocks, ALL_TESTS);
+    take(&mut blocks, INSTALL_COMMAND);
     let install = take(&mut blocks, INSTALL);
     let pins = tools::repository().join("crates/xtask/src/tools.rs");
     let pins = fs::read_to_string(pins).expect("the pins");

@@ -1,13 +1,12 @@
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::thread::yield_now;
 
 use claviger_e2e::{Client, Home, output_of, tools};
-use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::Value;
 
-use super::{CANARY, PUT, User, assert_stopped, on_a_terminal, said, shown_on, terminal};
+use super::{CANARY, PUT, User, assert_stopped, echoes, on_a_terminal, said, shown_on, terminal};
 
 #[test]
 fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
@@ -56,10 +55,6 @@ fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
 fn put_typed(user: &User, keys: &str) -> (Option<i32>, String, bool) {
     let put = user.command("definition put typed --value-from -");
     let (mut controller, program_end) = terminal();
-    let echoes = |terminal: &File| {
-        let modes = tcgetattr(terminal).expect("a terminal").local_modes;
-        modes.contains(LocalModes::ECHO)
-    };
     let mut command = Command::new("setsid");
     command
         .args(["--ctty", "--wait"])

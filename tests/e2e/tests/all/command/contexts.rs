@@ -1,0 +1,59 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use claviger_e2e::{Home, output_of, tools};
+use serde_json::Value;
+
+use super::{CANARY, User, assert_stopped, said};
+
+#[test]
+fn context_says_which_daemon_is_asked_about_which_project() {
+    let homes = [Home::new(), Home::new()];
+    let daemons = [homes[0].start_dev(), homes[1].start_dev()];
+    let user = User {
+        home: &homes[1],
+        daemon: &daemons[1],
+    };
+    user.put();
+
+    let home = Home::new();
+    let file = home.path().join(".config/claviger/claviger.toml");
+    fs::create_dir_all(file.parent().expect("a directory")).expect("a writable home");
+    let mut text = "context = \"first\"\n".to_owned();
+    for (name, daemon) in ["first", "second"].iter().zip(&daemons) {
+        let socket = daemon.socket();
+        text += &format!(
+            "[contexts.{name}]\naddress = \"unix:{}\"\nproject = \"dev\"\n",
+            socket.display()
+        );
+    }
+    fs::write(&file, &text).expect("a writable home");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("ours");
+    let run = |line: &str| {
+        let words = line.split_whitespace().collect::<Vec<_>>();
+        output_of(&mut home.program(tools::claviger(), &words), "")
+    };
+    assert_stopped(&run("secret get db"), 1, &["[DEFINITION_NOT_FOUND]"]);
+    assert_eq!(said(&run("secret get db --context second")), CANARY);
+    let listed = said(&run("context --context second"));
+    let lines = listed
+        .lines()
+        .map(|line| line.split_whitespace().take(2).collect());
+    let lines: Vec<Vec<_>> = lines.collect();
+    assert_eq!(lines[1][0], "first", "{listed}");
+    assert_eq!(lines[2], ["*", "second"], "{listed}");
+    let json: Value = serde_json::from_str(&said(&run("context --json"))).expect("JSON");
+    assert_eq!(json["contexts"][0]["chosen"], true);
+    assert_eq!(json["contexts"][1]["project"], "dev");
+
+    assert_stopped(
+        &run("whoami --context third"),
+        2,
+        &["contexts: first, second"],
+    );
+    // Whoever may write it says where tokens go.
+    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("ours");
+    assert_stopped(&run("whoami"), 2, &["claviger.toml", "chmod go-w"]);
+    // A task that asks nobody needs no context.
+    said(&run("completions bash"));
+}
