@@ -248,11 +248,41 @@ mod tests {
         }
     }
 
+    /// The examples in the help of a command and of those below it.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let lines = help
+            .lines()
+            .filter_map(|line| line.strip_prefix("  claviger "));
+        // As the shell takes them.
+        let typed = lines.map(|line| {
+            line.split(" > ")
+                .next()
+                .unwrap_or_default()
+                .replace('\'', "")
+        });
+        let own = typed.map(|line| format!("claviger {line}"));
+        own.chain(command.get_subcommands().flat_map(examples))
+            .collect()
+    }
+
+    #[test]
+    fn examples_of_the_help_parse() {
+        let examples = examples(&Cli::command());
+        assert!(examples.len() > 3, "{examples:?}");
+        for line in examples {
+            let read = Cli::try_parse_from(line.split(' ')).map(|_| ());
+            assert!(read.is_ok(), "{line}: {read:?}");
+        }
+    }
+
     #[test]
     fn a_value_is_no_argument() {
         for line in [
             "claviger secret put stripe value",
             "claviger definition put stripe value",
+            "claviger token revoke --token clv_value",
             "claviger secret put stripe --value value",
             "claviger profile put stripe rk_test_1",
             "claviger profile put stripe --client-secret sk_test_1",

@@ -29,6 +29,8 @@ pub enum GrantCommand {
 /// A grant to be given.
 #[derive(Args, Debug)]
 #[command(after_help = "\
+Where CLAVIGER_ENVIRONMENT is set, --environment '' gives the role in all of them.
+
 Examples:
   claviger --project acme --environment prod grant put unix:1000 RUNNER stripe
   claviger grant put 'spiffe://acme.example/ns/etl/*' RUNNER projects/acme --purpose nightly")]
@@ -83,8 +85,10 @@ pub enum TokenCommand {
 /// A token to be made.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
-  (umask 077; claviger token create --grant RUNNER=projects/acme --ttl 30d > job.token)")]
+Where CLAVIGER_ENVIRONMENT is set, --environment '' makes a token for all of them.
+
+Example, in a shell after umask 077:
+  claviger token create --grant RUNNER=projects/acme --ttl 30d > job.token")]
 pub struct CreateToken {
     /// A role and what it is for, in the environment of --environment if there is one
     #[arg(long = "grant", value_name = "ROLE=RESOURCE", value_parser = granted, required = true)]

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use claviger_e2e::{Home, output_of};
+use serde_json::Value;
 
 use super::{CANARY, User, assert_stopped, complaint, on_a_terminal, said, shown_on, terminal};
 
@@ -155,4 +156,51 @@ fn grant_is_given_explained_and_taken_back() {
     let refused = user.run(&format!("{explain} --environment prod"));
     let told = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(told.contains("no: no grant comes near"), "{told}");
+}
+
+#[test]
+fn grant_and_token_are_for_the_environment_of_the_context() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.become_operator();
+    said(&user.run("project put acme --in prod --in dev"));
+    for (line, environment) in [
+        ("grant put unix:7 RUNNER projects/acme", "prod"),
+        (
+            "grant put unix:7 RUNNER projects/acme --environment dev",
+            "dev",
+        ),
+        ("grant put unix:7 RUNNER projects/acme --environment=", ""),
+        (
+            "token create --grant AUDITOR=projects/acme --ttl 1h",
+            "prod",
+        ),
+        (
+            "token create --grant AUDITOR=projects/acme --ttl 1h --environment=",
+            "",
+        ),
+    ] {
+        let before = environments(&user);
+        let mut command = user.command(line);
+        said(&output_of(command.env("CLAVIGER_ENVIRONMENT", "prod"), ""));
+        let mut after = environments(&user);
+        for known in before {
+            let place = after.iter().position(|one| *one == known);
+            after.remove(place.expect("it stays"));
+        }
+        assert_eq!(after, [environment], "{line}");
+    }
+}
+
+/// The environments of all grants, in no order.
+fn environments(user: &User) -> Vec<String> {
+    let listed = said(&user.run("grant list --json"));
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let grants = listed["grants"].as_array().expect("a list").iter();
+    let environment = |grant: &Value| grant["environment"].as_str().unwrap_or_default().to_owned();
+    grants.map(environment).collect()
 }
