@@ -47,6 +47,14 @@ impl Asking {
         self.name("connectionProfiles", id)
     }
 
+    /// What a grant is about: `*`, a full name, or a secret of the project.
+    pub(crate) fn resource(&self, text: &str) -> Result<String, Stop> {
+        match text {
+            "*" => Ok(text.to_owned()),
+            id => self.secret(id),
+        }
+    }
+
     fn name(&self, collection: &str, id: &str) -> Result<String, Stop> {
         match id.starts_with("projects/") {
             true => Ok(id.to_owned()),
@@ -57,13 +65,20 @@ impl Asking {
     /// The full name of the project.
     pub(crate) fn project(&self) -> Result<String, Stop> {
         match self.project.as_deref() {
-            Some(project) if project.starts_with("projects/") => Ok(project.to_owned()),
-            Some(project) => Ok(format!("projects/{project}")),
+            Some(project) => Ok(full_name("projects", project)),
             None => Err(Stop::usage(
                 "which project is not said; pass --project, set CLAVIGER_PROJECT, or give full names \
                 (projects/PROJECT/secrets/ID)",
             )),
         }
+    }
+}
+
+/// The full name of what is in no project; an id may be one already.
+pub(crate) fn full_name(collection: &str, id: &str) -> String {
+    match id.strip_prefix(collection) {
+        Some(rest) if rest.starts_with('/') => id.to_owned(),
+        Some(_) | None => format!("{collection}/{id}"),
     }
 }
 
@@ -108,7 +123,12 @@ mod tests {
             assert_eq!(asking.profile("stripe").unwrap(), profile);
             let full = "projects/full/secrets/stripe";
             assert_eq!(asking.secret(full).unwrap(), full);
+            assert_eq!(asking.resource("stripe").unwrap(), name);
+            assert_eq!(asking.resource("projects/full").unwrap(), "projects/full");
+            assert_eq!(asking.resource("*").unwrap(), "*");
         }
+        assert_eq!(full_name("vaults", "vaults/aws"), "vaults/aws");
+        assert_eq!(full_name("vaults", "vaults"), "vaults/vaults");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod access;
 mod definition;
+mod project;
 mod run;
 mod secret;
+mod vault;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,9 +14,13 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-pub use definition::{Check, DefinitionCommand, PutDefinition};
+pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
+pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
+pub use project::{DefaultVault, ProjectCommand, PutProject};
 pub use run::{Run, Variable};
-pub use secret::{SecretCommand, ValueOptions};
+pub use secret::{SecretCommand, ValueOptions, Version};
+pub use vault::{Inspect, VaultCommand};
+pub use words::Maybe;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -101,6 +109,32 @@ pub enum Command {
         #[command(subcommand)]
         command: DefinitionCommand,
     },
+    /// The name spaces of definitions and grants
+    Project {
+        /// The task
+        #[command(subcommand)]
+        command: ProjectCommand,
+    },
+    /// The places that values are in
+    Vault {
+        /// The task
+        #[command(subcommand)]
+        command: VaultCommand,
+    },
+    /// The roles of principals
+    Grant {
+        /// The task
+        #[command(subcommand)]
+        command: GrantCommand,
+    },
+    /// The credentials of jobs
+    Token {
+        /// The task
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Say whether somebody may do something, and by which grant
+    Explain(Explain),
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
 }

@@ -1,5 +1,8 @@
 //! `claviger definition`.
 
+mod put;
+
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use claviger_proto::v1::check_secret_definition_response::Verdict;
@@ -7,17 +10,16 @@ use claviger_proto::v1::stripe_live_verdict::Outcome;
 use claviger_proto::v1::{
     CheckSecretDefinitionRequest, CheckSecretDefinitionResponse, DeleteSecretDefinitionRequest,
     GetSecretDefinitionRequest, ListSecretDefinitionsRequest, ListSecretDefinitionsResponse,
-    Location, PutSecretDefinitionRequest, SecretDefinition, UndeleteSecretDefinitionRequest,
-    secret_definition,
+    SecretDefinition, UndeleteSecretDefinitionRequest,
 };
-use uuid::Uuid;
 
 use crate::ask::Asking;
-use crate::cli::{Check, DefinitionCommand, PutDefinition};
-use crate::output::{fields, show, table, time, warn};
+use crate::cli::{Check, DefinitionCommand};
+use crate::location;
+use crate::output::{age, fields, show, table, time, warn};
 use crate::pages::{self, PAGE_SIZE};
 use crate::stop::Stop;
-use crate::value;
+use crate::verdict;
 
 /// What was asked about is not well.
 const EXIT_UNWELL: u8 = 1;
@@ -27,7 +29,7 @@ pub(crate) async fn execute(
     command: &DefinitionCommand,
 ) -> Result<ExitCode, Stop> {
     match command {
-        DefinitionCommand::Put(options) => put(asking, options).await?,
+        DefinitionCommand::Put(options) => put::put(asking, options).await?,
         DefinitionCommand::Get { id } => get(asking, id).await?,
         DefinitionCommand::List { show_deleted } => list(asking, *show_deleted).await?,
         DefinitionCommand::Delete { id, purge } => delete(asking, id, *purge).await?,
@@ -35,50 +37,6 @@ pub(crate) async fn execute(
         DefinitionCommand::Check(options) => return check(asking, options).await,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), Stop> {
-    let name = asking.secret(&options.id)?;
-    let payload = match &options.value.value_from {
-        Some(_) => Some(value::read(&options.value, &name)?),
-        None => None,
-    };
-    let format = match options.value.binary {
-        true => secret_definition::Format::Binary,
-        false => secret_definition::Format::Unspecified,
-    };
-    let text = |option: &Option<String>| option.clone().unwrap_or_default();
-    let location = Location {
-        vault: text(&options.vault),
-        secret: text(&options.secret),
-        property: text(&options.property),
-        ..Default::default()
-    };
-    let request = PutSecretDefinitionRequest {
-        definition: Some(SecretDefinition {
-            name,
-            description: text(&options.description),
-            kind: options.kind.unwrap_or_default().into(),
-            format: format.into(),
-            location: (location != Location::default()).then_some(location),
-            ..Default::default()
-        }),
-        payload,
-        request_id: Uuid::new_v4().to_string(),
-        ..Default::default()
-    };
-    let mut definitions = asking.client().await?.definitions();
-    let answer = definitions.put_secret_definition(request).await?;
-    let answer = answer.into_inner();
-    warn(&answer.warnings);
-    show(asking.is_json, &answer, || {
-        let definition = answer.definition.as_ref();
-        let name = definition.map(|definition| definition.name.as_str());
-        match answer.version.as_str() {
-            "" => format!("{}\n", name.unwrap_or_default()),
-            version => format!("{}, version {version}\n", name.unwrap_or_default()),
-        }
-    })
 }
 
 async fn get(asking: &Asking, id: &str) -> Result<(), Stop> {
@@ -111,18 +69,52 @@ async fn undelete(asking: &Asking, id: &str) -> Result<(), Stop> {
 }
 
 fn show_one(asking: &Asking, definition: &SecretDefinition) -> Result<(), Stop> {
-    show(asking.is_json, definition, || {
-        fields([
-            ["name", &definition.name],
-            ["kind", definition.kind().as_str_name()],
-            ["format", definition.format().as_str_name()],
-            ["location", &told(definition.location.as_ref())],
-            ["description", &definition.description],
-            ["etag", &definition.etag],
-            ["updated", &time(&definition.update_time)],
-            ["deleted", &time(&definition.delete_time)],
-        ])
-    })
+    show(asking.is_json, definition, || told(definition))
+}
+
+fn told(definition: &SecretDefinition) -> String {
+    let freshness = definition.freshness.unwrap_or_default();
+    let stripe = definition.stripe.clone().unwrap_or_default();
+    let classes = stripe.allowed_classes();
+    let classes: Vec<_> = classes.map(|class| class.as_str_name()).collect();
+    let location = location::told_or_none(definition.location.as_ref());
+    let labels = sorted(&definition.labels, |value| value.clone());
+    let fallback = match definition.environment_fallback {
+        true => "to the location",
+        false => "",
+    };
+    fields([
+        ["name", &definition.name],
+        ["kind", definition.kind().as_str_name()],
+        ["format", definition.format().as_str_name()],
+        ["location", &location],
+        [
+            "environments",
+            &sorted(&definition.environments, location::told),
+        ],
+        ["fallback", fallback],
+        ["description", &definition.description],
+        ["labels", &labels],
+        ["rotate by", &time(&definition.rotate_by)],
+        ["max age", &age(&freshness.max_age)],
+        ["max stale", &age(&freshness.max_stale)],
+        ["allowed classes", &classes.join(", ")],
+        ["account", &stripe.account],
+        ["context", &stripe.context],
+        ["etag", &definition.etag],
+        ["updated", &time(&definition.update_time)],
+        ["deleted", &time(&definition.delete_time)],
+        ["purged", &time(&definition.purge_time)],
+    ])
+}
+
+/// A map by its keys.
+fn sorted<T>(map: &HashMap<String, T>, told: impl Fn(&T) -> String) -> String {
+    let mut all: Vec<_> = map.iter().collect();
+    all.sort_by_key(|(key, _)| *key);
+    let all = all.into_iter();
+    let all = all.map(|(key, value)| format!("{key}={}", told(value)));
+    all.collect::<Vec<_>>().join(", ")
 }
 
 async fn list(asking: &Asking, show_deleted: bool) -> Result<(), Stop> {
@@ -156,7 +148,7 @@ async fn list(asking: &Asking, show_deleted: bool) -> Result<(), Stop> {
             [
                 definition.id.clone(),
                 definition.kind().as_str_name().to_owned(),
-                told(definition.location.as_ref()),
+                location::told_or_none(definition.location.as_ref()),
                 description,
             ]
         }));
@@ -201,21 +193,15 @@ fn verdicts(
 
 fn checked(answer: &CheckSecretDefinitionResponse) -> String {
     let mut rows = vec![
-        ["location".to_owned(), told(answer.route.as_ref())],
+        [
+            "location".to_owned(),
+            location::told_or_none(answer.route.as_ref()),
+        ],
         ["version".to_owned(), answer.version.clone()],
     ];
-    rows.extend(verdicts(answer).map(|(part, verdict)| {
-        let state = match verdict.ok {
-            true => "ok".to_owned(),
-            false => format!("{} [{}]", verdict.message, verdict.reason),
-        };
-        [part.to_owned(), state]
-    }));
+    rows.extend(verdicts(answer).map(|(part, verdict)| [part.to_owned(), verdict::told(verdict)]));
     if let Some(stripe) = &answer.stripe {
-        let parts = [&stripe.class, &stripe.mode, &stripe.last_four];
-        let parts = parts.map(String::as_str).into_iter();
-        let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-        rows.push(["stripe".to_owned(), parts.join(" ")]);
+        rows.push(["stripe".to_owned(), verdict::stripe(stripe)]);
     }
     if let Some(live) = &answer.live {
         let said = format!("{}: {}", live.outcome().as_str_name(), live.message);
@@ -224,23 +210,10 @@ fn checked(answer: &CheckSecretDefinitionResponse) -> String {
     table(&rows)
 }
 
-/// Where a value is, as `vault/secret#property@version`.
-fn told(location: Option<&Location>) -> String {
-    let Some(location) = location else {
-        return String::new();
-    };
-    let mut text = format!("{}/{}", location.vault, location.secret);
-    for (mark, part) in [("#", &location.property), ("@", &location.version)] {
-        if !part.is_empty() {
-            text.push_str(mark);
-            text.push_str(part);
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use claviger_proto::v1::Location;
+
     use super::*;
 
     #[test]

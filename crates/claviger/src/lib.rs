@@ -7,24 +7,34 @@
 
 mod ask;
 mod cli;
+mod confirm;
 mod connection;
 mod definitions;
 mod environment;
+mod explain;
+mod grants;
+mod location;
 mod output;
 mod pages;
+mod projects;
+mod reveal;
 mod run;
 mod secrets;
 mod state;
 mod stop;
+mod tokens;
 mod value;
+mod vaults;
+mod verdict;
 
 use std::process::ExitCode;
 
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, ConnectionOptions, DefinitionCommand, PutDefinition, Run, SecretCommand,
-    ValueOptions, Variable, is_run,
+    Check, Cli, Command, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand, Explain,
+    GrantCommand, Inspect, Maybe, Place, ProjectCommand, PutDefinition, PutGrant, PutProject, Run,
+    SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
@@ -47,6 +57,11 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Status => state::status(&asking).await,
             Command::Secret { command } => secrets::execute(&asking, command).await,
             Command::Definition { command } => definitions::execute(&asking, command).await,
+            Command::Project { command } => projects::execute(&asking, command).await,
+            Command::Vault { command } => vaults::execute(&asking, command).await,
+            Command::Grant { command } => grants::execute(&asking, command).await,
+            Command::Token { command } => tokens::execute(&asking, command).await,
+            Command::Explain(question) => explain::explain(&asking, question).await,
             Command::Run(job) => run::run(&asking, job).await,
         }
     })

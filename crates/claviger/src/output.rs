@@ -7,7 +7,7 @@ use claviger_proto::v1::Warning;
 use comfy_table::{ContentArrangement, Table, presets};
 use prost_reflect::prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage};
-use prost_types::Timestamp;
+use prost_types::{Duration, Timestamp};
 use rustix::termios::tcgetwinsize;
 
 use crate::stop::Stop;
@@ -48,6 +48,12 @@ pub(crate) fn warn(warnings: &[Warning]) {
         // It is done, whether or not somebody is left to be told.
         writeln!(err, "claviger: warning: {message} [{reason}]").ok();
     }
+}
+
+/// Tells of what was done beside the answer.
+pub(crate) fn note(text: &str) {
+    // As with a warning.
+    writeln!(io::stderr().lock(), "claviger: {text}").ok();
 }
 
 /// The JSON of proto3, in which a field that is not set is left out.
@@ -110,9 +116,23 @@ pub(crate) fn fields<const N: usize>(rows: [[&str; 2]; N]) -> String {
     table(&set.map(|row| row.map(str::to_owned)).collect::<Vec<_>>())
 }
 
-/// A time as the proto's JSON has it; nothing where there is none.
+/// A time in whole seconds; nothing where there is none.
 pub(crate) fn time(time: &Option<Timestamp>) -> String {
-    time.as_ref().map(ToString::to_string).unwrap_or_default()
+    let seconds = time.map(|time| Timestamp { nanos: 0, ..time });
+    seconds.map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// A span of time in whole seconds, such as `1h 30m`; nothing where there is none.
+pub(crate) fn age(span: &Option<Duration>) -> String {
+    let seconds = span.map(|span| u64::try_from(span.seconds).unwrap_or_default());
+    let span = seconds.map(std::time::Duration::from_secs);
+    span.map(|span| humantime::format_duration(span).to_string())
+        .unwrap_or_default()
+}
+
+/// A span of time as it is sent.
+pub(crate) fn duration(span: std::time::Duration) -> Result<Duration, Stop> {
+    Duration::try_from(span).map_err(|_| Stop::usage("so long a time cannot be sent"))
 }
 
 #[cfg(test)]

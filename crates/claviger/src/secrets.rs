@@ -1,18 +1,21 @@
 //! `claviger secret`.
 
-use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use claviger_proto::v1::get_secret_response::Value;
 use claviger_proto::v1::{
-    GetSecretRequest, ListSecretVersionsRequest, ListSecretVersionsResponse, PutSecretValueRequest,
+    DestroySecretVersionRequest, DisableSecretVersionRequest, EnableSecretVersionRequest,
+    Freshness, GetSecretRequest, ListSecretVersionsRequest, ListSecretVersionsResponse,
+    PutSecretValueRequest, SecretVersion, Warning,
 };
 use uuid::Uuid;
 
 use crate::ask::Asking;
-use crate::cli::{SecretCommand, ValueOptions};
-use crate::output::{print, show, table, time, warn};
+use crate::cli::{SecretCommand, ValueOptions, Version};
+use crate::confirm::confirm;
+use crate::output::{age, show, table, time, warn};
 use crate::pages::{self, PAGE_SIZE};
+use crate::reveal::{print_value, refuse_terminal};
 use crate::stop::Stop;
 use crate::value;
 
@@ -22,13 +25,29 @@ pub(crate) async fn execute(asking: &Asking, command: &SecretCommand) -> Result<
             id,
             value,
             if_version,
-        } => put(asking, id, value, if_version.as_deref()).await?,
+            adopt,
+        } => put(asking, id, value, if_version.as_deref(), *adopt).await?,
         SecretCommand::Get {
             id,
             version,
+            purpose,
             reveal,
-        } => get(asking, id, version.as_deref(), *reveal).await?,
+        } => {
+            refuse_terminal(*reveal)?;
+            let text = |option: &Option<String>| option.clone().unwrap_or_default();
+            let request = GetSecretRequest {
+                name: asking.secret(id)?,
+                environment: asking.environment.clone(),
+                version: text(version),
+                purpose: text(purpose),
+                ..Default::default()
+            };
+            get(asking, request).await?;
+        }
         SecretCommand::Versions { id } => versions(asking, id).await?,
+        SecretCommand::Disable(version) => disable(asking, version).await?,
+        SecretCommand::Enable(version) => enable(asking, version).await?,
+        SecretCommand::Destroy { version, yes } => destroy(asking, version, *yes).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -38,6 +57,7 @@ async fn put(
     id: &str,
     value: &ValueOptions,
     if_version: Option<&str>,
+    adopt: bool,
 ) -> Result<(), Stop> {
     let name = asking.secret(id)?;
     let payload = value::read(value, &name)?;
@@ -47,7 +67,7 @@ async fn put(
         payload: Some(payload),
         if_version: if_version.unwrap_or_default().to_owned(),
         request_id: Uuid::new_v4().to_string(),
-        ..Default::default()
+        adopt,
     };
     let mut secrets = asking.client().await?.secrets();
     let answer = secrets.put_secret_value(request).await?.into_inner();
@@ -57,33 +77,30 @@ async fn put(
     })
 }
 
-async fn get(asking: &Asking, id: &str, version: Option<&str>, reveal: bool) -> Result<(), Stop> {
-    let is_terminal = io::stdout().is_terminal();
-    if is_terminal && !reveal {
-        return Err(Stop::usage(
-            "a value is not shown on a terminal; send it to a pipe or a file, or pass --reveal",
-        ));
-    }
-    let request = GetSecretRequest {
-        name: asking.secret(id)?,
-        environment: asking.environment.clone(),
-        version: version.unwrap_or_default().to_owned(),
-        ..Default::default()
-    };
+async fn get(asking: &Asking, request: GetSecretRequest) -> Result<(), Stop> {
     let mut secrets = asking.client().await?.secrets();
     let answer = secrets.get_secret(request).await?.into_inner();
+    warn(answer.freshness.as_ref().and_then(staleness).as_slice());
     if asking.is_json {
         return show(true, &answer, String::new);
     }
     match &answer.value {
-        Some(Value::Text(text)) => print(text)?,
-        Some(Value::Data(data)) => print(data)?,
-        None => {}
+        Some(Value::Text(text)) => print_value(text.as_bytes()),
+        Some(Value::Data(data)) => print_value(data),
+        None => Ok(()),
     }
-    match is_terminal {
-        true => print("\n"),
-        false => Ok(()),
-    }
+}
+
+/// That a value is older than it should be.
+fn staleness(freshness: &Freshness) -> Option<Warning> {
+    freshness.stale.then(|| Warning {
+        reason: freshness.stale_reason.clone(),
+        message: format!(
+            "the value was fetched {} ago, and its vault does not give a newer one",
+            age(&freshness.age)
+        ),
+        ..Default::default()
+    })
 }
 
 async fn versions(asking: &Asking, id: &str) -> Result<(), Stop> {
@@ -95,7 +112,6 @@ async fn versions(asking: &Asking, id: &str) -> Result<(), Stop> {
             environment: asking.environment.clone(),
             page_size: PAGE_SIZE,
             page_token,
-            ..Default::default()
         };
         let page = secrets.clone().list_secret_versions(request).await?;
         let page = page.into_inner();
@@ -119,4 +135,70 @@ async fn versions(asking: &Asking, id: &str) -> Result<(), Stop> {
         }));
         table(&rows)
     })
+}
+
+async fn disable(asking: &Asking, version: &Version) -> Result<(), Stop> {
+    let request = DisableSecretVersionRequest {
+        name: version_name(asking, version)?,
+        environment: asking.environment.clone(),
+    };
+    let mut secrets = asking.client().await?.secrets();
+    let answer = secrets.disable_secret_version(request).await?;
+    show_one(asking, &answer.into_inner())
+}
+
+async fn enable(asking: &Asking, version: &Version) -> Result<(), Stop> {
+    let request = EnableSecretVersionRequest {
+        name: version_name(asking, version)?,
+        environment: asking.environment.clone(),
+    };
+    let mut secrets = asking.client().await?.secrets();
+    let answer = secrets.enable_secret_version(request).await?;
+    show_one(asking, &answer.into_inner())
+}
+
+async fn destroy(asking: &Asking, version: &Version, is_meant: bool) -> Result<(), Stop> {
+    let name = version_name(asking, version)?;
+    confirm(&format!("{name} would be gone for good."), is_meant)?;
+    let request = DestroySecretVersionRequest {
+        name,
+        environment: asking.environment.clone(),
+    };
+    let mut secrets = asking.client().await?.secrets();
+    let answer = secrets.destroy_secret_version(request).await?;
+    show_one(asking, &answer.into_inner())
+}
+
+fn version_name(asking: &Asking, version: &Version) -> Result<String, Stop> {
+    let secret = asking.secret(&version.id)?;
+    Ok(format!("{secret}/versions/{}", version.version))
+}
+
+fn show_one(asking: &Asking, version: &SecretVersion) -> Result<(), Stop> {
+    show(asking.is_json, version, || {
+        let state = version.state().as_str_name();
+        format!("version {} is {state}\n", version.version)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_value_is_warned_of() {
+        let mut freshness = Freshness {
+            age: Some(prost_types::Duration {
+                seconds: 3_661,
+                nanos: 5,
+            }),
+            stale_reason: "VAULT_UNREACHABLE/DNS".to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(staleness(&freshness), None);
+        freshness.stale = true;
+        let warning = staleness(&freshness).unwrap();
+        assert_eq!(warning.reason, "VAULT_UNREACHABLE/DNS");
+        assert!(warning.message.contains("1h 1m 1s ago"), "{warning:?}");
+    }
 }

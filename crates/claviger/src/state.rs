@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use claviger_proto::v1::{GetStatusRequest, GetStatusResponse, WhoAmIRequest, WhoAmIResponse};
 
 use crate::ask::Asking;
-use crate::output::{show, table};
+use crate::grants::listed;
+use crate::output::{fields, show, table, time};
 use crate::stop::Stop;
 
 /// Something asked about is not well.
@@ -20,19 +21,19 @@ pub(crate) async fn whoami(asking: &Asking) -> Result<ExitCode, Stop> {
 
 fn known(answer: &WhoAmIResponse) -> String {
     let mut text = format!("{}\n", answer.principal);
-    if let Some(end) = &answer.expire_time {
-        text.push_str(&format!("ends {end}\n"));
+    text.push_str(&fields([
+        ["proof", answer.proof().as_str_name()],
+        ["identity", &answer.identity],
+        ["token", &answer.token_name],
+        ["ends", &time(&answer.expire_time)],
+    ]));
+    text.push('\n');
+    text.push_str(&listed(&answer.grants));
+    if answer.hidden_grants > 0 {
+        let hidden = answer.hidden_grants;
+        text.push_str(&format!("and {hidden} more, which grant list shows\n"));
     }
-    let mut rows = vec![["ROLE", "RESOURCE", "ENVIRONMENT", "HOLDER"].map(str::to_owned)];
-    rows.extend(answer.grants.iter().map(|grant| {
-        [
-            grant.role().as_str_name().to_owned(),
-            grant.resource.clone(),
-            grant.environment.clone(),
-            grant.principal.clone(),
-        ]
-    }));
-    text + &table(&rows)
+    text
 }
 
 pub(crate) async fn status(asking: &Asking) -> Result<ExitCode, Stop> {
@@ -63,4 +64,38 @@ fn told(status: &GetStatusResponse) -> String {
         [part.name.clone(), state]
     }));
     table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_proto::v1::who_am_i_response::Proof;
+    use claviger_proto::v1::{Grant, Role};
+
+    use super::*;
+
+    #[test]
+    fn a_caller_is_told_what_vouches_for_it_and_what_is_hidden() {
+        let answer = WhoAmIResponse {
+            principal: "oidc:ci#acme".to_owned(),
+            proof: Proof::Jwt.into(),
+            identity: "ci".to_owned(),
+            grants: vec![Grant {
+                principal: "oidc:ci#*".to_owned(),
+                role: Role::Runner.into(),
+                resource: "*".to_owned(),
+                ..Default::default()
+            }],
+            hidden_grants: 2,
+            ..Default::default()
+        };
+        let expected = "\
+            oidc:ci#acme\n\
+            proof     JWT\n\
+            identity  ci\n\
+            \n\
+            PRINCIPAL  ROLE    RESOURCE  ENVIRONMENT  ONLY  ID\n\
+            oidc:ci#*  RUNNER  *\n\
+            and 2 more, which grant list shows\n";
+        assert_eq!(known(&answer), expected);
+    }
 }

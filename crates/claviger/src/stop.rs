@@ -50,6 +50,17 @@ impl Stop {
         self
     }
 
+    /// A change that failed. What somebody else has changed meanwhile has to be looked at again.
+    pub(crate) fn of_change(status: Status, name: &str, look: &str) -> Self {
+        match reason(&status).as_deref() {
+            Some(reason @ "ETAG_MISMATCH") => Self::failed(format!(
+                "{name} was changed by somebody else meanwhile, and nothing was done; look at it \
+                (claviger {look} {name}) and repeat [{reason}]"
+            )),
+            _ => status.into(),
+        }
+    }
+
     fn new(exit_code: u8, message: impl Into<String>, may_pass: bool) -> Self {
         let message = message.into();
         Self {

@@ -1,7 +1,13 @@
-use clap::{Args, Subcommand};
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Subcommand};
+use claviger_proto::v1::Location;
 use claviger_proto::v1::secret_definition::Kind;
+use claviger_proto::v1::stripe_settings::Class;
+use prost_types::Timestamp;
 
 use super::secret::ValueOptions;
+use super::words::{Maybe, duration_or_none, one_of, or_none, pair, time_or_none};
 
 /// The kinds that a definition can be put with.
 const KINDS: [Kind; 4] = [
@@ -11,11 +17,13 @@ const KINDS: [Kind; 4] = [
     Kind::StripeWebhookSecret,
 ];
 
+const CLASSES: [Class; 3] = [Class::Restricted, Class::Secret, Class::Organization];
+
 /// The tasks about definitions. An ID is short, or a full name such as projects/acme/secrets/stripe.
 #[derive(Debug, Subcommand)]
 pub enum DefinitionCommand {
-    /// Register a definition, with its first value if --value-from says where that is
-    Put(PutDefinition),
+    /// Register a definition, or change of one that is there what the options name
+    Put(Box<PutDefinition>),
     /// Show a definition
     Get {
         /// The definition
@@ -45,8 +53,16 @@ pub enum DefinitionCommand {
     Check(Check),
 }
 
-/// A definition to be registered.
-#[derive(Args, Debug)]
+/// A definition to be registered or changed. The empty text, as in --description '', takes back what
+/// was set.
+#[derive(Args, Debug, Default)]
+#[command(after_help = "\
+An empty text, as in --description '', takes back what was set.
+
+Examples:
+  claviger --project acme definition put stripe --kind STRIPE_API_KEY --value-from -
+  claviger --project acme definition put stripe --label team=payments --rotate-by 2027-01-31T00:00:00Z
+  claviger --project acme definition put db --in prod=aws/prod/db#password --in dev=managed")]
 pub struct PutDefinition {
     /// The definition
     pub id: String,
@@ -56,7 +72,7 @@ pub struct PutDefinition {
     pub kind: Option<Kind>,
 
     /// For people
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
 
     /// The vault that the value is in; by default that of the project
@@ -71,9 +87,79 @@ pub struct PutDefinition {
     #[arg(long, value_name = "KEY")]
     pub property: Option<String>,
 
+    /// The whole secret, whatever it is
+    #[arg(long, conflicts_with = "property")]
+    pub whole: bool,
+
+    /// One version of it, whatever is current
+    #[arg(long)]
+    pub version: Option<String>,
+
+    /// The place in one environment; nothing after the = takes it back
+    #[arg(long = "in", value_name = "ENV=VAULT[/SECRET][#KEY]", value_parser = Place::parse)]
+    pub places: Vec<Place>,
+
+    /// Whether environments without a place of their own use the common one
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true")]
+    pub environment_fallback: Option<bool>,
+
+    /// Something to find it by
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+
+    /// A label to take off
+    #[arg(long = "remove-label", value_name = "KEY")]
+    pub removed_labels: Vec<String>,
+
+    /// When its value has to be rotated at the latest
+    #[arg(long, value_name = "TIME", value_parser = time_or_none)]
+    pub rotate_by: Option<Maybe<Timestamp>>,
+
+    /// How old a value may be that is served without asking the vault
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_none)]
+    pub max_age: Option<Maybe<Duration>>,
+
+    /// How much older, while the vault does not answer
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_none)]
+    pub max_stale: Option<Maybe<Duration>>,
+
+    /// A sort of Stripe key that is allowed (RESTRICTED, SECRET, ORGANIZATION); by default all are
+    #[arg(long = "allow-class", value_name = "CLASS", value_parser = class)]
+    pub classes: Vec<Maybe<Class>>,
+
+    /// The connected account at Stripe that calls are made for
+    #[arg(long)]
+    pub account: Option<String>,
+
+    /// The account or path of accounts at Stripe that calls are made for
+    #[arg(long)]
+    pub context: Option<String>,
+
     /// The first value
     #[command(flatten)]
     pub value: ValueOptions,
+
+    /// Take over a secret of the vault that Claviger did not make
+    #[arg(long)]
+    pub adopt: bool,
+
+    /// Do not look whether a value in the vault is of the kind
+    #[arg(long)]
+    pub skip_value_check: bool,
+
+    /// Check everything, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Where the value is in one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The environment.
+    pub environment: String,
+    /// The place, unless there is to be none of its own.
+    pub location: Option<Location>,
 }
 
 /// What is to be checked.
@@ -91,14 +177,34 @@ pub struct Check {
     pub refresh: bool,
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    let named = KINDS.into_iter().find(|kind| kind.as_str_name() == text);
-    named.ok_or_else(|| {
-        format!(
-            "it is one of {}",
-            KINDS.map(|kind| kind.as_str_name()).join(", ")
-        )
-    })
+pub(super) fn kind(text: &str) -> Result<Kind, String> {
+    one_of(&KINDS, Kind::as_str_name, text)
+}
+
+fn class(text: &str) -> Result<Maybe<Class>, String> {
+    or_none(text, |text| one_of(&CLASSES, Class::as_str_name, text))
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (environment, place) = pair(text).map_err(|_| {
+            "give ENV=VAULT[/SECRET][#KEY], such as prod=aws/prod/stripe#api_key".to_owned()
+        })?;
+        let location = (!place.is_empty()).then(|| {
+            let (place, property) = place.split_once('#').unwrap_or((&place, ""));
+            let (vault, secret) = place.split_once('/').unwrap_or((place, ""));
+            Location {
+                vault: vault.to_owned(),
+                secret: secret.to_owned(),
+                property: property.to_owned(),
+                ..Default::default()
+            }
+        });
+        Ok(Self {
+            environment,
+            location,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -111,5 +217,24 @@ mod tests {
         for text in ["stripe", "STRIPE_OAUTH", "KIND_UNSPECIFIED"] {
             assert!(kind(text).unwrap_err().contains("STRIPE_WEBHOOK_SECRET"));
         }
+    }
+
+    #[test]
+    fn a_place_of_an_environment_has_a_vault_a_secret_and_a_key() {
+        for (text, environment, parts) in [
+            ("prod=aws", "prod", ["aws", "", ""]),
+            ("prod=aws/db", "prod", ["aws", "db", ""]),
+            ("prod=aws/a/b=c#k", "prod", ["aws", "a/b=c", "k"]),
+            ("prod=aws/db#/a/b", "prod", ["aws", "db", "/a/b"]),
+            ("prod=aws#k", "prod", ["aws", "", "k"]),
+        ] {
+            let place = Place::parse(text).unwrap();
+            assert_eq!(place.environment, environment, "{text}");
+            let location = place.location.unwrap();
+            let found = [location.vault, location.secret, location.property];
+            assert_eq!(found, parts, "{text}");
+        }
+        assert_eq!(Place::parse("prod=").unwrap().location, None);
+        assert!(Place::parse("prod").unwrap_err().contains("ENV=VAULT"));
     }
 }

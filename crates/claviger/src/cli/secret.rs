@@ -17,6 +17,10 @@ pub enum SecretCommand {
         /// Only while this is the current version
         #[arg(long, value_name = "VERSION")]
         if_version: Option<String>,
+
+        /// Take over a secret of the vault that Claviger did not make
+        #[arg(long)]
+        adopt: bool,
     },
     /// Write a value to a pipe or a file, as it is
     Get {
@@ -27,6 +31,10 @@ pub enum SecretCommand {
         #[arg(long, value_name = "VERSION")]
         version: Option<String>,
 
+        /// The purpose of the read, which a grant may demand
+        #[arg(long, value_name = "TEXT")]
+        purpose: Option<String>,
+
         /// Show it on a terminal too
         #[arg(long)]
         reveal: bool,
@@ -36,6 +44,31 @@ pub enum SecretCommand {
         /// The secret
         id: String,
     },
+    /// Make a version unreadable until it is enabled again
+    Disable(Version),
+    /// Make a disabled version readable again
+    Enable(Version),
+    /// Destroy the bytes of a version for good
+    Destroy {
+        /// The version
+        #[command(flatten)]
+        version: Version,
+
+        /// Do not ask whether it is meant
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// One version of a secret.
+#[derive(Args, Debug)]
+pub struct Version {
+    /// The secret
+    pub id: String,
+
+    /// The version, as the list has it
+    #[arg(long, value_name = "VERSION")]
+    pub version: String,
 }
 
 /// Where a value comes from. Never an argument: other users could read it.
