@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod adopt;
 mod definition;
 mod project;
 mod run;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
+pub use adopt::Adopt;
 pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
 pub use project::{DefaultVault, ProjectCommand, PutProject};
 pub use run::{Run, Variable};
@@ -135,6 +137,8 @@ pub enum Command {
     },
     /// Say whether somebody may do something, and by which grant
     Explain(Explain),
+    /// Propose definitions for the secrets that a vault has already
+    Adopt(Adopt),
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
 }

@@ -5,6 +5,7 @@
 //! argument, and no message has one in it.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod ask;
 mod cli;
 mod confirm;
@@ -32,9 +33,10 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand, Explain,
-    GrantCommand, Inspect, Maybe, Place, ProjectCommand, PutDefinition, PutGrant, PutProject, Run,
-    SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
+    Adopt, Check, Cli, Command, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand,
+    Explain, GrantCommand, Inspect, Maybe, Place, ProjectCommand, PutDefinition, PutGrant,
+    PutProject, Run, SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version,
+    is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
@@ -62,6 +64,7 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Grant { command } => grants::execute(&asking, command).await,
             Command::Token { command } => tokens::execute(&asking, command).await,
             Command::Explain(question) => explain::explain(&asking, question).await,
+            Command::Adopt(options) => adopt::adopt(&asking, options).await,
             Command::Run(job) => run::run(&asking, job).await,
         }
     })

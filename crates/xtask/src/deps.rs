@@ -133,6 +133,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         "jsonwebtoken",
         &["claviger-backend-azure", "claviger-identity"],
     ),
+    ("indicatif", &["claviger"]),
     ("libc", &["claviger-mem"]),
     (
         "pkcs8",

@@ -1,6 +1,7 @@
 //! The `claviger` command: values go in and out by pipes alone, and a job runs with them or not at
 //! all.
 
+mod adopt;
 mod jobs;
 mod values;
 
