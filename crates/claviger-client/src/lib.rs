@@ -215,3 +215,8 @@ pub fn reason(status: &Status) -> Option<String> {
     let details = status.get_error_details();
     details.error_info().map(|info| info.reason.clone())
 }
+
+/// How long the daemon wants to be left alone before a failed call is made again, if it says so.
+pub fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_error_details().retry_info()?.retry_delay
+}

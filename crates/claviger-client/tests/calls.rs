@@ -9,7 +9,7 @@ use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use claviger_client::{Client, Token, TokenError};
+use claviger_client::{Client, Status, Token, TokenError, retry_delay};
 use claviger_proto::v1::WhoAmIRequest;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tonic::{Code, Request};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 const TOKEN: &str = "clv_canary";
 
@@ -168,4 +169,13 @@ fn a_token_is_read_from_a_file_that_holds_nothing_else() {
     }
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     assert!(Token::from_file(&file).is_ok());
+}
+
+#[test]
+fn a_refusal_says_when_to_come_back_or_does_not() {
+    let delay = Duration::from_millis(1500);
+    let details = ErrorDetails::with_retry_info(Some(delay));
+    let busy = Status::with_error_details(Code::Unavailable, "busy", details);
+    assert_eq!(retry_delay(&busy), Some(delay));
+    assert_eq!(retry_delay(&Status::unavailable("away")), None);
 }

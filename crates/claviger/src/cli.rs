@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod adopt;
 mod definition;
 mod profile;
 mod project;
@@ -17,6 +18,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
+pub use adopt::Adopt;
 pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
 pub use project::{DefaultVault, ProjectCommand, PutProject};
 
@@ -174,6 +176,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ProfileCommand,
     },
+    /// Propose definitions for the secrets that a vault has already
+    Adopt(Adopt),
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
     /// List the contexts of the configuration file; * marks the chosen one

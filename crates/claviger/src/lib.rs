@@ -5,6 +5,7 @@
 //! argument, and no message has one in it.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod ask;
 mod cli;
 mod confirm;
@@ -35,10 +36,10 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand,
-    Explain, GrantCommand, Inspect, KeyOptions, Maybe, OauthOptions, Place, ProfileCommand,
-    ProjectCommand, PutDefinition, PutGrant, PutProfile, PutProject, Run, SecretCommand,
-    TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
+    Adopt, Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault,
+    DefinitionCommand, Explain, GrantCommand, Inspect, KeyOptions, Maybe, OauthOptions, Place,
+    ProfileCommand, ProjectCommand, PutDefinition, PutGrant, PutProfile, PutProject, Run,
+    SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
@@ -71,6 +72,7 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Context => contexts::list(cli, environment),
             Command::Completions { shell } => manual::completions(*shell),
             Command::Man { directory } => manual::pages(directory),
+            Command::Adopt(options) => adopt::adopt(&asking()?, options).await,
         }
     })
 }

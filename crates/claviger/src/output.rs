@@ -1,12 +1,14 @@
 //! Answers: tables for people, JSON for programs.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::sync::LazyLock;
 
 use claviger_proto::DESCRIPTORS;
 use claviger_proto::v1::Warning;
 use comfy_table::{ContentArrangement, Table, presets};
 use prost_reflect::prost::{Message, Name};
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
 use prost_types::{Duration, Timestamp};
 use rustix::termios::tcgetwinsize;
 
@@ -64,17 +66,31 @@ pub(crate) fn note(text: &str) {
 
 /// The JSON of proto3, in which a field that is not set is left out.
 fn json<M: Message + Name>(message: &M) -> Result<String, Stop> {
-    let failed = |error: String| Stop::failed(format!("the answer cannot be written: {error}"));
-    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(|error| failed(error.to_string()))?;
+    serde_json::to_string_pretty(&dynamic(message)?).map_err(|error| unwritten(&error))
+}
+
+/// The same, as a part of something larger.
+pub(crate) fn json_value<M: Message + Name>(message: &M) -> Result<serde_json::Value, Stop> {
+    serde_json::to_value(dynamic(message)?).map_err(|error| unwritten(&error))
+}
+
+fn dynamic<M: Message + Name>(message: &M) -> Result<DynamicMessage, Stop> {
+    // Read once: an answer may be made of many messages.
+    static POOL: LazyLock<Result<DescriptorPool, DescriptorError>> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS));
+    let pool = POOL.as_ref().map_err(unwritten)?;
     let kind = M::full_name();
     let kind = pool
         .get_message_by_name(&kind)
-        .ok_or_else(|| failed(format!("no message {kind}")))?;
+        .ok_or_else(|| unwritten(&format!("no message {kind}")))?;
     let mut dynamic = DynamicMessage::new(kind);
-    dynamic
-        .transcode_from(message)
-        .map_err(|error| failed(error.to_string()))?;
-    serde_json::to_string_pretty(&dynamic).map_err(|error| failed(error.to_string()))
+    let transcoded = dynamic.transcode_from(message);
+    transcoded.map_err(|error| unwritten(&error))?;
+    Ok(dynamic)
+}
+
+fn unwritten(error: &impl Display) -> Stop {
+    Stop::failed(format!("the answer cannot be written: {error}"))
 }
 
 /// Rows in columns. On a terminal they fit its width, and what does not is broken within its

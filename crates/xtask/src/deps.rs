@@ -136,6 +136,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         "jsonwebtoken",
         &["claviger-backend-azure", "claviger-identity"],
     ),
+    ("indicatif", &["claviger"]),
     ("libc", &["claviger-mem"]),
     (
         "pkcs8",

@@ -130,7 +130,8 @@ impl Broker {
                 let fingerprint = self.fingerprint(project, value.expose());
                 let judged = inspect.judge(value.expose());
                 let kind = judged.as_ref().map(|(kind, _)| *kind).or(inspect.kind);
-                let sort = (kind.unwrap_or_default(), Format::Text);
+                // It is not known yet what it will be, and nothing else deserves more of a look.
+                let sort = (kind.unwrap_or(Kind::Password), Format::Text);
                 let verdict = judged.as_ref().map(|(_, verdict)| verdict);
                 warnings.extend(Warning::of_value(sort, &value, verdict, ""));
                 (Ok(()), fingerprint, judged)

@@ -2,6 +2,7 @@
 //! all.
 
 mod access;
+mod adopt;
 mod changes;
 mod contexts;
 mod contract;

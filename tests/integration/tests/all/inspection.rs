@@ -119,6 +119,26 @@ async fn what_deserves_a_look_is_told_beside_a_good_verdict() {
 }
 
 #[tokio::test]
+async fn white_space_around_a_value_is_told_unless_it_is_to_be_opaque() {
+    let (_server, client, backend) = prepared("acme", "acme/*").await;
+    backend.type_in("acme/db", "hunter2\n");
+    for (kind, expected) in [
+        (Kind::Unspecified, &["VALUE_HAS_SURROUNDING_SPACE"][..]),
+        (Kind::Password, &["VALUE_HAS_SURROUNDING_SPACE"]),
+        (Kind::Opaque, &[]),
+    ] {
+        let request = v1::InspectVaultSecretRequest {
+            kind: kind.into(),
+            ..looking_at("acme/db")
+        };
+        let found = inspect(&client, request).await.unwrap();
+        let reasons = found.warnings.iter().map(|warning| &*warning.reason);
+        assert_eq!(reasons.collect::<Vec<_>>(), expected, "{kind:?}");
+        assert_eq!(found.kind, None, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_was_pasted_with_something_around_it_is_still_judged() {
     let (_server, client, backend) = prepared("acme", "acme/*").await;
     for (value, finding) in [
