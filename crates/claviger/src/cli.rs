@@ -17,7 +17,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
-pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
+pub use definition::{Apply, Check, DefinitionCommand, Place, PutDefinition};
 pub use project::{DefaultVault, ProjectCommand, PutProject};
 
 pub use profile::{Connect, KeyOptions, OauthOptions, ProfileCommand, PutProfile};
@@ -174,6 +174,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ProfileCommand,
     },
+    /// Print the JSON Schema of the files of `definition export`, for editors
+    Schema,
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
     /// List the contexts of the configuration file; * marks the chosen one

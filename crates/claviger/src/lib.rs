@@ -13,6 +13,7 @@ mod contexts;
 mod definitions;
 mod environment;
 mod explain;
+mod files;
 mod grants;
 mod location;
 mod manual;
@@ -35,10 +36,10 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault, DefinitionCommand,
-    Explain, GrantCommand, Inspect, KeyOptions, Maybe, OauthOptions, Place, ProfileCommand,
-    ProjectCommand, PutDefinition, PutGrant, PutProfile, PutProject, Run, SecretCommand,
-    TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
+    Apply, Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault,
+    DefinitionCommand, Explain, GrantCommand, Inspect, KeyOptions, Maybe, OauthOptions, Place,
+    ProfileCommand, ProjectCommand, PutDefinition, PutGrant, PutProfile, PutProject, Run,
+    SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
 };
 pub use environment::Environment;
 pub use stop::Stop;
@@ -67,6 +68,7 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Token { command } => tokens::execute(&asking()?, command).await,
             Command::Explain(question) => explain::explain(&asking()?, question).await,
             Command::Profile { command } => profiles::execute(&asking()?, command).await,
+            Command::Schema => files::schema(),
             Command::Run(job) => run::run(&asking()?, job).await,
             Command::Context => contexts::list(cli, environment),
             Command::Completions { shell } => manual::completions(*shell),

@@ -5,6 +5,7 @@ mod access;
 mod changes;
 mod contexts;
 mod contract;
+mod files;
 mod jobs;
 mod manual;
 mod profiles;
