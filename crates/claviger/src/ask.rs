@@ -63,13 +63,18 @@ impl Asking {
 
     /// The full name of the project.
     pub(crate) fn project(&self) -> Result<String, Stop> {
-        match self.project.as_deref() {
-            Some(project) => Ok(full_name("projects", project)),
-            None => Err(Stop::usage(
+        self.named_project().ok_or_else(|| {
+            Stop::usage(
                 "which project is not said; pass --project, set CLAVIGER_PROJECT, or give full names \
                 (projects/PROJECT/secrets/ID)",
-            )),
-        }
+            )
+        })
+    }
+
+    /// The full name of the project, if one is named.
+    pub(crate) fn named_project(&self) -> Option<String> {
+        let project = self.project.as_deref()?;
+        Some(full_name("projects", project))
     }
 }
 

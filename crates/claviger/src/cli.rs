@@ -19,7 +19,8 @@ use clap_complete::Shell;
 
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
 pub use adopt::Adopt;
-pub use definition::{Check, DefinitionCommand, Place, PutDefinition};
+pub use definition::{Apply, Check, DefinitionCommand, Place, PutDefinition};
+
 pub use project::{DefaultVault, ProjectCommand, PutProject};
 
 pub use profile::{Connect, KeyOptions, OauthOptions, ProfileCommand, PutProfile};
@@ -178,6 +179,8 @@ pub enum Command {
     },
     /// Propose definitions for the secrets that a vault has already
     Adopt(Adopt),
+    /// Print the JSON Schema of the files of `definition export`, for editors
+    Schema,
     /// Run a job with values in its environment; it writes no core files
     Run(Run),
     /// List the contexts of the configuration file; * marks the chosen one

@@ -15,6 +15,7 @@ use claviger_proto::v1::{
 
 use crate::ask::Asking;
 use crate::cli::{Check, DefinitionCommand};
+use crate::files;
 use crate::location;
 use crate::output::{age, fields, show, table, time, warn};
 use crate::pages::{self, PAGE_SIZE};
@@ -35,6 +36,8 @@ pub(crate) async fn execute(
         DefinitionCommand::Delete { id, purge } => delete(asking, id, *purge).await?,
         DefinitionCommand::Undelete { id } => undelete(asking, id).await?,
         DefinitionCommand::Check(options) => return check(asking, options).await,
+        DefinitionCommand::Export => return files::export(asking).await,
+        DefinitionCommand::Apply(options) => return files::apply(asking, options).await,
     }
     Ok(ExitCode::SUCCESS)
 }

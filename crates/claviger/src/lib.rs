@@ -14,6 +14,7 @@ mod contexts;
 mod definitions;
 mod environment;
 mod explain;
+mod files;
 mod grants;
 mod location;
 mod manual;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 pub use cli::{
-    Adopt, Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault,
+    Adopt, Apply, Check, Cli, Command, Connect, ConnectionOptions, CreateToken, DefaultVault,
     DefinitionCommand, Explain, GrantCommand, Inspect, KeyOptions, Maybe, OauthOptions, Place,
     ProfileCommand, ProjectCommand, PutDefinition, PutGrant, PutProfile, PutProject, Run,
     SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
@@ -68,6 +69,7 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
             Command::Token { command } => tokens::execute(&asking()?, command).await,
             Command::Explain(question) => explain::explain(&asking()?, question).await,
             Command::Profile { command } => profiles::execute(&asking()?, command).await,
+            Command::Schema => files::schema(),
             Command::Run(job) => run::run(&asking()?, job).await,
             Command::Context => contexts::list(cli, environment),
             Command::Completions { shell } => manual::completions(*shell),

@@ -156,6 +156,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("rustls-webpki", &["claviger-identity"]),
+    ("schemars", &["claviger"]),
+    ("serde-saphyr", &["claviger"]),
     ("snowflake-connector-rs", &["claviger-backend-snowflake"]),
     ("toml", &["claviger-settings"]),
     (

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand};
@@ -18,6 +19,16 @@ const KINDS: [Kind; 4] = [
 ];
 
 const CLASSES: [Class; 3] = [Class::Restricted, Class::Secret, Class::Organization];
+
+const APPLYING: &str = "\
+The difference is printed first: + is new, ~ changes, - is deleted. A field that the file leaves
+out is unset. What somebody else changes meanwhile is not overwritten. The exit code is 0 whether or
+not there is a difference, 1 if something was refused, 2 if the file cannot be used.
+
+Examples:
+  claviger definition export > acme.yaml
+  claviger schema > claviger.schema.json
+  claviger definition apply acme.yaml --dry-run";
 
 /// The tasks about definitions. An ID is short, or a full name such as projects/acme/secrets/stripe.
 #[derive(Debug, Subcommand)]
@@ -51,6 +62,29 @@ pub enum DefinitionCommand {
     },
     /// Say where a definition leads and whether a read would work, without the value
     Check(Check),
+    /// Print projects, definitions, profiles and grants as YAML for Git, without values
+    ///
+    /// Of the project, or of all that can be seen if none is named. Left out are grants of tokens
+    /// and what has ended.
+    Export,
+    /// Make the daemon have what a file of `export` says
+    Apply(Apply),
+}
+
+/// A file to be applied.
+#[derive(Args, Debug)]
+#[command(after_help = APPLYING)]
+pub struct Apply {
+    /// File as `claviger definition export` prints it; -: standard input
+    pub file: PathBuf,
+
+    /// Print the difference and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Delete what the projects of the file have beyond it; never projects and your own grants
+    #[arg(long)]
+    pub prune: bool,
 }
 
 /// A definition to be registered or changed. The empty text, as in --description '', takes back what

@@ -6,6 +6,7 @@ mod adopt;
 mod changes;
 mod contexts;
 mod contract;
+mod files;
 mod jobs;
 mod manual;
 mod profiles;

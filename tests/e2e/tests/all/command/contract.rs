@@ -61,7 +61,12 @@ const ROWS: &[(&str, &str)] = &[
 ];
 
 /// The commands that print no answer of an RPC, and why.
-const OTHERS: &[(&str, &str)] = &[("run", "its job prints what it likes")];
+const OTHERS: &[(&str, &str)] = &[
+    ("definition apply -", "it makes calls of several RPCs"),
+    ("definition export", "it has answers of several RPCs"),
+    ("run", "its job prints what it likes"),
+    ("schema", "it asks nobody"),
+];
 
 /// The paths of all commands that do something.
 fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
