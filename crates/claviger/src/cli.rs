@@ -284,6 +284,25 @@ mod tests {
         }
     }
 
+    /// Of two with one name, clap would take the value for both.
+    #[test]
+    fn no_task_has_an_option_of_the_name_of_one_that_all_have() {
+        fn check(command: &clap::Command, of_all: &[&str]) {
+            for task in command.get_subcommands() {
+                let mut options = task.get_arguments().filter_map(|option| option.get_long());
+                let twice = options.find(|name| of_all.contains(name));
+                assert_eq!(twice, None, "{}", task.get_name());
+                check(task, of_all);
+            }
+        }
+        let command = Cli::command();
+        let options = command.get_arguments();
+        let of_all = options.filter(|option| option.is_global_set());
+        let of_all: Vec<&str> = of_all.filter_map(|option| option.get_long()).collect();
+        assert!(of_all.contains(&"context"));
+        check(&command, &of_all);
+    }
+
     #[test]
     fn a_value_is_no_argument() {
         for line in [
@@ -294,7 +313,7 @@ mod tests {
             "claviger profile put stripe rk_test_1",
             "claviger profile put stripe --client-secret sk_test_1",
             "claviger profile put stripe --definition a --client-id ca_1",
-            "claviger profile put stripe --context acct_1 --refresh-token-from a",
+            "claviger profile put stripe --stripe-context acct_1 --refresh-token-from a",
             "claviger profile connect stripe ac_1",
             "claviger profile connect stripe --stand-in https://evil.test",
         ] {

@@ -37,7 +37,7 @@ pub(crate) fn pages(directory: &Path) -> Result<ExitCode, Stop> {
 
 /// Writes the page of a task, and those of the tasks below it.
 fn write_pages(command: &Command, directory: &Path) -> io::Result<()> {
-    let page = Man::new(command.clone());
+    let page = Man::new(command.clone()).source(concat!("claviger ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     page.render(&mut text)?;
     // The notes and examples under --help keep their lines and spaces, which a paragraph would not.

@@ -168,7 +168,7 @@ pub struct PutDefinition {
 
     /// The account or path of accounts at Stripe that calls are made for
     #[arg(long)]
-    pub context: Option<String>,
+    pub stripe_context: Option<String>,
 
     /// The first value
     #[command(flatten)]

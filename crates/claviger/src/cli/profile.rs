@@ -132,7 +132,7 @@ pub struct KeyOptions {
 
     /// The account or path of accounts that calls are made for (Stripe-Context)
     #[arg(long)]
-    pub context: Option<String>,
+    pub stripe_context: Option<String>,
 }
 
 /// Jobs bring an access token.
@@ -198,7 +198,7 @@ pub struct Connect {
 impl KeyOptions {
     /// Whether any is given.
     pub fn any(&self) -> bool {
-        self.definition.is_some() || self.value_from.is_some() || self.context.is_some()
+        self.definition.is_some() || self.value_from.is_some() || self.stripe_context.is_some()
     }
 }
 

@@ -185,14 +185,15 @@ fn apply_stripe(
     }
     for (field, option) in [
         (&mut stripe.account, &options.account),
-        (&mut stripe.context, &options.context),
+        (&mut stripe.context, &options.stripe_context),
     ] {
         if let Some(text) = option {
             field.clone_from(text);
         }
     }
-    let is_named =
-        !options.classes.is_empty() || options.account.is_some() || options.context.is_some();
+    let is_named = !options.classes.is_empty()
+        || options.account.is_some()
+        || options.stripe_context.is_some();
     definition.stripe = (stripe != StripeSettings::default()).then_some(stripe);
     is_named.then_some("stripe")
 }

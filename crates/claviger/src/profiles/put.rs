@@ -133,7 +133,7 @@ impl<'a> Change<'a> {
     fn key(&mut self, is_new: bool) -> Result<ApiKeyAuth, Stop> {
         let PutProfile { key, account, .. } = self.options;
         let account = self.given("api_key.account", account.as_ref());
-        let context = self.given("api_key.context", key.context.as_ref());
+        let context = self.given("api_key.context", key.stripe_context.as_ref());
         let definition = self.given("api_key.definition", key.definition.as_ref());
         let definition = match definition.is_empty() {
             true => definition,

@@ -90,7 +90,7 @@ const KEYS: [&str; 6] = [
 ];
 
 /// The output of the blocks, in this order.
-const PRINTED: [&str; 51] = [
+const PRINTED: [&str; 50] = [
     "projects/dev/secrets/stripe, version 1",
     "rk_test_first",
     "a key of 13 characters",
@@ -101,7 +101,6 @@ const PRINTED: [&str; 51] = [
     "\"text\": \"rk_test_second\"",
     "\"text\": \"rk_test_second\"",
     "projects/dev/connectionProfiles/stripe",
-    "UNVERIFIED",
     "\"credential\": \"rk_test_0123456789profileABCD\"",
     "OPERATOR",
     "projects/acme",

@@ -46,6 +46,18 @@ const ROWS: &[(&str, &str)] = &[
     ("secret disable db --version 1", "SecretVersion"),
     ("secret enable db --version 1", "SecretVersion"),
     ("secret destroy db --version 1 --yes", "SecretVersion"),
+    (
+        "definition put key --kind STRIPE_API_KEY",
+        "PutSecretDefinitionResponse",
+    ),
+    (
+        "profile put stripe --definition key",
+        "PutConnectionProfileResponse",
+    ),
+    ("profile get stripe", "ConnectionProfile"),
+    ("profile list", "ListConnectionProfilesResponse"),
+    ("profile delete stripe", "DeleteConnectionProfileResponse"),
+    ("profile undelete stripe", "ConnectionProfile"),
     ("explain secrets.get db", "ExplainAccessResponse"),
     ("grant list", "ListGrantsResponse"),
     ("grant put unix:7 RUNNER db", "Grant"),
@@ -66,6 +78,23 @@ const OTHERS: &[(&str, &str)] = &[
     ("definition export", "it has answers of several RPCs"),
     ("run", "its job prints what it likes"),
     ("schema", "it asks nobody"),
+    ("run", "its job prints what it likes"),
+    ("context", "it reads a file, and asks no daemon"),
+    ("completions", "it prints a script"),
+    ("man", "it prints nothing"),
+    (
+        "profile resolve",
+        "it needs a key of Stripe: profiles/keep.rs has it",
+    ),
+    ("profile test", "it asks Stripe: profiles/keep.rs has it"),
+    (
+        "profile connect",
+        "it asks Stripe: profiles/connect.rs has it",
+    ),
+    (
+        "profile disconnect",
+        "it asks Stripe: profiles/keep.rs has it",
+    ),
 ];
 
 /// The paths of all commands that do something.

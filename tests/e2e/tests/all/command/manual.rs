@@ -53,6 +53,8 @@ fn each_task_has_a_page_that_a_reader_of_manuals_takes_without_a_warning() {
         assert_eq!(complaint(&output), "", "{}", page.display());
         let text = said(&output);
         assert!(text.contains("SYNOPSIS"), "{text}");
+        // The foot, whichever task it is about.
+        assert!(text.contains("claviger 0."), "{text}");
         names.push(page.file_name().expect("a name").display().to_string());
     }
     for name in [

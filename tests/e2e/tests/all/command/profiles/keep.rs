@@ -59,7 +59,7 @@ fn put_changes_what_is_given_and_nothing_else() {
         "profile put stripe --description first --label team=a --label cost=b --account acct_1";
     said(&scene.run_with(put, KEY));
     said(&scene.run("profile put stripe --label team=c"));
-    said(&scene.run("profile put stripe --context acct_2"));
+    said(&scene.run("profile put stripe --stripe-context acct_2"));
     let profile = json(&scene, "profile get stripe");
     assert_eq!(profile["description"], "first");
     assert_eq!(profile["labels"]["team"], "c");
