@@ -78,7 +78,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("definition export", "it has answers of several RPCs"),
     ("run", "its job prints what it likes"),
     ("schema", "it asks nobody"),
-    ("run", "its job prints what it likes"),
     ("context", "it reads a file, and asks no daemon"),
     ("completions", "it prints a script"),
     ("man", "it prints nothing"),
