@@ -1,7 +1,10 @@
 //! The `claviger` command: values go in and out by pipes alone, and a job runs with them or not at
 //! all.
 
+mod files;
 mod jobs;
+mod signals;
+mod traces;
 mod values;
 
 use std::ffi::OsStr;
@@ -52,6 +55,26 @@ impl User<'_> {
         command.args(["--", "/bin/sh", "-c", script]);
         command
     }
+}
+
+/// The same command in a session of its own, in which no terminal is unless the options say so.
+fn in_a_session(command: &Command, options: &[&str]) -> Command {
+    let mut session = Command::new("setsid");
+    session
+        .args(options)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            session.env(name, value);
+        }
+    }
+    if let Some(directory) = command.get_current_dir() {
+        session.current_dir(directory);
+    }
+    session
 }
 
 /// What a command printed that went well.
