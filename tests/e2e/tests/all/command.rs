@@ -7,10 +7,13 @@ mod changes;
 mod contexts;
 mod contract;
 mod files;
+mod job_files;
 mod jobs;
 mod manual;
 mod profiles;
+mod signals;
 mod tables;
+mod traces;
 mod values;
 mod vaults;
 mod walk;
@@ -75,6 +78,26 @@ impl User<'_> {
         command.args(["--", "/bin/sh", "-c", script]);
         command
     }
+}
+
+/// The same command in a session of its own, in which no terminal is unless the options say so.
+fn in_a_session(command: &Command, options: &[&str]) -> Command {
+    let mut session = Command::new("setsid");
+    session
+        .args(options)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            session.env(name, value);
+        }
+    }
+    if let Some(directory) = command.get_current_dir() {
+        session.current_dir(directory);
+    }
+    session
 }
 
 /// What a command printed that went well.

@@ -6,7 +6,10 @@ use std::thread::yield_now;
 use claviger_e2e::{Client, Home, output_of, tools};
 use serde_json::Value;
 
-use super::{CANARY, PUT, User, assert_stopped, echoes, on_a_terminal, said, shown_on, terminal};
+use super::{
+    CANARY, PUT, User, assert_stopped, echoes, in_a_session, on_a_terminal, said, shown_on,
+    terminal,
+};
 
 #[test]
 fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
@@ -50,20 +53,12 @@ fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
     assert_eq!(lines[3][..2], ["1", "ENABLED"], "{printed}");
 }
 
-/// Puts what is typed at the prompt; returns the code, what is shown, and whether the terminal
+/// Types these keys when the command asks; returns the code, what is shown, and whether the terminal
 /// shows again what is typed from then on.
-fn put_typed(user: &User, keys: &str) -> (Option<i32>, String, bool) {
-    let put = user.command("definition put typed --value-from -");
+pub(super) fn typed_to(command: &Command, keys: &str) -> (Option<i32>, String, bool) {
     let (mut controller, program_end) = terminal();
-    let mut command = Command::new("setsid");
+    let mut command = in_a_session(command, &["--ctty", "--wait"]);
     command
-        .args(["--ctty", "--wait"])
-        .arg(put.get_program())
-        .args(put.get_args())
-        .envs(
-            put.get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
         .stdin(program_end.try_clone().expect("a file of ours"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -88,8 +83,9 @@ fn value_that_is_typed_does_not_show() {
         home: &home,
         daemon: &daemon,
     };
+    let put = user.command("definition put typed --value-from -");
     let prompt = "value of projects/dev/secrets/typed: ";
-    let (code, shown, echoes) = put_typed(&user, "canary-7\x03");
+    let (code, shown, echoes) = typed_to(&put, "canary-7\x03");
     assert_eq!((code, echoes), (Some(130), true), "{shown}");
     assert!(
         shown.starts_with(prompt) && !shown.contains("canary-7"),
@@ -101,7 +97,7 @@ fn value_that_is_typed_does_not_show() {
         &["[DEFINITION_NOT_FOUND]"],
     );
 
-    let (code, shown, echoes) = put_typed(&user, &format!("{CANARY}\n"));
+    let (code, shown, echoes) = typed_to(&put, &format!("{CANARY}\n"));
     assert_eq!((code, echoes), (Some(0), true), "{shown}");
     assert!(
         shown.starts_with(prompt) && !shown.contains(CANARY),
