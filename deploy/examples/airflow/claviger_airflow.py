@@ -111,11 +111,12 @@ class ClavigerBackend(BaseSecretsBackend):
             if not value.lstrip().startswith("{") and "://" not in value:
                 raise ValueError
             return super().deserialize_connection(conn_id, value)
-        except Exception:
+        except Exception as error:
             # Not its message, which may repeat the value.
             raise ClavigerError(
-                f"the value of the connection {conn_id} is neither a URI nor JSON of Airflow; put "
-                'one such as {"conn_type": "http", "host": "…", "password": "…"}'
+                f"the value of the connection {conn_id} is no URI and no JSON that Airflow can read "
+                f"({type(error).__name__}); put one such as "
+                '{"conn_type": "http", "host": "…", "password": "…"}'
             ) from None
 
     def _look_up(self, scope, key: str, team_name: str | None) -> str | None:
