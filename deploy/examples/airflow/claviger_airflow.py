@@ -14,6 +14,7 @@ import asyncio
 import random
 import re
 import ssl
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +27,6 @@ from google.rpc import error_details_pb2
 # In plain Python, because Airflow forks: a child of a process that has used grpcio may hang for ever.
 from grpclib import GRPCError, Status
 from grpclib.client import Channel, UnaryUnaryMethod
-from grpclib.exceptions import ProtocolError, StreamTerminatedError
 
 # An id in Claviger. There is nothing under a longer or another one.
 ID = re.compile(r"[0-9A-Za-z_()-]{1,128}", re.ASCII)
@@ -126,45 +126,50 @@ class ClavigerBackend(BaseSecretsBackend):
             return None
         if not ID.fullmatch(prefix + key):
             return None
-        name = f"projects/{project}/secrets/{prefix}{key}"
-        # In a thread, because the one of a caller may have a loop that runs.
-        with ThreadPoolExecutor(1) as thread:
-            value = thread.submit(asyncio.run, self._fetch(name)).result()
+        value = self._fetch(f"projects/{project}/secrets/{prefix}{key}")
         if value is not None:
             # Airflow masks those alone whose key tells it to.
             mask_secret(value)
         return value
 
-    async def _fetch(self, name: str) -> str | None:
-        said = "no answer"
-        try:
-            async with asyncio.timeout(self._timeout):
-                pause, longest = PAUSES
-                while True:
-                    try:
-                        answer = await self._ask(name)
-                        break
-                    except ssl.SSLCertVerificationError as error:
-                        raise failure(name, f"it is not trusted: {error.verify_message}") from None
-                    except GRPCError as error:
-                        reason, retry_after = told(error)
-                        if reason == "DEFINITION_NOT_FOUND":
-                            return None
-                        # Claviger's message has the remedy, and no part of a value but its last four.
-                        said = f"{error.message} [{reason}]"
-                        if retry_after is None and error.status is not Status.UNAVAILABLE:
-                            raise failure(name, said) from None
-                    except (OSError, ProtocolError, StreamTerminatedError) as error:
-                        said, retry_after = f"{error}; start it, or look at `address`", None
-                    await asyncio.sleep(max(pause, retry_after or 0) * random.uniform(1, 1.5))
-                    pause = min(2 * pause, longest)
-        except TimeoutError:
-            raise failure(name, f"{said}, after {self._timeout} s (`timeout`)") from None
+    def _fetch(self, name: str) -> str | None:
+        end = time.monotonic() + self._timeout
+        pause, longest = PAUSES
+        while True:
+            retry_after = None
+            try:
+                answer = self._ask(name, end - time.monotonic())
+                break
+            except ssl.SSLCertVerificationError as error:
+                raise failure(name, f"it is not trusted: {error.verify_message}") from None
+            except GRPCError as error:
+                reason, retry_after = told(error)
+                if reason == "DEFINITION_NOT_FOUND":
+                    return None
+                # Claviger's message has the remedy, and no part of a value but its last four.
+                said = f"{error.message} [{reason}]"
+                if retry_after is None and error.status is not Status.UNAVAILABLE:
+                    raise failure(name, said) from None
+            except ClavigerError:
+                raise
+            # A connection that is lost shows as many things, an AttributeError of grpclib's among them.
+            except (Exception, asyncio.CancelledError) as error:
+                said = f"{error or type(error).__name__}; start it, or look at `address`"
+            wait = max(pause, retry_after or 0) * random.uniform(1, 1.5)
+            if time.monotonic() + wait > end:
+                raise failure(name, f"{said}, after {self._timeout} s (`timeout`)")
+            time.sleep(wait)
+            pause = min(2 * pause, longest)
         if answer.WhichOneof("value") != "text":
             raise failure(name, "its format is BINARY, and Airflow needs TEXT")
         return answer.text
 
-    async def _ask(self, name: str) -> pb.GetSecretResponse:
+    def _ask(self, name: str, seconds: float) -> pb.GetSecretResponse:
+        # In a thread, because that of a caller may have a loop that runs.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._call(name, seconds)).result()
+
+    async def _call(self, name: str, seconds: float) -> pb.GetSecretResponse:
         request = pb.GetSecretRequest(name=name, environment=self._environment)
         # Files are read each time, so that a token or a certificate that is replaced counts at once.
         async with self._channel() as channel:
@@ -174,7 +179,7 @@ class ClavigerBackend(BaseSecretsBackend):
                 pb.GetSecretRequest,
                 pb.GetSecretResponse,
             )
-            return await get(request, timeout=self._timeout, metadata=self._credentials())
+            return await get(request, timeout=seconds, metadata=self._credentials())
 
     def _channel(self) -> Channel:
         if self._address.startswith("unix:"):
