@@ -287,6 +287,7 @@ fn e2e(cx: &mut Context) -> Result {
             "CLAVIGER_TEST_MOTO",
             tools::python_program(cx, "moto_server")?,
         )
+        .env("CLAVIGER_TEST_PIPELINES", tools::pipelines_python(cx)?)
         .env("CLAVIGER_TEST_PYTHON", tools::python_program(cx, "python")?)
         .env("CLAVIGER_TEST_STRACE", tools::strace()?)
         .env("CLAVIGER_TEST_STRIPE_JOB", tools::go_job(cx)?)

@@ -25,6 +25,10 @@ const GO_JOB: &str = "deploy/examples/stripe-runner-go";
 /// Programs from PyPI, with their hashes.
 const PYTHON_PROGRAMS: &str = include_str!("../python-tools.txt");
 
+/// Airflow, dlt and Meltano, for the examples of pipelines. In an environment of their own, because
+/// they and the modules of the other one want different versions of some.
+const PIPELINES: &str = include_str!("../pipelines.txt");
+
 /// The modules that the foreign-language client in the tests imports.
 const PYTHON_LIBRARIES: &[&str] = &[
     "grpcio==1.85.1",
@@ -121,6 +125,7 @@ pub(crate) fn install(cx: &mut Context) -> Result {
     println!("{}", node_modules(cx)?.display());
     println!("{}", go_job(cx)?.display());
     println!("{}", python_program(cx, "python")?.display());
+    println!("{}", pipelines_python(cx)?.display());
     println!("{}", promtool()?.display());
     println!("{}", strace()?.display());
     println!("{}", groff()?.display());
@@ -217,19 +222,35 @@ pub(crate) fn python_program(cx: &Context, name: &str) -> Result<PathBuf> {
     Ok(venv.join("bin").join(name))
 }
 
+/// The path of the Python that has Airflow, dlt and Meltano.
+pub(crate) fn pipelines_python(cx: &Context) -> Result<PathBuf> {
+    let venv = directory(cx).join("pipelines");
+    installed_once(&venv.join("stamp"), PIPELINES, || {
+        new_venv(&venv)?;
+        let pins = cx.root().join("crates/xtask/pipelines.txt");
+        run(pip(&venv).arg("-r").arg(pins))
+    })?;
+    Ok(venv.join("bin/python"))
+}
+
 fn make_venv(cx: &Context, venv: &Path) -> Result {
+    new_venv(venv)?;
+    let programs = cx.root().join("crates/xtask/python-tools.txt");
+    run(pip(venv).arg("--require-hashes").arg("-r").arg(programs))?;
+    run(pip(venv).args(libraries()))
+}
+
+fn new_venv(venv: &Path) -> Result {
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(venv))
-    .map_err(|error| format!("needs Python 3 with its venv module: {error}"))?;
-    let pip = || {
-        let mut command = Command::new(venv.join("bin/pip"));
-        command.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:"]);
-        command
-    };
-    let programs = cx.root().join("crates/xtask/python-tools.txt");
-    run(pip().arg("--require-hashes").arg("-r").arg(programs))?;
-    run(pip().args(libraries()))
+    .map_err(|error| format!("needs Python 3 with its venv module: {error}").into())
+}
+
+fn pip(venv: &Path) -> Command {
+    let mut command = Command::new(venv.join("bin/pip"));
+    command.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:"]);
+    command
 }
 
 /// Every library of the Python environment.
@@ -332,14 +353,21 @@ mod tests {
     }
 
     #[test]
-    fn example_of_a_job_is_tested_with_the_libraries_it_asks_for() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let required = root.join("deploy/examples/stripe-runner/requirements.txt");
-        let required = fs::read_to_string(required).unwrap();
-        let libraries = libraries();
-        let mut pins = required.lines().filter(|line| !line.starts_with('#'));
-        assert!(pins.clone().any(|pin| pin.starts_with("stripe==")));
-        assert_eq!(pins.find(|pin| !libraries.contains(pin)), None);
+    fn examples_are_tested_with_the_libraries_they_ask_for() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
+        let libraries = [libraries(), PIPELINES.lines().collect()].concat();
+        for (example, module) in [
+            ("airflow", "grpclib=="),
+            ("dlt", "dlt=="),
+            ("meltano", "meltano=="),
+            ("stripe-runner", "stripe=="),
+        ] {
+            let required = examples.join(example).join("requirements.txt");
+            let required = fs::read_to_string(required).unwrap();
+            let mut pins = required.lines().filter(|line| !line.starts_with('#'));
+            assert!(pins.clone().any(|pin| pin.starts_with(module)), "{example}");
+            assert_eq!(pins.find(|pin| !libraries.contains(pin)), None, "{example}");
+        }
     }
 
     #[test]

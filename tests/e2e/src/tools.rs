@@ -41,6 +41,11 @@ pub fn python() -> PathBuf {
     program("CLAVIGER_TEST_PYTHON")
 }
 
+/// A Python with Airflow, dlt and Meltano.
+pub fn pipelines_python() -> PathBuf {
+    program("CLAVIGER_TEST_PIPELINES")
+}
+
 /// Shows which programs are executed.
 pub fn strace() -> PathBuf {
     program("CLAVIGER_TEST_STRACE")

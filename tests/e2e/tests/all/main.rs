@@ -25,6 +25,7 @@ mod installs;
 mod integrity;
 mod limits;
 mod peers;
+mod pipelines;
 mod places;
 mod printed_lines;
 mod python;
