@@ -6,8 +6,10 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use claviger_e2e::{Gate, output_of};
+use claviger_proto::DESCRIPTORS;
 use claviger_proto::v1;
 use claviger_proto::v1::environment::StripeMode;
+use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -67,6 +69,29 @@ async fn definitions(caller: &Caller, project: &str) -> Vec<(String, i32, v1::Se
         .collect()
 }
 
+/// Each part is a message of the proto and nothing else; the rest is as `--help` says.
+fn assert_messages(document: &Value) {
+    let pool = DescriptorPool::decode(DESCRIPTORS).expect("descriptors");
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    for (list, key, kind) in [
+        ("proposals", "definition", "SecretDefinition"),
+        ("proposals", "inspection", "InspectVaultSecretResponse"),
+        ("leftOut", "location", "Location"),
+        ("leftOut", "inspection", "InspectVaultSecretResponse"),
+    ] {
+        let kind = pool.get_message_by_name(&format!("claviger.v1.{kind}"));
+        let kind = kind.expect("a message of ours");
+        let parts = document[list].as_array().expect("a list").iter();
+        let parts: Vec<_> = parts.filter_map(|part| part.get(key)).collect();
+        assert!(!parts.is_empty(), "{list} {key}");
+        for part in parts {
+            let kind = kind.clone();
+            let read = DynamicMessage::deserialize_with_options(kind, part, &options);
+            read.unwrap_or_else(|error| panic!("{error}: {part}"));
+        }
+    }
+}
+
 /// What is left out, and why.
 fn left_out(document: &Value) -> Vec<[&Value; 2]> {
     let left_out = document["leftOut"].as_array().expect("a list").iter();
@@ -119,6 +144,7 @@ async fn each_trouble_of_a_vault_is_found_and_nothing_is_changed() {
 
     let line = format!("adopt {VAULT} --environment dev");
     let document = user.json(&format!("{line} --json"));
+    assert_messages(&document);
     for (secret, property, wanted) in [
         ("trouble/binary", "", "[VALUE_NOT_TEXT]"),
         ("trouble/denied", "", "[VAULT_ACCESS_DENIED]"),

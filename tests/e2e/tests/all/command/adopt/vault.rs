@@ -137,9 +137,9 @@ pub(super) fn state_of(console: &Console) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let mut token = Value::Null;
     loop {
-        let request = match &token {
-            Value::String(token) => json!({ "MaxResults": 100, "NextToken": token }),
-            _ => json!({ "MaxResults": 100 }),
+        let request = match token.as_str() {
+            Some(token) => json!({ "MaxResults": 100, "NextToken": token }),
+            None => json!({ "MaxResults": 100 }),
         };
         let mut page = console.call("ListSecrets", &request);
         for mut secret in page["SecretList"].as_array_mut().expect("a list").drain(..) {
