@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::ask::Asking;
 use crate::cli::{Maybe, PutDefinition};
-use crate::output::{duration, show, warn};
+use crate::output::{duration, note, show, warn};
 use crate::stop::Stop;
 use crate::value;
 
@@ -25,6 +25,12 @@ pub(crate) async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), 
         return Err(Stop::failed(format!(
             "{name} is there already; store a new value with `claviger secret put`"
         )));
+    }
+    if takes_value && !asking.environment.is_empty() {
+        note(&format!(
+            "the value is for all environments; `claviger secret put` stores one for {} alone",
+            asking.environment
+        ));
     }
     let is_new = existing.is_none();
     let mut definition = existing.unwrap_or_else(|| SecretDefinition {

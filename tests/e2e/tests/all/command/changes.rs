@@ -200,3 +200,25 @@ fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
     );
     assert_eq!(said(&user.run("secret get db")), CANARY);
 }
+
+#[test]
+fn first_value_is_said_to_be_for_all_environments() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let put = |line: &str| {
+        let output = output_of(&mut user.command(line), CANARY);
+        said(&output);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = put("definition put one --environment prod --value-from -");
+    assert!(told.contains("claviger secret put"), "{told}");
+    assert_eq!(put("definition put two --value-from -"), "");
+    assert_eq!(
+        put("definition put three --environment prod --kind OPAQUE"),
+        ""
+    );
+}
