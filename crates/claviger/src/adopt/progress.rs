@@ -68,7 +68,7 @@ impl Progress {
             }
             Stage::Registering => {
                 format!(
-                    "stopped with {done} of {all} registered; run it again to register the others"
+                    "stopped after {done} of {all} to be registered; run it again for the others"
                 )
             }
         })
@@ -89,8 +89,8 @@ mod tests {
         progress.more(3);
         assert!(told().contains("inspecting 1 of 5"));
         progress.registering(4);
-        assert!(told().contains("0 of 4 registered"));
+        assert!(told().contains("0 of 4 to be registered"));
         progress.done_one();
-        assert!(told().contains("1 of 4 registered"));
+        assert!(told().contains("1 of 4 to be registered"));
     }
 }
