@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use clap::Parser as _;
+use claviger::Cli;
 use claviger_e2e::{Daemon, Home, Moto, StripeMock, assert_in_order, tools};
 use claviger_stub::stripe_oauth::{CLIENT_SECRET, Rules, StripeOauth};
 
@@ -61,9 +63,19 @@ const TLS_PRINTED: [&str; 12] = [
 ];
 
 /// The pages that tests of their own follow.
-const OTHER_PAGES: [&str; 2] = [
+const OTHER_PAGES: [&str; 5] = [
     "crates/claviger-backend-azure/README.md",
     "crates/claviger-backend-snowflake/README.md",
+    "deploy/examples/airflow/README.md",
+    "deploy/examples/dlt/README.md",
+    "deploy/examples/meltano/README.md",
+];
+
+/// The pages that nothing follows: one needs a cluster, the job of the other is run by tests of its own
+/// with what the tests have in place of a deployment.
+const UNFOLLOWED_PAGES: [&str; 2] = [
+    "deploy/examples/stripe-runner/README.md",
+    "deploy/kubernetes/README.md",
 ];
 
 /// Ends a line of a shell whose command asks for a value. Here nobody sits at a terminal to be asked, so
@@ -300,15 +312,35 @@ fn wait_for_health(admin: SocketAddr, vault: &str) {
     assert!(is_serving, "{vault}");
 }
 
-/// The READMEs of the repository, of its proto and of its crates.
+/// All READMEs: of the repository, its proto, its crates and what is deployed.
 fn readmes() -> Vec<String> {
     let root = tools::repository();
-    let crates = fs::read_dir(root.join("crates")).expect("the crates");
-    let names = crates.map(|entry| entry.expect("a crate").file_name());
-    let folders = names.map(|name| format!("crates/{}/", name.display()));
+    let below = |folder: &str| {
+        let entries = fs::read_dir(root.join(folder)).expect("a folder");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let folders = names.map(|name| format!("{folder}{}/", name.display()));
+        folders.collect::<Vec<_>>()
+    };
+    let folders = ["crates/", "deploy/", "deploy/examples/"];
+    let folders = folders.into_iter().flat_map(below);
     let folders = folders.chain([String::new(), "proto/".to_owned()]);
     let pages = folders.map(|folder| format!("{folder}README.md"));
     pages.filter(|page| root.join(page).exists()).collect()
+}
+
+/// Blocks of text are not run: they need a browser, or a cloud.
+#[test]
+fn every_line_of_the_command_that_is_not_run_parses() {
+    let pages = readmes();
+    let blocks = pages.iter().flat_map(|page| blocks_in("text", page));
+    let blocks: Vec<_> = blocks.collect();
+    let lines = blocks.iter().flat_map(|block| block.lines());
+    let lines: Vec<_> = lines.filter(|line| line.starts_with("claviger ")).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let parsed = Cli::try_parse_from(line.split_whitespace());
+        assert!(parsed.is_ok(), "{line}: {parsed:?}");
+    }
 }
 
 #[test]
@@ -317,9 +349,16 @@ fn every_page_with_commands_is_followed() {
     let mut pages = readmes();
     pages.retain(|page| has(page, "bash") || has(page, "console"));
     pages.sort();
-    let mut followed = [PAGES.as_slice(), &AWS_PAGES, &[TLS_PAGE], &OTHER_PAGES].concat();
-    followed.sort_unstable();
-    assert_eq!(pages, followed);
+    let mut known = [
+        PAGES.as_slice(),
+        &AWS_PAGES,
+        &[TLS_PAGE],
+        &OTHER_PAGES,
+        &UNFOLLOWED_PAGES,
+    ]
+    .concat();
+    known.sort_unstable();
+    assert_eq!(pages, known);
 }
 
 #[test]
