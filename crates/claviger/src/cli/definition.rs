@@ -23,7 +23,8 @@ const CLASSES: [Class; 3] = [Class::Restricted, Class::Secret, Class::Organizati
 const APPLYING: &str = "\
 The difference is printed first: + is new, ~ changes, - is deleted. A field that the file leaves
 out is unset. What somebody else changes meanwhile is not overwritten. The exit code is 0 whether or
-not there is a difference, 1 if something was refused, 2 if the file cannot be used.
+not there is a difference, 1 if something was refused, 2 if the file cannot be used. With --json the
+difference is a list of {\"change\": LINE, \"fields\": [LINE, ...]}.
 
 Examples:
   claviger definition export > acme.yaml

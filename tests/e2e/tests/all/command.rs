@@ -25,9 +25,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
+use claviger_proto::DESCRIPTORS;
+use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::Value;
 
 /// A value that must not be seen where it does not belong.
 const CANARY: &str = "canary-7c1e";
@@ -122,6 +125,25 @@ fn assert_stopped(output: &Output, code: i32, wanted: &[&str]) {
         assert!(complaint.contains(word), "{word}: {complaint}");
     }
     assert!(!complaint.contains(CANARY), "{complaint}");
+}
+
+/// What `--json` printed for a command line: this message of the proto, and nothing else.
+#[track_caller]
+fn message_of(kind: &str, line: &str, printed: &str) -> Value {
+    let pool = DescriptorPool::decode(DESCRIPTORS).expect("descriptors");
+    let name = match kind.contains('.') {
+        true => kind.to_owned(),
+        false => format!("claviger.v1.{kind}"),
+    };
+    let message = pool.get_message_by_name(&name).expect(&name);
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let mut json = serde_json::Deserializer::from_str(printed);
+    let read = DynamicMessage::deserialize_with_options(message, &mut json, &options);
+    let read = read.unwrap_or_else(|error| panic!("{line}: {error}: {printed}"));
+    json.end().expect("nothing else is printed");
+    let is_empty = read.fields().next().is_none();
+    assert_eq!(is_empty, kind.ends_with(".Empty"), "{line}: {printed}");
+    serde_json::from_str(printed).expect("JSON")
 }
 
 /// A terminal: the end of whoever looks at it, and that of a program.

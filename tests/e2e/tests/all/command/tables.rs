@@ -11,6 +11,8 @@ const TABLES: &[&str] = &[
     "definition get {long}",
     "definition check {long}",
     "secret versions {long}",
+    "profile list",
+    "profile get stripe",
     "project list",
     "project get dev",
     "vault list",
@@ -29,6 +31,9 @@ fn fill(user: &User) -> String {
     let mut put = user.command(&format!("definition put {long} --value-from -"));
     put.args(["--description", &wide, "--label", &format!("{long}={wide}")]);
     said(&output_of(&mut put, "value"));
+    let mut put = user.command("profile put stripe");
+    put.args(["--description", &wide, "--label", &format!("{long}={wide}")]);
+    said(&output_of(&mut put, "rk_test_51H8ZxQmC0nF4b7d"));
     user.become_operator();
     for line in ["project put dev --in", "project put other --in"] {
         let mut put = user.command(line);
@@ -75,9 +80,9 @@ fn table_fits_a_terminal_and_nothing_has_escape_codes() {
         }
     }
     let piped = said(&user.run("definition list"));
-    assert_eq!(piped.lines().count(), 2, "a line for each: {piped}");
+    assert_eq!(piped.lines().count(), 3, "a line for each: {piped}");
     let (_, shown) = on_a_terminal(&mut user.command("definition list"));
-    assert!(shown.lines().count() > 2, "it is broken: {shown}");
+    assert!(shown.lines().count() > 3, "it is broken: {shown}");
 }
 
 #[test]

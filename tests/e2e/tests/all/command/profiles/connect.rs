@@ -11,7 +11,7 @@ use claviger_stub::stripe_oauth::{CANARY, CLIENT_ID, CLIENT_SECRET, Fault, Oddit
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
-use super::super::{assert_stopped, said, shown_on, terminal};
+use super::super::{assert_stopped, message_of, said, shown_on, terminal};
 use super::{ACCOUNT, Scene, assert_clean};
 
 /// A walk whose link is printed.
@@ -200,7 +200,7 @@ fn walk_in_live_mode_pastes_the_address() {
     let address = format!("https://acme.test/cb?code={code}&state={}\n", walk.state());
     walk.paste(&address);
     let output = said(&walk.end());
-    let put: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+    let put = message_of("PutConnectionProfileResponse", "profile connect", &output);
     assert_eq!(put["profile"]["oauth"]["mode"], "LIVE");
     assert_eq!(put["profile"]["oauth"]["account"], ACCOUNT);
     scene.assert_connected();

@@ -1,7 +1,7 @@
 use claviger_stub::stripe_oauth::{APP, CANARY, CLIENT_ID};
 use serde_json::Value;
 
-use super::super::{assert_stopped, on_a_terminal, said};
+use super::super::{assert_stopped, message_of, on_a_terminal, said};
 use super::{ACCOUNT, Scene, assert_clean};
 
 /// As Stripe's restricted keys are.
@@ -12,6 +12,11 @@ const NAME: &str = "projects/dev/connectionProfiles/stripe";
 fn json(scene: &Scene, line: &str) -> Value {
     let printed = said(&scene.run(&format!("{line} --json")));
     serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{line}: {printed}"))
+}
+
+fn message(scene: &Scene, line: &str, kind: &str) -> Value {
+    let printed = said(&scene.run(&format!("{line} --json")));
+    message_of(kind, line, &printed)
 }
 
 #[test]
@@ -25,13 +30,22 @@ fn key_goes_in_by_a_pipe_and_a_job_s_credential_out_by_one() {
     assert_clean(&put);
     assert_eq!(said(&put), format!("{NAME}, version 1 of its key\n"));
     assert_eq!(said(&scene.run("profile resolve stripe")), KEY);
+    let resolved = message(
+        &scene,
+        "profile resolve stripe",
+        "ResolveConnectionResponse",
+    );
+    assert_eq!(resolved["credential"], KEY);
 
-    for line in ["profile get stripe", "profile list", "profile test stripe"] {
+    for (line, kind) in [
+        ("profile get stripe", "ConnectionProfile"),
+        ("profile list", "ListConnectionProfilesResponse"),
+        ("profile test stripe", "TestConnectionResponse"),
+    ] {
         let output = scene.run(line);
         assert_clean(&output);
-        let json = scene.run(&format!("{line} --json"));
-        assert_clean(&json);
-        said(&json);
+        assert_clean(&scene.run(&format!("{line} --json")));
+        message(&scene, line, kind);
         let printed = said(&output);
         let wanted = match line {
             "profile list" => "stripe  API_KEY",
@@ -116,8 +130,9 @@ fn oauth_is_put_with_two_files_and_renewed_with_one() {
     said(&scene.run(&renew));
     said(&scene.run("profile test stripe"));
 
-    let ended = said(&scene.run("profile disconnect stripe"));
-    assert!(ended.contains("RECONNECT_REQUIRED (REVOKED)"), "{ended}");
+    let disconnect = "profile disconnect stripe";
+    let ended = message(&scene, disconnect, "DisconnectInstallResponse");
+    assert_eq!(ended["install"]["reconnectReason"], "REVOKED");
     assert!(scene.stripe.is_over(ACCOUNT));
     let listed = said(&scene.run("profile list"));
     assert!(listed.contains("OAUTH  RECONNECT_REQUIRED"), "{listed}");
