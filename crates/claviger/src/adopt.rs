@@ -1,7 +1,6 @@
 //! `claviger adopt`: definitions for the secrets that a vault has already.
 
 mod ids;
-mod patience;
 mod place;
 mod progress;
 mod proposals;
@@ -25,8 +24,8 @@ use crate::ask::Asking;
 use crate::cli::Adopt;
 use crate::output::print;
 use crate::pages::{self, PAGE_SIZE};
+use crate::patience::patiently;
 use crate::stop::Stop;
-use patience::patiently;
 use place::Taken;
 use progress::Progress;
 use proposals::{Proposal, Proposals, Target};

@@ -20,6 +20,7 @@ mod location;
 mod manual;
 mod output;
 mod pages;
+mod patience;
 mod profiles;
 mod projects;
 mod reveal;

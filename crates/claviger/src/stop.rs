@@ -1,7 +1,8 @@
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use claviger_client::{Code, Status, reason};
+use claviger_client::{Code, Status, reason, retry_delay};
 use claviger_proto::v1::batch_get_secrets_response;
 
 /// The daemon refused, or something else failed.
@@ -22,6 +23,7 @@ pub struct Stop {
     exit_code: u8,
     message: String,
     may_pass: bool,
+    delay: Option<Duration>,
 }
 
 impl Stop {
@@ -62,18 +64,29 @@ impl Stop {
         }
     }
 
+    fn refused(code: Code, message: &str, reason: &str) -> Self {
+        let may_pass = code == Code::Unavailable;
+        Self::new(EXIT_FAILED, format!("{message} [{reason}]"), may_pass)
+    }
+
     fn new(exit_code: u8, message: impl Into<String>, may_pass: bool) -> Self {
         let message = message.into();
         Self {
             exit_code,
             message,
             may_pass,
+            delay: None,
         }
     }
 
     /// Whether it may work a little later.
     pub(crate) fn may_pass(&self) -> bool {
         self.may_pass
+    }
+
+    /// How long the daemon wants to be left alone until then, if it says so.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.delay
     }
 
     /// What the process ends with, which `run` keeps apart from the codes of its job.
@@ -90,10 +103,10 @@ impl From<Status> for Stop {
     fn from(status: Status) -> Self {
         let said = status.message();
         match reason(&status) {
-            Some(reason) => {
-                let may_pass = status.code() == Code::Unavailable;
-                Self::new(EXIT_FAILED, format!("{said} [{reason}]"), may_pass)
-            }
+            Some(reason) => Self {
+                delay: retry_delay(&status),
+                ..Self::refused(status.code(), said, &reason)
+            },
             None => Self::no_daemon(format!(
                 "the daemon does not answer ({said}); see its log, or pass --address if it is \
                 elsewhere"
@@ -105,9 +118,11 @@ impl From<Status> for Stop {
 /// One of several reads in a call, which failed.
 impl From<batch_get_secrets_response::Error> for Stop {
     fn from(error: batch_get_secrets_response::Error) -> Self {
-        let may_pass = Code::from(error.code) == Code::Unavailable;
-        let said = format!("{} [{}]", error.message, error.reason);
-        Self::new(EXIT_FAILED, said, may_pass)
+        let delay = error.retry_after.and_then(|delay| delay.try_into().ok());
+        Self {
+            delay,
+            ..Self::refused(error.code.into(), &error.message, &error.reason)
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use claviger_proto::v1::{
 };
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::patience::patiently;
 use super::place::{Place, Taken};
 use super::progress::Progress;
 use crate::pages::{self, PAGE_SIZE};
+use crate::patience::patiently;
 use crate::stop::Stop;
 
 /// How many calls are under way at once. The daemon has places for more, which others need.

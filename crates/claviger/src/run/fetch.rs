@@ -1,7 +1,6 @@
 //! Fetches all that a job needs, or says what stands in the way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use claviger_client::Client;
 use claviger_proto::v1::batch_get_secrets_response::result::Answer;
@@ -9,15 +8,11 @@ use claviger_proto::v1::get_secret_response::Value;
 use claviger_proto::v1::{
     BatchGetSecretsRequest, GetSecretRequest, ResolveConnectionRequest, ResolveConnectionResponse,
 };
-use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::ask::Asking;
+use crate::patience;
 use crate::stop::Stop;
-
-/// How long is waited at first before the daemon is asked again, and at most, give or take a half:
-/// jobs that start together do not ask together.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// As many secrets as one call may ask for.
 const BATCH_MAX: usize = 100;
@@ -48,27 +43,16 @@ pub(crate) async fn patiently(asking: &Asking, wanted: &Wanted) -> Result<Fetche
         run_id: Uuid::new_v4().to_string(),
         fetched: Fetched::default(),
     };
-    let mut last = None;
-    let (mut pause, longest) = PAUSES;
-    let fetching = timeout(asking.patience, async {
-        loop {
-            match fetch.missing().await {
-                Err(stop) if stop.may_pass() => last = Some(stop),
-                ended => return ended,
-            }
-            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-            pause = (pause * 2).min(longest);
+    let fetching = patience::patiently(asking.patience, async || fetch.missing().await);
+    fetching.await.map_err(|stop| match stop.may_pass() {
+        true => {
+            let patience = humantime::format_duration(asking.patience);
+            Stop::failed(format!(
+                "the job is not started, after {patience} (--timeout): {stop}"
+            ))
         }
-    });
-    let ended = fetching.await;
-    let given_up = || {
-        let patience = humantime::format_duration(asking.patience);
-        let cause = last.map_or_else(|| "no answer".to_owned(), |stop| stop.to_string());
-        Stop::failed(format!(
-            "the job is not started, after {patience} (--timeout): {cause}"
-        ))
-    };
-    ended.unwrap_or_else(|_| Err(given_up()))?;
+        false => stop,
+    })?;
     Ok(fetch.fetched)
 }
 

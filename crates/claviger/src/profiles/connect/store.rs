@@ -1,22 +1,17 @@
-use std::time::Duration;
-
 use claviger_client::Client;
 use claviger_proto::v1::connection_profile::Auth;
 use claviger_proto::v1::{
     ConnectionProfile, OauthAuth, PutConnectionProfileRequest, PutConnectionProfileResponse,
 };
 use prost_types::FieldMask;
-use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::exchange::Granted;
 use super::wanted::Wanted;
 use crate::ask::Asking;
 use crate::output::{show, tell, warn};
+use crate::patience::patiently;
 use crate::stop::Stop;
-
-/// How long is waited before the daemon is asked again.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where the refresh token goes.
 pub(super) struct Store<'a> {
@@ -45,20 +40,8 @@ impl Store<'_> {
         let mut request = self.request(&granted);
         // The same for all attempts: one of which only the answer was lost is repeated for it.
         request.request_id = Uuid::new_v4().to_string();
-        let mut last = None;
-        let put = timeout(self.asking.patience, async {
-            loop {
-                match self.try_put(&request).await {
-                    Err(stop) if stop.may_pass() => last = Some(stop),
-                    put => return put,
-                }
-                sleep(PAUSE).await;
-            }
-        })
-        .await;
-        let given_up =
-            || Err(last.unwrap_or_else(|| Stop::no_daemon("the daemon does not answer")));
-        let answer = put.unwrap_or_else(|_| given_up());
+        let put = patiently(self.asking.patience, async || self.try_put(&request).await);
+        let answer = put.await;
         let answer = answer.map_err(|stop| self.lost(&stop, &granted.account))?;
         warn(&answer.warnings);
         show(self.asking.is_json, &answer, || {
