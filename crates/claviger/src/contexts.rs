@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::cli::{Cli, ConnectionOptions};
 use crate::connection::Place;
+use crate::default_socket;
 use crate::environment::Environment;
 use crate::output::{print, table};
 use crate::stop::Stop;
@@ -68,8 +69,12 @@ pub(crate) fn settled(
         (None, None) => variables.token_file,
         (Some(_), _) | (_, Some(_)) => None,
     };
+    let address = address.or(way.address);
+    if let (None, Some(socket)) = (&address, &environment.default_socket) {
+        default_socket::refuse_of_others(socket, geteuid())?;
+    }
     Ok(ConnectionOptions {
-        address: address.or(way.address),
+        address,
         token_file: first([&options.token_file, &token_of_variables, &way.token_file]),
         ca_file: first([&options.ca_file, &way.ca_file]),
         certificate_file: first([&options.certificate_file, &way.certificate_file]),
