@@ -90,6 +90,20 @@ mod tests {
         }
     }
 
+    /// SIGTERM reaches a job once, and the contexts are found without a HOME.
+    #[test]
+    fn the_documented_unit_can_be_used() {
+        let readme = include_str!("../../README.md");
+        let (_, unit) = readme.split_once("[Service]\n").unwrap();
+        let (unit, _) = unit.split_once("```").unwrap();
+        for part in ["KillMode=mixed\n", "CLAVIGER_CONTEXTS_FILE=/"] {
+            assert!(unit.contains(part), "{unit}");
+        }
+        let mut lines = unit.lines();
+        let line = lines.find_map(|line| line.strip_prefix("ExecStart="));
+        assert!(Cli::try_parse_from(line.unwrap().split(' ')).is_ok());
+    }
+
     #[test]
     fn documented_command_lines_parse() {
         let examples = RUN_HELP
