@@ -11,7 +11,8 @@ always. Elsewhere it gets a process group of its own, all of which gets the sign
 this command, and its exit code comes back.
 
 A file is memory that cannot be changed, at a path such as /proc/self/fd/5: the job can open it, and
-so can a child that inherits it (in Python, one started with close_fds=False).
+so can a child that inherits it (in Python, one started with close_fds=False). A template gets values
+as they are: whoever may rotate one can add lines to the file.
 
 Examples:
   claviger --environment prod run --env STRIPE_API_KEY=stripe -- ./job --all
