@@ -3,5 +3,5 @@
 # would be lost.
 set -e
 if [ -d /run/systemd/system ]; then
-    systemctl daemon-reload
+    systemctl daemon-reload || echo "systemd did not notice: run systemctl daemon-reload" >&2
 fi

@@ -96,7 +96,8 @@ pub struct ConnectionOptions {
     #[arg(long, global = true)]
     pub address: Option<String>,
 
-    /// File with a token and nothing else [env: CLAVIGER_TOKEN_FILE]
+    /// File with a token and nothing else [env: CLAVIGER_TOKEN_FILE, which goes to CLAVIGER_ADDRESS or
+    /// the default socket only]
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 

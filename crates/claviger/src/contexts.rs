@@ -1,7 +1,8 @@
 //! The file with named contexts, and what they, the variables and the flags come to together.
 //!
 //! SECURITY: a context says where a token goes. So nobody else may write the file, and the files that
-//! a context names go with its address alone: an address from elsewhere gets none of them.
+//! a context names go with its address alone: an address from elsewhere gets none of them. Likewise
+//! the token of the variables goes to the address of the variables, or to the default socket.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use crate::cli::{Cli, ConnectionOptions};
 use crate::connection::Place;
+use crate::default_socket;
 use crate::environment::Environment;
 use crate::output::{print, table};
 use crate::stop::Stop;
@@ -63,9 +65,17 @@ pub(crate) fn settled(
         Some(_) => Context::default(),
         None => context.clone(),
     };
+    let token_of_variables = match (&options.address, &way.address) {
+        (None, None) => variables.token_file,
+        (Some(_), _) | (_, Some(_)) => None,
+    };
+    let address = address.or(way.address);
+    if let (None, Some(socket)) = (&address, &environment.default_socket) {
+        default_socket::refuse_of_others(socket, geteuid())?;
+    }
     Ok(ConnectionOptions {
-        address: address.or(way.address),
-        token_file: first([&options.token_file, &variables.token_file, &way.token_file]),
+        address,
+        token_file: first([&options.token_file, &token_of_variables, &way.token_file]),
         ca_file: first([&options.ca_file, &way.ca_file]),
         certificate_file: first([&options.certificate_file, &way.certificate_file]),
         private_key_file: first([&options.private_key_file, &way.private_key_file]),
@@ -392,6 +402,36 @@ environment = "prod"
         environment.context = Some("prod".to_owned());
         environment.address = Some("127.0.0.1:1".to_owned());
         assert_eq!(settle("claviger whoami", &environment).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_address_from_elsewhere_gets_no_token_of_the_variables() {
+        let (_file, mut environment) = written(FILE);
+        environment.token_file = Some("/variable/token".into());
+        let whoami = "claviger whoami";
+        let token = |line: &str, environment: &Environment| {
+            let [address, token, ..] = settle(line, environment).unwrap();
+            (address, token)
+        };
+        let pair = |address: &str, token: &str| (address.to_owned(), token.to_owned());
+        assert_eq!(token(whoami, &environment), pair("unix:/dev.sock", ""));
+        environment.context = Some("prod".to_owned());
+        let prod = pair("broker.acme:7433", "/prod/token");
+        assert_eq!(token(whoami, &environment), prod);
+        environment.address = Some("unix:/variable".to_owned());
+        let own = pair("unix:/variable", "/variable/token");
+        assert_eq!(token(whoami, &environment), own);
+        let flag = "claviger whoami --address 127.0.0.1:1";
+        assert_eq!(token(flag, &environment), pair("127.0.0.1:1", ""));
+        let both = "claviger whoami --address 127.0.0.1:1 --token-file /flag/token";
+        let given = pair("127.0.0.1:1", "/flag/token");
+        assert_eq!(token(both, &environment), given);
+
+        let default_socket = Environment {
+            token_file: environment.token_file,
+            ..Environment::default()
+        };
+        assert_eq!(token(whoami, &default_socket), pair("", "/variable/token"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod cli;
 mod confirm;
 mod connection;
 mod contexts;
+mod default_socket;
 mod definitions;
 mod environment;
 mod explain;

@@ -182,4 +182,27 @@ mod tests {
         ];
         assert_eq!(files(listing), expected);
     }
+
+    /// A package whose script fails is half installed, and apt stops at it from then on.
+    #[test]
+    fn a_daemon_that_does_not_restart_leaves_the_package_installed() {
+        for (script, argument) in [
+            (
+                include_str!("../../../deploy/debian/postinst.sh"),
+                "configure",
+            ),
+            (include_str!("../../../deploy/debian/prerm.sh"), "remove"),
+            (include_str!("../../../deploy/debian/postrm.sh"), "purge"),
+        ] {
+            let failing = script
+                .replace("/run/systemd/system", "/")
+                .replace("systemd-sysusers", "true")
+                .replace("systemctl ", "false ");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &failing, "sh", argument]);
+            let output = shell.output().unwrap();
+            assert!(output.status.success(), "{script}");
+            assert!(!output.stderr.is_empty(), "{script}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use claviger_stripe::live::BaseUrl;
 
 /// Where a browser is sent back to, unless another port is named. An app's redirect addresses are
 /// registered with Stripe, so that it cannot be any free one.
-const REDIRECT_PORT: u16 = 7434;
+const REDIRECT_PORT: u16 = 7435;
 
 const PUT: &str = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
   claviger profile put stripe-app --refresh-token-from -";
 
 const CONNECT: &str = "\
-In test mode a browser on this host brings the answer: register http://localhost:7434/callback with
+In test mode a browser on this host brings the answer: register http://localhost:7435/callback with
 the app. In live mode, and with --paste, the address that Stripe sends the browser to is pasted. The
 code in it is good for five minutes and once; if anything fails, start again. An app that is connected
 to an account once more loses the tokens of the time before.

@@ -11,7 +11,8 @@ always. Elsewhere it gets a process group of its own, all of which gets the sign
 this command, and its exit code comes back.
 
 A file is memory that cannot be changed, at a path such as /proc/self/fd/5: the job can open it, and
-so can a child that inherits it (in Python, one started with close_fds=False).
+so can a child that inherits it (in Python, one started with close_fds=False). A template gets values
+as they are: whoever may rotate one can add lines to the file.
 
 Examples:
   claviger --environment prod run --env STRIPE_API_KEY=stripe -- ./job --all
@@ -88,6 +89,20 @@ mod tests {
             let said = Variable::parse(text).unwrap_err();
             assert!(said.contains("STRIPE_API_KEY=stripe"), "{text}");
         }
+    }
+
+    /// SIGTERM reaches a job once, and the contexts are found without a HOME.
+    #[test]
+    fn the_documented_unit_can_be_used() {
+        let readme = include_str!("../../README.md");
+        let (_, unit) = readme.split_once("[Service]\n").unwrap();
+        let (unit, _) = unit.split_once("```").unwrap();
+        for part in ["KillMode=mixed\n", "CLAVIGER_CONTEXTS_FILE=/"] {
+            assert!(unit.contains(part), "{unit}");
+        }
+        let mut lines = unit.lines();
+        let line = lines.find_map(|line| line.strip_prefix("ExecStart="));
+        assert!(Cli::try_parse_from(line.unwrap().split(' ')).is_ok());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use claviger_proto::v1::environment::StripeMode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::link::{Link, State};
+use self::listener::Listener;
 use self::redirected::Redirected;
 use self::store::Store;
 use self::wanted::Wanted;
@@ -70,13 +71,13 @@ async fn caught(
 ) -> Result<SecretBytes, Stop> {
     let failed = |error: io::Error| {
         Stop::failed(format!(
-            "127.0.0.1:{} cannot be listened on: {error}; name another port that is registered \
+            "localhost:{} cannot be listened on: {error}; name another port that is registered \
             with Stripe (--redirect-port), or pass --paste",
             options.redirect_port
         ))
     };
-    let listener = listener::bind(options.redirect_port).map_err(failed)?;
-    let port = listener.local_addr().map_err(failed)?.port();
+    let listener = Listener::bind(options.redirect_port).map_err(failed)?;
+    let port = listener.port().map_err(failed)?;
     let redirect_uri = format!("http://localhost:{port}{}", listener::PATH);
     let state = State::random();
     let link = Link {

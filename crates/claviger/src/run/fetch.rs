@@ -139,13 +139,23 @@ impl Fetch<'_> {
         };
         let answer = client.profiles().resolve_connection(request).await;
         let answer = answer.map_err(|status| without(name, status.into()))?;
-        let profiles = &mut self.fetched.profiles;
-        profiles.insert(name.to_owned(), answer.into_inner());
-        Ok(())
+        self.fetched.connect(name, answer.into_inner())
     }
 }
 
 impl Fetched {
+    fn connect(
+        &mut self,
+        profile: &str,
+        connection: ResolveConnectionResponse,
+    ) -> Result<(), Stop> {
+        if connection.credential.is_empty() {
+            return Err(unanswered(profile));
+        }
+        self.profiles.insert(profile.to_owned(), connection);
+        Ok(())
+    }
+
     pub(crate) fn bytes(&self, secret: &str) -> Result<&[u8], Stop> {
         Ok(match self.secret(secret)? {
             Value::Text(text) => text.as_bytes(),
@@ -181,4 +191,28 @@ fn without(name: &str, stop: Stop) -> Stop {
 fn unanswered(name: &str) -> Stop {
     let said = "the daemon did not say anything about it; are both of the same version?";
     without(name, Stop::failed(said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_a_credential_is_none() {
+        let mut fetched = Fetched::default();
+        let connection = |credential: &str| ResolveConnectionResponse {
+            credential: credential.to_owned(),
+            account: "acct_1".to_owned(),
+            ..Default::default()
+        };
+        let stop = fetched.connect("p", connection("")).unwrap_err();
+        let said = stop.to_string();
+        assert!(
+            said.starts_with("the job is not started without p"),
+            "{said}"
+        );
+        assert!(!stop.may_pass() && fetched.profile("p").is_err());
+        fetched.connect("p", connection("rk_test_1")).unwrap();
+        assert_eq!(fetched.profile("p").unwrap().account, "acct_1");
+    }
 }

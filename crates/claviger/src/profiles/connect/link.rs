@@ -90,11 +90,11 @@ mod tests {
 
     #[test]
     fn a_link_is_that_of_its_flavor() {
-        let uri = Some("http://localhost:7434/callback");
+        let uri = Some("http://localhost:7435/callback");
         assert_eq!(
             link(Flavor::Apps, None, uri),
             "https://marketplace.stripe.com/oauth/v2/authorize?client_id=ca_1\
-            &redirect_uri=http%3A%2F%2Flocalhost%3A7434%2Fcallback&state=s1"
+            &redirect_uri=http%3A%2F%2Flocalhost%3A7435%2Fcallback&state=s1"
         );
         assert_eq!(
             link(Flavor::Apps, Some("chnlink_1"), None),

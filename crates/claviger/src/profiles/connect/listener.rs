@@ -1,8 +1,9 @@
 //! Catches the browser that Stripe sends back to this host.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -33,23 +35,63 @@ const ARRIVED: &str =
     "Claviger has Stripe's answer. Go on in the terminal; this page can be closed.\n";
 const REFUSED: &str = "This is no answer to the link that claviger waits for. Open that link.\n";
 
-/// Listens on this host alone; 0 is any free port.
-pub(super) fn bind(port: u16) -> io::Result<TcpListener> {
-    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
+/// All that `localhost` is to a browser: on the address that is left free another user of this host
+/// could catch the code.
+pub(super) struct Listener {
+    v4: TcpListener,
+    /// Nothing where the host has no IPv6.
+    v6: Option<TcpListener>,
+}
+
+impl Listener {
+    /// Listens on this host alone; 0 is any free port.
+    pub(super) fn bind(port: u16) -> io::Result<Self> {
+        let v4 = listen((Ipv4Addr::LOCALHOST, port).into())?;
+        let port = v4.local_addr()?.port();
+        let v6 = match listen((Ipv6Addr::LOCALHOST, port).into()) {
+            Ok(v6) => Some(v6),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) => None,
+                Some(_) | None => return Err(error),
+            },
+        };
+        Ok(Self { v4, v6 })
+    }
+
+    pub(super) fn port(&self) -> io::Result<u16> {
+        Ok(self.v4.local_addr()?.port())
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let on_v6 = async {
+            match &self.v6 {
+                Some(v6) => v6.accept().await,
+                None => pending().await,
+            }
+        };
+        let accepted = tokio::select! {
+            accepted = self.v4.accept() => accepted,
+            accepted = on_v6 => accepted,
+        };
+        accepted.map(|(stream, _)| stream)
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = StdListener::bind(address)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
 
 /// Waits for the one answer. Anything else is refused and the wait goes on: whoever is on this host
 /// could end the walk otherwise.
-pub(super) async fn redirected(listener: TcpListener, state: State) -> io::Result<Redirected> {
+pub(super) async fn redirected(listener: Listener, state: State) -> io::Result<Redirected> {
     let state = Arc::new(Mutex::new(Some(state)));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => {
-                let (stream, _) = accepted?;
-                connections.spawn(serve(stream, Arc::clone(&state)));
+                connections.spawn(serve(accepted?, Arc::clone(&state)));
             }
             // With its page written, so that the browser shows it.
             Some(served) = connections.join_next() => {
@@ -130,8 +172,8 @@ mod tests {
 
     #[tokio::test]
     async fn whatever_is_not_the_answer_is_refused_and_the_wait_goes_on() {
-        let listener = bind(0).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = Listener::bind(0).unwrap();
+        let port = listener.port().unwrap();
         let state = State::random();
         let good = format!("code=ac_cAnArY&state={}", state.as_str());
         let waiting = Handle::current().spawn(redirected(listener, state));
@@ -164,6 +206,30 @@ mod tests {
         assert_eq!(code.expose(), b"ac_cAnArY");
         assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
         drop(silent);
+    }
+
+    #[tokio::test]
+    async fn all_that_localhost_is_brings_the_answer_or_is_refused() {
+        let Ok(taken) = StdListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
+            // A host without IPv6.
+            return;
+        };
+        let port = taken.local_addr().unwrap().port();
+        let refused = Listener::bind(port).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(taken);
+
+        let listener = Listener::bind(0).unwrap();
+        let port = listener.port().unwrap();
+        let state = State::random();
+        let answer = get(&format!("/callback?code=ac_1&state={}", state.as_str()));
+        let waiting = Handle::current().spawn(redirected(listener, state));
+        let mut stream = TcpStream::connect((Ipv6Addr::LOCALHOST, port))
+            .await
+            .unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let redirected = waiting.await.unwrap().unwrap();
+        assert!(matches!(redirected, Redirected::Code(_)));
     }
 
     #[test]

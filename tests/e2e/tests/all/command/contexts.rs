@@ -1,7 +1,8 @@
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use claviger_e2e::{Home, output_of, tools};
+use rustix::process::geteuid;
 use serde_json::Value;
 
 use super::{CANARY, User, assert_stopped, said};
@@ -56,4 +57,22 @@ fn context_says_which_daemon_is_asked_about_which_project() {
     assert_stopped(&run("whoami"), 2, &["claviger.toml", "chmod go-w"]);
     // A task that asks nobody needs no context.
     said(&run("completions bash"));
+}
+
+/// After `sudo -E` the variables of the session lead to a directory of the user before.
+#[test]
+fn root_asks_no_daemon_of_another_user_by_default() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let home = Home::new();
+    let runtime_dir = home.path().join("run");
+    fs::create_dir_all(&runtime_dir).expect("a writable home");
+    chown(&runtime_dir, Some(1000), None).expect("root may");
+    let mut command = home.program(tools::claviger(), &["secret", "put", "db"]);
+    command
+        .env("XDG_RUNTIME_DIR", &runtime_dir)
+        .env("CLAVIGER_PROJECT", "dev");
+    let refused = output_of(&mut command, CANARY);
+    assert_stopped(&refused, 2, &["belongs to another user", "--address unix:"]);
 }

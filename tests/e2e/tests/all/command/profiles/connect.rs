@@ -429,7 +429,7 @@ fn port_that_is_taken_is_named_with_the_remedy() {
     let port = taken.local_addr().expect("bound").port();
     let options = format!("--client-id {CLIENT_ID} --redirect-port {port}");
     let output = scene.connecting(&options).output().expect("it can be run");
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("localhost:{port}");
     assert_stopped(&output, 1, &[&address, "--redirect-port", "--paste"]);
 }
 
