@@ -20,10 +20,8 @@ use clap_complete::Shell;
 pub use access::{CreateToken, Explain, GrantCommand, PutGrant, TokenCommand};
 pub use adopt::Adopt;
 pub use definition::{Apply, Check, DefinitionCommand, Place, PutDefinition};
-
-pub use project::{DefaultVault, ProjectCommand, PutProject};
-
 pub use profile::{Connect, KeyOptions, OauthOptions, ProfileCommand, PutProfile};
+pub use project::{DefaultVault, ProjectCommand, PutProject};
 pub use run::{Run, Variable};
 pub use secret::{SecretCommand, ValueOptions, Version};
 pub use vault::{Inspect, VaultCommand};
@@ -36,6 +34,7 @@ Exit codes:
   2        a command line or a file that cannot be used
   3        no daemon answers
   125      run: the job was not started (126: it cannot be executed, 127: there is none)
+  130      ended by Ctrl-C; the message says how far it was
   others   run: the code of the job; 128 and its number after a signal
 
 Examples:
@@ -130,7 +129,7 @@ pub struct ConnectionOptions {
 /// The tasks.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say who the daemon takes the caller for, and the grants of it
+    /// Say as whom the daemon knows the caller, and the grants of that principal
     Whoami,
     /// Say how the daemon and its vaults are
     Status,

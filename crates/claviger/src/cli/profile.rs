@@ -34,7 +34,7 @@ pub enum ProfileCommand {
     /// Make a profile, with an API key or OAuth, or change what is given of one
     #[command(after_help = PUT)]
     Put(PutProfile),
-    /// Connect a profile by OAuth: ask for leave in a browser, and store the refresh token
+    /// Connect a profile by OAuth: ask for permission in a browser, and store the refresh token
     #[command(after_help = CONNECT)]
     Connect(Connect),
     /// Show a profile
@@ -165,7 +165,7 @@ pub struct Connect {
     #[command(flatten)]
     pub oauth: OauthOptions,
 
-    /// The account that it has to be, acct_...
+    /// The only account to accept, acct_...
     #[arg(long)]
     pub account: Option<String>,
 

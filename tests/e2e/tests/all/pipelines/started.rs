@@ -53,7 +53,7 @@ fn pipeline_without_its_key_is_not_started_and_the_remedy_is_said() {
     let (home, work) = (Home::new(), Home::new());
     let daemon = home.start_dev();
     let place = copied(&work, "dlt");
-    let line = "claviger run --env SOURCES__STRIPE__API_KEY=stripe -- python pipeline.py";
+    let line = "claviger run --env SOURCES__STRIPE__API_KEY=stripe-dlt -- python pipeline.py";
     let mut bash = program(&work, PathBuf::from("bash"), &["-c", line]);
     bash.current_dir(place)
         .env("CLAVIGER_ADDRESS", address(&daemon))
