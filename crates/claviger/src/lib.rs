@@ -25,6 +25,7 @@ mod projects;
 mod reveal;
 mod run;
 mod secrets;
+mod shown;
 mod state;
 mod stop;
 mod tokens;
