@@ -74,7 +74,10 @@ const ROWS: &[(&str, &str)] = &[
 
 /// The commands that print no answer of an RPC, and why.
 const OTHERS: &[(&str, &str)] = &[
-    ("adopt", "it has answers of many calls, which its own test reads"),
+    (
+        "adopt",
+        "it has answers of many calls, which its own test reads",
+    ),
     ("definition apply -", "it makes calls of several RPCs"),
     ("definition export", "it has answers of several RPCs"),
     ("run", "its job prints what it likes"),
