@@ -34,8 +34,8 @@ static INTERRUPT: Mutex<Option<Signal>> = Mutex::new(None);
 /// Asks for one line of text.
 pub(crate) fn ask(noun: &str) -> Result<SecretBytes, Stop> {
     let terminal = File::options().read(true).write(true).open("/dev/tty");
-    let mut terminal = terminal.map_err(unread)?;
-    let usual = tcgetattr(&terminal).map_err(|error| unread(error.into()))?;
+    let mut terminal = terminal.map_err(|error| unread(&error))?;
+    let usual = tcgetattr(&terminal).map_err(|error| unread(&error.into()))?;
     let read = read(&mut terminal, &usual, noun);
     // What is left of the input would go to the shell. A terminal that is gone needs nothing.
     tcsetattr(&terminal, OptionalActions::Flush, &usual).ok();
@@ -67,9 +67,9 @@ fn read(terminal: &mut File, usual: &Termios, noun: &str) -> Result<SecretBytes,
     silent.special_codes[SpecialCodeIndex::VMIN] = 1;
     silent.special_codes[SpecialCodeIndex::VTIME] = 0;
     let set = |terminal: &File, actions, modes: &Termios| {
-        tcsetattr(terminal, actions, modes).map_err(|error| unread(error.into()))
+        tcsetattr(terminal, actions, modes).map_err(|error| unread(&error.into()))
     };
-    write!(terminal, "{noun}: ").map_err(unread)?;
+    write!(terminal, "{noun}: ").map_err(|error| unread(&error))?;
     set(terminal, OptionalActions::Flush, &silent)?;
     let line = line(terminal);
 
@@ -137,12 +137,12 @@ fn line(keys: &mut impl io::Read) -> Result<SecretBytes, Stop> {
 /// The next byte; none at the end.
 fn key(keys: &mut impl io::Read) -> Result<Option<u8>, Stop> {
     let mut key = [0];
-    let count = keys.read(&mut key).map_err(unread)?;
+    let count = keys.read(&mut key).map_err(|error| unread(&error))?;
     let [key] = key;
     Ok((count > 0).then_some(key))
 }
 
-fn unread(error: io::Error) -> Stop {
+fn unread(error: &io::Error) -> Stop {
     Stop::failed(format!(
         "the terminal cannot be read ({error}), and nothing was stored"
     ))
