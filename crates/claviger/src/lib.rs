@@ -20,6 +20,7 @@ mod location;
 mod manual;
 mod output;
 mod pages;
+mod pasted;
 mod profiles;
 mod projects;
 mod prompt;

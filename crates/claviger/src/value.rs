@@ -9,6 +9,7 @@ use claviger_proto::v1::Payload;
 use claviger_proto::v1::payload::Value;
 
 use crate::cli::ValueOptions;
+use crate::pasted;
 use crate::prompt;
 use crate::stop::Stop;
 
@@ -38,7 +39,9 @@ fn named(file: Option<&Path>) -> Option<&Path> {
 }
 
 fn bytes(file: Option<&Path>, noun: &str, keeps_all: bool) -> Result<SecretBytes, Stop> {
-    let bytes = match named(file) {
+    let file = named(file);
+    file.map_or(Ok(()), |file| pasted::refuse(&file.to_string_lossy()))?;
+    let bytes = match file {
         Some(file) => fs::read(file)
             .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?,
         None if io::stdin().is_terminal() => return prompt::ask(noun),
