@@ -1,5 +1,6 @@
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 use std::thread::yield_now;
@@ -354,10 +355,14 @@ async fn token_of_a_file_reads_over_tcp() {
     let token = client.runner_token().await.expect("made");
     let file = home.path().join("token");
     fs::write(&file, format!("{token}\n")).expect("a writable home");
+    let warned = complaint(&user.run(&format!("{get} --token-file {}", file.display())));
+    assert!(warned.contains("is open to others; chmod 600"), "{warned}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let get = format!("secret get db --address {}", daemon.tcp());
     let with_token = format!("{get} --token-file {}", file.display());
     assert_eq!(said(&user.run(&with_token)), CANARY);
     assert_stopped(&user.run(&get), 1, &["[CREDENTIALS_REQUIRED]"]);
+    assert_eq!(complaint(&user.run(&with_token)), "");
     fs::write(&file, CANARY.repeat(2) + " ").expect("a writable home");
     assert_stopped(&user.run(&with_token), 1, &["[TOKEN_INVALID]"]);
 }
