@@ -46,12 +46,13 @@ fn without_texts(mut error: clap::Error) -> clap::Error {
         let name = text.strip_prefix("--");
         name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
     };
-    let given = match error.kind() {
-        ErrorKind::UnknownArgument => Some(ContextKind::InvalidArg),
-        ErrorKind::InvalidSubcommand => Some(ContextKind::InvalidSubcommand),
-        // The name of a known one, if any.
-        _ => None,
-    };
+    // In other errors, these two name what is known.
+    let kinds = [
+        (ErrorKind::UnknownArgument, ContextKind::InvalidArg),
+        (ErrorKind::InvalidSubcommand, ContextKind::InvalidSubcommand),
+    ];
+    let given = kinds.into_iter().filter(|(of, _)| *of == error.kind());
+    let given: Vec<_> = given.map(|(_, kind)| kind).collect();
     for kind in given.into_iter().chain([ContextKind::InvalidValue]) {
         if let Some(ContextValue::String(text)) = error.get(kind)
             && !text.is_empty()
