@@ -355,11 +355,11 @@ async fn token_of_a_file_reads_over_tcp() {
     let token = client.runner_token().await.expect("made");
     let file = home.path().join("token");
     fs::write(&file, format!("{token}\n")).expect("a writable home");
-    let warned = complaint(&user.run(&format!("{get} --token-file {}", file.display())));
-    assert!(warned.contains("is open to others; chmod 600"), "{warned}");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let get = format!("secret get db --address {}", daemon.tcp());
     let with_token = format!("{get} --token-file {}", file.display());
+    let warned = complaint(&user.run(&with_token));
+    assert!(warned.contains("is open to others; chmod 600"), "{warned}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     assert_eq!(said(&user.run(&with_token)), CANARY);
     assert_stopped(&user.run(&get), 1, &["[CREDENTIALS_REQUIRED]"]);
     assert_eq!(complaint(&user.run(&with_token)), "");
