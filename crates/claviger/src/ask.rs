@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use claviger_client::Client;
+use claviger_core::{DefinitionName, Error, ProfileName, ProjectName};
 
 use crate::cli::Cli;
 use crate::connection::Connection;
@@ -38,19 +39,23 @@ impl Asking {
 
     /// The full name of a secret or its definition.
     pub(crate) fn secret(&self, id: &str) -> Result<String, Stop> {
-        self.name("secrets", id)
+        let name = self.name("secrets", id)?;
+        DefinitionName::parse("name", &name).map_err(|error| no_name(&error))?;
+        Ok(name)
     }
 
     /// The full name of a connection profile.
     pub(crate) fn profile(&self, id: &str) -> Result<String, Stop> {
-        self.name("connectionProfiles", id)
+        let name = self.name("connectionProfiles", id)?;
+        ProfileName::parse("name", &name).map_err(|error| no_name(&error))?;
+        Ok(name)
     }
 
     /// What a grant is about: `*`, a full name, or a secret of the project.
     pub(crate) fn resource(&self, text: &str) -> Result<String, Stop> {
         match text {
             "*" => Ok(text.to_owned()),
-            id => self.secret(id),
+            id => self.name("secrets", id),
         }
     }
 
@@ -63,12 +68,14 @@ impl Asking {
 
     /// The full name of the project.
     pub(crate) fn project(&self) -> Result<String, Stop> {
-        self.named_project().ok_or_else(|| {
+        let project = self.named_project().ok_or_else(|| {
             Stop::usage(
                 "which project is not said; pass --project, set CLAVIGER_PROJECT, or give full names \
                 (projects/PROJECT/secrets/ID)",
             )
-        })
+        })?;
+        ProjectName::parse("project", &project).map_err(|error| no_name(&error))?;
+        Ok(project)
     }
 
     /// The full name of the project, if one is named.
@@ -76,6 +83,10 @@ impl Asking {
         let project = self.project.as_deref()?;
         Some(full_name("projects", project))
     }
+}
+
+fn no_name(error: &Error) -> Stop {
+    Stop::usage(error.to_string())
 }
 
 /// The full name of what is in no project; an id may be one already.
@@ -144,6 +155,24 @@ mod tests {
             "{said}"
         );
         assert!(asking.secret("projects/acme/secrets/stripe").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_and_not_repeated() {
+        const KEY: &str = "rk_test_canary0123456789abcdef";
+        let asked = asking("claviger status", Some("acme"));
+        let of_key = asking("claviger status", Some(KEY));
+        for name in [
+            asked.secret(KEY),
+            asked.secret("canary!"),
+            asked.secret("projects/acme/canary"),
+            asked.profile(KEY),
+            of_key.project(),
+            of_key.secret("stripe"),
+        ] {
+            let said = name.unwrap_err().to_string();
+            assert!(!said.contains("canary"), "{said}");
+        }
     }
 
     #[test]

@@ -4,13 +4,17 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger_client::{Client, ConnectError, Tls, Token};
+use rustix::process::geteuid;
 use tokio::time::timeout;
 
 use crate::cli::ConnectionOptions;
+use crate::output::note;
+use crate::pasted;
 use crate::stop::Stop;
 
 /// Where the daemon is, and what it is shown.
@@ -35,6 +39,26 @@ impl Connection {
         options: &ConnectionOptions,
         default_socket: Option<&Path>,
     ) -> Result<Self, Stop> {
+        let files = [
+            &options.token_file,
+            &options.ca_file,
+            &options.certificate_file,
+            &options.private_key_file,
+        ];
+        for file in files.into_iter().flatten() {
+            pasted::refuse(&file.to_string_lossy())?;
+        }
+        pasted::refuse(options.address.as_deref().unwrap_or_default())?;
+        for file in [&options.token_file, &options.private_key_file] {
+            file.as_deref()
+                .filter(|file| is_open(file))
+                .inspect(|file| {
+                    note(&format!(
+                        "warning: {0} is open to others; chmod 600 {0}",
+                        file.display()
+                    ));
+                });
+        }
         let tls = tls(options)?;
         let address = match (&options.address, default_socket) {
             (Some(text), _) => Address::parse(text, tls)?,
@@ -167,6 +191,13 @@ fn tls(options: &ConnectionOptions) -> Result<Option<Tls>, Stop> {
     }))
 }
 
+/// Whether a file of this user can be read or written by others.
+fn is_open(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|file| {
+        file.is_file() && file.uid() == geteuid().as_raw() && file.mode() & 0o077 != 0
+    })
+}
+
 fn content(file: &Path) -> Result<Vec<u8>, Stop> {
     fs::read(file)
         .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))
@@ -191,6 +222,8 @@ fn root_cause(error: &dyn StdError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     /// What an address is taken for.
@@ -258,6 +291,40 @@ mod tests {
         assert_eq!(of(&options, Some("/default")), Ok("/default".to_owned()));
         options.address = Some("unix:/flag".to_owned());
         assert_eq!(of(&options, Some("/default")), Ok("/flag".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_open() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, expected) in [(0o600, false), (0o400, false), (0o644, true), (0o640, true)] {
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(file.path(), mode).unwrap();
+            assert_eq!(is_open(file.path()), expected);
+        }
+        assert!(!is_open(Path::new("/nowhere/token")));
+        assert!(!is_open(Path::new("/tmp")));
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_file_or_an_address_is_not_repeated() {
+        const KEY: &str = "clv_canary0123456789abcdef";
+        let options = |address, token_file, ca_file| ConnectionOptions {
+            address,
+            token_file,
+            ca_file,
+            ..ConnectionOptions::default()
+        };
+        for options in [
+            options(Some(KEY.to_owned()), None, None),
+            options(None, Some(KEY.into()), None),
+            options(None, None, Some(KEY.into())),
+        ] {
+            let said = of(&options, Some("/default")).unwrap_err();
+            assert!(
+                said.contains("replace it") && !said.contains("canary"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

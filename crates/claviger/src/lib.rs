@@ -21,12 +21,15 @@ mod location;
 mod manual;
 mod output;
 mod pages;
+mod pasted;
 mod patience;
 mod profiles;
 mod projects;
+mod prompt;
 mod reveal;
 mod run;
 mod secrets;
+mod shown;
 mod state;
 mod stop;
 mod tokens;
@@ -58,25 +61,40 @@ pub fn execute(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
         .enable_all()
         .build()
         .map_err(|error| Stop::failed(format!("no runtime: {error}")))?;
-    let asking = || Asking::of(cli, environment);
+    // It has its own answers to Ctrl-C.
+    let is_connect = matches!(
+        cli.command,
+        Command::Profile {
+            command: ProfileCommand::Connect(_)
+        }
+    );
     runtime.block_on(async {
-        match &cli.command {
-            Command::Whoami => state::whoami(&asking()?).await,
-            Command::Status => state::status(&asking()?).await,
-            Command::Secret { command } => secrets::execute(&asking()?, command).await,
-            Command::Definition { command } => definitions::execute(&asking()?, command).await,
-            Command::Project { command } => projects::execute(&asking()?, command).await,
-            Command::Vault { command } => vaults::execute(&asking()?, command).await,
-            Command::Grant { command } => grants::execute(&asking()?, command).await,
-            Command::Token { command } => tokens::execute(&asking()?, command).await,
-            Command::Explain(question) => explain::explain(&asking()?, question).await,
-            Command::Profile { command } => profiles::execute(&asking()?, command).await,
-            Command::Schema => files::schema(),
-            Command::Run(job) => run::run(&asking()?, job).await,
-            Command::Context => contexts::list(cli, environment),
-            Command::Completions { shell } => manual::completions(*shell),
-            Command::Man { directory } => manual::pages(directory),
-            Command::Adopt(options) => adopt::adopt(&asking()?, options).await,
+        tokio::select! {
+            biased;
+            done = done(cli, environment) => done,
+            stop = prompt::interrupted(), if !is_connect => Err(stop),
         }
     })
+}
+
+async fn done(cli: &Cli, environment: &Environment) -> Result<ExitCode, Stop> {
+    let asking = || Asking::of(cli, environment);
+    match &cli.command {
+        Command::Whoami => state::whoami(&asking()?).await,
+        Command::Status => state::status(&asking()?).await,
+        Command::Secret { command } => secrets::execute(&asking()?, command).await,
+        Command::Definition { command } => definitions::execute(&asking()?, command).await,
+        Command::Project { command } => projects::execute(&asking()?, command).await,
+        Command::Vault { command } => vaults::execute(&asking()?, command).await,
+        Command::Grant { command } => grants::execute(&asking()?, command).await,
+        Command::Token { command } => tokens::execute(&asking()?, command).await,
+        Command::Explain(question) => explain::explain(&asking()?, question).await,
+        Command::Profile { command } => profiles::execute(&asking()?, command).await,
+        Command::Schema => files::schema(),
+        Command::Run(job) => run::run(&asking()?, job).await,
+        Command::Context => contexts::list(cli, environment),
+        Command::Completions { shell } => manual::completions(*shell),
+        Command::Man { directory } => manual::pages(directory),
+        Command::Adopt(options) => adopt::adopt(&asking()?, options).await,
+    }
 }

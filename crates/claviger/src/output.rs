@@ -12,6 +12,7 @@ use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
 use prost_types::{Duration, Timestamp};
 use rustix::termios::tcgetwinsize;
 
+use crate::shown::{shown, shown_in_line};
 use crate::stop::Stop;
 
 /// The space between columns.
@@ -28,7 +29,7 @@ pub(crate) fn show<M: Message + Name>(
 ) -> Result<(), Stop> {
     print(match is_json {
         true => json(answer)? + "\n",
-        false => for_people(),
+        false => shown(&for_people()),
     })
 }
 
@@ -43,25 +44,23 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stop> {
 /// Tells a person what to do, beside the answer.
 pub(crate) fn tell(text: &str) {
     // Whoever looks is told, and nobody else has to be.
-    writeln!(io::stderr().lock(), "{text}").ok();
+    writeln!(io::stderr().lock(), "{}", shown(text)).ok();
 }
 
 /// Tells of what was done but deserves a look.
 pub(crate) fn warn(warnings: &[Warning]) {
-    let mut err = io::stderr().lock();
     for Warning {
         reason, message, ..
     } in warnings
     {
-        // It is done, whether or not somebody is left to be told.
-        writeln!(err, "claviger: warning: {message} [{reason}]").ok();
+        note(&format!("warning: {message} [{reason}]"));
     }
 }
 
 /// Tells of what was done beside the answer.
 pub(crate) fn note(text: &str) {
-    // As with a warning.
-    writeln!(io::stderr().lock(), "claviger: {text}").ok();
+    // It is done, whether or not somebody is left to be told.
+    writeln!(io::stderr().lock(), "claviger: {}", shown(text)).ok();
 }
 
 /// The JSON of proto3, in which a field that is not set is left out.
@@ -118,8 +117,7 @@ fn laid_out<const N: usize>(rows: &[[String; N]], width: Option<u16>) -> String 
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
     for row in rows {
-        // A control character would break the table, or the terminal.
-        table.add_row(row.iter().map(|cell| cell.replace(char::is_control, "?")));
+        table.add_row(row.iter().map(|cell| shown_in_line(cell)));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, GAP));
@@ -174,13 +172,13 @@ mod tests {
         let rows = [
             row(["ID", "KIND", "DESCRIPTION"]),
             row(["stripe-eu", "OPAQUE", ""]),
-            row(["é", "", "a\x1b[2Jb\nc"]),
+            row(["é", "", "a\x1b[2Jb\nc\u{202e}"]),
             row(["鍵", "PASSWORD", "wide"]),
         ];
         let expected = "\
             ID         KIND      DESCRIPTION\n\
             stripe-eu  OPAQUE\n\
-            é                    a?[2Jb?c\n\
+            é                    a?[2Jb?c?\n\
             鍵         PASSWORD  wide\n";
         assert_eq!(laid_out(&rows, None), expected);
     }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use claviger_proto::v1::get_secret_response::Value;
 use claviger_proto::v1::{
     DestroySecretVersionRequest, DisableSecretVersionRequest, EnableSecretVersionRequest,
-    Freshness, GetSecretRequest, ListSecretVersionsRequest, ListSecretVersionsResponse,
-    PutSecretValueRequest, SecretVersion, Warning,
+    Freshness, GetSecretRequest, GetSecretResponse, ListSecretVersionsRequest,
+    ListSecretVersionsResponse, PutSecretValueRequest, SecretVersion, Warning,
 };
 use uuid::Uuid;
 
@@ -81,13 +81,20 @@ async fn get(asking: &Asking, request: GetSecretRequest) -> Result<(), Stop> {
     let mut secrets = asking.client().await?.secrets();
     let answer = secrets.get_secret(request).await?.into_inner();
     warn(answer.freshness.as_ref().and_then(staleness).as_slice());
-    if asking.is_json {
-        return show(true, &answer, String::new);
+    let value = value_in(&answer)?;
+    match asking.is_json {
+        true => show(true, &answer, String::new),
+        false => print_value(value),
     }
+}
+
+fn value_in(answer: &GetSecretResponse) -> Result<&[u8], Stop> {
     match &answer.value {
-        Some(Value::Text(text)) => print_value(text.as_bytes()),
-        Some(Value::Data(data)) => print_value(data),
-        None => Ok(()),
+        Some(Value::Text(text)) => Ok(text.as_bytes()),
+        Some(Value::Data(data)) => Ok(data),
+        None => Err(Stop::failed(
+            "the daemon answered without a value; it may be newer than this command",
+        )),
     }
 }
 
@@ -184,6 +191,15 @@ fn show_one(asking: &Asking, version: &SecretVersion) -> Result<(), Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_a_value_is_a_failure() {
+        let mut answer = GetSecretResponse::default();
+        let said = value_in(&answer).unwrap_err().to_string();
+        assert!(said.contains("without a value"), "{said}");
+        answer.value = Some(Value::Text(String::new()));
+        assert!(value_in(&answer).is_ok_and(<[u8]>::is_empty));
+    }
 
     #[test]
     fn a_stale_value_is_warned_of() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use claviger_client::{Code, Status, reason, retry_delay};
 use claviger_proto::v1::batch_get_secrets_response;
 
+use crate::shown::shown;
+
 /// The daemon refused, or something else failed.
 const EXIT_FAILED: u8 = 1;
 
@@ -128,6 +130,18 @@ impl From<batch_get_secrets_response::Error> for Stop {
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&shown(&self.message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_daemon_says_does_nothing_to_a_terminal() {
+        let stop = Stop::from(Status::internal("\x1b[2Jgone\u{202e}"));
+        let said = stop.to_string();
+        assert!(said.contains("(?[2Jgone?)"), "{said}");
     }
 }

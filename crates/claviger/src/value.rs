@@ -7,13 +7,11 @@ use std::path::Path;
 use claviger_core::SecretBytes;
 use claviger_proto::v1::Payload;
 use claviger_proto::v1::payload::Value;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ValueOptions;
+use crate::pasted;
+use crate::prompt;
 use crate::stop::Stop;
-
-/// Ended by Ctrl-C, as shells have it.
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// Reads the value, and asks for it if standard input is a terminal and no file is named.
 pub(crate) fn read(options: &ValueOptions, name: &str) -> Result<Payload, Stop> {
@@ -41,12 +39,12 @@ fn named(file: Option<&Path>) -> Option<&Path> {
 }
 
 fn bytes(file: Option<&Path>, noun: &str, keeps_all: bool) -> Result<SecretBytes, Stop> {
-    let bytes = match named(file) {
+    let file = named(file);
+    file.map_or(Ok(()), |file| pasted::refuse(&file.to_string_lossy()))?;
+    let bytes = match file {
         Some(file) => fs::read(file)
             .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?,
-        None if io::stdin().is_terminal() => {
-            return Ok(SecretBytes::new(ask(noun)?.into_bytes()));
-        }
+        None if io::stdin().is_terminal() => return prompt::ask(noun),
         None => {
             let mut bytes = Vec::new();
             io::stdin()
@@ -60,18 +58,6 @@ fn bytes(file: Option<&Path>, noun: &str, keeps_all: bool) -> Result<SecretBytes
         true => bytes,
         false => without_final_line_break(bytes),
     }))
-}
-
-/// Asks on the terminal, which does not show what is typed.
-fn ask(noun: &str) -> Result<String, Stop> {
-    let unread = |error: io::Error| match error.kind() == io::ErrorKind::Interrupted {
-        true => Stop::with_code(EXIT_INTERRUPTED, "nothing was stored"),
-        false => Stop::failed(format!("the terminal cannot be read: {error}")),
-    };
-    // Uncaught, the signal of Ctrl-C would end the process with the terminal still silent. From here
-    // on it waits for the answer about a value that may be stored already.
-    let _caught = signal(SignalKind::interrupt()).map_err(unread)?;
-    rpassword::prompt_password(format!("{noun}: ")).map_err(unread)
 }
 
 /// One line break less at the end, which editors and `echo` put there.

@@ -152,7 +152,6 @@ const CONFINED: &[(&str, &[&str])] = &[
             "claviger-stripe",
         ],
     ),
-    ("rpassword", &["claviger"]),
     ("rsa", &["claviger-backend-snowflake"]),
     ("rusqlite", &["claviger-store"]),
     ("rustls-webpki", &["claviger-identity"]),

@@ -9,6 +9,7 @@ use super::document::{Definition, Profile};
 use super::items::{Content, Holding, Items, Name};
 use super::place::Place;
 use super::words::Id;
+use crate::shown::shown_in_line;
 
 /// One thing that is to become as the file has it.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl fmt::Display for Act {
             Self::Put { .. } | Self::Give(_) => '+',
             Self::Take(..) | Self::Delete { .. } => '-',
         };
-        write!(f, "{mark} {}", harmless(&self.subject()))
+        write!(f, "{mark} {}", shown_in_line(&self.subject()))
     }
 }
 
@@ -73,13 +74,8 @@ impl fmt::Display for Change {
         writeln!(f, "{}", self.act)?;
         self.fields
             .iter()
-            .try_for_each(|field| writeln!(f, "    {}", harmless(field)))
+            .try_for_each(|field| writeln!(f, "    {}", shown_in_line(field)))
     }
-}
-
-/// A control character could do things to a terminal.
-fn harmless(text: &str) -> String {
-    text.replace(char::is_control, "?")
 }
 
 /// All changes, in an order in which they can be made. Only with `prune` something is deleted: what

@@ -148,7 +148,9 @@ fn message_of(kind: &str, line: &str, printed: &str) -> Value {
 
 /// A terminal: the end of whoever looks at it, and that of a program.
 fn terminal() -> (File, File) {
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    // A program that had the other end too would keep its terminal from ending.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let controller = openpt(flags).expect("a terminal");
     grantpt(&controller).expect("it is ours");
     unlockpt(&controller).expect("it is ours");
     let size = Winsize {

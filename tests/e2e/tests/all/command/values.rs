@@ -1,14 +1,17 @@
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Command, Stdio};
 use std::thread::yield_now;
 
 use claviger_e2e::{Client, Home, output_of, tools};
+use rustix::io::ioctl_fionread;
 use serde_json::Value;
 
 use super::{
-    CANARY, PUT, User, assert_stopped, echoes, in_a_session, on_a_terminal, said, shown_on,
-    terminal,
+    CANARY, PUT, User, assert_stopped, complaint, echoes, in_a_session, on_a_terminal, said,
+    shown_on, terminal,
 };
 
 #[test]
@@ -53,26 +56,141 @@ fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
     assert_eq!(lines[3][..2], ["1", "ENABLED"], "{printed}");
 }
 
-/// Types these keys when the command asks; returns the code, what is shown, and whether the terminal
-/// shows again what is typed from then on.
-pub(super) fn typed_to(command: &Command, keys: &str) -> (Option<i32>, String, bool) {
-    let (mut controller, program_end) = terminal();
-    let mut command = in_a_session(command, &["--ctty", "--wait"]);
-    command
-        .stdin(program_end.try_clone().expect("a file of ours"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+/// Starts a command on a terminal of its own and waits until it asks; returns both ends of the
+/// terminal.
+fn asked_by(mut command: Command) -> (Child, File, File) {
+    let (controller, program_end) = terminal();
+    command.stdin(program_end.try_clone().expect("a file of ours"));
     let mut child = command.spawn().expect("setsid can be started");
     drop(command);
     while echoes(&program_end) {
         assert_eq!(child.try_wait().expect("it is our child"), None, "it asks");
         yield_now();
     }
-    controller.write_all(keys.as_bytes()).expect("it reads");
-    let status = child.wait().expect("it is our child");
+    (child, controller, program_end)
+}
+
+/// Types these keys when the command asks; returns the code, what is shown, and whether the terminal
+/// shows again what is typed from then on.
+pub(super) fn typed_to(command: &Command, keys: &str) -> (Option<i32>, String, bool) {
+    let (code, shown, echoes, _) = typed(command, keys.as_bytes());
+    (code, shown, echoes)
+}
+
+/// The same, and what is complained of.
+fn typed(command: &Command, keys: &[u8]) -> (Option<i32>, String, bool, String) {
+    let mut command = in_a_session(command, &["--ctty", "--wait"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let (child, mut controller, program_end) = asked_by(command);
+    controller.write_all(keys).expect("it reads");
+    let output = child.wait_with_output().expect("it is our child");
     let echoes = echoes(&program_end);
+    // Nothing is left for a shell.
+    assert_eq!(ioctl_fionread(&program_end).expect("a terminal"), 0);
     drop(program_end);
-    (status.code(), shown_on(controller), echoes)
+    let shown = shown_on(controller);
+    (output.status.code(), shown, echoes, complaint(&output))
+}
+
+/// A short name for it, which a user types and no daemon knows.
+const PUT_TYPED: &str = "definition put typed --value-from -";
+
+#[track_caller]
+fn assert_nothing_stored(user: &User<'_>) {
+    assert_stopped(
+        &user.run("definition get typed"),
+        1,
+        &["[DEFINITION_NOT_FOUND]"],
+    );
+}
+
+#[test]
+fn typed_value_is_one_line_of_text_or_nothing_is_stored() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let put = user.command(PUT_TYPED);
+    for (keys, code, remedy) in [
+        (&b"line1\ncanary-2\n"[..], 2, "--value-from FILE"),
+        (b"line1\rcanary-2", 2, "--value-from FILE"),
+        (b"canary\xff\n", 2, "in a file"),
+        (b"canary\x1b[D\n", 2, "in a file"),
+        (b"\x04", 1, "nothing was stored"),
+    ] {
+        let (ended, shown, echoes, said) = typed(&put, keys);
+        assert_eq!((ended, echoes), (Some(code), true), "{said}");
+        assert!(
+            said.contains(remedy) && said.contains("nothing was stored"),
+            "{said}"
+        );
+        assert!(!shown.contains("canary") && !said.contains("canary"));
+        assert_nothing_stored(&user);
+    }
+    let long = "k".repeat(5_000);
+    let (code, ..) = typed_to(&put, &format!("{CANARY}\t{long}\n"));
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        said(&user.run("secret get typed")),
+        format!("{CANARY}\t{long}")
+    );
+}
+
+#[test]
+fn half_a_value_is_not_stored_when_the_terminal_is_gone() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let mut session = in_a_session(&user.command(PUT_TYPED), &["--ctty", "--wait"]);
+    session.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut hardy = Command::new("/bin/sh");
+    hardy
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(session.get_program())
+        .args(session.get_args())
+        .env_clear()
+        .envs(
+            session
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let (child, mut controller, program_end) = asked_by(hardy);
+    controller.write_all(b"canary").expect("it reads");
+    drop((program_end, controller));
+    let output = child.wait_with_output().expect("it is our child");
+    assert_stopped(&output, 1, &["nothing was stored"]);
+    assert_nothing_stored(&user);
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_the_answer_about_a_typed_value() {
+    let home = Home::new();
+    let socket = home.path().join("mute.sock");
+    let mute = UnixListener::bind(&socket).expect("a free path");
+    let address = format!("unix:{}", socket.display());
+    let put = [
+        "secret",
+        "put",
+        "projects/dev/secrets/db",
+        "--address",
+        &address,
+    ];
+    let put = home.program(tools::claviger(), &put);
+    let mut session = in_a_session(&put, &["--ctty", "--wait"]);
+    session.stdout(Stdio::null()).stderr(Stdio::piped());
+    let (child, mut controller, _program_end) = asked_by(session);
+    controller.write_all(b"canary\n").expect("it reads");
+    let _asked = mute.accept().expect("it is asked");
+    controller.write_all(b"\x03").expect("a terminal");
+    let output = child.wait_with_output().expect("it is our child");
+    assert_stopped(&output, 130, &["not known whether the value was stored"]);
 }
 
 #[test]
@@ -239,8 +357,12 @@ async fn token_of_a_file_reads_over_tcp() {
     fs::write(&file, format!("{token}\n")).expect("a writable home");
     let get = format!("secret get db --address {}", daemon.tcp());
     let with_token = format!("{get} --token-file {}", file.display());
+    let warned = complaint(&user.run(&with_token));
+    assert!(warned.contains("is open to others; chmod 600"), "{warned}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     assert_eq!(said(&user.run(&with_token)), CANARY);
     assert_stopped(&user.run(&get), 1, &["[CREDENTIALS_REQUIRED]"]);
+    assert_eq!(complaint(&user.run(&with_token)), "");
     fs::write(&file, CANARY.repeat(2) + " ").expect("a writable home");
     assert_stopped(&user.run(&with_token), 1, &["[TOKEN_INVALID]"]);
 }
