@@ -31,9 +31,6 @@ use progress::Progress;
 use proposals::{Proposal, Proposals, Target};
 use walk::{AT_ONCE, Walk, is_about_one};
 
-/// Ended by Ctrl-C, as shells have it.
-const EXIT_INTERRUPTED: u8 = 130;
-
 /// Something that was proposed was not registered.
 const EXIT_REFUSED: u8 = 1;
 
@@ -50,7 +47,7 @@ pub(crate) async fn adopt(asking: &Asking, options: &Adopt) -> Result<ExitCode, 
         }
         _ = interrupted.recv() => {
             let told = progress.told().unwrap_or_else(|| "nothing was inspected".to_owned());
-            Err(Stop::with_code(EXIT_INTERRUPTED, told))
+            Err(Stop::interrupted(told))
         }
     };
     progress.end();

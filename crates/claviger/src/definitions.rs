@@ -19,11 +19,8 @@ use crate::files;
 use crate::location;
 use crate::output::{age, fields, show, table, time, warn};
 use crate::pages::{self, PAGE_SIZE};
-use crate::stop::Stop;
+use crate::stop::{Stop, judged};
 use crate::verdict;
-
-/// What was asked about is not well.
-const EXIT_UNWELL: u8 = 1;
 
 pub(crate) async fn execute(
     asking: &Asking,
@@ -175,10 +172,7 @@ async fn check(asking: &Asking, options: &Check) -> Result<ExitCode, Stop> {
     let live = answer.live.as_ref().map(|live| live.outcome());
     let is_live = live.is_none_or(|live| [Outcome::Works, Outcome::Limited].contains(&live));
     let is_well = verdicts(&answer).all(|(_, verdict)| verdict.ok) && is_live;
-    Ok(match is_well {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_UNWELL),
-    })
+    Ok(judged(is_well))
 }
 
 fn verdicts(

@@ -9,10 +9,7 @@ use crate::ask::Asking;
 use crate::cli::Explain;
 use crate::grants::listed;
 use crate::output::{fields, show};
-use crate::stop::Stop;
-
-/// What was asked about is not allowed.
-const EXIT_UNWELL: u8 = 1;
+use crate::stop::{Stop, judged};
 
 pub(crate) async fn explain(asking: &Asking, question: &Explain) -> Result<ExitCode, Stop> {
     let request = ExplainAccessRequest {
@@ -26,10 +23,7 @@ pub(crate) async fn explain(asking: &Asking, question: &Explain) -> Result<ExitC
     let mut access = asking.client().await?.access();
     let answer = access.explain_access(request).await?.into_inner();
     show(asking.is_json, &answer, || explained(&asked, &answer))?;
-    Ok(match answer.allowed {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_UNWELL),
-    })
+    Ok(judged(answer.allowed))
 }
 
 fn explained([permission, resource]: &[String; 2], answer: &ExplainAccessResponse) -> String {

@@ -19,10 +19,7 @@ use crate::ask::Asking;
 use crate::cli::ProfileCommand;
 use crate::output::{self, print, warn};
 use crate::pages::{self, PAGE_SIZE};
-use crate::stop::Stop;
-
-/// What was asked about is not well.
-const EXIT_UNWELL: u8 = 1;
+use crate::stop::{Stop, judged};
 
 pub(crate) async fn execute(asking: &Asking, command: &ProfileCommand) -> Result<ExitCode, Stop> {
     match command {
@@ -111,10 +108,7 @@ async fn test(asking: &Asking, id: &str) -> Result<ExitCode, Stop> {
     output::show(asking.is_json, &answer, || show::test(&answer))?;
     let live = answer.live.as_ref().map(|live| live.outcome());
     let is_well = live.is_some_and(|live| [Outcome::Works, Outcome::Limited].contains(&live));
-    Ok(match is_well {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_UNWELL),
-    })
+    Ok(judged(is_well))
 }
 
 async fn disconnect(asking: &Asking, id: &str) -> Result<(), Stop> {

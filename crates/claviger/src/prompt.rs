@@ -16,9 +16,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::stop::Stop;
 
-/// Ended by Ctrl-C, as shells have it.
-const EXIT_INTERRUPTED: u8 = 130;
-
 const BACKSPACE: u8 = 0x08;
 const CTRL_C: u8 = 0x03;
 const CTRL_D: u8 = 0x04;
@@ -53,10 +50,7 @@ pub(crate) async fn interrupted() -> Stop {
         }
     })
     .await;
-    Stop::with_code(
-        EXIT_INTERRUPTED,
-        "interrupted; it is not known whether the value was stored",
-    )
+    Stop::interrupted("interrupted; it is not known whether the value was stored")
 }
 
 fn read(terminal: &mut File, usual: &Termios, noun: &str) -> Result<SecretBytes, Stop> {
@@ -109,7 +103,7 @@ fn line(keys: &mut impl io::Read) -> Result<SecretBytes, Stop> {
         match key(keys)? {
             None => return Err(Stop::failed("the terminal is gone, and nothing was stored")),
             Some(b'\n' | b'\r') => break,
-            Some(CTRL_C) => return Err(Stop::with_code(EXIT_INTERRUPTED, "nothing was stored")),
+            Some(CTRL_C) => return Err(Stop::interrupted("nothing was stored")),
             Some(CTRL_D) if line.is_empty() => {
                 return Err(Stop::failed("nothing was typed, and nothing was stored"));
             }

@@ -7,10 +7,7 @@ use claviger_proto::v1::{GetStatusRequest, GetStatusResponse, WhoAmIRequest, Who
 use crate::ask::Asking;
 use crate::grants::listed;
 use crate::output::{fields, show, table, time};
-use crate::stop::Stop;
-
-/// Something asked about is not well.
-const EXIT_UNWELL: u8 = 1;
+use crate::stop::{Stop, judged};
 
 pub(crate) async fn whoami(asking: &Asking) -> Result<ExitCode, Stop> {
     let mut access = asking.client().await?.access();
@@ -40,10 +37,7 @@ pub(crate) async fn status(asking: &Asking) -> Result<ExitCode, Stop> {
     let mut daemon = asking.client().await?.daemon();
     let answer = daemon.get_status(GetStatusRequest {}).await?.into_inner();
     show(asking.is_json, &answer, || told(&answer))?;
-    Ok(match answer.parts.iter().all(|part| part.ok) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_UNWELL),
-    })
+    Ok(judged(answer.parts.iter().all(|part| part.ok)))
 }
 
 fn told(status: &GetStatusResponse) -> String {

@@ -13,6 +13,9 @@ const EXIT_FAILED: u8 = 1;
 /// A command line or a file that cannot be used.
 const EXIT_USAGE: u8 = 2;
 
+/// Ended by Ctrl-C, as shells have it.
+const EXIT_INTERRUPTED: u8 = 130;
+
 /// No daemon answers.
 const EXIT_NO_DAEMON: u8 = 3;
 
@@ -42,6 +45,11 @@ impl Stop {
     /// No daemon answers.
     pub(crate) fn no_daemon(message: impl Into<String>) -> Self {
         Self::new(EXIT_NO_DAEMON, message, true)
+    }
+
+    /// It was ended by Ctrl-C.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(EXIT_INTERRUPTED, message, false)
     }
 
     /// Anything that has an exit code of its own.
@@ -97,6 +105,14 @@ impl Stop {
             true => self.exit_code.max(EXIT_RUN),
             false => self.exit_code,
         })
+    }
+}
+
+/// What the process ends with after an answer: whether all that was asked about is well.
+pub(crate) fn judged(is_well: bool) -> ExitCode {
+    match is_well {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_FAILED),
     }
 }
 

@@ -13,10 +13,7 @@ use crate::cli::{CreateToken, TokenCommand};
 use crate::output::{duration, note, show, table, time};
 use crate::pages::{self, PAGE_SIZE};
 use crate::reveal::{print_value, refuse_terminal};
-use crate::stop::Stop;
-
-/// Something remains that was to end.
-const EXIT_UNWELL: u8 = 1;
+use crate::stop::{Stop, judged};
 
 pub(crate) async fn execute(asking: &Asking, command: &TokenCommand) -> Result<ExitCode, Stop> {
     match command {
@@ -108,10 +105,7 @@ async fn revoke(asking: &Asking, id: &str, cascade: bool) -> Result<ExitCode, St
     let request = RevokeTokenRequest { name, cascade };
     let answer = access.revoke_token(request).await?.into_inner();
     show(asking.is_json, &answer, || revoked(&answer))?;
-    Ok(match answer.remaining.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_UNWELL),
-    })
+    Ok(judged(answer.remaining.is_empty()))
 }
 
 fn revoked(answer: &RevokeTokenResponse) -> String {

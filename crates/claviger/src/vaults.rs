@@ -12,11 +12,8 @@ use crate::ask::{Asking, full_name};
 use crate::cli::{Inspect, VaultCommand};
 use crate::output::{age, fields, show, table, time, warn};
 use crate::pages::{self, PAGE_SIZE};
-use crate::stop::Stop;
+use crate::stop::{Stop, judged};
 use crate::verdict;
-
-/// What was asked about is not well.
-const EXIT_UNWELL: u8 = 1;
 
 pub(crate) async fn execute(asking: &Asking, command: &VaultCommand) -> Result<ExitCode, Stop> {
     match command {
@@ -64,7 +61,7 @@ async fn check(asking: &Asking, id: &str) -> Result<ExitCode, Stop> {
     let answer = vaults.check_vault(CheckVaultRequest { name }).await?;
     let answer = answer.into_inner();
     show(asking.is_json, &answer, || checked(&answer))?;
-    Ok(ended(answer.ok))
+    Ok(judged(answer.ok))
 }
 
 fn checked(answer: &CheckVaultResponse) -> String {
@@ -127,7 +124,7 @@ async fn inspect(asking: &Asking, options: &Inspect) -> Result<ExitCode, Stop> {
     warn(&answer.warnings);
     show(asking.is_json, &answer, || inspected(&answer))?;
     let mut verdicts = [&answer.format, &answer.kind].into_iter().flatten();
-    Ok(ended(verdicts.all(|verdict| verdict.ok)))
+    Ok(judged(verdicts.all(|verdict| verdict.ok)))
 }
 
 fn inspected(answer: &InspectVaultSecretResponse) -> String {
@@ -147,11 +144,4 @@ fn inspected(answer: &InspectVaultSecretResponse) -> String {
         ["stripe", &stripe.unwrap_or_default()],
         ["fingerprint", &answer.fingerprint],
     ])
-}
-
-fn ended(is_well: bool) -> ExitCode {
-    match is_well {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_UNWELL),
-    }
 }

@@ -29,9 +29,6 @@ use crate::output::tell;
 use crate::stop::Stop;
 use crate::value;
 
-/// Ended by Ctrl-C, as shells have it.
-const EXIT_INTERRUPTED: u8 = 130;
-
 pub(crate) async fn connect(asking: &Asking, options: &Connect) -> Result<(), Stop> {
     let name = asking.profile(&options.id)?;
     let daemon = asking.client().await?;
@@ -94,7 +91,7 @@ async fn caught(
     let redirected = tokio::select! {
         redirected = listener::redirected(listener, state) => redirected.map_err(failed)?,
         _ = interrupted.recv() => {
-            return Err(Stop::with_code(EXIT_INTERRUPTED, "nothing was connected"));
+            return Err(Stop::interrupted("nothing was connected"));
         }
     };
     code_of(redirected)
