@@ -86,7 +86,7 @@ impl Asking {
 }
 
 fn no_name(error: &Error) -> Stop {
-    Stop::usage(error.to_string())
+    Stop::failed(format!("{error} [{}]", error.reason()))
 }
 
 /// The full name of what is in no project; an id may be one already.

@@ -19,9 +19,11 @@ mod vaults;
 mod walk;
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
@@ -101,6 +103,12 @@ fn in_a_session(command: &Command, options: &[&str]) -> Command {
         session.current_dir(directory);
     }
     session
+}
+
+/// Writes a file that nobody else can read.
+fn write_private(file: &Path, text: impl AsRef<[u8]>) {
+    fs::write(file, text).expect("a writable directory");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("it is ours");
 }
 
 /// What a command printed that went well.

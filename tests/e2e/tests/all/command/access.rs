@@ -1,13 +1,14 @@
 //! Versions that are switched off, grants and tokens.
 
-use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
 use claviger_e2e::{Home, output_of};
 use serde_json::Value;
 
-use super::{CANARY, User, assert_stopped, complaint, on_a_terminal, said, shown_on, terminal};
+use super::{
+    CANARY, User, assert_stopped, complaint, on_a_terminal, said, shown_on, terminal, write_private,
+};
 
 #[test]
 fn version_is_disabled_enabled_and_destroyed() {
@@ -84,7 +85,7 @@ fn token_goes_to_a_pipe_reads_and_is_revoked() {
         "{told}"
     );
     let file = home.path().join("job.token");
-    fs::write(&file, &token).expect("a writable home");
+    write_private(&file, &token);
     let get = format!(
         "secret get db --address {} --token-file {}",
         daemon.tcp(),

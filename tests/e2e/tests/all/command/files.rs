@@ -11,7 +11,7 @@ use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServic
 use claviger_stub::stripe_oauth::{CLIENT_ID, CLIENT_SECRET};
 use serde_json::Value;
 
-use super::{CANARY, User, assert_stopped, complaint, said};
+use super::{CANARY, User, assert_stopped, complaint, said, write_private};
 
 const APPLY: &str = "definition apply -";
 
@@ -482,7 +482,7 @@ async fn whoever_may_not_see_grants_keeps_the_rest() {
     let mut access = AccessServiceClient::new(client.channel());
     let made = access.create_token(request).await.expect("made");
     let file = home.path().join("token");
-    fs::write(&file, made.into_inner().token).expect("a writable home");
+    write_private(&file, made.into_inner().token);
     let user = User {
         home: &home,
         daemon: &daemon,
