@@ -24,7 +24,7 @@ use tonic_types::StatusExt;
 pub use client::{Client, data_payload, text_payload};
 pub use faulty::{Fault, FaultyBackend, FaultySink, TYPED_TIME, Verb};
 pub use held::Gate;
-pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_uid};
+pub use server::{AuditLog, FaultyVault, Options, PROJECT, Server, own_directory, own_uid};
 pub use shared::{Meanwhile, SharedBackend};
 pub use watched::Watched;
 

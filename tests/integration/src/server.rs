@@ -120,6 +120,14 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// A directory of this user alone, whatever the umask of the process is: while a daemon of another
+/// test binds its socket, it is one with which others could write to it.
+pub fn own_directory() -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).expect("it is ours");
+    directory
+}
+
 /// One daemon is opened at a time, and no directory is made meanwhile: the umask of the process is
 /// another one while a Unix socket is bound.
 static OPENING: Mutex<()> = Mutex::const_new(());

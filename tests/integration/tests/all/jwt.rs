@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use claviger_core::Clock as _;
-use claviger_integration::{Client, Options, PROJECT, Server, own_uid};
+use claviger_integration::{Client, Options, PROJECT, Server, own_directory, own_uid};
 use claviger_proto::v1;
 use claviger_stub::issuer::Key;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = own_directory();
         let key = Key::ec();
         let config = format!(
             "[identity.ci]\nkind = \"generic\"\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n\

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_integration::{Client, Options, Server};
+use claviger_integration::{Client, Options, Server, own_directory};
 use claviger_proto::v1;
 use claviger_raw::{Authority, Certificate, Raw, connect_from, message};
 use http::HeaderMap;
@@ -42,7 +42,7 @@ impl Files {
     /// With a list that revokes nobody.
     pub(crate) fn new() -> Self {
         let files = Self {
-            dir: tempfile::tempdir().expect("a directory"),
+            dir: own_directory(),
             root: Authority::new("root", NOW),
             acme: Authority::new("acme", NOW),
         };
