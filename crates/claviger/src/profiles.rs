@@ -5,7 +5,6 @@ mod find;
 mod put;
 mod show;
 
-use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use claviger_proto::v1::stripe_live_verdict::Outcome;
@@ -17,8 +16,9 @@ use claviger_proto::v1::{
 
 use crate::ask::Asking;
 use crate::cli::ProfileCommand;
-use crate::output::{self, print, warn};
+use crate::output::{self, warn};
 use crate::pages::{self, PAGE_SIZE};
+use crate::reveal::{print_value, refuse_terminal};
 use crate::stop::{Stop, judged};
 
 pub(crate) async fn execute(asking: &Asking, command: &ProfileCommand) -> Result<ExitCode, Stop> {
@@ -127,12 +127,7 @@ async fn disconnect(asking: &Asking, id: &str) -> Result<(), Stop> {
 }
 
 async fn resolve(asking: &Asking, id: &str, reveal: bool) -> Result<(), Stop> {
-    let is_terminal = io::stdout().is_terminal();
-    if is_terminal && !reveal {
-        return Err(Stop::usage(
-            "a credential is not shown on a terminal; send it to a pipe or a file, or pass --reveal",
-        ));
-    }
+    refuse_terminal(reveal)?;
     let request = ResolveConnectionRequest {
         name: asking.profile(id)?,
         environment: asking.environment.clone(),
@@ -140,9 +135,8 @@ async fn resolve(asking: &Asking, id: &str, reveal: bool) -> Result<(), Stop> {
     };
     let mut profiles = asking.client().await?.profiles();
     let answer = profiles.resolve_connection(request).await?.into_inner();
-    output::show(asking.is_json, &answer, || answer.credential.clone())?;
-    match is_terminal && !asking.is_json {
-        true => print("\n"),
-        false => Ok(()),
+    match asking.is_json {
+        true => output::show(true, &answer, String::new),
+        false => print_value(answer.credential.as_bytes()),
     }
 }

@@ -5,6 +5,8 @@ use claviger_proto::v1::environment::StripeMode;
 use claviger_proto::v1::oauth_auth::Flavor;
 use claviger_stripe::live::BaseUrl;
 
+use super::words::pair;
+
 /// Where a browser is sent back to, unless another port is named. An app's redirect addresses are
 /// registered with Stripe, so that it cannot be any free one.
 const REDIRECT_PORT: u16 = 7435;
@@ -94,7 +96,7 @@ pub struct PutProfile {
     pub description: Option<String>,
 
     /// A label to set; the others stay
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
 
     /// The account that calls are made for, acct_...
@@ -212,13 +214,6 @@ impl OauthOptions {
     }
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("give KEY=VALUE, such as team=payments".to_owned()),
-    }
-}
-
 fn flavor(text: &str) -> Result<Flavor, String> {
     match text {
         "apps" => Ok(Flavor::Apps),
@@ -297,9 +292,9 @@ mod tests {
     fn words_of_options_are_those_of_stripe() {
         assert_eq!(flavor("connect"), Ok(Flavor::Connect));
         assert_eq!(mode("live"), Ok(StripeMode::Live));
-        assert_eq!(label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert!(flavor("CONNECT").unwrap_err().contains("apps, connect"));
         assert!(mode("sandbox").unwrap_err().contains("test, live"));
-        assert!(label("=b").unwrap_err().contains("KEY=VALUE"));
+        assert!(pair("=b").unwrap_err().contains("KEY=VALUE"));
     }
 }
