@@ -28,4 +28,4 @@ pub use gate::Gate;
 pub use moto::{Console, Moto, REGION};
 pub use stripe_mock::StripeMock;
 pub use stripe_stub::{SilentStripe, StripeStub};
-pub use walk_through::{WalkThrough, assert_in_order, output_of};
+pub use walk_through::{WalkThrough, assert_in_order, output_of, type_all};

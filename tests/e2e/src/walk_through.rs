@@ -1,6 +1,6 @@
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::io::{ErrorKind, Write as _};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::{Daemon, Home, tools};
 
@@ -60,10 +60,17 @@ pub fn output_of(program: &mut Command, keys: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program can be started");
-    let mut stdin = child.stdin.take().expect("a pipe was asked for");
-    stdin.write_all(keys.as_bytes()).expect("it reads");
-    drop(stdin);
+    type_all(&mut child, keys);
     child.wait_with_output().expect("it ends")
+}
+
+/// Types this, and nothing after it. A program that refuses its arguments may be gone before it has
+/// read any of it.
+pub fn type_all(child: &mut Child, keys: &str) {
+    let mut stdin = child.stdin.take().expect("a pipe was asked for");
+    if let Err(error) = stdin.write_all(keys.as_bytes()) {
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{error}");
+    }
 }
 
 /// All of them stand in the printed text, in this order.

@@ -8,14 +8,14 @@
 //! done so).
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::Parser as _;
 use claviger::Cli;
-use claviger_e2e::{Daemon, Home, Moto, StripeMock, assert_in_order, tools};
+use claviger_e2e::{Daemon, Home, Moto, StripeMock, assert_in_order, tools, type_all};
 use claviger_stub::stripe_oauth::{CLIENT_SECRET, Rules, StripeOauth};
 
 const START: &str = "cargo run --release -p clavigerd -- ";
@@ -286,9 +286,7 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
         .stdout(Stdio::piped())
         .spawn()
         .expect("bash starts");
-    let mut stdin = child.stdin.take().expect("a pipe was asked for");
-    stdin.write_all(input.as_bytes()).expect("it reads");
-    drop(stdin);
+    type_all(&mut child, &input);
     let output = child.wait_with_output().expect("it ends");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}\n{printed}", output.status);
