@@ -222,6 +222,13 @@ impl Daemon {
         self.terminate();
         self.wait()
     }
+
+    /// The same while the clients of this runtime go on: a daemon gives those that are still connected
+    /// and say nothing the whole of its drain.
+    pub async fn stopped(self) -> ExitStatus {
+        let stopped = tokio::task::spawn_blocking(move || self.stop());
+        stopped.await.expect("it does not panic")
+    }
 }
 
 impl Drop for Daemon {

@@ -181,7 +181,7 @@ impl<P: Peer + ?Sized> Stage<P> {
 
     /// Ends the daemon well and starts one with this configuration on its data.
     pub(crate) async fn restart(self, config: &str) -> Self {
-        assert_eq!(self.daemon.stop().code(), Some(0));
+        assert_eq!(self.daemon.stopped().await.code(), Some(0));
         Self::start_in(self.home, self.peer, config).await
     }
 

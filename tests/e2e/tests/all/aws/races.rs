@@ -115,7 +115,7 @@ async fn rotate_in_console(console: &Console, caller: &Caller, old: &str) -> Str
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_puts_on_one_version_one_wins_and_aws_has_its_value() {
     let (mut random, seed) = tools::random();
-    let rounds = 300 * tools::volume();
+    let rounds = 100 * tools::volume();
     println!("seed {seed}, {rounds} rounds");
     let stage = &Stage::start(Box::new(aws())).await;
     let (caller, peer, daemon) = (&stage.caller, &stage.peer, &stage.daemon);

@@ -213,7 +213,7 @@ async fn look_up_waits_for_a_daemon_that_starts_again_and_fails_when_none_does()
     let (home, worker) = (Home::new(), Worker::new());
     let (daemon, _) = daemon_with_a_connection(&home).await;
     let (socket, address) = (daemon.socket(), address(&daemon));
-    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(daemon.stopped().await.code(), Some(0));
 
     let backend = json!({ "project": "dev", "address": address, "timeout": 1 });
     let mut command = worker.look_ups(&backend, &["conn:warehouse"]);
