@@ -25,14 +25,11 @@ use crate::cli::Adopt;
 use crate::output::print;
 use crate::pages::{self, PAGE_SIZE};
 use crate::patience::patiently;
-use crate::stop::Stop;
+use crate::stop::{Stop, judged};
 use place::Taken;
 use progress::Progress;
 use proposals::{Proposal, Proposals, Target};
 use walk::{AT_ONCE, Walk, is_about_one};
-
-/// Something that was proposed was not registered.
-const EXIT_REFUSED: u8 = 1;
 
 pub(crate) async fn adopt(asking: &Asking, options: &Adopt) -> Result<ExitCode, Stop> {
     let mut interrupted = signal(SignalKind::interrupt())
@@ -57,10 +54,7 @@ pub(crate) async fn adopt(asking: &Asking, options: &Adopt) -> Result<ExitCode, 
         false => told::text(&proposals, options.apply),
     })?;
     let mut proposed = proposals.proposed.iter();
-    Ok(match proposed.all(|proposal| proposal.refusal.is_empty()) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(EXIT_REFUSED),
-    })
+    Ok(judged(proposed.all(|proposal| proposal.refusal.is_empty())))
 }
 
 async fn carry_out(
@@ -87,6 +81,9 @@ async fn carry_out(
         progress,
     };
     let mut proposals = Proposals::of(walk.walk().await?, &taken, &target);
+    if !proposals.proposed.is_empty() {
+        proposals.remark_twins(&walk.registered().await?);
+    }
     if options.apply {
         progress.registering(proposals.proposed.len());
         let puts = proposals.proposed.iter_mut();

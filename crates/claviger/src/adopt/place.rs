@@ -74,6 +74,11 @@ impl Taken {
         taken
     }
 
+    /// Where they point at, those that are not found by walking too: one may name a secret in full.
+    pub(crate) fn places(&self) -> BTreeSet<&Place> {
+        self.0.values().flatten().collect()
+    }
+
     /// Whether some definition points there.
     pub(crate) fn has(&self, place: &Place) -> bool {
         self.0.values().any(|places| places.contains(place))
@@ -122,6 +127,8 @@ mod tests {
             let place = Place::whole(secret).property(property);
             assert_eq!(taken.has(&place), is_taken, "{place}");
         }
+        let places: Vec<_> = taken.places().into_iter().map(Place::to_string).collect();
+        assert_eq!(places, ["a#key", "b", "near"]);
         let place = Place::whole("a").property("key");
         for (id, is_free) in [("named", true), ("deleted", false), ("new", true)] {
             assert_eq!(taken.is_free_for(id, &place), is_free, "{id}");

@@ -66,20 +66,15 @@ impl Proposals {
             ours: walked.ours,
             ..Self::default()
         };
-        let mut seen = BTreeMap::new();
         for Found { place, inspected } in walked.found {
             let fault = match &inspected {
                 Ok(inspection) => target.fault(inspection),
                 Err(refusal) => Some(refusal.clone()),
             };
-            let twin = match &inspected {
-                Ok(found) => twin(&mut seen, &place, &found.fingerprint),
-                Err(_) => None,
-            };
             let id = ids.get(&place).cloned().unwrap_or_default();
             match (inspected, fault) {
                 (Ok(inspection), None) => {
-                    let remarks = remarks(&inspection, twin.as_ref());
+                    let remarks = remarks(&inspection);
                     let definition = target.definition(&id, &place, &inspection);
                     proposals.proposed.push(Proposal {
                         id,
@@ -99,6 +94,29 @@ impl Proposals {
             }
         }
         proposals
+    }
+
+    /// Remarks on each value that is elsewhere too: where definitions point at already, or earlier
+    /// among what is proposed.
+    pub(crate) fn remark_twins(&mut self, registered: &[Found]) {
+        let mut first = BTreeMap::new();
+        for Found { place, inspected } in registered {
+            if let Ok(inspection) = inspected {
+                first.entry(inspection.fingerprint.clone()).or_insert(place);
+            }
+        }
+        for proposal in &mut self.proposed {
+            let fingerprint = proposal.inspection.fingerprint.clone();
+            if fingerprint.is_empty() {
+                continue;
+            }
+            match first.get(&fingerprint) {
+                Some(twin) => proposal.remarks.push(format!("same value as {twin}")),
+                None => {
+                    first.insert(fingerprint, &proposal.place);
+                }
+            }
+        }
     }
 }
 
@@ -168,10 +186,9 @@ impl Target {
 }
 
 /// What deserves a look and keeps nobody from using it.
-fn remarks(inspection: &InspectVaultSecretResponse, twin: Option<&Place>) -> Vec<String> {
+fn remarks(inspection: &InspectVaultSecretResponse) -> Vec<String> {
     let warnings = inspection.warnings.iter();
     let mut remarks: Vec<_> = warnings.map(|warning| warning.reason.clone()).collect();
-    remarks.extend(twin.map(|twin| format!("same value as {twin}")));
     let days = days(inspection).filter(|days| *days > DAYS_MAX);
     remarks.extend(days.map(|days| format!("not rotated for {days} days")));
     remarks
@@ -181,18 +198,6 @@ fn remarks(inspection: &InspectVaultSecretResponse, twin: Option<&Place>) -> Vec
 pub(crate) fn days(inspection: &InspectVaultSecretResponse) -> Option<i64> {
     let age = inspection.age.as_ref()?;
     Some(age.seconds / SECONDS_PER_DAY)
-}
-
-/// The place that had the same value first.
-fn twin(seen: &mut BTreeMap<String, Place>, place: &Place, fingerprint: &str) -> Option<Place> {
-    if fingerprint.is_empty() {
-        return None;
-    }
-    let first = seen.get(fingerprint).cloned();
-    if first.is_none() {
-        seen.insert(fingerprint.to_owned(), place.clone());
-    }
-    first
 }
 
 #[cfg(test)]
@@ -346,23 +351,29 @@ mod tests {
             }],
             ..good()
         };
-        let found = proposals(
+        let mut found = proposals(
             &[
                 ("a", value("1", 90)),
                 ("b", value("1", 91)),
                 ("c", value("", 0)),
                 ("d", value("", 0)),
                 ("e", warned),
+                ("f", value("2", 0)),
             ],
             &target("", &[]),
         );
+        found.remark_twins(&[Found {
+            place: Place::whole("registered").property("key"),
+            inspected: Ok(value("2", 0)),
+        }]);
         let remarks = found.proposed.iter().map(|one| one.remarks.join(", "));
         let expected = [
             "",
-            "same value as a, not rotated for 91 days",
+            "not rotated for 91 days, same value as a",
             "",
             "",
             "FULL_SECRET_KEY",
+            "same value as registered#key",
         ];
         assert_eq!(remarks.collect::<Vec<_>>(), expected);
     }

@@ -1,4 +1,5 @@
 use claviger_proto::v1::InspectVaultSecretResponse;
+use claviger_proto::v1::secret_definition::Kind;
 use serde_json::{Value, json};
 
 use super::proposals::{LeftOut, Proposal, Proposals, days};
@@ -10,7 +11,7 @@ pub(crate) fn text(proposals: &Proposals, is_applied: bool) -> String {
     let mut text = String::new();
     if !proposals.proposed.is_empty() {
         let head = [
-            "ID", "SECRET", "PROPERTY", "KIND", "MODE", "LAST 4", "AGE", "REMARKS",
+            "ID", "SECRET", "PROPERTY", "VERDICT", "MODE", "LAST 4", "AGE", "REMARKS",
         ];
         let mut rows = vec![head.map(str::to_owned)];
         rows.extend(proposals.proposed.iter().map(proposed));
@@ -36,12 +37,21 @@ fn proposed(proposal: &Proposal) -> [String; 8] {
         proposal.id.clone(),
         proposal.place.secret.clone(),
         proposal.place.property.clone(),
-        proposal.definition.kind().as_str_name().to_owned(),
+        verdict(proposal.definition.kind(), &stripe.class),
         stripe.mode,
         stripe.last_four,
         age(inspection),
         remarks.join(", "),
     ]
+}
+
+/// What it is good for: its kind, and of a key which sort.
+fn verdict(kind: Kind, class: &str) -> String {
+    let kind = kind.as_str_name();
+    match class {
+        "" => kind.to_owned(),
+        class => format!("{kind} {class}"),
+    }
 }
 
 fn age(inspection: &InspectVaultSecretResponse) -> String {
@@ -114,7 +124,6 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use claviger_proto::v1::secret_definition::Kind;
     use claviger_proto::v1::{SecretDefinition, StripeVerdict};
 
     use super::*;
@@ -124,6 +133,7 @@ mod tests {
         let inspection = InspectVaultSecretResponse {
             judged_as: Kind::StripeApiKey.into(),
             stripe: Some(StripeVerdict {
+                class: "RESTRICTED".to_owned(),
                 mode: "LIVE".to_owned(),
                 last_four: "Yv42".to_owned(),
                 ..Default::default()
@@ -143,7 +153,7 @@ mod tests {
                     ..Default::default()
                 },
                 inspection,
-                remarks: vec!["same value as \u{1b}鍵".to_owned()],
+                remarks: vec!["same as \u{1b}鍵".to_owned()],
                 is_registered: true,
                 refusal: String::new(),
             }],
@@ -160,8 +170,8 @@ mod tests {
     #[test]
     fn what_is_proposed_and_left_out_is_told_in_tables() {
         let expected = "\
-            ID           SECRET       PROPERTY  KIND            MODE  LAST 4  AGE  REMARKS\n\
-            prod-stripe  prod/stripe  key       STRIPE_API_KEY  LIVE  Yv42    1d   same value as ?鍵\n\
+            ID           SECRET       PROPERTY  VERDICT                    MODE  LAST 4  AGE  REMARKS\n\
+            prod-stripe  prod/stripe  key       STRIPE_API_KEY RESTRICTED  LIVE  Yv42    1d   same as ?鍵\n\
             \n\
             LEFT OUT  PROPERTY  REASON\n\
             prod/pk             no\n\

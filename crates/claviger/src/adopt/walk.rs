@@ -97,6 +97,13 @@ impl Walk<'_> {
         Ok(walked)
     }
 
+    /// A look at what definitions point at, for what is the same elsewhere.
+    pub(crate) async fn registered(&self) -> Result<Vec<Found>, Stop> {
+        let places: Vec<_> = self.taken.places().into_iter().cloned().collect();
+        self.progress.more(places.len());
+        self.inspect_all(places).await
+    }
+
     /// Whether locations in it may name a property.
     async fn has_properties(&self) -> Result<bool, Stop> {
         let list = async || self.service.clone().list_vaults(ListVaultsRequest {}).await;

@@ -4,11 +4,13 @@ const NOTES: &str = "\
 Left out are values that no job could use as they are (publishable, masked, example and empty keys,
 white space around a key, a key of the mode that an environment does not take), documents with more
 than 20 keys, and whatever the vault does not let the daemon read. Remarks about the others do not
-keep them from being registered: a value that is there twice, one that is older than 90 days,
-warnings of InspectVaultSecret.
+keep them from being registered: a value that is elsewhere too (also where a definition points at),
+one that was stored more than 90 days ago, warnings of InspectVaultSecret. Live keys for a dev
+environment are told where the project says which mode that takes (stripe_mode).
 
-With --environment the definitions lead there and nowhere else. A run that was ended before it was
-done is taken up by running it again: what is registered is not proposed any more.
+With --environment the definitions lead there and nowhere else, and a secret that has a definition
+in any environment is not proposed for another. A run that was ended before it was
+done is taken up by running it again: what is registered is no longer proposed.
 
 --json prints one object:
   proposals  definition (SecretDefinition), inspection (InspectVaultSecretResponse), remarks,

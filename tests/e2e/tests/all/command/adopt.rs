@@ -165,6 +165,7 @@ async fn each_trouble_of_a_vault_is_found_and_nothing_is_changed() {
         ("trouble-full", "FULL_SECRET_KEY"),
         ("trouble-old", "not rotated for "),
         ("trouble-padded", "VALUE_HAS_SURROUNDING_SPACE"),
+        ("trouble-same", "same value as trouble/registered"),
         ("trouble-twin-b", "same value as trouble/twin-a"),
     ] {
         let remarks = proposal(&document, id)["remarks"].to_string();
@@ -190,11 +191,12 @@ async fn each_trouble_of_a_vault_is_found_and_nothing_is_changed() {
         "trouble-full",
         "trouble/full",
         "STRIPE_API_KEY",
+        "SECRET",
         "TEST",
         "0004",
         "0d",
     ];
-    assert_eq!(row[..6], expected);
+    assert_eq!(row[..7], expected);
     assert!(
         table.contains("; --apply registers them; 10 left out; "),
         "{table}"

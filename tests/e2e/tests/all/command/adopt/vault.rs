@@ -60,6 +60,7 @@ fn secrets() -> BTreeMap<String, String> {
         ("padded", format!("{}\n", plain(9005))),
         ("publishable", publishable),
         ("registered", plain(9006)),
+        ("same", plain(9006)),
         ("space", format!("{}\n", test(6))),
         ("twin-a", plain(9007)),
         ("twin-b", plain(9007)),
