@@ -1,7 +1,7 @@
 """Fetches a Stripe key from Claviger when a job starts, and of a profile whenever it needs another.
 
-In a program:     keys = claviger_key.from_environment(), and keys.now() before each call
-Before a program: python claviger_key.py FILE    (writes the key alone, for its reader only)
+keys = claviger_key.from_environment(), and keys.now() before each call. A program that is not to be
+changed is started by `claviger run`.
 
 CLAVIGER_SECRET       the definition, projects/{project}/secrets/{id}
 CLAVIGER_PROFILE      in place of it: the profile, projects/{project}/connectionProfiles/{id}
@@ -196,22 +196,6 @@ def read(name: str, path: str) -> bytes:
         stop(CONFIGURATION, f"{name} cannot be read: {error.strerror}")
 
 
-def write(key: StripeKey, path: str) -> None:
-    # O_EXCL: a user who put a file or a link there first does not get the key.
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-    except OSError as error:
-        stop(CONFIGURATION, f"{path} cannot be made: {error.strerror}")
-    with open(descriptor, "w") as file:
-        file.write(key.text)
-
-
 def stop(code: int, message: str):
     print(f"stripe-runner: {message}", file=sys.stderr)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        stop(CONFIGURATION, "usage: claviger_key.py FILE")
-    write(from_environment().now(), sys.argv[1])

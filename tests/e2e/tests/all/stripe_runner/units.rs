@@ -1,37 +1,25 @@
 //! How a unit hands a key to a program that only knows a variable.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use claviger_e2e::{Home, tools};
-use claviger_proto::v1::secret_definition::Kind;
 
-use super::support::{
-    CONFIGURATION, Ended, Worker, address, daemon_with_key, definition, end, examples, key,
-    register,
-};
-use crate::caller::name;
+use super::support::{daemon_with_key, end, examples, key};
 
-/// Where the units expect the example.
-const INSTALLED: &str = "/opt/stripe-runner";
-
-/// The Python there.
+/// The Python where the unit expects the example.
 const INSTALLED_PYTHON: &str = "/opt/stripe-runner/venv/bin/python";
+
+/// The command where its package puts it.
+const INSTALLED_COMMAND: &str = "/usr/bin/claviger";
+
+/// The socket of a daemon that systemd runs.
+const SOCKET: &str = "/run/claviger/clavigerd.sock";
 
 /// The program that is not to be changed.
 const JOB: &str = "/usr/local/bin/my-job";
-
-/// Writes the key of a definition to a file.
-fn write_key(worker: &Worker, address: &str, id: &str, file: &Path) -> Ended {
-    let mut command = worker.python("claviger_key.py");
-    command
-        .arg(file)
-        .env("CLAVIGER_ADDRESS", address)
-        .env("CLAVIGER_SECRET", name(id));
-    end(&mut command)
-}
 
 /// The settings of a unit with this key, in their order.
 fn settings(unit: &str, key: &str) -> Vec<String> {
@@ -41,133 +29,77 @@ fn settings(unit: &str, key: &str) -> Vec<String> {
     values.map(str::to_owned).collect()
 }
 
-#[tokio::test]
-async fn key_file_is_for_its_reader_only_and_never_over_another() {
-    let (home, worker) = (Home::new(), Worker::new());
-    let daemon = daemon_with_key(&home).await;
-    let opaque = definition("opaque", Kind::Opaque);
-    register(&daemon, opaque, &key("pk_test_")).await;
-    let address = address(&daemon);
-
-    let refused = worker.file("refused");
-    write_key(&worker, &address, "opaque", &refused).assert_refused(CONFIGURATION, &["kind"]);
-    assert!(!refused.exists());
-
-    let file = worker.file("key");
-    let written = write_key(&worker, &address, "stripe", &file);
-    written.assert_listed(&[]);
-    assert_eq!(fs::read_to_string(&file).expect("text"), key("rk_test_"));
-    let mode = fs::metadata(&file).expect("a file").permissions().mode();
-    assert_eq!(mode & 0o7777, 0o400);
-
-    let taken = worker.file("taken");
-    fs::write(&taken, "theirs").expect("a writable home");
-    let (link, target) = (worker.file("link"), worker.file("target"));
-    symlink(&target, &link).expect("a writable home");
-    for file in [&taken, &link] {
-        let ended = write_key(&worker, &address, "stripe", file);
-        ended.assert_refused(CONFIGURATION, &["cannot be made", "File exists"]);
-    }
-    assert_eq!(fs::read_to_string(&taken).expect("text"), "theirs");
-    assert!(!target.exists());
-}
-
-/// A line of a unit as systemd runs it, with its runtime directories in `parent`.
-fn expanded(line: &str, parent: &Path) -> String {
-    let parent = parent.display().to_string();
-    line.replace("%t", &parent).replace("$$", "$")
-}
-
-#[tokio::test]
-async fn unit_fetches_the_key_anew_before_the_job_starts() {
-    let (home, worker) = (Home::new(), Worker::new());
-    let daemon = daemon_with_key(&home).await;
-    let file = worker.file("stripe-job/key");
-    let runtime = file.parent().expect("its directory");
-    fs::create_dir(runtime).expect("a writable home");
-    fs::write(&file, "from a start that failed").expect("a writable home");
-
-    let lines = settings("unchanged-job.service", "ExecStartPre");
-    let [clear, fetch] = lines.as_slice() else {
-        panic!("not two ExecStartPre=: {lines:?}");
-    };
-    let run = |line: &str| {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", line])
-            .env_clear()
-            .envs(worker.python_environment())
-            .env("CLAVIGER_ADDRESS", address(&daemon))
-            .env("CLAVIGER_SECRET", name("stripe"));
-        end(&mut command)
-    };
-    let parent = worker.file("");
-    run(&expanded(clear, &parent)).assert_listed(&[]);
-    let python = tools::python().display().to_string();
-    let fetch = fetch.replace(INSTALLED_PYTHON, &python);
-    let fetch = fetch.replace(INSTALLED, &examples().display().to_string());
-    run(&expanded(&fetch, &parent)).assert_listed(&[]);
-    assert_eq!(fs::read_to_string(&file).expect("text"), key("rk_test_"));
-}
-
-#[test]
-fn unit_hands_the_key_to_the_job_alone_and_leaves_no_file() {
-    let home = Home::new();
-    let (job, file) = (home.path().join("my-job"), home.path().join("key"));
-    fs::write(&file, key("rk_test_")).expect("a writable home");
-    fs::write(
-        &job,
-        "#!/bin/sh\n\
-         echo \"key: $STRIPE_API_KEY\"\n\
-         echo \"definition: ${CLAVIGER_SECRET-none}\"\n",
-    )
-    .expect("a writable home");
+/// The line that starts the program that is not to be changed, for the daemon with this socket and a
+/// job that says what it got.
+fn started(home: &Home, socket: &Path) -> Command {
+    let job = home.path().join("my-job");
+    let script = "#!/bin/sh\necho \"key: $STRIPE_API_KEY\"\nenv | grep -c ^CLAVIGER_\n:\n";
+    fs::write(&job, script).expect("a writable home");
     fs::set_permissions(&job, Permissions::from_mode(0o700)).expect("our file");
-
     let lines = settings("unchanged-job.service", "ExecStart");
     let [line] = lines.as_slice() else {
         panic!("not one ExecStart=: {lines:?}");
     };
-    let script = line.strip_prefix("/bin/sh -c '").expect("a shell");
-    let script = script.strip_suffix('\'').expect("one word");
-    assert!(!script.contains('\'') && script.contains(JOB), "{script}");
-    let script = expanded(script, home.path()).replace(JOB, &job.display().to_string());
-    let start = || {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", &script])
-            .env_clear()
-            .env("PATH", tools::path())
-            .env("CLAVIGER_SECRET", name("stripe"))
-            .env("RUNTIME_DIRECTORY", home.path());
-        end(&mut command)
-    };
+    let places = [
+        (INSTALLED_COMMAND, tools::claviger().display().to_string()),
+        (SOCKET, socket.display().to_string()),
+        (
+            "--project acme --environment prod",
+            "--project dev".to_owned(),
+        ),
+        (JOB, job.display().to_string()),
+    ];
+    let mut line = line.clone();
+    for (written, ours) in places {
+        assert_eq!(line.matches(written).count(), 1, "{written}: {line}");
+        line = line.replace(written, &ours);
+    }
+    let mut words = line.split(' ');
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).env_clear().env("PATH", tools::path());
+    command
+}
+
+#[tokio::test]
+async fn unit_hands_the_key_to_the_job_or_does_not_start_it() {
+    let home = Home::new();
+    let daemon = daemon_with_key(&home).await;
+    let socket = daemon.socket();
     let key = format!("key: {}", key("rk_test_"));
-    start().assert_listed(&[key, "definition: none".to_owned()]);
-    assert!(!file.exists());
-    // Without the file there is no key, and the job must not start with an empty one.
-    let again = start();
-    assert_ne!(again.code, Some(0), "{again}");
-    assert_eq!(again.printed, "");
+    end(&mut started(&home, &socket)).assert_listed(&[key, "0".to_owned()]);
+
+    let without = Home::new();
+    let daemon = without.start_dev();
+    let refused = end(&mut started(&without, &daemon.socket()));
+    refused.assert_refused(
+        Some(125),
+        &["projects/dev/secrets/stripe", "is not started"],
+    );
 }
 
 #[test]
 fn units_name_a_definition_and_never_a_key() {
-    for unit in ["stripe-runner.service", "unchanged-job.service"] {
+    let named = [
+        ("stripe-runner.service", "Environment", "CLAVIGER_SECRET="),
+        (
+            "unchanged-job.service",
+            "ExecStart",
+            "--env STRIPE_API_KEY=stripe ",
+        ),
+    ];
+    for (unit, setting, name) in named {
+        let set = settings(unit, setting);
+        assert!(
+            set.iter().any(|text| text.contains(name)),
+            "{unit}: {set:?}"
+        );
         let variables = settings(unit, "Environment");
+        let mut variables = variables.iter();
         assert!(
-            variables
-                .iter()
-                .any(|set| set.starts_with("CLAVIGER_SECRET=")),
-            "{unit}: {variables:?}"
+            !variables.any(|set| set.starts_with("STRIPE_API_KEY")),
+            "{unit}"
         );
-        assert!(
-            !variables
-                .iter()
-                .any(|set| set.starts_with("STRIPE_API_KEY")),
-            "{unit}: {variables:?}"
-        );
-        // One from the manager's own environment would make the job refuse to start.
+        // One from the manager's own environment would make the job refuse to start, or be in the way.
         assert_eq!(
             settings(unit, "UnsetEnvironment"),
             ["STRIPE_API_KEY STRIPE_LOG"]
@@ -183,12 +115,20 @@ fn units_say_nothing_that_systemd_does_not_know() {
         return;
     }
     let dir = Home::new();
-    for unit in ["stripe-runner.service", "unchanged-job.service"] {
+    let programs = [
+        ("stripe-runner.service", INSTALLED_PYTHON, tools::python()),
+        (
+            "unchanged-job.service",
+            INSTALLED_COMMAND,
+            tools::claviger(),
+        ),
+    ];
+    for (unit, installed, ours) in programs {
         let text = fs::read_to_string(examples().join(unit)).expect("the unit");
-        assert!(text.contains(INSTALLED_PYTHON), "{unit}");
-        let python = tools::python().display().to_string();
+        assert!(text.contains(installed), "{unit}");
         let file = dir.path().join(unit);
-        fs::write(&file, text.replace(INSTALLED_PYTHON, &python)).expect("a writable home");
+        let text = text.replace(installed, &ours.display().to_string());
+        fs::write(&file, text).expect("a writable home");
         let mut command = Command::new("systemd-analyze");
         let ended = end(command.arg("verify").arg(&file));
         ended.assert_listed(&[]);
