@@ -15,6 +15,7 @@ use claviger_proto::v1::{
 
 use crate::ask::Asking;
 use crate::cli::{Check, DefinitionCommand};
+use crate::confirm::confirm;
 use crate::files;
 use crate::location;
 use crate::output::{age, fields, show, table, time, warn};
@@ -30,7 +31,7 @@ pub(crate) async fn execute(
         DefinitionCommand::Put(options) => put::put(asking, options).await?,
         DefinitionCommand::Get { id } => get(asking, id).await?,
         DefinitionCommand::List { show_deleted } => list(asking, *show_deleted).await?,
-        DefinitionCommand::Delete { id, purge } => delete(asking, id, *purge).await?,
+        DefinitionCommand::Delete { id, purge, yes } => delete(asking, id, *purge, *yes).await?,
         DefinitionCommand::Undelete { id } => undelete(asking, id).await?,
         DefinitionCommand::Check(options) => return check(asking, options).await,
         DefinitionCommand::Export => return files::export(asking).await,
@@ -48,9 +49,14 @@ async fn get(asking: &Asking, id: &str) -> Result<(), Stop> {
     show_one(asking, &answer.into_inner())
 }
 
-async fn delete(asking: &Asking, id: &str, purge: bool) -> Result<(), Stop> {
+async fn delete(asking: &Asking, id: &str, purge: bool, is_meant: bool) -> Result<(), Stop> {
+    let name = asking.secret(id)?;
+    if purge {
+        let lost = "would be gone for good, with its values in Claviger's own vault.";
+        confirm(&format!("{name} {lost}"), is_meant)?;
+    }
     let request = DeleteSecretDefinitionRequest {
-        name: asking.secret(id)?,
+        name,
         purge,
         ..Default::default()
     };

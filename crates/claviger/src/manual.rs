@@ -15,12 +15,25 @@ use crate::output::print;
 use crate::stop::Stop;
 
 pub(crate) fn completions(shell: Shell) -> Result<ExitCode, Stop> {
-    let mut command = Cli::command();
+    let mut command = offered(&Cli::command());
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     print(script)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command with those options alone that its help shows; shells would offer the others too.
+fn offered(command: &Command) -> Command {
+    let options = command.get_arguments().filter(|option| !option.is_hide_set());
+    let tasks = command.get_subcommands().filter(|task| !task.is_hide_set());
+    let mut copy = Command::new(command.get_name().to_owned())
+        .args(options.cloned())
+        .subcommands(tasks.map(offered));
+    if let Some(about) = command.get_about() {
+        copy = copy.about(about.clone());
+    }
+    copy
 }
 
 pub(crate) fn pages(directory: &Path) -> Result<ExitCode, Stop> {

@@ -16,6 +16,7 @@ use claviger_proto::v1::{
 
 use crate::ask::Asking;
 use crate::cli::ProfileCommand;
+use crate::confirm::confirm;
 use crate::output::{self, warn};
 use crate::pages::{self, PAGE_SIZE};
 use crate::reveal::{print_value, refuse_terminal};
@@ -27,7 +28,7 @@ pub(crate) async fn execute(asking: &Asking, command: &ProfileCommand) -> Result
         ProfileCommand::Connect(options) => connect::connect(asking, options).await?,
         ProfileCommand::Get { id } => get(asking, id).await?,
         ProfileCommand::List { show_deleted } => list(asking, *show_deleted).await?,
-        ProfileCommand::Delete { id, purge } => delete(asking, id, *purge).await?,
+        ProfileCommand::Delete { id, purge, yes } => delete(asking, id, *purge, *yes).await?,
         ProfileCommand::Undelete { id } => undelete(asking, id).await?,
         ProfileCommand::Test { id } => return test(asking, id).await,
         ProfileCommand::Disconnect { id } => disconnect(asking, id).await?,
@@ -69,9 +70,14 @@ async fn list(asking: &Asking, show_deleted: bool) -> Result<(), Stop> {
     output::show(asking.is_json, &all, || show::list(&all.profiles))
 }
 
-async fn delete(asking: &Asking, id: &str, purge: bool) -> Result<(), Stop> {
+async fn delete(asking: &Asking, id: &str, purge: bool, is_meant: bool) -> Result<(), Stop> {
+    let name = asking.profile(id)?;
+    if purge {
+        let lost = "would be gone for good, with all that was pasted into it.";
+        confirm(&format!("{name} {lost}"), is_meant)?;
+    }
     let request = DeleteConnectionProfileRequest {
-        name: asking.profile(id)?,
+        name,
         purge,
         ..Default::default()
     };

@@ -55,6 +55,10 @@ pub enum DefinitionCommand {
         /// For good, with the values in Claviger's own vault
         #[arg(long)]
         purge: bool,
+
+        /// Do not ask whether that is meant
+        #[arg(long, requires = "purge")]
+        yes: bool,
     },
     /// Take a deletion back
     Undelete {

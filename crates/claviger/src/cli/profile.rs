@@ -58,6 +58,10 @@ pub enum ProfileCommand {
         /// For good, with what was pasted into it
         #[arg(long)]
         purge: bool,
+
+        /// Do not ask whether that is meant
+        #[arg(long, requires = "purge")]
+        yes: bool,
     },
     /// Take a deletion back
     Undelete {

@@ -26,8 +26,11 @@ use super::find::find;
 use crate::ask::Asking;
 use crate::cli::Connect;
 use crate::output::tell;
+use crate::prompt;
 use crate::stop::Stop;
 use crate::value;
+
+const NOTHING_DONE: &str = "nothing was connected";
 
 pub(crate) async fn connect(asking: &Asking, options: &Connect) -> Result<(), Stop> {
     let name = asking.profile(&options.id)?;
@@ -45,27 +48,52 @@ pub(crate) async fn connect(asking: &Asking, options: &Connect) -> Result<(), St
         wanted,
         client_secret: secret,
     };
-    store.rehearse(&daemon).await?;
+    tokio::select! {
+        rehearsed = store.rehearse(&daemon) => rehearsed?,
+        // After a typed secret, which has Ctrl-C caught.
+        _ = prompt::interrupted() => return Err(Stop::interrupted(NOTHING_DONE)),
+    }
 
-    // From here on Ctrl-C ends the wait for Stripe's answer, and never what follows it.
-    let mut interrupted = signal(SignalKind::interrupt())
-        .map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))?;
     let is_pasted = options.paste || store.wanted.mode == StripeMode::Live;
     let code = match is_pasted {
         true => pasted(options, &store.wanted)?,
-        false => caught(options, &store.wanted, &mut interrupted).await?,
+        false => caught(options, &store.wanted).await?,
     };
+    // None of them ends it from here on: the code is good once, and its token nowhere else.
+    let _held = Signals::catch()?;
     let secret = SecretBytes::new(store.client_secret.clone().into_bytes());
     let granted = exchange::exchange(&stripe, &store.wanted, &secret, &code).await?;
     store.put(granted).await
 }
 
+/// The signals that end a program, caught from now on.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn catch() -> Result<Self, Stop> {
+        let caught = |kind| {
+            let caught = signal(kind);
+            caught.map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))
+        };
+        Ok(Self([
+            caught(SignalKind::hangup())?,
+            caught(SignalKind::interrupt())?,
+            caught(SignalKind::terminate())?,
+        ]))
+    }
+
+    async fn any(&mut self) {
+        let Self([hangup, interrupt, terminate]) = self;
+        tokio::select! {
+            _ = hangup.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
 /// The code that a browser on this host brings.
-async fn caught(
-    options: &Connect,
-    wanted: &Wanted,
-    interrupted: &mut Signal,
-) -> Result<SecretBytes, Stop> {
+async fn caught(options: &Connect, wanted: &Wanted) -> Result<SecretBytes, Stop> {
     let failed = |error: io::Error| {
         Stop::failed(format!(
             "localhost:{} cannot be listened on: {error}; name another port that is registered \
@@ -73,6 +101,7 @@ async fn caught(
             options.redirect_port
         ))
     };
+    let mut signals = Signals::catch()?;
     let listener = Listener::bind(options.redirect_port).map_err(failed)?;
     let port = listener.port().map_err(failed)?;
     let redirect_uri = format!("http://localhost:{port}{}", listener::PATH);
@@ -90,9 +119,7 @@ async fn caught(
     ));
     let redirected = tokio::select! {
         redirected = listener::redirected(listener, state) => redirected.map_err(failed)?,
-        _ = interrupted.recv() => {
-            return Err(Stop::interrupted("nothing was connected"));
-        }
+        () = signals.any() => return Err(Stop::interrupted(NOTHING_DONE)),
     };
     code_of(redirected)
 }

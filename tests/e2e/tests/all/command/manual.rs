@@ -35,6 +35,9 @@ fn bash_completes_tasks_and_options() {
     assert_eq!(completed(&home, &option), ["--if-version"]);
     let shell = completed(&home, &["claviger", "completions", "z"]);
     assert_eq!(shell, ["zsh"]);
+    // That of our tests alone is no option for anybody.
+    let hidden = ["claviger", "profile", "connect", "--stand"];
+    assert_eq!(completed(&home, &hidden), [""]);
 }
 
 #[test]

@@ -151,7 +151,9 @@ fn profile_is_deleted_and_taken_back() {
     assert_stopped(&resolved, 1, &["[PROFILE_DELETED]"]);
     said(&scene.run("profile undelete stripe"));
     assert_eq!(said(&scene.run("profile resolve stripe")), KEY);
-    let deleted = json(&scene, "profile delete stripe --purge");
+    let purge = "profile delete stripe --purge";
+    assert_stopped(&scene.run(purge), 2, &["pass --yes"]);
+    let deleted = json(&scene, &format!("{purge} --yes"));
     assert_eq!(deleted["profile"]["name"], NAME);
     let got = scene.run("profile get stripe");
     assert_stopped(&got, 1, &["[PROFILE_NOT_FOUND]"]);
