@@ -51,11 +51,14 @@ impl Asking {
         Ok(name)
     }
 
-    /// What a grant is about: `*`, a full name, or a secret of the project.
+    /// What a grant is about: `*`, a full name, or a secret or profile of the project.
     pub(crate) fn resource(&self, text: &str) -> Result<String, Stop> {
-        match text {
-            "*" => Ok(text.to_owned()),
-            id => self.name("secrets", id),
+        match text.split_once('/') {
+            None if text == "*" => Ok(text.to_owned()),
+            Some((collection @ ("connectionProfiles" | "secrets"), id)) => {
+                self.name(collection, id)
+            }
+            _ => self.name("secrets", text),
         }
     }
 
@@ -138,7 +141,11 @@ mod tests {
             assert_eq!(asking.profile("stripe").unwrap(), profile);
             let full = "projects/full/secrets/stripe";
             assert_eq!(asking.secret(full).unwrap(), full);
-            assert_eq!(asking.resource("stripe").unwrap(), name);
+            for short in ["stripe", "secrets/stripe"] {
+                assert_eq!(asking.resource(short).unwrap(), name);
+            }
+            let short = "connectionProfiles/stripe";
+            assert_eq!(asking.resource(short).unwrap(), profile);
             assert_eq!(asking.resource("projects/full").unwrap(), "projects/full");
             assert_eq!(asking.resource("*").unwrap(), "*");
         }

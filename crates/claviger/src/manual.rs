@@ -25,7 +25,9 @@ pub(crate) fn completions(shell: Shell) -> Result<ExitCode, Stop> {
 
 /// The command with those options alone that its help shows; shells would offer the others too.
 fn offered(command: &Command) -> Command {
-    let options = command.get_arguments().filter(|option| !option.is_hide_set());
+    let options = command
+        .get_arguments()
+        .filter(|option| !option.is_hide_set());
     let tasks = command.get_subcommands().filter(|task| !task.is_hide_set());
     let mut copy = Command::new(command.get_name().to_owned())
         .args(options.cloned())

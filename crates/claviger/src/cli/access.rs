@@ -8,18 +8,34 @@ use super::words::{one_of, pair, time};
 
 const ROLES: [Role; 4] = [Role::Admin, Role::Auditor, Role::Operator, Role::Runner];
 
+const EXCHANGE: &str = "\
+Example, in a shell after umask 077, in a pod with a token of its cluster:
+  claviger --address claviger.acme.example:7433 --ca-file ca.pem --token-file jwt token exchange > job.token";
+
+const EXPLAIN: &str = "\
+Permissions are definitions.get, .put, .delete and .check, secrets.get and .put, versions.list and
+.change, profiles.get, .put, .delete, .resolve, .test and .disconnect, projects.get, .put and .delete,
+vaults.get, .browse and .inspect, grants.get and .put, tokens.get, .put and .exchange, daemon.status. The
+comment of each RPC in the proto names the one that it asks for.
+
+Examples:
+  claviger --project acme explain secrets.get stripe --principal unix:1000
+  claviger --project acme explain profiles.resolve connectionProfiles/stripe-eu";
+
 /// The tasks about grants.
 #[derive(Debug, Subcommand)]
 pub enum GrantCommand {
     /// Give a role to a principal, in the environment of --environment if there is one
     Put(PutGrant),
     /// List the grants that the caller may list
+    #[command(after_help = "Example:\n  claviger grant list --principal unix:1000")]
     List {
         /// Only those of this one
         #[arg(long)]
         principal: Option<String>,
     },
     /// Take a grant back
+    #[command(after_help = "Example:\n  claviger grant delete g1")]
     Delete {
         /// The grant, as the list has it
         id: String,
@@ -42,7 +58,7 @@ pub struct PutGrant {
     #[arg(value_parser = role)]
     pub role: Role,
 
-    /// For what: a secret, a full name such as projects/acme, or * for everything
+    /// For what: a secret, connectionProfiles/ID, a full name such as projects/acme, or * for everything
     pub resource: String,
 
     /// Only before this time
@@ -60,8 +76,10 @@ pub enum TokenCommand {
     /// Make a token, and write it to a pipe or a file: it is shown this once
     Create(CreateToken),
     /// List the tokens, without the tokens themselves
+    #[command(after_help = "Example:\n  claviger token list")]
     List,
     /// End a token and its grants
+    #[command(after_help = "Example:\n  claviger token revoke t1 --cascade")]
     Revoke {
         /// The token, as the list has it
         id: String,
@@ -71,6 +89,7 @@ pub enum TokenCommand {
         cascade: bool,
     },
     /// Get a short token for the JWT or the certificate of this call, and write it to a pipe or a file
+    #[command(after_help = EXCHANGE)]
     Exchange {
         /// How long it works, at most an hour; 15 minutes by default
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -109,11 +128,12 @@ pub struct CreateToken {
 
 /// An access to be explained.
 #[derive(Args, Debug)]
+#[command(after_help = EXPLAIN)]
 pub struct Explain {
     /// What would be done, such as secrets.get
     pub permission: String,
 
-    /// To what: a secret, a full name such as projects/acme, or * for everything
+    /// To what: a secret, connectionProfiles/ID, a full name such as projects/acme, or * for everything
     pub resource: String,
 
     /// By whom, if not by the caller

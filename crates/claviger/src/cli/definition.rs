@@ -37,17 +37,20 @@ pub enum DefinitionCommand {
     /// Register a definition, or change of one that is there what the options name
     Put(Box<PutDefinition>),
     /// Show a definition
+    #[command(after_help = "Example:\n  claviger definition get stripe --json")]
     Get {
         /// The definition
         id: String,
     },
     /// List the definitions of the project
+    #[command(after_help = "Example:\n  claviger definition list --show-deleted")]
     List {
         /// Those that are deleted and can come back, too
         #[arg(long)]
         show_deleted: bool,
     },
     /// Delete a definition, so that it can come back
+    #[command(after_help = "Example:\n  claviger definition delete stripe")]
     Delete {
         /// The definition
         id: String,
@@ -61,16 +64,21 @@ pub enum DefinitionCommand {
         yes: bool,
     },
     /// Take a deletion back
+    #[command(after_help = "Example:\n  claviger definition undelete stripe")]
     Undelete {
         /// The definition
         id: String,
     },
     /// Say where a definition leads and whether a read would work, without the value
+    #[command(
+        after_help = "Example:\n  claviger --environment prod definition check stripe --live"
+    )]
     Check(Check),
     /// Print projects, definitions, profiles and grants as YAML for Git, without values
     ///
     /// Of the project, or of all that can be seen if none is named. Left out are grants of tokens
     /// and what has ended.
+    #[command(after_help = "Example:\n  claviger --project acme definition export > acme.yaml")]
     Export,
     /// Make the daemon have what a file of `export` says
     Apply(Apply),

@@ -40,17 +40,20 @@ pub enum ProfileCommand {
     #[command(after_help = CONNECT)]
     Connect(Connect),
     /// Show a profile
+    #[command(after_help = "Example:\n  claviger profile get stripe-app")]
     Get {
         /// The profile
         id: String,
     },
     /// List the profiles of the project
+    #[command(after_help = "Example:\n  claviger profile list")]
     List {
         /// Those that are deleted and can come back, too
         #[arg(long)]
         show_deleted: bool,
     },
     /// Delete a profile, so that it can come back
+    #[command(after_help = "Example:\n  claviger profile delete stripe-app")]
     Delete {
         /// The profile
         id: String,
@@ -64,21 +67,25 @@ pub enum ProfileCommand {
         yes: bool,
     },
     /// Take a deletion back
+    #[command(after_help = "Example:\n  claviger profile undelete stripe-app")]
     Undelete {
         /// The profile
         id: String,
     },
     /// Ask Stripe with the credential that jobs get
+    #[command(after_help = "Example:\n  claviger profile test stripe-app")]
     Test {
         /// The profile
         id: String,
     },
     /// End the connection at Stripe: the app is uninstalled, and jobs get nothing
+    #[command(after_help = "Example:\n  claviger profile disconnect stripe-app")]
     Disconnect {
         /// The profile
         id: String,
     },
     /// Write the credential that jobs get to a pipe or a file, as it is
+    #[command(after_help = "Example:\n  claviger profile resolve stripe-app > access.token")]
     Resolve {
         /// The profile
         id: String,

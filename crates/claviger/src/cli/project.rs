@@ -11,13 +11,16 @@ pub enum ProjectCommand {
     /// Make a project, or change of one that is there what the options name
     Put(PutProject),
     /// Show a project
+    #[command(after_help = "Example:\n  claviger project get acme")]
     Get {
         /// The project
         id: String,
     },
     /// List the projects that the caller may read
+    #[command(after_help = "Example:\n  claviger project list")]
     List,
     /// Delete a project that has no definitions left
+    #[command(after_help = "Example:\n  claviger project delete acme")]
     Delete {
         /// The project
         id: String,

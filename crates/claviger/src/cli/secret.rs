@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub enum SecretCommand {
     /// Store a new value: ask for it on a terminal, or read it from standard input
+    #[command(after_help = "Example:\n  claviger secret put stripe --value-from stripe.key")]
     Put {
         /// The secret
         id: String,
@@ -23,6 +24,7 @@ pub enum SecretCommand {
         adopt: bool,
     },
     /// Write a value to a pipe or a file, as it is
+    #[command(after_help = "Example:\n  claviger secret get stripe > stripe.key")]
     Get {
         /// The secret
         id: String,
@@ -40,15 +42,19 @@ pub enum SecretCommand {
         reveal: bool,
     },
     /// List the versions, newest first
+    #[command(after_help = "Example:\n  claviger secret versions stripe")]
     Versions {
         /// The secret
         id: String,
     },
     /// Make a version unreadable until it is enabled again
+    #[command(after_help = "Example:\n  claviger secret disable stripe --version 2")]
     Disable(Version),
     /// Make a disabled version readable again
+    #[command(after_help = "Example:\n  claviger secret enable stripe --version 2")]
     Enable(Version),
     /// Destroy the bytes of a version for good
+    #[command(after_help = "Example:\n  claviger secret destroy stripe --version 1 --yes")]
     Destroy {
         /// The version
         #[command(flatten)]

@@ -7,18 +7,24 @@ use super::definition::kind;
 #[derive(Debug, Subcommand)]
 pub enum VaultCommand {
     /// List the vaults
+    #[command(after_help = "Example:\n  claviger vault list")]
     List,
     /// Ask a vault whether it answers and takes our credentials
+    #[command(after_help = "Example:\n  claviger vault check aws-eu")]
     Check {
         /// The vault
         id: String,
     },
     /// List the names of a vault's secrets that definitions of the project may point at
+    #[command(after_help = "Example:\n  claviger --project acme vault secrets aws-eu")]
     Secrets {
         /// The vault
         id: String,
     },
     /// Judge a secret of a vault that has no definition yet, without its value
+    #[command(
+        after_help = "Example:\n  claviger --project acme vault inspect aws-eu prod/stripe --property key"
+    )]
     Inspect(Inspect),
 }
 

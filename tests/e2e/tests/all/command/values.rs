@@ -280,7 +280,11 @@ fn definition_is_listed_deleted_and_taken_back() {
     assert_stopped(&user.run("secret get db"), 1, &["[DEFINITION_DELETED]"]);
     said(&user.run("definition undelete db"));
     assert_eq!(said(&user.run("secret get db")), CANARY);
-    assert_stopped(&user.run("definition delete db --purge"), 2, &["pass --yes"]);
+    assert_stopped(
+        &user.run("definition delete db --purge"),
+        2,
+        &["pass --yes"],
+    );
     said(&user.run("definition delete db --purge --yes"));
     assert_stopped(
         &user.run("definition get db"),

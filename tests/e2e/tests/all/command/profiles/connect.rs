@@ -400,6 +400,10 @@ fn daemon_that_is_away_at_the_end_is_waited_for() {
     daemon.kill();
     walk.arrive(&scene.stripe.authorize(ACCOUNT, false));
     scene.stripe.await_calls(1);
+    // Stripe has given a token away, and no signal loses it.
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        kill_process(Pid::from_child(&walk.child), signal).expect("it is our child");
+    }
     let _daemon = scene.start_again();
     said(&walk.end());
     scene.assert_connected();
