@@ -48,6 +48,7 @@ pub use cli::{
     SecretCommand, TokenCommand, ValueOptions, Variable, VaultCommand, Version, is_run,
 };
 pub use environment::Environment;
+pub use pasted::refuse_line;
 pub use stop::Stop;
 
 use ask::Asking;

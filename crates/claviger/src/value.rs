@@ -9,7 +9,6 @@ use claviger_proto::v1::Payload;
 use claviger_proto::v1::payload::Value;
 
 use crate::cli::ValueOptions;
-use crate::pasted;
 use crate::prompt;
 use crate::stop::Stop;
 
@@ -39,9 +38,7 @@ fn named(file: Option<&Path>) -> Option<&Path> {
 }
 
 fn bytes(file: Option<&Path>, noun: &str, keeps_all: bool) -> Result<SecretBytes, Stop> {
-    let file = named(file);
-    file.map_or(Ok(()), |file| pasted::refuse(&file.to_string_lossy()))?;
-    let bytes = match file {
+    let bytes = match named(file) {
         Some(file) => fs::read(file)
             .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?,
         None if io::stdin().is_terminal() => return prompt::ask(noun),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use claviger_core::Resource;
 use claviger_proto::v1;
 use serde::Serialize;
 
@@ -60,9 +61,9 @@ pub(crate) struct Holding {
     pub(crate) resource: String,
     pub(crate) principal: String,
     pub(crate) role: Role,
-    pub(crate) environment: String,
+    pub(crate) environment: Option<Id>,
     /// As text, which has an order.
-    pub(crate) expire_time: Option<String>,
+    pub(crate) expire_time: Option<Time>,
     pub(crate) purpose: String,
 }
 
@@ -137,33 +138,31 @@ impl Content {
 impl Holding {
     /// A grant that a daemon has.
     pub(crate) fn of(wire: &v1::Grant) -> Result<Self, Stop> {
-        let mut parts = wire.resource.split('/');
-        let project = match (parts.next(), parts.next()) {
-            (Some("projects"), Some(project)) => {
-                Some(Id::try_from(project.to_owned()).map_err(Stop::failed)?)
-            }
-            _ => None,
-        };
-        let role = Role::of(wire.role());
+        // SECURITY: whatever a newer daemon says here is a limit. Without it the file would give more.
+        let unknown = || words::unknown().about(&wire.name);
+        let resource = Resource::parse("resource", &wire.resource).map_err(|_| unknown())?;
+        let id = |text: &str| Id::try_from(text.to_owned()).map_err(|_| unknown());
+        let project = resource.project().map(|project| id(project.id().as_str()));
+        let environment = Some(&*wire.environment).filter(|text| !text.is_empty());
         Ok(Self {
-            project,
+            project: project.transpose()?,
             resource: wire.resource.clone(),
             principal: wire.principal.clone(),
-            role: role.ok_or_else(|| words::unknown().about(&wire.name))?,
-            environment: wire.environment.clone(),
-            expire_time: wire.expire_time.map(|time| time.to_string()),
+            role: Role::of(wire.role()).ok_or_else(unknown)?,
+            environment: environment.map(id).transpose()?,
+            expire_time: wire.expire_time.map(Time),
             purpose: wire.purpose.clone(),
         })
     }
 
     pub(crate) fn wire(&self) -> v1::Grant {
-        let time = self.expire_time.as_ref();
+        let environment = self.environment.as_ref();
         v1::Grant {
             principal: self.principal.clone(),
             role: self.role.number(),
             resource: self.resource.clone(),
-            environment: self.environment.clone(),
-            expire_time: time.and_then(|time| time.parse().ok()),
+            environment: environment.map(Id::to_string).unwrap_or_default(),
+            expire_time: self.expire_time.as_ref().map(|time| time.0),
             purpose: self.purpose.clone(),
             ..Default::default()
         }
@@ -194,12 +193,8 @@ impl Holding {
             resource: format!("projects/{project}{}", within.unwrap_or_default()),
             principal: grant.principal.value.clone(),
             role: grant.role,
-            environment: grant
-                .environment
-                .as_ref()
-                .map(Id::to_string)
-                .unwrap_or_default(),
-            expire_time: grant.expire_time.clone().map(String::from),
+            environment: grant.environment.clone(),
+            expire_time: grant.expire_time.clone(),
             purpose: grant.purpose.clone(),
         }
     }
@@ -210,15 +205,10 @@ impl Holding {
             resource: EVERYTHING.to_owned(),
             principal: grant.principal.value.clone(),
             role: grant.role,
-            environment: String::new(),
-            expire_time: grant.expire_time.clone().map(String::from),
+            environment: None,
+            expire_time: grant.expire_time.clone(),
             purpose: grant.purpose.clone(),
         }
-    }
-
-    fn time(&self) -> Option<Time> {
-        let text = self.expire_time.clone()?;
-        Time::try_from(text).ok()
     }
 }
 
@@ -226,11 +216,12 @@ impl fmt::Display for Holding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = v1::Role::from(self.role).as_str_name();
         write!(f, "{role} on {} to {}", self.resource, self.principal)?;
-        let time = self.expire_time.as_deref().unwrap_or_default();
+        let environment = self.environment.as_ref().map(Id::to_string);
+        let time = self.expire_time.clone().map(String::from);
         let limits = [
-            (" in ", self.environment.as_str()),
-            (" until ", time),
-            (" for ", &self.purpose),
+            (" in ", environment.unwrap_or_default()),
+            (" until ", time.unwrap_or_default()),
+            (" for ", self.purpose.clone()),
         ];
         let mut limits = limits.iter().filter(|(_, limit)| !limit.is_empty());
         limits.try_for_each(|(word, limit)| write!(f, "{word}{limit}"))
@@ -303,7 +294,7 @@ impl From<Items> for Document {
             }
         }
         for holding in items.grants.into_keys() {
-            let (role, expire_time) = (holding.role, holding.time());
+            let (role, expire_time) = (holding.role, holding.expire_time);
             let Some(project) = &holding.project else {
                 document.grants.push(DaemonGrant {
                     principal: holding.principal.into(),
@@ -319,7 +310,7 @@ impl From<Items> for Document {
             let within = holding.resource.splitn(3, '/').nth(2);
             kept.grants.push(Grant {
                 resource: within.and_then(|within| within.to_owned().try_into().ok()),
-                environment: holding.environment.try_into().ok(),
+                environment: holding.environment,
                 principal: holding.principal.into(),
                 role,
                 expire_time,

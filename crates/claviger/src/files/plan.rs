@@ -183,11 +183,10 @@ pub(crate) fn problems(wanted: &Items, kept: &Items, is_pruning: bool) -> Vec<(P
                 format!("a grant on {name}, which is not there"),
             ));
         }
-        let project = holding.project.as_ref();
-        if let Some(project) = project.filter(|_| !holding.environment.is_empty())
-            && !has_environment(wanted, project, &holding.environment)
+        if let (Some(project), Some(environment)) = (&holding.project, &holding.environment)
+            && !has_environment(wanted, project, environment.as_str())
         {
-            problems.push((given.place, no_environment(project, &holding.environment)));
+            problems.push((given.place, no_environment(project, environment.as_str())));
         }
     }
     problems

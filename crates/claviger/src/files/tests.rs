@@ -95,11 +95,34 @@ fn what_a_newer_daemon_has_is_not_left_out() {
     assert!(said.starts_with("projects/acme/secrets/db: "), "{said}");
     let grant = v1::Grant {
         name: "grants/1".to_owned(),
-        role: 99,
+        role: v1::Role::Runner.into(),
+        resource: "projects/acme/secrets/db".to_owned(),
         ..Default::default()
     };
-    let said = Holding::of(&grant).unwrap_err().to_string();
-    assert!(said.starts_with("grants/1: "), "{said}");
+    assert!(Holding::of(&grant).is_ok());
+    let of_role = v1::Grant {
+        role: 99,
+        ..grant.clone()
+    };
+    let on = |resource: &str| v1::Grant {
+        resource: resource.to_owned(),
+        ..grant.clone()
+    };
+    let environment = "eu/*".to_owned();
+    let within = v1::Grant {
+        environment,
+        ..grant.clone()
+    };
+    for grant in [
+        of_role,
+        within,
+        on("projects/acme/views/1"),
+        on("teams/etl"),
+        on(""),
+    ] {
+        let said = Holding::of(&grant).unwrap_err().to_string();
+        assert!(said.starts_with("grants/1: "), "{grant:?}: {said}");
+    }
 }
 
 proptest! {

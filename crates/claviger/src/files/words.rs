@@ -1,5 +1,6 @@
 //! What stands in a file in place of text: ids, times, and words of the proto's enums.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use claviger_proto::v1;
@@ -94,6 +95,19 @@ impl TryFrom<String> for Resource {
 #[serde(into = "String", try_from = "String")]
 #[schemars(extend("format" = "date-time"))]
 pub(crate) struct Time(pub(crate) Timestamp);
+
+impl Ord for Time {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let [own, other] = [self, other].map(|Self(time)| (time.seconds, time.nanos));
+        own.cmp(&other)
+    }
+}
+
+impl PartialOrd for Time {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl From<Time> for String {
     fn from(time: Time) -> Self {

@@ -373,6 +373,19 @@ async fn token_of_a_file_reads_over_tcp() {
 }
 
 #[test]
+fn pasted_key_is_refused_wherever_a_name_belongs_and_not_repeated() {
+    let home = Home::new();
+    let key = format!("rk_test_{CANARY}0123456789abcdEF");
+    let apply = ["definition", "apply", &key];
+    let template = format!("A={key}");
+    let run = ["run", "--template", &template, "--", "true"];
+    for (line, code) in [(&apply[..], 2), (&run, 125)] {
+        let output = output_of(&mut home.program(tools::claviger(), line), "");
+        assert_stopped(&output, code, &["given as an argument", "replace it"]);
+    }
+}
+
+#[test]
 fn nobody_at_the_address_is_said_with_the_remedy() {
     let home = Home::new();
     let mut whoami = home.program(tools::claviger(), &["whoami"]);
