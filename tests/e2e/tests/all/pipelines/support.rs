@@ -42,7 +42,10 @@ pub(super) fn copied(home: &Home, name: &str) -> PathBuf {
     fs::create_dir(&place).expect("a writable home");
     for entry in fs::read_dir(example(name)).expect("the example") {
         let file = entry.expect("an entry");
-        fs::copy(file.path(), place.join(file.file_name())).expect("a writable home");
+        // Python leaves a folder of its own where somebody has run it.
+        if file.file_type().expect("it is there").is_file() {
+            fs::copy(file.path(), place.join(file.file_name())).expect("a writable home");
+        }
     }
     place
 }
