@@ -1,5 +1,7 @@
 //! Vaults of others, and what is in them.
 
+use std::process::Output;
+
 use claviger_e2e::{Home, output_of};
 use serde_json::Value;
 
@@ -85,14 +87,20 @@ fn value_that_is_older_than_it_should_be_comes_with_a_warning() {
         (said(&fresh).as_str(), complaint(&fresh)),
         (CANARY, String::new())
     );
-    peer.fail(Failure::Rejected);
-    let is_stale = |_| {
-        let answer = said(&user.run("secret get key --json"));
-        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let first = |is_stale: fn(&Output) -> bool, line| {
+        let mut reads = (0..ROUNDS_MAX).map(|_| {
+            // Also the token of a login that was under way: each is refused once.
+            peer.fail(Failure::Rejected);
+            user.run(line)
+        });
+        reads.find(is_stale).expect("it stays fresh")
+    };
+    let is_stale = |output: &Output| {
+        let answer: Value = serde_json::from_str(&said(output)).expect("JSON");
         answer["freshness"]["stale"] == true
     };
-    assert!((0..ROUNDS_MAX).any(is_stale), "it stays fresh");
-    let stale = user.run("secret get key");
+    first(is_stale, "secret get key --json");
+    let stale = first(|output| !complaint(output).is_empty(), "secret get key");
     assert_eq!(said(&stale), CANARY);
     let warning = complaint(&stale);
     assert!(
