@@ -136,7 +136,6 @@ mod tests {
                 class: "RESTRICTED".to_owned(),
                 mode: "LIVE".to_owned(),
                 last_four: "Yv42".to_owned(),
-                ..Default::default()
             }),
             age: Some(prost_types::Duration {
                 seconds: 86_400,

@@ -22,13 +22,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use claviger_proto::DESCRIPTORS;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
+use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -172,6 +173,8 @@ fn terminal() -> (File, File) {
     let program_end = File::options()
         .read(true)
         .write(true)
+        // A test that leads a session must not get it as the terminal whose keys end it.
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
         .open(OsStr::from_bytes(name.as_bytes()))
         .expect("the other end");
     (controller.into(), program_end)

@@ -4,3 +4,5 @@
 mod airflow;
 mod started;
 mod support;
+
+pub(crate) use support::copied;

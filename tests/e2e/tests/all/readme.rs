@@ -10,6 +10,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -17,6 +18,8 @@ use clap::Parser as _;
 use claviger::Cli;
 use claviger_e2e::{Daemon, Home, Moto, StripeMock, assert_in_order, tools, type_all};
 use claviger_stub::stripe_oauth::{CLIENT_SECRET, Rules, StripeOauth};
+
+use crate::pipelines::copied;
 
 const START: &str = "cargo run --release -p clavigerd -- ";
 const ALL_TESTS: &str = "cargo xtask ci\n";
@@ -43,7 +46,13 @@ const STRIPE_PAGE: &str = "crates/claviger-stripe/README.md";
 /// The page that is followed with a daemon that speaks TLS.
 const TLS_PAGE: &str = "crates/claviger-identity/README.md";
 
-/// The answers that are typed where that page asks.
+/// The page of a job, which is followed in a copy of its folder.
+const JOB_PAGE: &str = "deploy/examples/stripe-runner/README.md";
+
+/// The answer that is typed where that page asks.
+const JOB_KEY: &str = "rk_test_customers";
+
+/// The answers that are typed where the page with TLS asks.
 const TLS_KEYS: [&str; 1] = ["pa$$ word"];
 
 /// The output of its blocks.
@@ -71,12 +80,20 @@ const OTHER_PAGES: [&str; 5] = [
     "deploy/examples/meltano/README.md",
 ];
 
-/// The pages that nothing follows: one needs a cluster, the job of the other is run by tests of its own
-/// with what the tests have in place of a deployment.
-const UNFOLLOWED_PAGES: [&str; 2] = [
-    "deploy/examples/stripe-runner/README.md",
+/// The pages that nothing follows: one needs a cluster, the others an account at a cloud. The scripts of
+/// the second start tests that also run against emulators; the third grants what the first two need.
+const UNFOLLOWED_PAGES: [&str; 3] = [
     "deploy/kubernetes/README.md",
+    "deploy/live/README.md",
+    "deploy/policies/README.md",
 ];
+
+/// The languages of blocks that are typed: those that tests run, and those for which they have something
+/// in place.
+const TYPED: [&str; 2] = ["bash", "console"];
+
+/// The languages of blocks that are only read.
+const READ: [&str; 5] = ["ini", "json", "text", "toml", "yaml"];
 
 /// Ends a line of a shell whose command asks for a value. Here nobody sits at a terminal to be asked, so
 /// the command gets the next line that is typed; the walk on a terminal is a test of its own.
@@ -84,6 +101,9 @@ const NEXT_LINE: &str = " <<< \"$(IFS= read -r KEY; printf %s \"$KEY\")\"";
 
 /// Begins the block that defines shorthands for the others.
 const SHORTHAND: &str = "call() {";
+
+/// Begins the block that reads where the daemon listens.
+const WHERE: &str = "read -r ";
 
 /// Begins the block that puts a profile with OAuth.
 const CONNECT: &str = "typed; SECRET=";
@@ -216,6 +236,22 @@ fn blocks_in(language: &str, page: &str) -> Vec<String> {
     blocks.collect()
 }
 
+/// Whether a block of this page is to be typed. Such a block is at the margin and in a language of
+/// TYPED: others would never be found.
+fn has_commands(page: &str) -> bool {
+    let text = fs::read_to_string(tools::repository().join(page)).expect("the page");
+    let fences = text.lines().filter_map(|line| line.split_once("```"));
+    let fences = fences.filter(|(_, language)| !language.is_empty());
+    let commands: Vec<_> = fences
+        .filter(|(_, language)| !READ.contains(language))
+        .collect();
+    for (margin, language) in &commands {
+        let is_found = margin.is_empty() && TYPED.contains(language);
+        assert!(is_found, "{page}: {margin}```{language}");
+    }
+    !commands.is_empty()
+}
+
 /// All that is typed on these pages.
 fn blocks(pages: &[&str]) -> Vec<String> {
     let blocks = pages.iter().flat_map(|page| blocks_in("bash", page));
@@ -255,7 +291,7 @@ fn run(home: &Home, blocks: &[String], ready_line: &str, keys: &[&str]) -> Strin
             input += keys.next().expect("a key for each");
             input += "\n";
         }
-        if block.starts_with("read -r") {
+        if block.starts_with(WHERE) {
             input += ready_line;
             input += "\n";
         }
@@ -343,14 +379,13 @@ fn every_line_of_the_command_that_is_not_run_parses() {
 
 #[test]
 fn every_page_with_commands_is_followed() {
-    let has = |page: &str, language| !blocks_in(language, page).is_empty();
     let mut pages = readmes();
-    pages.retain(|page| has(page, "bash") || has(page, "console"));
+    pages.retain(|page| has_commands(page));
     pages.sort();
     let mut known = [
         PAGES.as_slice(),
         &AWS_PAGES,
-        &[TLS_PAGE],
+        &[TLS_PAGE, JOB_PAGE],
         &OTHER_PAGES,
         &UNFOLLOWED_PAGES,
     ]
@@ -436,4 +471,42 @@ fn every_command_of_the_walk_with_runners_on_other_machines_works() {
     let daemon = start(&home, &starting);
     let printed = run(&home, &walk, daemon.ready_line(), &TLS_KEYS);
     assert_in_order(&printed, &TLS_PRINTED);
+}
+
+/// The folder of the job where its commands may write, with the proto where they look for it.
+fn folder_of_job(home: &Home) -> PathBuf {
+    let examples = home.path().join("deploy/examples");
+    fs::create_dir_all(&examples).expect("a writable home");
+    let folder = copied(&examples, "stripe-runner");
+    let python = tools::python();
+    let environment = python.ancestors().nth(2).expect("an environment of Python");
+    symlink(environment, folder.join("venv")).expect("a writable home");
+    let proto = tools::repository().join("proto");
+    symlink(proto, home.path().join("proto")).expect("a writable home");
+    folder
+}
+
+#[test]
+fn every_command_of_the_walk_to_a_job_works() {
+    let mock = StripeMock::start();
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let mut others = blocks(&PAGES);
+    let mut walk = [WHERE, SHORTHAND]
+        .map(|beginning| take(&mut others, beginning))
+        .to_vec();
+    walk.push(format!(
+        "cd {}\nexport STRIPE_API_BASE={}\n",
+        folder_of_job(&home).display(),
+        mock.url()
+    ));
+    walk.extend(blocks(&[JOB_PAGE]));
+    let printed = run(&home, &walk, daemon.ready_line(), &[JOB_KEY]);
+    assert!(!printed.contains(JOB_KEY), "{printed}");
+    let customers = mock.customers();
+    let customers = customers.iter().map(String::as_str);
+    let mut expected = vec!["\"name\": \"projects/dev/secrets/stripe-customers\""];
+    // By the socket, and over TCP.
+    expected.extend(customers.clone().chain(customers));
+    assert_in_order(&printed, &expected);
 }

@@ -22,6 +22,9 @@ use super::redirected::{self, Redirected};
 /// Where the browser is sent.
 pub(super) const PATH: &str = "/callback";
 
+/// More in a row would find no port that is free on both addresses only on a host that has hardly any.
+const RETRIES_MAX: usize = 15;
+
 /// Connections at a time. Browsers open some in advance and ask nothing by them.
 const CONNECTIONS_MAX: usize = 16;
 
@@ -46,6 +49,10 @@ pub(super) struct Listener {
 impl Listener {
     /// Listens on this host alone; 0 is any free port.
     pub(super) fn bind(port: u16) -> io::Result<Self> {
+        bound(port, Self::bind_once)
+    }
+
+    fn bind_once(port: u16) -> io::Result<Self> {
         let v4 = listen((Ipv4Addr::LOCALHOST, port).into())?;
         let port = v4.local_addr()?.port();
         let v6 = match listen((Ipv6Addr::LOCALHOST, port).into()) {
@@ -75,6 +82,22 @@ impl Listener {
         };
         accepted.map(|(stream, _)| stream)
     }
+}
+
+/// Tries again where any port will do: the one that is free on the first address may be taken on the
+/// second.
+fn bound<T>(port: u16, mut bind: impl FnMut(u16) -> io::Result<T>) -> io::Result<T> {
+    let retries = match port {
+        0 => RETRIES_MAX,
+        _ => 0,
+    };
+    for _ in 0..retries {
+        match bind(port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    bind(port)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -178,7 +201,7 @@ mod tests {
         let good = format!("code=ac_cAnArY&state={}", state.as_str());
         let waiting = Handle::current().spawn(redirected(listener, state));
         // Of a browser that asks nothing.
-        let silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let mut silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         for request in [
             get("/"),
             get("/callback"),
@@ -204,8 +227,31 @@ mod tests {
             panic!("a code");
         };
         assert_eq!(code.expose(), b"ac_cAnArY");
-        assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
-        drop(silent);
+        // Closed, or reset.
+        assert_eq!(silent.read(&mut [0]).await.unwrap_or_default(), 0);
+    }
+
+    #[test]
+    fn any_port_is_tried_again_when_it_is_taken_and_a_certain_one_is_not() {
+        let (in_use, denied) = (io::ErrorKind::AddrInUse, io::ErrorKind::PermissionDenied);
+        for (port, failures, error, calls, is_bound) in [
+            (0, 0, in_use, 1, true),
+            (0, RETRIES_MAX, in_use, RETRIES_MAX + 1, true),
+            (0, RETRIES_MAX + 1, in_use, RETRIES_MAX + 1, false),
+            (0, 1, denied, 1, false),
+            (7433, 1, in_use, 1, false),
+        ] {
+            let mut made = 0;
+            let found = bound(port, |asked| {
+                assert_eq!(asked, port);
+                made += 1;
+                match made > failures {
+                    true => Ok(()),
+                    false => Err(error.into()),
+                }
+            });
+            assert_eq!((made, found.is_ok()), (calls, is_bound), "{port} {error}");
+        }
     }
 
     #[tokio::test]

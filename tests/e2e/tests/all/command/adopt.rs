@@ -312,7 +312,7 @@ async fn a_vault_that_is_busy_is_waited_for_and_one_that_stays_so_is_told() {
     stage
         .peer
         .play(|request| (request.operation == "GetSecretValue").then(vault::busy));
-    let output = user.run(&format!("adopt {VAULT} --timeout 3s"));
+    let output = user.run(&format!("adopt {VAULT} --timeout 20s"));
     assert_stopped(
         &output,
         1,

@@ -99,7 +99,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// The paths of all commands that do something.
-fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
+pub(super) fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
     let below = command.get_subcommands();
     let below = below.flat_map(|command| {
         let path = format!("{path} {}", command.get_name());
@@ -112,7 +112,7 @@ fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
     }
 }
 
-fn is_of(line: &str, leaf: &str) -> bool {
+pub(super) fn is_of(line: &str, leaf: &str) -> bool {
     let rest = line.strip_prefix(leaf);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }

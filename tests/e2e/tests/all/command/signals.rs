@@ -25,6 +25,9 @@ if child:
     sys.exit(7)
 ";
 
+/// A shell's own depends on the user.
+const PROMPT: &str = "ready> ";
+
 /// The listeners as a job.
 fn listeners(user: &User) -> Command {
     let python = tools::python();
@@ -190,6 +193,7 @@ fn job_on_a_terminal_reads_and_is_stopped_and_goes_on() {
     };
     user.put();
     let mut shell = user.home.program("/bin/sh".into(), &["-i"]);
+    shell.env("PS1", PROMPT);
     for (name, value) in user.command("").get_envs() {
         shell.env(name, value.unwrap_or_default());
     }
@@ -204,10 +208,10 @@ fn job_on_a_terminal_reads_and_is_stopped_and_goes_on() {
         (&*format!("{run}\none\n"), "got one\r\n"),
         ("\x1a", "Stopped"),
         ("fg\ntwo\n", "got two\r\n"),
-        ("\x04", "# "),
+        ("\x04", PROMPT),
         ("echo code $?\n", "code 7\r\n"),
         (&format!("{run} | cat\nthree\n"), "got three\r\n"),
-        ("\x04", "# "),
+        ("\x04", PROMPT),
     ] {
         controller.write_all(keys.as_bytes()).expect("it reads");
         shown_until(&mut controller, then);

@@ -58,7 +58,7 @@ fn value_goes_in_and_out_by_pipes_and_shows_nowhere_else() {
 
 /// Starts a command on a terminal of its own and waits until it asks; returns both ends of the
 /// terminal.
-fn asked_by(mut command: Command) -> (Child, File, File) {
+pub(super) fn asked_by(mut command: Command) -> (Child, File, File) {
     let (controller, program_end) = terminal();
     command.stdin(program_end.try_clone().expect("a file of ours"));
     let mut child = command.spawn().expect("setsid can be started");

@@ -52,7 +52,7 @@ fn meltano_and_a_tap_get_the_key_that_the_page_hands_over() {
 fn pipeline_without_its_key_is_not_started_and_the_remedy_is_said() {
     let (home, work) = (Home::new(), Home::new());
     let daemon = home.start_dev();
-    let place = copied(&work, "dlt");
+    let place = copied(work.path(), "dlt");
     let line = "claviger run --env SOURCES__STRIPE__API_KEY=stripe-dlt -- python pipeline.py";
     let mut bash = program(&work, PathBuf::from("bash"), &["-c", line]);
     bash.current_dir(place)

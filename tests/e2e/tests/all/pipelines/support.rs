@@ -37,12 +37,15 @@ pub(super) fn example(name: &str) -> PathBuf {
 }
 
 /// Puts the files of an example where its commands may write; returns the place.
-pub(super) fn copied(home: &Home, name: &str) -> PathBuf {
-    let place = home.path().join(name);
+pub(crate) fn copied(into: &Path, name: &str) -> PathBuf {
+    let place = into.join(name);
     fs::create_dir(&place).expect("a writable home");
     for entry in fs::read_dir(example(name)).expect("the example") {
         let file = entry.expect("an entry");
-        fs::copy(file.path(), place.join(file.file_name())).expect("a writable home");
+        // Python leaves a folder of its own where somebody has run it.
+        if file.file_type().expect("it is there").is_file() {
+            fs::copy(file.path(), place.join(file.file_name())).expect("a writable home");
+        }
     }
     place
 }
@@ -58,7 +61,7 @@ pub(super) fn blocks(name: &str, language: &str) -> Vec<String> {
 
 /// A bash that runs the commands of a page, with a daemon, in a copy of the example.
 pub(super) fn page(home: &Home, daemon: &Daemon, name: &str) -> Command {
-    let place = copied(home, name);
+    let place = copied(home.path(), name);
     let script = format!("set -e -o pipefail\n{}", blocks(name, "bash").concat());
     let mut bash = program(home, PathBuf::from("bash"), &["-c", &script]);
     bash.current_dir(place)
