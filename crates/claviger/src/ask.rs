@@ -71,25 +71,28 @@ impl Asking {
 
     /// The full name of the project.
     pub(crate) fn project(&self) -> Result<String, Stop> {
-        let project = self.named_project().ok_or_else(|| {
+        let project = self.named_project()?.ok_or_else(|| {
             Stop::usage(
                 "which project is not said; pass --project, set CLAVIGER_PROJECT, or give full names \
                 (projects/PROJECT/secrets/ID)",
             )
         })?;
-        ProjectName::parse("project", &project).map_err(|error| no_name(&error))?;
         Ok(project)
     }
 
-    /// The full name of the project, if one is named.
-    pub(crate) fn named_project(&self) -> Option<String> {
-        let project = self.project.as_deref()?;
-        Some(full_name("projects", project))
+    /// The full name of the project, if one is named; an empty one puts that of a context aside.
+    pub(crate) fn named_project(&self) -> Result<Option<String>, Stop> {
+        let project = self.project.as_deref().filter(|text| !text.is_empty());
+        let project = project.map(|id| full_name("projects", id));
+        if let Some(project) = &project {
+            ProjectName::parse("project", project).map_err(|error| no_name(&error))?;
+        }
+        Ok(project)
     }
 }
 
 fn no_name(error: &Error) -> Stop {
-    Stop::failed(format!("{error} [{}]", error.reason()))
+    Stop::usage(error.to_string())
 }
 
 /// The full name of what is in no project; an id may be one already.
@@ -180,6 +183,16 @@ mod tests {
             let said = name.unwrap_err().to_string();
             assert!(!said.contains("canary"), "{said}");
         }
+    }
+
+    #[test]
+    fn an_empty_project_is_none() {
+        let nameless = asking("claviger status", Some(""));
+        assert_eq!(nameless.named_project().unwrap(), None);
+        assert!(nameless.project().is_err());
+        let named = asking("claviger status", Some("acme"));
+        let project = Some("projects/acme".to_owned());
+        assert_eq!(named.named_project().unwrap(), project);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -82,16 +83,10 @@ impl Connection {
     /// Connects.
     pub(crate) async fn client(&self) -> Result<Client, Stop> {
         let connected = timeout(self.patience, self.connect()).await;
-        let away = |cause: &str| {
-            Stop::no_daemon(format!(
-                "no daemon answers at {} ({cause}); start it, or pass --address if it is elsewhere",
-                self.address
-            ))
-        };
         let client = match connected {
             Ok(Ok(client)) => client.with_deadline(self.patience),
-            Ok(Err(error)) => return Err(away(&root_cause(&error))),
-            Err(_) => return Err(away("nothing came in time")),
+            Ok(Err(error)) => return Err(self.address.refused(root_cause(&error))),
+            Err(_) => return Err(self.address.away("nothing came in time")),
         };
         Ok(match &self.token {
             Some(token) => client.with_token(token.clone()),
@@ -130,6 +125,29 @@ impl Address {
                 "the address {text} is none; give unix:/path or host:port"
             ))),
         }
+    }
+
+    /// That no daemon answers there, or why none will until a person has changed something.
+    fn refused(&self, cause: &(dyn StdError + 'static)) -> Stop {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        match (self, kind) {
+            (Self::Unix(socket), Some(io::ErrorKind::PermissionDenied)) => Stop::failed(format!(
+                "this user may not use the socket {} ({cause}); become a member of the group \
+                    that it belongs to, or pass --address and --token-file",
+                socket.display()
+            )),
+            (Self::Tls(address, _), Some(io::ErrorKind::InvalidData)) => Stop::failed(format!(
+                "no trust comes about with {address} ({cause}); pass the authority that its \
+                certificate is from (--ca-file), and use the name that it is for"
+            )),
+            _ => self.away(&cause.to_string()),
+        }
+    }
+
+    fn away(&self, cause: &str) -> Stop {
+        Stop::no_daemon(format!(
+            "no daemon answers at {self} ({cause}); start it, or pass --address if it is elsewhere"
+        ))
     }
 }
 
@@ -212,12 +230,12 @@ fn told(error: &dyn StdError) -> String {
 }
 
 /// The last of the errors that an error comes from: those between have nothing to say.
-fn root_cause(error: &dyn StdError) -> String {
+fn root_cause<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    cause
 }
 
 #[cfg(test)]
@@ -248,6 +266,27 @@ mod tests {
             ("127.0.0.1:7433", true, "TLS to 127.0.0.1:7433"),
         ] {
             assert_eq!(parsed(text, is_tls).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_barred_is_told_apart_from_a_daemon_that_is_away() {
+        let socket = || Address::Unix("/run/c.sock".into());
+        let tls = || Address::Tls("broker.acme:7433".to_owned(), Tls::trusting(""));
+        for (address, kind, may_pass, remedy) in [
+            (
+                socket(),
+                io::ErrorKind::PermissionDenied,
+                false,
+                "the group",
+            ),
+            (socket(), io::ErrorKind::NotFound, true, "start it"),
+            (tls(), io::ErrorKind::InvalidData, false, "--ca-file"),
+            (tls(), io::ErrorKind::ConnectionRefused, true, "start it"),
+        ] {
+            let stop = address.refused(&io::Error::from(kind));
+            assert_eq!(stop.may_pass(), may_pass, "{stop}");
+            assert!(stop.to_string().contains(remedy), "{stop}");
         }
     }
 

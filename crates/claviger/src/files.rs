@@ -34,7 +34,7 @@ use crate::stop::Stop;
 
 pub(crate) async fn export(asking: &Asking) -> Result<ExitCode, Stop> {
     let client = asking.client().await?;
-    let project = asking.named_project();
+    let project = asking.named_project()?;
     if let Some(name) = &project {
         // One that is not there is said to be so.
         let request = GetProjectRequest { name: name.clone() };

@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::ExitCode;
 
-use claviger_core::{DefinitionName, ProfileName};
-
 use crate::ask::Asking;
 use crate::cli::{Run, Variable};
 use crate::stop::Stop;
@@ -64,13 +62,13 @@ impl Plan {
     fn of(asking: &Asking, run: &Run) -> Result<Self, Stop> {
         let secrets = |variables: &[Variable]| {
             let full = variables.iter().map(|Variable { name, source }| {
-                let secret = secret(asking, source).map_err(|stop| stop.about(name))?;
+                let secret = asking.secret(source).map_err(|stop| stop.about(name))?;
                 Ok((name.clone(), secret))
             });
             full.collect::<Result<_, Stop>>()
         };
         let profiles = run.profiles.iter().map(|Variable { name, source }| {
-            let profile = profile(asking, source).map_err(|stop| stop.about(name))?;
+            let profile = asking.profile(source).map_err(|stop| stop.about(name))?;
             Ok((name.clone(), profile))
         });
         let templates = run.templates.iter().map(|Variable { name, source }| {
@@ -132,27 +130,11 @@ impl Plan {
     }
 }
 
-/// The full name of a secret, if it is a name: of several in one call the daemon does not say which
-/// is none.
-fn secret(asking: &Asking, id: &str) -> Result<String, Stop> {
-    let name = asking.secret(id)?;
-    let parsed = DefinitionName::parse("name", &name);
-    parsed.map_err(|error| Stop::usage(error.to_string()))?;
-    Ok(name)
-}
-
-fn profile(asking: &Asking, id: &str) -> Result<String, Stop> {
-    let name = asking.profile(id)?;
-    let parsed = ProfileName::parse("name", &name);
-    parsed.map_err(|error| Stop::usage(error.to_string()))?;
-    Ok(name)
-}
-
 fn template(asking: &Asking, file: &str) -> Result<Template, Stop> {
     let text = fs::read_to_string(file)
-        .map_err(|error| Stop::usage(format!("the template cannot be read: {error}")))?;
+        .map_err(|error| Stop::usage(format!("{file} cannot be read: {error}")))?;
     let template = Template::parse(&text).map_err(|fault| Stop::usage(fault.to_string()))?;
-    template.renamed(|id| secret(asking, id))
+    template.renamed(|id| asking.secret(id))
 }
 
 #[cfg(test)]

@@ -125,10 +125,21 @@ impl From<Status> for Stop {
                 delay: retry_delay(&status),
                 ..Self::refused(status.code(), said, &reason)
             },
-            None => Self::no_daemon(format!(
-                "the daemon does not answer ({said}); see its log, or pass --address if it is \
-                elsewhere"
-            )),
+            None => match status.code() {
+                // What a connection that breaks or hangs is told as.
+                Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::Internal
+                | Code::Unavailable
+                | Code::Unknown => Self::no_daemon(format!(
+                    "the daemon does not answer ({said}); see its log, or pass --address if it is \
+                    elsewhere, and --ca-file if TLS is spoken there"
+                )),
+                code => Self::failed(format!(
+                    "what answers is no clavigerd, or one that this command does not fit \
+                    ({code:?}: {said}); look at --address and at what stands before it"
+                )),
+            },
         }
     }
 }
@@ -159,5 +170,23 @@ mod tests {
         let stop = Stop::from(Status::internal("\x1b[2Jgone\u{202e}"));
         let said = stop.to_string();
         assert!(said.contains("(?[2Jgone?)"), "{said}");
+    }
+
+    #[test]
+    fn only_a_broken_connection_is_no_daemon_and_may_pass() {
+        for (status, exit_code) in [
+            (Status::unknown("transport error"), EXIT_NO_DAEMON),
+            (Status::unavailable("busy"), EXIT_NO_DAEMON),
+            (Status::deadline_exceeded("late"), EXIT_NO_DAEMON),
+            (Status::unimplemented("no such RPC"), EXIT_FAILED),
+            (Status::permission_denied("says a proxy"), EXIT_FAILED),
+            (Status::out_of_range("4 MiB"), EXIT_FAILED),
+        ] {
+            let said = status.message().to_owned();
+            let stop = Stop::from(status);
+            assert_eq!(stop.exit_code, exit_code, "{stop}");
+            assert_eq!(stop.may_pass(), exit_code == EXIT_NO_DAEMON, "{stop}");
+            assert!(stop.to_string().contains(&said), "{stop}");
+        }
     }
 }

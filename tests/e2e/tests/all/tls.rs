@@ -80,7 +80,7 @@ pub(crate) fn configured(home: &Home, client_auth: &str) -> (String, Authority) 
     clippy::disallowed_methods,
     reason = "the certificates are for programs that read the real clock"
 )]
-fn since_epoch() -> Duration {
+pub(crate) fn since_epoch() -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.expect("after 1970")
 }
@@ -173,7 +173,14 @@ fn our_command_shows_a_certificate_to_a_daemon_it_believes_only() {
         command.output().expect("it runs")
     };
     assert_eq!(lines(&whoami("root.crt")).first(), Some(&ETL));
-    assert_eq!(whoami("acme.crt").status.code(), Some(3));
+    // Nobody is waited for, and nothing started, where no trust comes about.
+    let distrusted = whoami("acme.crt");
+    let told = String::from_utf8_lossy(&distrusted.stderr);
+    assert_eq!(distrusted.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("invalid peer certificate") && told.contains("--ca-file"),
+        "{told}"
+    );
 }
 
 #[test]

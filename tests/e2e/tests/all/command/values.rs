@@ -375,13 +375,15 @@ async fn token_of_a_file_reads_over_tcp() {
 #[test]
 fn pasted_key_is_refused_wherever_a_name_belongs_and_not_repeated() {
     let home = Home::new();
-    let key = format!("rk_test_{CANARY}0123456789abcdEF");
+    let body = "51Canary0123456789abcdef";
+    let key = format!("rk_test_{body}");
     let apply = ["definition", "apply", &key];
     let template = format!("A={key}");
     let run = ["run", "--template", &template, "--", "true"];
     for (line, code) in [(&apply[..], 2), (&run, 125)] {
         let output = output_of(&mut home.program(tools::claviger(), line), "");
         assert_stopped(&output, code, &["given as an argument", "replace it"]);
+        assert!(!complaint(&output).contains(body), "it is repeated");
     }
 }
 

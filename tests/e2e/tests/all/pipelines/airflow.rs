@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
 
 use claviger_e2e::{Daemon, Home, output_of, tools};
 use claviger_proto::v1;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use super::support::{CANARY, address, blocks, example, page, program, said, texts};
 use crate::caller::{Caller, definition, place, put_of};
 use crate::python::generate_stubs;
+use crate::tls::since_epoch;
 
 const ETL: &str = "spiffe://acme.example/ns/etl";
 
@@ -254,15 +254,6 @@ async fn child_that_is_forked_after_a_look_up_can_look_up_too() {
     let backend = json!({ "project": "dev", "address": address(&daemon) });
     let lines = outcomes(&mut worker.look_ups(&backend, &["forks:30"]));
     assert_eq!(lines, ["forks:30: 30 children"]);
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the certificates are for programs that read the real clock"
-)]
-fn since_epoch() -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.expect("after 1970")
 }
 
 #[tokio::test]
