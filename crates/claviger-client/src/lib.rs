@@ -47,7 +47,7 @@ use tower::service_fn;
 
 pub use tls::Tls;
 pub use token::{Token, TokenError};
-pub use tonic::{Code, Status};
+pub use tonic::{Code, Response, Status};
 
 /// One caller over one connection, which is shared by its clones and made again when it breaks.
 #[derive(Clone, Debug)]

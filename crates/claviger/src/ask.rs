@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use claviger_client::Client;
+use claviger_client::{Client, Response, Status, reason};
 use claviger_core::{DefinitionName, Error, ProfileName, ProjectName};
 
 use crate::cli::Cli;
 use crate::connection::Connection;
 use crate::contexts;
 use crate::environment::Environment;
+use crate::patience::patiently;
 use crate::stop::Stop;
 
 /// What all tasks know: whom to ask, about which project, and how to answer.
@@ -31,6 +32,19 @@ impl Asking {
             is_json: cli.json,
             patience: options.timeout,
         })
+    }
+
+    /// The answer to a call with a request id, which is made again if only the answer was lost.
+    pub(crate) async fn answer_to<T>(
+        &self,
+        call: impl AsyncFn() -> Result<Response<T>, Status>,
+    ) -> Result<Result<T, Status>, Stop> {
+        patiently(self.patience, async || match call().await {
+            Ok(answer) => Ok(Ok(answer.into_inner())),
+            Err(status) if reason(&status).is_some() => Ok(Err(status)),
+            Err(status) => Err(Stop::from(status)),
+        })
+        .await
     }
 
     pub(crate) async fn client(&self) -> Result<Client, Stop> {

@@ -20,7 +20,7 @@ use crate::cli::{Cli, ConnectionOptions};
 use crate::connection::Place;
 use crate::default_socket;
 use crate::environment::Environment;
-use crate::output::{print, table};
+use crate::output::{note, print, table};
 use crate::stop::Stop;
 
 /// The bits of a mode by which others may write.
@@ -66,9 +66,22 @@ pub(crate) fn settled(
         None => context.clone(),
     };
     let token_of_variables = match (&options.address, &way.address) {
-        (None, None) => variables.token_file,
+        (None, None) => variables.token_file.clone(),
         (Some(_), _) | (_, Some(_)) => None,
     };
+    if token_of_variables.is_none() && variables.token_file.is_some() {
+        let others = [&options.token_file, &way.token_file, &way.certificate_file];
+        if others
+            .into_iter()
+            .chain([&options.certificate_file])
+            .all(Option::is_none)
+        {
+            note(
+                "CLAVIGER_TOKEN_FILE goes to CLAVIGER_ADDRESS or the default socket only, and is not \
+                sent; pass --token-file",
+            );
+        }
+    }
     let address = address.or(way.address);
     if let (None, Some(socket)) = (&address, &environment.default_socket) {
         default_socket::refuse_of_others(socket, geteuid())?;

@@ -70,7 +70,9 @@ fn without_texts(mut error: clap::Error) -> clap::Error {
 }
 
 fn ended(stop: &Stop, is_run: bool) -> ExitCode {
-    writeln!(io::stderr().lock(), "claviger: {stop}").ok();
+    if !stop.is_silent() {
+        writeln!(io::stderr().lock(), "claviger: {stop}").ok();
+    }
     stop.exit_code(is_run)
 }
 

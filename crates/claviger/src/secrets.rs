@@ -69,8 +69,9 @@ async fn put(
         request_id: Uuid::new_v4().to_string(),
         adopt,
     };
-    let mut secrets = asking.client().await?.secrets();
-    let answer = secrets.put_secret_value(request).await?.into_inner();
+    let secrets = asking.client().await?.secrets();
+    let put = async || secrets.clone().put_secret_value(request.clone()).await;
+    let answer = asking.answer_to(put).await??;
     warn(&answer.warnings);
     show(asking.is_json, &answer, || {
         format!("version {} in vault {}\n", answer.version, answer.vault)

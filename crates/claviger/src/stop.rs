@@ -19,6 +19,9 @@ const EXIT_INTERRUPTED: u8 = 130;
 /// No daemon answers.
 const EXIT_NO_DAEMON: u8 = 3;
 
+/// Nobody reads what is written any more: what shells say of a program that SIGPIPE has ended.
+const EXIT_UNREAD: u8 = 141;
+
 /// Whatever keeps `run` from starting the job, as env(1) has it.
 const EXIT_RUN: u8 = 125;
 
@@ -50,6 +53,16 @@ impl Stop {
     /// It was ended by Ctrl-C.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
         Self::new(EXIT_INTERRUPTED, message, false)
+    }
+
+    /// Whoever read the answer is gone, as `head` is after its lines, and needs no word about it.
+    pub(crate) fn unread() -> Self {
+        Self::new(EXIT_UNREAD, "", false)
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_silent(&self) -> bool {
+        self.message.is_empty()
     }
 
     /// Anything that has an exit code of its own.

@@ -48,9 +48,14 @@ pub(crate) async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), 
         adopt: options.adopt,
         skip_value_check: options.skip_value_check,
     };
-    let answer = definitions.put_secret_definition(request).await;
+    let put = async || {
+        definitions
+            .clone()
+            .put_secret_definition(request.clone())
+            .await
+    };
+    let answer = asking.answer_to(put).await?;
     let answer = answer.map_err(|status| Stop::of_change(status, &name, "definition get"))?;
-    let answer = answer.into_inner();
     warn(&answer.warnings);
     show(asking.is_json, &answer, || told(&answer))
 }

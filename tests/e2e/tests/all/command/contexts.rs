@@ -5,7 +5,7 @@ use claviger_e2e::{Home, output_of, tools};
 use rustix::process::geteuid;
 use serde_json::Value;
 
-use super::{CANARY, User, assert_stopped, said};
+use super::{CANARY, User, assert_stopped, complaint, said};
 
 #[test]
 fn context_says_which_daemon_is_asked_about_which_project() {
@@ -55,6 +55,15 @@ fn context_says_which_daemon_is_asked_about_which_project() {
     // Whoever may write it says where tokens go.
     fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("ours");
     assert_stopped(&run("whoami"), 2, &["claviger.toml", "chmod go-w"]);
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("ours");
+    let mut elsewhere = home.program(tools::claviger(), &["whoami"]);
+    let output = output_of(elsewhere.env("CLAVIGER_TOKEN_FILE", &file), "");
+    said(&output);
+    let told = complaint(&output);
+    assert!(
+        told.contains("CLAVIGER_TOKEN_FILE") && told.contains("--token-file"),
+        "{told}"
+    );
     // A task that asks nobody needs no context.
     said(&run("completions bash"));
 }

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
@@ -370,6 +370,27 @@ async fn token_of_a_file_reads_over_tcp() {
     assert_eq!(complaint(&user.run(&with_token)), "");
     fs::write(&file, CANARY.repeat(2) + " ").expect("a writable home");
     assert_stopped(&user.run(&with_token), 1, &["[TOKEN_INVALID]"]);
+}
+
+#[test]
+fn reader_that_is_gone_is_no_fault_and_no_success() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    for line in ["definition list", "secret get db"] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = user.command(line);
+        let command = command.stdout(writer).stderr(Stdio::piped());
+        let child = command.spawn().expect("it starts");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(141), "{line}");
+        assert_eq!(complaint(&output), "");
+    }
 }
 
 #[test]
