@@ -22,7 +22,7 @@ use super::plan::{Act, Change, Spared, between, problems};
 use super::write::json;
 use crate::ask::Asking;
 use crate::cli::Apply;
-use crate::output::print;
+use crate::output::{end, print};
 use crate::stop::Stop;
 
 pub(crate) async fn apply(asking: &Asking, options: &Apply) -> Result<ExitCode, Stop> {
@@ -58,7 +58,7 @@ fn shown(changes: &[Change], is_dry_run: bool) -> String {
     let text: String = changes.iter().map(Change::to_string).collect();
     match changes.len() {
         0 => "nothing to change\n".to_owned(),
-        count if is_dry_run => format!("{text}{}, not made\n", counted(count)),
+        count if is_dry_run => format!("{text}{}{}", counted(count), end(true)),
         _ => text,
     }
 }

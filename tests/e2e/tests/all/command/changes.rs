@@ -53,6 +53,8 @@ fn put_of_a_definition_changes_what_its_options_name() {
 
     assert_eq!(changed(""), all, "nothing is named");
     assert_eq!(changed("--dry-run --description other"), all);
+    let tried = said(&user.run(&format!("definition put {name} --dry-run")));
+    assert_eq!(tried, format!("{name}, not made\n"));
     let fewer = changed("--description= --rotate-by= --max-age= --account= --secret= --vault=");
     for field in ["description", "rotateBy", "freshness", "stripe", "location"] {
         assert!(fewer.get(field).is_none(), "{field}: {fewer}");
@@ -88,6 +90,8 @@ fn put_of_a_project_changes_what_its_options_name() {
     assert_eq!(all["environments"]["prod"]["stripeMode"], "LIVE");
     assert_eq!(all["environments"]["prod"]["defaultVault"], "managed");
     assert_eq!(changed("--dry-run --description other"), all);
+    let tried = said(&user.run("project put acme --dry-run"));
+    assert!(tried.ends_with("projects/acme, not made\n"), "{tried}");
     let fewer = changed("--description= --in prod= --remove-environment dev");
     assert!(fewer.get("description").is_none(), "{fewer}");
     let prod = serde_json::json!({ "prod": { "stripeMode": "LIVE" } });
@@ -113,6 +117,8 @@ fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
     user.put();
     user.become_operator();
     said(&user.run("project put acme"));
+    said(&user.run("definition put key --kind STRIPE_API_KEY"));
+    said(&user.run("profile put eu --definition key"));
     for (nr, (line, theirs, look)) in [
         (
             "definition put db --label mine=a",
@@ -123,6 +129,11 @@ fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
             "project put acme --in mine",
             "project put acme --in theirs",
             "claviger project get projects/acme",
+        ),
+        (
+            "profile put eu --label mine=a",
+            "profile put eu --label theirs=b",
+            "claviger profile get projects/dev/connectionProfiles/eu",
         ),
     ]
     .into_iter()
