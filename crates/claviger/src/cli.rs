@@ -34,7 +34,7 @@ Exit codes:
   2        a command line or a file that cannot be used
   3        no daemon answers
   125      run: the job was not started (126: it cannot be executed, 127: there is none)
-  130      ended by Ctrl-C; the message says how far it was
+  130      ended by Ctrl-C; adopt, definition apply and profile connect say how far they were
   141      whoever read the answer was gone before its end
   others   run: the code of the job; 128 and its number after a signal
 

@@ -154,12 +154,20 @@ async fn list(asking: &Asking, show_deleted: bool) -> Result<(), Stop> {
             [
                 definition.id.clone(),
                 definition.kind().as_str_name().to_owned(),
-                location::told_or_none(definition.location.as_ref()),
+                place(definition),
                 description,
             ]
         }));
         table(&rows)
     })
+}
+
+/// Where it is; in each environment, if it is somewhere there alone.
+fn place(definition: &SecretDefinition) -> String {
+    match &definition.location {
+        Some(location) => location::told(location),
+        None => sorted(&definition.environments, location::told),
+    }
 }
 
 async fn check(asking: &Asking, options: &Check) -> Result<ExitCode, Stop> {
@@ -218,6 +226,30 @@ mod tests {
     use claviger_proto::v1::Location;
 
     use super::*;
+
+    #[test]
+    fn list_has_the_location_or_those_of_the_environments() {
+        let at = |secret: &str| Location {
+            vault: "aws".to_owned(),
+            secret: secret.to_owned(),
+            ..Default::default()
+        };
+        let environments = [("prod", at("p")), ("dev", at("d"))];
+        let environments = environments.map(|(id, at)| (id.to_owned(), at));
+        for (location, environments, expected) in [
+            (None, HashMap::new(), ""),
+            (Some(at("all")), HashMap::new(), "aws/all"),
+            (None, environments.clone().into(), "dev=aws/d, prod=aws/p"),
+            (Some(at("all")), environments.into(), "aws/all"),
+        ] {
+            let definition = SecretDefinition {
+                location,
+                environments,
+                ..Default::default()
+            };
+            assert_eq!(place(&definition), expected);
+        }
+    }
 
     #[test]
     fn a_check_says_what_is_well_and_what_is_not() {

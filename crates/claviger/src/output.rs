@@ -33,6 +33,14 @@ pub(crate) fn show<M: Message + Name>(
     })
 }
 
+/// What the line on a change ends with.
+pub(crate) fn end(is_dry_run: bool) -> &'static str {
+    match is_dry_run {
+        true => ", not made\n",
+        false => "\n",
+    }
+}
+
 /// Writes to standard output.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stop> {
     let mut out = io::stdout().lock();

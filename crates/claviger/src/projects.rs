@@ -11,7 +11,7 @@ use claviger_proto::v1::{
 
 use crate::ask::{Asking, full_name};
 use crate::cli::{ProjectCommand, PutProject};
-use crate::output::{fields, show, table, time};
+use crate::output::{end, fields, show, table, time};
 use crate::pages::{self, PAGE_SIZE};
 use crate::stop::Stop;
 
@@ -38,7 +38,11 @@ async fn put(asking: &Asking, options: &PutProject) -> Result<(), Stop> {
     let answer = answer.map_err(|status| Stop::of_change(status, &name, "project get"))?;
     let answer = answer.into_inner();
     show(asking.is_json, &answer, || {
-        answer.project.as_ref().map(told).unwrap_or_default()
+        let mut text = answer.project.as_ref().map(told).unwrap_or_default();
+        if options.dry_run {
+            text.push_str(&format!("{name}{}", end(true)));
+        }
+        text
     })
 }
 

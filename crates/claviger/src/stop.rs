@@ -76,6 +76,12 @@ impl Stop {
         self
     }
 
+    /// The same stop, told in other words.
+    pub(crate) fn saying(self, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, ..self }
+    }
+
     /// A change that failed. What somebody else has changed meanwhile has to be looked at again.
     pub(crate) fn of_change(status: Status, name: &str, look: &str) -> Self {
         match reason(&status).as_deref() {

@@ -110,6 +110,10 @@ pub struct PutProfile {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     pub labels: Vec<(String, String)>,
 
+    /// A label to take off
+    #[arg(long = "remove-label", value_name = "KEY")]
+    pub removed_labels: Vec<String>,
+
     /// The account that calls are made for, acct_...
     #[arg(long)]
     pub account: Option<String>,
@@ -129,6 +133,10 @@ pub struct PutProfile {
     /// File with the refresh token; -: standard input, or a prompt
     #[arg(long, value_name = "FILE")]
     pub refresh_token_from: Option<PathBuf>,
+
+    /// Check everything, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Jobs bring an API key.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::ask::Asking;
 use crate::cli::{Maybe, PutDefinition};
-use crate::output::{duration, note, show, warn};
+use crate::output::{duration, end, note, show, warn};
 use crate::stop::Stop;
 use crate::value;
 
@@ -57,15 +57,17 @@ pub(crate) async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), 
     let answer = asking.answer_to(put).await?;
     let answer = answer.map_err(|status| Stop::of_change(status, &name, "definition get"))?;
     warn(&answer.warnings);
-    show(asking.is_json, &answer, || told(&answer))
+    show(asking.is_json, &answer, || {
+        told(&answer, end(options.dry_run))
+    })
 }
 
-fn told(answer: &PutSecretDefinitionResponse) -> String {
+fn told(answer: &PutSecretDefinitionResponse, end: &str) -> String {
     let definition = answer.definition.as_ref();
     let name = definition.map(|definition| definition.name.as_str());
     match answer.version.as_str() {
-        "" => format!("{}\n", name.unwrap_or_default()),
-        version => format!("{}, version {version}\n", name.unwrap_or_default()),
+        "" => format!("{}{end}", name.unwrap_or_default()),
+        version => format!("{}, version {version}{end}", name.unwrap_or_default()),
     }
 }
 

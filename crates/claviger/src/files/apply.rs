@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::slice;
+use std::task::Poll;
 
 use claviger_client::Client;
 use claviger_proto::v1::WhoAmIRequest;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::items::{Items, Name};
 use super::kept::Kept;
@@ -18,7 +22,7 @@ use super::plan::{Act, Change, Spared, between, problems};
 use super::write::json;
 use crate::ask::Asking;
 use crate::cli::Apply;
-use crate::output::print;
+use crate::output::{end, print};
 use crate::stop::Stop;
 
 pub(crate) async fn apply(asking: &Asking, options: &Apply) -> Result<ExitCode, Stop> {
@@ -54,7 +58,7 @@ fn shown(changes: &[Change], is_dry_run: bool) -> String {
     let text: String = changes.iter().map(Change::to_string).collect();
     match changes.len() {
         0 => "nothing to change\n".to_owned(),
-        count if is_dry_run => format!("{text}{}, not made\n", counted(count)),
+        count if is_dry_run => format!("{text}{}{}", counted(count), end(true)),
         _ => text,
     }
 }
@@ -72,6 +76,13 @@ fn counted(count: usize) -> String {
         1 => "1 change".to_owned(),
         _ => format!("{count} changes"),
     }
+}
+
+/// A line for each of the changes, with what has become of them.
+fn told(state: &str, changes: &[Change]) -> String {
+    let lines = changes.iter();
+    let lines = lines.map(|change| format!("{state}: {}\n", change.act));
+    lines.collect()
 }
 
 /// The name that a file goes by, and what is in it.
@@ -177,12 +188,17 @@ impl Applying {
     }
 
     async fn make_all(&self, changes: &[Change]) -> Result<(), Stop> {
+        let mut interruption = Interruption::caught()?;
         for (index, change) in changes.iter().enumerate() {
+            let (done, others) = changes.split_at(index);
+            if interruption.has_come().await {
+                let made = told("made", done) + &told("not made", others);
+                let said = format!("interrupted\n{made}apply the file again for the rest");
+                return Err(Stop::interrupted(said));
+            }
             if let Err(stop) = make(&self.client, &change.act, false).await {
-                let (done, others) = changes.split_at(index);
-                return Err(self
-                    .halfway(done, change, others.get(1..).unwrap_or_default(), &stop)
-                    .await);
+                let others = others.get(1..).unwrap_or_default();
+                return Err(self.halfway(done, change, others, stop).await);
             }
         }
         Ok(())
@@ -194,7 +210,7 @@ impl Applying {
         done: &[Change],
         refused: &Change,
         others: &[Change],
-        stop: &Stop,
+        stop: Stop,
     ) -> Stop {
         let place = self.at(refused.place);
         let mut text = format!("{place}: {}: {stop}\n", refused.act.subject());
@@ -207,14 +223,11 @@ impl Applying {
             true => "not known",
             false => "not made",
         };
-        let lines = done.iter().map(|change| ("made", change));
-        let lines = lines.chain([(state, refused)]);
-        let lines = lines.chain(others.iter().map(|change| ("not made", change)));
-        for (state, change) in lines {
-            text.push_str(&format!("{state}: {}\n", change.act));
-        }
+        text.push_str(&told("made", done));
+        text.push_str(&told(state, slice::from_ref(refused)));
+        text.push_str(&told("not made", others));
         text.push_str("apply the file again once that is settled");
-        Stop::failed(text)
+        stop.saying(text)
     }
 
     /// The difference that somebody else has left, if there is another one and it can be told.
@@ -229,5 +242,29 @@ impl Applying {
             Some(now) => Some(format!("the difference is now:\n{now}")),
             None => Some("there is no difference any longer\n".to_owned()),
         }
+    }
+}
+
+/// Ctrl-C and SIGTERM, which wait until a call has ended: what it did would not be known.
+struct Interruption {
+    signals: [Signal; 2],
+}
+
+impl Interruption {
+    fn caught() -> Result<Self, Stop> {
+        let caught = |kind| {
+            signal(kind).map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))
+        };
+        let signals = [
+            caught(SignalKind::interrupt())?,
+            caught(SignalKind::terminate())?,
+        ];
+        Ok(Self { signals })
+    }
+
+    async fn has_come(&mut self) -> bool {
+        let mut signals = self.signals.iter_mut();
+        poll_fn(|context| Poll::Ready(signals.any(|signal| signal.poll_recv(context).is_ready())))
+            .await
     }
 }

@@ -5,6 +5,7 @@ use claviger_proto::v1::{
     DeleteConnectionProfileRequest, DeleteGrantRequest, DeleteSecretDefinitionRequest,
     PutConnectionProfileRequest, PutGrantRequest, PutProjectRequest, PutSecretDefinitionRequest,
 };
+use prost_types::FieldMask;
 
 use super::convert::{wire_definition, wire_profile, wire_project};
 use super::items::{Content, Name};
@@ -19,7 +20,8 @@ pub(crate) async fn make(client: &Client, act: &Act, validate_only: bool) -> Res
             name,
             content,
             etag,
-        } => put(client, name, content, etag.clone(), validate_only).await,
+            paths,
+        } => put(client, Put::of(name, content, etag, paths), validate_only).await,
         Act::Give(holding) => {
             let grant = Some(holding.wire());
             client.access().put_grant(PutGrantRequest { grant }).await?;
@@ -35,41 +37,53 @@ pub(crate) async fn make(client: &Client, act: &Act, validate_only: bool) -> Res
     }
 }
 
-async fn put(
-    client: &Client,
-    name: &Name,
-    content: &Content,
-    etag: String,
-    validate_only: bool,
-) -> Result<(), Stop> {
-    let warnings = match content {
-        Content::Project(project) => {
-            let project = Some(wire_project(name.to_string(), etag, project));
-            let request = PutProjectRequest {
-                project,
-                validate_only,
-            };
+/// What is asked of the daemon so that a thing is as the file has it.
+#[derive(Debug)]
+enum Put {
+    Project(PutProjectRequest),
+    Definition(PutSecretDefinitionRequest),
+    Profile(PutConnectionProfileRequest),
+}
+
+impl Put {
+    fn of(name: &Name, content: &Content, etag: &str, paths: &[String]) -> Self {
+        let (full, etag) = (name.to_string(), etag.to_owned());
+        // Of what is there, a newer daemon may know more than the file can state.
+        let paths = paths.to_vec();
+        let update_mask = (!paths.is_empty()).then_some(FieldMask { paths });
+        match content {
+            Content::Project(project) => Self::Project(PutProjectRequest {
+                project: Some(wire_project(full, etag, project)),
+                ..Default::default()
+            }),
+            Content::Definition(definition) => Self::Definition(PutSecretDefinitionRequest {
+                definition: Some(wire_definition(full, etag, definition)),
+                update_mask,
+                ..Default::default()
+            }),
+            Content::Profile(profile) => Self::Profile(PutConnectionProfileRequest {
+                profile: Some(wire_profile(name.project(), full, etag, profile)),
+                update_mask,
+                ..Default::default()
+            }),
+        }
+    }
+}
+
+async fn put(client: &Client, put: Put, validate_only: bool) -> Result<(), Stop> {
+    let warnings = match put {
+        Put::Project(mut request) => {
+            request.validate_only = validate_only;
             client.projects().put_project(request).await?;
             Vec::new()
         }
-        Content::Definition(definition) => {
-            let definition = Some(wire_definition(name.to_string(), etag, definition));
-            let request = PutSecretDefinitionRequest {
-                definition,
-                validate_only,
-                ..Default::default()
-            };
+        Put::Definition(mut request) => {
+            request.validate_only = validate_only;
             let answer = client.definitions().put_secret_definition(request).await?;
             answer.into_inner().warnings
         }
-        Content::Profile(profile) => {
-            let project = name.project();
-            let profile = Some(wire_profile(project, name.to_string(), etag, profile));
-            let request = PutConnectionProfileRequest {
-                profile,
-                validate_only,
-                ..Default::default()
-            };
+        Put::Profile(mut request) => {
+            request.validate_only = validate_only;
             let answer = client.profiles().put_connection_profile(request).await?;
             answer.into_inner().warnings
         }
@@ -107,4 +121,91 @@ async fn delete(client: &Client, name: &Name, etag: String, purge: bool) -> Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::items::Items;
+    use crate::files::parse::parse;
+    use crate::files::plan::between;
+
+    fn items(text: &str) -> Items {
+        Items::from(parse("f", text).unwrap())
+    }
+
+    /// The masks of the requests, each with the etag.
+    fn asked(before: &str, after: &str) -> Vec<(String, Option<Vec<String>>)> {
+        let mut before = items(before);
+        for thing in before.things.values_mut() {
+            thing.etag = "1".to_owned();
+        }
+        let changes = between(&items(after), &before, None);
+        let asked = changes.iter().filter_map(|change| match &change.act {
+            Act::Put {
+                name,
+                content,
+                etag,
+                paths,
+            } => Some(match Put::of(name, content, etag, paths) {
+                Put::Project(request) => (request.project.unwrap().etag, None),
+                Put::Definition(request) => (request.definition.unwrap().etag, request.update_mask),
+                Put::Profile(request) => (request.profile.unwrap().etag, request.update_mask),
+            }),
+            Act::Give(_) | Act::Take(..) | Act::Delete { .. } => None,
+        });
+        asked
+            .map(|(etag, mask)| (etag, mask.map(|mask| mask.paths)))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_there_is_changed_field_by_field() {
+        let definition =
+            |fields: &str| format!("projects: {{acme: {{definitions: {{db: {{{fields}}}}}}}}}");
+        let profile = |fields: &str| {
+            format!(
+                "projects: {{acme: {{definitions: {{a: {{}}, b: {{}}}}, profiles: {{eu: {{{fields}}}}}}}}}"
+            )
+        };
+        let app = "oauth: {client_id: ca_1, flavor: CONNECT}";
+        for (before, after, paths) in [
+            (
+                definition("kind: PASSWORD, location: {vault: a}, labels: {a: b}"),
+                definition("kind: OPAQUE, location: {vault: a, secret: b}"),
+                &["kind", "labels", "location"][..],
+            ),
+            (
+                definition("freshness: {max_age: 60s}"),
+                definition("freshness: {max_age: 60s}, rotate_by: '2099-01-01T00:00:00Z'"),
+                &["rotate_by"],
+            ),
+            (
+                profile("api_key: {definition: a, account: acct_1}, description: old"),
+                profile("api_key: {definition: b}, description: new"),
+                &["api_key.account", "api_key.definition", "description"],
+            ),
+            (
+                profile("api_key: {definition: a}"),
+                profile(app),
+                &["oauth"],
+            ),
+            (
+                profile(app),
+                profile("api_key: {definition: a}"),
+                &["api_key"],
+            ),
+        ] {
+            let paths = paths.iter().map(ToString::to_string).collect();
+            assert_eq!(asked(&before, &after), [("1".to_owned(), Some(paths))]);
+        }
+    }
+
+    #[test]
+    fn what_is_new_and_a_project_are_put_as_a_whole() {
+        let before = "projects: {acme: {description: old}}";
+        let after = "projects: {acme: {description: new, definitions: {db: {}}}}";
+        let whole = [("1".to_owned(), None), (String::new(), None)];
+        assert_eq!(asked(before, after), whole);
+    }
 }

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document::{Definition, Profile};
 use super::items::{Content, Holding, Items, Name};
 use super::place::Place;
 use super::words::Id;
 use crate::shown::shown_in_line;
+
+/// The fields of a profile that are ways to authenticate, each changed field by field.
+const AUTH: [&str; 2] = ["api_key", "oauth"];
 
 /// One thing that is to become as the file has it.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub(crate) enum Act {
         name: Name,
         content: Content,
         etag: String,
+        /// The fields that differ, as an `update_mask` has them; none of a new thing.
+        paths: Vec<String>,
     },
     Give(Holding),
     /// Takes back the grant of this name.
@@ -91,6 +96,9 @@ pub(crate) fn between(wanted: &Items, kept: &Items, prune: Option<&Spared>) -> V
                 name: name.clone(),
                 content: thing.content.clone(),
                 etag: before.map(|before| before.etag.clone()).unwrap_or_default(),
+                paths: before
+                    .map(|before| paths(&before.content, &thing.content))
+                    .unwrap_or_default(),
             },
         };
         (!is_same).then(put)
@@ -276,6 +284,38 @@ fn differences(before: Option<&Content>, after: &Content) -> Vec<String> {
         }
     });
     lines.collect()
+}
+
+/// The fields that differ, without those that the file cannot state: a put of all would take the
+/// latter away.
+fn paths(before: &Content, after: &Content) -> Vec<String> {
+    let [before, after] = [before, after].map(|content| {
+        let content = serde_json::to_value(content).unwrap_or_default();
+        content.as_object().cloned().unwrap_or_default()
+    });
+    let mut paths = Vec::new();
+    for field in differing(&before, &after) {
+        let is_auth = AUTH.contains(&field.as_str());
+        match (before.get(field), after.get(field)) {
+            // The other one, which takes its place, has it replaced.
+            (_, None) if is_auth => {}
+            (Some(Value::Object(before)), Some(Value::Object(after))) if is_auth => {
+                let fields = differing(before, after);
+                paths.extend(fields.map(|inner| format!("{field}.{inner}")));
+            }
+            _ => paths.push(field.clone()),
+        }
+    }
+    paths
+}
+
+fn differing<'a>(
+    before: &'a Map<String, Value>,
+    after: &'a Map<String, Value>,
+) -> impl Iterator<Item = &'a String> {
+    let fields: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let fields = fields.into_iter();
+    fields.filter(|field| before.get(*field) != after.get(*field))
 }
 
 /// Single values by their path.

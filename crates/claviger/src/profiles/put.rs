@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::find::find;
 use crate::ask::Asking;
 use crate::cli::PutProfile;
-use crate::output::{show, warn};
+use crate::output::{end, show, warn};
 use crate::stop::Stop;
 use crate::value;
 
@@ -16,29 +16,30 @@ pub(crate) async fn put(asking: &Asking, options: &PutProfile) -> Result<(), Sto
     let name = asking.profile(&options.id)?;
     let client = asking.client().await?;
     let before = find(&client, &name).await?;
-    let (profile, paths) = Change::of(asking, options, name, before.as_ref())?;
+    let (profile, paths) = Change::of(asking, options, &name, before.as_ref())?;
     if before.is_some() && paths.is_empty() {
         // Without a field, a put is one of all of them.
         return Err(Stop::usage(format!(
-            "nothing of {} is to change; give what is, such as --refresh-token-from FILE",
-            profile.name
+            "nothing of {name} is to change; give what is, such as --refresh-token-from FILE"
         )));
     }
     let request = PutConnectionProfileRequest {
         profile: Some(profile),
         update_mask: before.is_some().then_some(FieldMask { paths }),
+        validate_only: options.dry_run,
         request_id: Uuid::new_v4().to_string(),
-        ..Default::default()
     };
-    let answer = client.profiles().put_connection_profile(request).await?;
+    let answer = client.profiles().put_connection_profile(request).await;
+    let answer = answer.map_err(|status| Stop::of_change(status, &name, "profile get"))?;
     let answer = answer.into_inner();
     warn(&answer.warnings);
     show(asking.is_json, &answer, || {
         let profile = answer.profile.as_ref();
         let name = profile.map_or("", |profile| profile.name.as_str());
+        let end = end(options.dry_run);
         match answer.version.as_str() {
-            "" => format!("{name}\n"),
-            version => format!("{name}, version {version} of its key\n"),
+            "" => format!("{name}{end}"),
+            version => format!("{name}, version {version} of its key{end}"),
         }
     })
 }
@@ -57,27 +58,30 @@ impl<'a> Change<'a> {
     fn of(
         asking: &'a Asking,
         options: &'a PutProfile,
-        name: String,
+        name: &'a str,
         before: Option<&ConnectionProfile>,
     ) -> Result<(ConnectionProfile, Vec<String>), Stop> {
         let mut change = Change {
             asking,
             options,
-            name: &name,
+            name,
             paths: Vec::new(),
         };
         let description = change.given("description", options.description.as_ref());
         let mut labels = before
             .map(|before| before.labels.clone())
             .unwrap_or_default();
-        if !options.labels.is_empty() {
+        if !options.labels.is_empty() || !options.removed_labels.is_empty() {
             change.paths.push("labels".to_owned());
+            for key in &options.removed_labels {
+                labels.remove(key);
+            }
             labels.extend(options.labels.iter().cloned());
         }
         let auth = change.auth(before.and_then(|before| before.auth.as_ref()))?;
         let paths = change.paths;
         let profile = ConnectionProfile {
-            name,
+            name: name.to_owned(),
             description,
             labels,
             auth: Some(auth),

@@ -3,6 +3,7 @@
 
 mod access;
 mod adopt;
+mod between;
 mod changes;
 mod contexts;
 mod contract;

@@ -1,13 +1,12 @@
 //! What is there is changed field by field, and only as it was looked at.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::thread;
 
 use claviger_e2e::{Home, output_of};
 use serde_json::Value;
 
+use super::between::Between;
 use super::{CANARY, User, assert_stopped, said};
 use crate::peers::azure;
 use crate::stage::Peer as _;
@@ -54,6 +53,8 @@ fn put_of_a_definition_changes_what_its_options_name() {
 
     assert_eq!(changed(""), all, "nothing is named");
     assert_eq!(changed("--dry-run --description other"), all);
+    let tried = said(&user.run(&format!("definition put {name} --dry-run")));
+    assert_eq!(tried, format!("{name}, not made\n"));
     let fewer = changed("--description= --rotate-by= --max-age= --account= --secret= --vault=");
     for field in ["description", "rotateBy", "freshness", "stripe", "location"] {
         assert!(fewer.get(field).is_none(), "{field}: {fewer}");
@@ -89,6 +90,8 @@ fn put_of_a_project_changes_what_its_options_name() {
     assert_eq!(all["environments"]["prod"]["stripeMode"], "LIVE");
     assert_eq!(all["environments"]["prod"]["defaultVault"], "managed");
     assert_eq!(changed("--dry-run --description other"), all);
+    let tried = said(&user.run("project put acme --dry-run"));
+    assert!(tried.ends_with("projects/acme, not made\n"), "{tried}");
     let fewer = changed("--description= --in prod= --remove-environment dev");
     assert!(fewer.get("description").is_none(), "{fewer}");
     let prod = serde_json::json!({ "prod": { "stripeMode": "LIVE" } });
@@ -103,52 +106,6 @@ fn put_of_a_project_changes_what_its_options_name() {
     assert_stopped(&user.run("project get acme"), 1, &["[PROJECT_NOT_FOUND]"]);
 }
 
-/// How HTTP/2 begins, and the length of what begins each of its frames.
-const PREFACE_LEN: usize = 24;
-const FRAME_HEAD_LEN: usize = 9;
-
-/// The type of a frame that begins a call.
-const HEADERS: u8 = 1;
-
-/// Passes a connection on to the daemon, and does something before its second call.
-fn before_the_second_call(here: &Path, daemon: &Path, then: impl FnOnce()) -> io::Result<()> {
-    let listener = UnixListener::bind(here)?;
-    let (mut client, _) = listener.accept()?;
-    let mut server = UnixStream::connect(daemon)?;
-    let (mut answers, mut back) = (server.try_clone()?, client.try_clone()?);
-    let returning = thread::spawn(move || {
-        // Ends with the client, whichever way.
-        io::copy(&mut answers, &mut back).ok();
-    });
-    let mut preface = [0; PREFACE_LEN];
-    client.read_exact(&mut preface)?;
-    server.write_all(&preface)?;
-    let (mut calls, mut then) = (0, Some(then));
-    loop {
-        let mut head = [0; FRAME_HEAD_LEN];
-        if client.read_exact(&mut head).is_err() {
-            break;
-        }
-        if head[3] == HEADERS {
-            calls += 1;
-        }
-        if calls == 2
-            && let Some(then) = then.take()
-        {
-            then();
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut frame = head.to_vec();
-        frame.resize(FRAME_HEAD_LEN + length as usize, 0);
-        client.read_exact(&mut frame[FRAME_HEAD_LEN..])?;
-        server.write_all(&frame)?;
-    }
-    drop(client);
-    server.shutdown(std::net::Shutdown::Both).ok();
-    returning.join().expect("no panic");
-    Ok(())
-}
-
 #[test]
 fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
     let home = Home::new();
@@ -160,6 +117,8 @@ fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
     user.put();
     user.become_operator();
     said(&user.run("project put acme"));
+    said(&user.run("definition put key --kind STRIPE_API_KEY"));
+    said(&user.run("profile put eu --definition key"));
     for (nr, (line, theirs, look)) in [
         (
             "definition put db --label mine=a",
@@ -171,22 +130,25 @@ fn change_of_what_somebody_else_has_changed_meanwhile_is_refused() {
             "project put acme --in theirs",
             "claviger project get projects/acme",
         ),
+        (
+            "profile put eu --label mine=a",
+            "profile put eu --label theirs=b",
+            "claviger profile get projects/dev/connectionProfiles/eu",
+        ),
     ]
     .into_iter()
     .enumerate()
     {
-        let here = home.path().join(format!("between-{nr}.sock"));
+        let between = Between::new(&home, &format!("between-{nr}.sock"));
         let mut mine = user.command(line);
-        mine.env("CLAVIGER_ADDRESS", format!("unix:{}", here.display()));
+        mine.env("CLAVIGER_ADDRESS", between.address());
         let output = thread::scope(|scope| {
             let between = scope.spawn(|| {
-                before_the_second_call(&here, &daemon.socket(), || {
+                between.pass_on(&daemon, 2, || {
                     said(&user.run(theirs));
+                    ControlFlow::Continue(())
                 })
             });
-            while !here.exists() {
-                thread::yield_now();
-            }
             let output = output_of(&mut mine, "");
             between.join().expect("no panic").expect("it passes on");
             output

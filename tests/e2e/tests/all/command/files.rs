@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::process::Stdio;
+use std::ops::ControlFlow;
+use std::process::{Child, Output, Stdio};
 
 use claviger_e2e::{Client, Home, output_of};
 use claviger_proto::v1;
@@ -9,8 +10,10 @@ use claviger_proto::v1::connection_profile::Auth;
 use claviger_proto::v1::connection_profile_service_client::ConnectionProfileServiceClient;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_stub::stripe_oauth::{CLIENT_ID, CLIENT_SECRET};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::between::Between;
 use super::{CANARY, User, assert_stopped, complaint, said, write_private};
 
 const APPLY: &str = "definition apply -";
@@ -338,6 +341,70 @@ async fn what_somebody_else_edits_meanwhile_is_refused_and_said_with_the_rest() 
     assert_eq!(exported.matches(&mine).count(), 300);
     assert_eq!(exported.matches("theirs").count(), 1);
     assert_eq!(exported.matches("before").count(), 299);
+}
+
+/// Applies a file with ten definitions, of which the daemon has none, and does something before the
+/// call of this number; returns how it ended, and how many calls there were.
+fn apply_with(number: usize, then: impl FnOnce(&Child) -> ControlFlow<()>) -> (Output, usize) {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let between = Between::new(&home, "between.sock");
+    let mut apply = user
+        .command(APPLY)
+        .env("CLAVIGER_ADDRESS", between.address())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command can be started");
+    let ids: String = (0..10).map(|id| format!("d{id}: {{}}, ")).collect();
+    let file = format!("projects: {{dev: {{definitions: {{{ids}}}}}}}");
+    let mut stdin = apply.stdin.take().expect("a pipe was asked for");
+    stdin.write_all(file.as_bytes()).expect("it reads");
+    drop(stdin);
+    let passed = between.pass_on(&daemon, number, || then(&apply));
+    let ended = apply.wait_with_output().expect("it ends");
+    (ended, passed.expect("it passes on"))
+}
+
+#[test]
+fn apply_that_is_cut_off_says_what_was_made_and_why_it_ended() {
+    let (whole, calls) = apply_with(usize::MAX, |_| panic!("there are fewer calls"));
+    assert!(said(&whole).ends_with("10 changes made\n"), "{whole:?}");
+    let third_last = calls - 2;
+    let signalled = |signal| {
+        let (ended, _) = apply_with(third_last, |apply| {
+            kill_process(Pid::from_child(apply), signal).expect("it is our child");
+            ControlFlow::Continue(())
+        });
+        ended
+    };
+    let (gone, _) = apply_with(third_last, |_| ControlFlow::Break(()));
+    for (ended, code, cause, eighth) in [
+        (signalled(Signal::INT), 130, "interrupted", "made"),
+        (signalled(Signal::TERM), 130, "interrupted", "made"),
+        (gone, 3, "the daemon does not answer", "not known"),
+    ] {
+        let complaint = complaint(&ended);
+        assert_eq!(ended.status.code(), Some(code), "{complaint}");
+        assert!(complaint.contains(cause), "{complaint}");
+        let lines = (0..10).map(|id| {
+            let state = match id {
+                0..7 => "made",
+                7 => eighth,
+                _ => "not made",
+            };
+            format!("{state}: + projects/dev/secrets/d{id}\n")
+        });
+        let lines: String = lines.collect();
+        assert!(complaint.contains(&lines), "{complaint}");
+        let shown = String::from_utf8_lossy(&ended.stdout);
+        assert!(!shown.contains("made\n"), "{shown}");
+    }
 }
 
 #[test]

@@ -80,6 +80,12 @@ fn put_changes_what_is_given_and_nothing_else() {
     assert_eq!(profile["labels"]["cost"], "b");
     assert_eq!(profile["apiKey"]["account"], "acct_1");
     assert_eq!(profile["apiKey"]["context"], "acct_2");
+    let tried = said(&scene.run("profile put stripe --description other --dry-run"));
+    assert_eq!(tried, format!("{NAME}, not made\n"));
+    assert_eq!(json(&scene, "profile get stripe"), profile);
+    said(&scene.run("profile put stripe --remove-label cost --label team=d"));
+    let labels = json(&scene, "profile get stripe")["labels"].clone();
+    assert_eq!(labels, serde_json::json!({ "team": "d" }));
 
     // Alone, it is the key that is put.
     let second = KEY.replace("4b7d", "5c8e");
