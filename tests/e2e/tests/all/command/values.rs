@@ -2,11 +2,13 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread::yield_now;
 
-use claviger_e2e::{Client, Home, output_of, tools};
+use claviger_e2e::{Client, Home, output_of, tools, type_all};
 use rustix::io::ioctl_fionread;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{
@@ -427,4 +429,38 @@ fn nobody_at_the_address_is_said_with_the_remedy() {
     let mut run = home.program(tools::claviger(), &run);
     let output = output_of(run.args(["--", "/bin/true"]), "");
     assert_stopped(&output, 125, &["300ms (--timeout)", "start it"]);
+}
+
+#[test]
+fn put_that_a_crash_cut_off_is_repeated_and_stored_once() {
+    let home = Home::new();
+    let daemon = home.start_dev();
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    user.put();
+    assert_eq!(daemon.stop().code(), Some(0));
+
+    let mut failing = home.program(tools::failing_clavigerd(), &["--dev"]);
+    let daemon = home.start(failing.env("CLAVIGER_FAILPOINT", "after-vault"));
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let mut put = user.command("secret put db --if-version 1 --timeout 10m");
+    let put = put.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut put = put.stderr(Stdio::piped()).spawn().expect("it starts");
+    type_all(&mut put, "second\n");
+    // The value is stored, and the answer will not come.
+    assert_eq!(daemon.wait().signal(), Some(Signal::KILL.as_raw()));
+    let daemon = home.start_dev();
+    let output = put.wait_with_output().expect("it is our child");
+    assert_eq!(said(&output), "version 2 in vault managed\n");
+    let user = User {
+        home: &home,
+        daemon: &daemon,
+    };
+    let listed = said(&user.run("secret versions db"));
+    assert_eq!(listed.lines().count(), 3, "{listed}");
 }
