@@ -46,9 +46,9 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_ref())
         .and_then(|()| out.flush())
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Stop::unread(),
-            _ => Stop::failed(format!("standard output: {error}")),
+        .map_err(|error| match error.kind() == io::ErrorKind::BrokenPipe {
+            true => Stop::unread(),
+            false => Stop::failed(format!("standard output: {error}")),
         })
 }
 

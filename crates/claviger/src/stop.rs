@@ -144,23 +144,29 @@ impl From<Status> for Stop {
                 delay: retry_delay(&status),
                 ..Self::refused(status.code(), said, &reason)
             },
-            None => match status.code() {
-                // What a connection that breaks or hangs is told as.
-                Code::Cancelled
-                | Code::DeadlineExceeded
-                | Code::Internal
-                | Code::Unavailable
-                | Code::Unknown => Self::no_daemon(format!(
-                    "the daemon does not answer ({said}); see its log, or pass --address if it is \
-                    elsewhere, and --ca-file if TLS is spoken there"
-                )),
-                code => Self::failed(format!(
-                    "what answers is no clavigerd, or one that this command does not fit \
-                    ({code:?}: {said}); look at --address and at what stands before it"
-                )),
-            },
+            None if is_broken(status.code()) => Self::no_daemon(format!(
+                "the daemon does not answer ({said}); see its log, or pass --address if it is \
+                elsewhere, and --ca-file if TLS is spoken there"
+            )),
+            None => Self::failed(format!(
+                "what answers is no clavigerd, or one that this command does not fit ({:?}: {said}); \
+                look at --address and at what stands before it",
+                status.code()
+            )),
         }
     }
+}
+
+/// Whether a connection that breaks or hangs is told as this.
+fn is_broken(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Unavailable
+            | Code::Unknown
+    )
 }
 
 /// One of several reads in a call, which failed.
