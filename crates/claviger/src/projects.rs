@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use claviger_client::{Service, reason};
+use claviger_client::Service;
+use claviger_core::Reason;
 use claviger_proto::v1::project_service_client::ProjectServiceClient;
 use claviger_proto::v1::{
     DeleteProjectRequest, Environment, GetProjectRequest, ListProjectsRequest,
@@ -13,7 +14,7 @@ use crate::ask::{Asking, full_name};
 use crate::cli::{ProjectCommand, PutProject};
 use crate::output::{end, fields, show, table, time};
 use crate::pages::{self, PAGE_SIZE};
-use crate::stop::Stop;
+use crate::stop::{Stop, found};
 
 pub(crate) async fn execute(asking: &Asking, command: &ProjectCommand) -> Result<ExitCode, Stop> {
     match command {
@@ -53,14 +54,11 @@ async fn existing(
 ) -> Result<Project, Stop> {
     let name = name.to_owned();
     let request = GetProjectRequest { name: name.clone() };
-    match projects.get_project(request).await {
-        Ok(project) => Ok(project.into_inner()),
-        Err(status) if reason(&status).as_deref() == Some("PROJECT_NOT_FOUND") => Ok(Project {
-            name,
-            ..Default::default()
-        }),
-        Err(status) => Err(status.into()),
-    }
+    let project = found(projects.get_project(request).await, Reason::ProjectNotFound)?;
+    Ok(project.unwrap_or_else(|| Project {
+        name,
+        ..Default::default()
+    }))
 }
 
 /// Changes what the options name.

@@ -2,7 +2,8 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use claviger_client::{Code, Status, reason, retry_delay};
+use claviger_client::{Code, Response, Status, reason, retry_delay};
+use claviger_core::Reason;
 use claviger_proto::v1::batch_get_secrets_response;
 
 use crate::shown::shown;
@@ -132,6 +133,18 @@ pub(crate) fn judged(is_well: bool) -> ExitCode {
     match is_well {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_FAILED),
+    }
+}
+
+/// What is there, if there is one: the daemon's reason for none is `missing`.
+pub(crate) fn found<T>(
+    answer: Result<Response<T>, Status>,
+    missing: Reason,
+) -> Result<Option<T>, Stop> {
+    match answer {
+        Ok(answer) => Ok(Some(answer.into_inner())),
+        Err(status) if reason(&status).as_deref() == Some(missing.as_str()) => Ok(None),
+        Err(status) => Err(status.into()),
     }
 }
 

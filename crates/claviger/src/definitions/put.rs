@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use claviger_client::{Service, reason};
+use claviger_client::Service;
+use claviger_core::Reason;
 use claviger_proto::v1::secret_definition::Format;
 use claviger_proto::v1::secret_definition_service_client::SecretDefinitionServiceClient;
 use claviger_proto::v1::{
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use crate::ask::Asking;
 use crate::cli::{Maybe, PutDefinition};
 use crate::output::{duration, end, note, show, warn};
-use crate::stop::Stop;
+use crate::stop::{Stop, found};
 use crate::value;
 
 pub(crate) async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), Stop> {
@@ -78,14 +79,9 @@ async fn existing(
 ) -> Result<Option<SecretDefinition>, Stop> {
     let name = name.to_owned();
     let request = GetSecretDefinitionRequest { name };
-    match definitions.get_secret_definition(request).await {
-        Ok(answer) => {
-            let definition = Some(answer.into_inner());
-            Ok(definition.filter(|definition| definition.delete_time.is_none()))
-        }
-        Err(status) if reason(&status).as_deref() == Some("DEFINITION_NOT_FOUND") => Ok(None),
-        Err(status) => Err(status.into()),
-    }
+    let answer = definitions.get_secret_definition(request).await;
+    let definition = found(answer, Reason::DefinitionNotFound)?;
+    Ok(definition.filter(|definition| definition.delete_time.is_none()))
 }
 
 /// Changes what the options name; returns the fields that these are in.
