@@ -17,7 +17,7 @@ use claviger_proto::v1::{
     GetProjectRequest, ListSecretDefinitionsRequest, PutSecretDefinitionRequest, SecretDefinition,
 };
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use uuid::Uuid;
 
 use crate::ask::Asking;
@@ -25,6 +25,7 @@ use crate::cli::Adopt;
 use crate::output::print;
 use crate::pages::{self, PAGE_SIZE};
 use crate::patience::patiently;
+use crate::signals::Signals;
 use crate::stop::{Stop, judged};
 use place::Taken;
 use progress::Progress;
@@ -32,8 +33,7 @@ use proposals::{Proposal, Proposals, Target};
 use walk::{AT_ONCE, Walk, is_about_one};
 
 pub(crate) async fn adopt(asking: &Asking, options: &Adopt) -> Result<ExitCode, Stop> {
-    let mut interrupted = signal(SignalKind::interrupt())
-        .map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))?;
+    let mut interrupt = Signals::catch(&[SignalKind::interrupt()])?;
     let progress = Progress::new();
     let ended = tokio::select! {
         ended = carry_out(asking, options, &progress) => {
@@ -42,7 +42,7 @@ pub(crate) async fn adopt(asking: &Asking, options: &Adopt) -> Result<ExitCode, 
                 None => stop,
             })
         }
-        _ = interrupted.recv() => {
+        () = interrupt.any() => {
             let told = progress.told().unwrap_or_else(|| "nothing was inspected".to_owned());
             Err(Stop::interrupted(told))
         }

@@ -30,6 +30,7 @@ mod reveal;
 mod run;
 mod secrets;
 mod shown;
+mod signals;
 mod state;
 mod stop;
 mod tokens;

@@ -12,8 +12,9 @@ use claviger_core::SecretBytes;
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
+use crate::signals::Signals;
 use crate::stop::Stop;
 
 const BACKSPACE: u8 = 0x08;
@@ -26,7 +27,7 @@ const DELETE: u8 = 0x7f;
 const QUIET: u8 = 1;
 
 /// The signal of Ctrl-C, once a line was typed.
-static INTERRUPT: Mutex<Option<Signal>> = Mutex::new(None);
+static INTERRUPT: Mutex<Option<Signals>> = Mutex::new(None);
 
 /// Asks for one line of text.
 pub(crate) fn ask(noun: &str) -> Result<SecretBytes, Stop> {
@@ -45,7 +46,7 @@ pub(crate) async fn interrupted() -> Stop {
     poll_fn(|context| {
         let mut interrupt = INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner);
         match interrupt.as_mut() {
-            Some(interrupt) => interrupt.poll_recv(context),
+            Some(interrupt) => interrupt.poll(context),
             None => Poll::Pending,
         }
     })
@@ -71,9 +72,8 @@ fn read(terminal: &mut File, usual: &Termios, noun: &str) -> Result<SecretBytes,
     silent.special_codes[SpecialCodeIndex::VTIME] = QUIET;
     let has_rest = set(terminal, OptionalActions::Now, &silent).and_then(|()| drain(terminal));
     let (line, has_rest) = (line?, has_rest?);
-    let caught = signal(SignalKind::interrupt());
-    let caught = caught.map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")));
-    *INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(caught?);
+    let caught = Signals::catch(&[SignalKind::interrupt()])?;
+    *INTERRUPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(caught);
     match (has_rest, str::from_utf8(line.expose())) {
         (true, _) => Err(Stop::usage(format!(
             "the {noun} has more than one line, and nothing was stored; give it in a file \

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::slice;
-use std::task::Poll;
 
 use claviger_client::Client;
 use claviger_proto::v1::WhoAmIRequest;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use super::items::{Items, Name};
 use super::kept::Kept;
@@ -23,6 +21,7 @@ use super::write::json;
 use crate::ask::Asking;
 use crate::cli::Apply;
 use crate::output::{end, print};
+use crate::signals::Signals;
 use crate::stop::Stop;
 
 pub(crate) async fn apply(asking: &Asking, options: &Apply) -> Result<ExitCode, Stop> {
@@ -188,10 +187,11 @@ impl Applying {
     }
 
     async fn make_all(&self, changes: &[Change]) -> Result<(), Stop> {
-        let mut interruption = Interruption::caught()?;
+        // They wait until a call has ended: what it did would not be known.
+        let mut signals = Signals::catch(&[SignalKind::interrupt(), SignalKind::terminate()])?;
         for (index, change) in changes.iter().enumerate() {
             let (done, others) = changes.split_at(index);
-            if interruption.has_come().await {
+            if signals.has_come().await {
                 let made = told("made", done) + &told("not made", others);
                 let said = format!("interrupted\n{made}apply the file again for the rest");
                 return Err(Stop::interrupted(said));
@@ -242,29 +242,5 @@ impl Applying {
             Some(now) => Some(format!("the difference is now:\n{now}")),
             None => Some("there is no difference any longer\n".to_owned()),
         }
-    }
-}
-
-/// Ctrl-C and SIGTERM, which wait until a call has ended: what it did would not be known.
-struct Interruption {
-    signals: [Signal; 2],
-}
-
-impl Interruption {
-    fn caught() -> Result<Self, Stop> {
-        let caught = |kind| {
-            signal(kind).map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))
-        };
-        let signals = [
-            caught(SignalKind::interrupt())?,
-            caught(SignalKind::terminate())?,
-        ];
-        Ok(Self { signals })
-    }
-
-    async fn has_come(&mut self) -> bool {
-        let mut signals = self.signals.iter_mut();
-        poll_fn(|context| Poll::Ready(signals.any(|signal| signal.poll_recv(context).is_ready())))
-            .await
     }
 }

@@ -15,7 +15,7 @@ use std::io;
 
 use claviger_core::SecretBytes;
 use claviger_proto::v1::environment::StripeMode;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use self::link::{Link, State};
 use self::listener::Listener;
@@ -27,10 +27,18 @@ use crate::ask::Asking;
 use crate::cli::Connect;
 use crate::output::tell;
 use crate::prompt;
+use crate::signals::Signals;
 use crate::stop::Stop;
 use crate::value;
 
 const NOTHING_DONE: &str = "nothing was connected";
+
+/// Those that end a program.
+const ENDING: [SignalKind; 3] = [
+    SignalKind::hangup(),
+    SignalKind::interrupt(),
+    SignalKind::terminate(),
+];
 
 pub(crate) async fn connect(asking: &Asking, options: &Connect) -> Result<(), Stop> {
     let name = asking.profile(&options.id)?;
@@ -60,36 +68,10 @@ pub(crate) async fn connect(asking: &Asking, options: &Connect) -> Result<(), St
         false => caught(options, &store.wanted).await?,
     };
     // None of them ends it from here on: the code is good once, and its token nowhere else.
-    let _held = Signals::catch()?;
+    let _held = Signals::catch(&ENDING)?;
     let secret = SecretBytes::new(store.client_secret.clone().into_bytes());
     let granted = exchange::exchange(&stripe, &store.wanted, &secret, &code).await?;
     store.put(granted).await
-}
-
-/// The signals that end a program, caught from now on.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn catch() -> Result<Self, Stop> {
-        let caught = |kind| {
-            let caught = signal(kind);
-            caught.map_err(|error| Stop::failed(format!("signals cannot be caught: {error}")))
-        };
-        Ok(Self([
-            caught(SignalKind::hangup())?,
-            caught(SignalKind::interrupt())?,
-            caught(SignalKind::terminate())?,
-        ]))
-    }
-
-    async fn any(&mut self) {
-        let Self([hangup, interrupt, terminate]) = self;
-        tokio::select! {
-            _ = hangup.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
 }
 
 /// The code that a browser on this host brings.
@@ -101,7 +83,7 @@ async fn caught(options: &Connect, wanted: &Wanted) -> Result<SecretBytes, Stop>
             options.redirect_port
         ))
     };
-    let mut signals = Signals::catch()?;
+    let mut signals = Signals::catch(&ENDING)?;
     let listener = Listener::bind(options.redirect_port).map_err(failed)?;
     let port = listener.port().map_err(failed)?;
     let redirect_uri = format!("http://localhost:{port}{}", listener::PATH);

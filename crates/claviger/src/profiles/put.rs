@@ -29,9 +29,15 @@ pub(crate) async fn put(asking: &Asking, options: &PutProfile) -> Result<(), Sto
         validate_only: options.dry_run,
         request_id: Uuid::new_v4().to_string(),
     };
-    let answer = client.profiles().put_connection_profile(request).await;
+    let profiles = client.profiles();
+    let put = async || {
+        profiles
+            .clone()
+            .put_connection_profile(request.clone())
+            .await
+    };
+    let answer = asking.answer_to(put).await?;
     let answer = answer.map_err(|status| Stop::of_change(status, &name, "profile get"))?;
-    let answer = answer.into_inner();
     warn(&answer.warnings);
     show(asking.is_json, &answer, || {
         let profile = answer.profile.as_ref();
