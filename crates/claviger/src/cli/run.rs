@@ -97,7 +97,11 @@ mod tests {
         let readme = include_str!("../../README.md");
         let (_, unit) = readme.split_once("[Service]\n").unwrap();
         let (unit, _) = unit.split_once("```").unwrap();
-        for part in ["KillMode=mixed\n", "CLAVIGER_CONTEXTS_FILE=/"] {
+        for part in [
+            "KillMode=mixed\n",
+            "SuccessExitStatus=129 130 141 143\n",
+            "CLAVIGER_CONTEXTS_FILE=/",
+        ] {
             assert!(unit.contains(part), "{unit}");
         }
         let mut lines = unit.lines();

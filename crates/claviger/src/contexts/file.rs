@@ -13,6 +13,7 @@ use rustix::process::geteuid;
 use crate::cli::ConnectionOptions;
 use crate::connection::Place;
 use crate::environment::Environment;
+use crate::pasted;
 use crate::stop::Stop;
 
 /// The bits of a mode by which others may write.
@@ -45,12 +46,11 @@ impl Contexts {
         let Some(path) = path(options, environment) else {
             return Ok(Self::default());
         };
+        pasted::refuse(&path.to_string_lossy())?;
         let unread = |error| Stop::usage(format!("{} cannot be read: {error}", path.display()));
         let mut file = match File::open(path) {
             Ok(file) => file,
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && !is_named(options, environment) =>
-            {
+            Err(error) if !is_named(options, environment) && is_none(&error, options) => {
                 return Ok(Self::default());
             }
             Err(error) => return Err(unread(error)),
@@ -134,6 +134,14 @@ fn is_named(options: &ConnectionOptions, environment: &Environment) -> bool {
     options.config.is_some() || environment.config_file.is_some()
 }
 
+/// Whether the file that nobody has named is as good as none. Units of systemd have a home that is closed
+/// to them; where the address is given, no context could send anything elsewhere.
+fn is_none(error: &io::Error, options: &ConnectionOptions) -> bool {
+    let kind = error.kind();
+    let is_closed = kind == io::ErrorKind::PermissionDenied && options.address.is_some();
+    is_closed || kind == io::ErrorKind::NotFound || kind == io::ErrorKind::NotADirectory
+}
+
 /// What is wrong with a file that only this user and root are to change, and the remedy.
 fn fault(metadata: &Metadata) -> Option<&'static str> {
     if metadata.uid() != geteuid().as_raw() && metadata.uid() != 0 {
@@ -202,6 +210,35 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+
+    #[test]
+    fn a_file_that_nobody_named_is_none_where_it_could_send_nothing_elsewhere() {
+        let named = || ConnectionOptions {
+            address: Some("unix:/s".to_owned()),
+            ..ConnectionOptions::default()
+        };
+        for (kind, options, expected) in [
+            (io::ErrorKind::NotFound, ConnectionOptions::default(), true),
+            (
+                io::ErrorKind::NotADirectory,
+                ConnectionOptions::default(),
+                true,
+            ),
+            (
+                io::ErrorKind::PermissionDenied,
+                ConnectionOptions::default(),
+                false,
+            ),
+            (io::ErrorKind::PermissionDenied, named(), true),
+            (io::ErrorKind::InvalidData, named(), false),
+        ] {
+            assert_eq!(
+                is_none(&io::Error::from(kind), &options),
+                expected,
+                "{kind}"
+            );
+        }
+    }
 
     #[test]
     fn the_file_that_the_help_shows_can_be_used() {

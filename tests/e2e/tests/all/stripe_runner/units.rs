@@ -107,6 +107,14 @@ fn units_name_a_definition_and_never_a_key() {
     }
 }
 
+/// As systemd takes a program of its own that a signal has ended.
+#[test]
+fn unit_of_the_command_is_stopped_without_a_failure() {
+    let unit = "unchanged-job.service";
+    assert_eq!(settings(unit, "KillMode"), ["mixed"]);
+    assert_eq!(settings(unit, "SuccessExitStatus"), ["129 130 141 143"]);
+}
+
 #[test]
 fn units_say_nothing_that_systemd_does_not_know() {
     let version = Command::new("systemd-analyze").arg("--version").output();
