@@ -1,14 +1,14 @@
 use std::time::Duration;
 
 use claviger_client::{Client, Response, Status, reason};
-use claviger_core::{DefinitionName, Error, ProfileName, ProjectName};
+use claviger_core::{DefinitionName, Error, ProfileName, ProjectName, Reason, Resource};
 
 use crate::cli::Cli;
 use crate::connection::Connection;
 use crate::contexts;
 use crate::environment::Environment;
 use crate::patience::patiently;
-use crate::stop::Stop;
+use crate::stop::{Stop, is_broken};
 
 /// What all tasks know: whom to ask, about which project, and how to answer.
 pub(crate) struct Asking {
@@ -34,17 +34,27 @@ impl Asking {
         })
     }
 
-    /// The answer to a call with a request id, which is made again if only the answer was lost.
+    /// The answer to a put with a request id. Where it was lost, the same put is made again.
+    ///
+    /// SECURITY: not on a port of this host in plain text, where anybody may listen once the daemon is
+    /// gone, and would get the value and the token.
     pub(crate) async fn answer_to<T>(
         &self,
-        call: impl AsyncFn() -> Result<Response<T>, Status>,
+        name: &str,
+        put: impl AsyncFn() -> Result<Response<T>, Status>,
     ) -> Result<Result<T, Status>, Stop> {
-        patiently(self.patience, async || match call().await {
+        let is_repeated = self.connection.is_vouched_for();
+        let answered = patiently(self.patience, async || match put().await {
             Ok(answer) => Ok(Ok(answer.into_inner())),
-            Err(status) if reason(&status).is_some() => Ok(Err(status)),
-            Err(status) => Err(Stop::from(status)),
+            Err(status) if is_repeated && is_unsettled(&status) => {
+                Err(Stop::from(status).passing())
+            }
+            Err(status) => Ok(Err(status)),
+        });
+        answered.await.map_err(|stop| {
+            let said = format!("it is not known whether {name} was changed, so look at it: {stop}");
+            stop.saying(said)
         })
-        .await
     }
 
     pub(crate) async fn client(&self) -> Result<Client, Stop> {
@@ -67,13 +77,13 @@ impl Asking {
 
     /// What a grant is about: `*`, a full name, or a secret or profile of the project.
     pub(crate) fn resource(&self, text: &str) -> Result<String, Stop> {
-        match text.split_once('/') {
-            None if text == "*" => Ok(text.to_owned()),
-            Some((collection @ ("connectionProfiles" | "secrets"), id)) => {
-                self.name(collection, id)
-            }
-            _ => self.name("secrets", text),
-        }
+        let name = match text.split_once('/') {
+            None if text == "*" => text.to_owned(),
+            Some(("connectionProfiles" | "secrets", _)) => format!("{}/{text}", self.project()?),
+            _ => self.name("secrets", text)?,
+        };
+        Resource::parse("resource", &name).map_err(|error| no_name(&error))?;
+        Ok(name)
     }
 
     fn name(&self, collection: &str, id: &str) -> Result<String, Stop> {
@@ -102,6 +112,16 @@ impl Asking {
             ProjectName::parse("project", project).map_err(|error| no_name(&error))?;
         }
         Ok(project)
+    }
+}
+
+/// Whether it is open what became of a put, and the same put again would settle it.
+fn is_unsettled(status: &Status) -> bool {
+    match reason(status) {
+        None => is_broken(status.code()),
+        Some(reason) => [Reason::WriteInProgress, Reason::WriteOutcomeUnknown]
+            .iter()
+            .any(|open| open.as_str() == reason),
     }
 }
 
@@ -163,6 +183,9 @@ mod tests {
             }
             let short = "connectionProfiles/stripe";
             assert_eq!(asking.resource(short).unwrap(), profile);
+            for wider in ["secrets/projects/acme", "secrets/", "secrets/*", "views/a"] {
+                assert!(asking.resource(wider).is_err(), "{wider}");
+            }
             assert_eq!(asking.resource("projects/full").unwrap(), "projects/full");
             assert_eq!(asking.resource("*").unwrap(), "*");
         }

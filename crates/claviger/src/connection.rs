@@ -80,6 +80,14 @@ impl Connection {
         })
     }
 
+    /// Whether nobody else can come to listen there when the daemon is gone.
+    pub(crate) fn is_vouched_for(&self) -> bool {
+        match &self.address {
+            Address::Local(_) => false,
+            Address::Tls(..) | Address::Unix(_) => true,
+        }
+    }
+
     /// Connects.
     pub(crate) async fn client(&self) -> Result<Client, Stop> {
         let connected = timeout(self.patience, self.connect()).await;
@@ -137,8 +145,8 @@ impl Address {
                 socket.display()
             )),
             (Self::Tls(address, _), Some(io::ErrorKind::InvalidData)) => Stop::failed(format!(
-                "no trust comes about with {address} ({cause}); pass the authority that its \
-                certificate is from (--ca-file), and use the name that it is for"
+                "{address} is not trusted ({cause}); pass the authority that its certificate is \
+                from (--ca-file), and use the name that it is for, if TLS is spoken there"
             )),
             _ => self.away(&cause.to_string()),
         }

@@ -62,7 +62,7 @@ async fn put(
     let name = asking.secret(id)?;
     let payload = value::read(value, &name)?;
     let request = PutSecretValueRequest {
-        name,
+        name: name.clone(),
         environment: asking.environment.clone(),
         payload: Some(payload),
         if_version: if_version.unwrap_or_default().to_owned(),
@@ -71,7 +71,7 @@ async fn put(
     };
     let secrets = asking.client().await?.secrets();
     let put = async || secrets.clone().put_secret_value(request.clone()).await;
-    let answer = asking.answer_to(put).await??;
+    let answer = asking.answer_to(&name, put).await??;
     warn(&answer.warnings);
     show(asking.is_json, &answer, || {
         format!("version {} in vault {}\n", answer.version, answer.vault)
@@ -167,7 +167,7 @@ async fn enable(asking: &Asking, version: &Version) -> Result<(), Stop> {
 
 async fn destroy(asking: &Asking, version: &Version, is_meant: bool) -> Result<(), Stop> {
     let name = version_name(asking, version)?;
-    confirm(&format!("{name} would be gone for good."), is_meant)?;
+    confirm(&format!("{name} will be gone for good."), is_meant)?;
     let request = DestroySecretVersionRequest {
         name,
         environment: asking.environment.clone(),

@@ -66,6 +66,12 @@ impl Stop {
         self.message.is_empty()
     }
 
+    /// The same stop of what may work a little later.
+    pub(crate) fn passing(mut self) -> Self {
+        self.may_pass = true;
+        self
+    }
+
     /// Anything that has an exit code of its own.
     pub(crate) fn with_code(exit_code: u8, message: impl Into<String>) -> Self {
         Self::new(exit_code, message, false)
@@ -171,7 +177,7 @@ impl From<Status> for Stop {
 }
 
 /// Whether a connection that breaks or hangs is told as this.
-fn is_broken(code: Code) -> bool {
+pub(crate) fn is_broken(code: Code) -> bool {
     matches!(
         code,
         Code::Cancelled

@@ -55,7 +55,7 @@ pub(crate) async fn put(asking: &Asking, options: &PutDefinition) -> Result<(), 
             .put_secret_definition(request.clone())
             .await
     };
-    let answer = asking.answer_to(put).await?;
+    let answer = asking.answer_to(&name, put).await?;
     let answer = answer.map_err(|status| Stop::of_change(status, &name, "definition get"))?;
     warn(&answer.warnings);
     show(asking.is_json, &answer, || {

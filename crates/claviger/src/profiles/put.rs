@@ -36,7 +36,7 @@ pub(crate) async fn put(asking: &Asking, options: &PutProfile) -> Result<(), Sto
             .put_connection_profile(request.clone())
             .await
     };
-    let answer = asking.answer_to(put).await?;
+    let answer = asking.answer_to(&name, put).await?;
     let answer = answer.map_err(|status| Stop::of_change(status, &name, "profile get"))?;
     warn(&answer.warnings);
     show(asking.is_json, &answer, || {
