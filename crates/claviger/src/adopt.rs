@@ -82,7 +82,7 @@ async fn carry_out(
     };
     let mut proposals = Proposals::of(walk.walk().await?, &taken, &target);
     if !proposals.proposed.is_empty() {
-        proposals.remark_twins(&walk.registered().await?);
+        proposals.remark_twins(&walk.registered().await);
     }
     if options.apply {
         progress.registering(proposals.proposed.len());

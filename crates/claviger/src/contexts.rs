@@ -42,7 +42,15 @@ pub(crate) fn settled(
         (None, None) => variables.token_file.clone(),
         (Some(_), _) | (_, Some(_)) => None,
     };
-    if token_of_variables.is_none() && variables.token_file.is_some() {
+    let is_socket = |address: &String| address.starts_with("unix:");
+    let is_dropped = token_of_variables.is_none() && variables.token_file.is_some();
+    // Over a socket the daemon knows who calls.
+    if is_dropped
+        && !address
+            .as_ref()
+            .or(way.address.as_ref())
+            .is_some_and(is_socket)
+    {
         let others = [&options.token_file, &way.token_file, &way.certificate_file];
         if others
             .into_iter()

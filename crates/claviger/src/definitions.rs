@@ -52,7 +52,7 @@ async fn get(asking: &Asking, id: &str) -> Result<(), Stop> {
 async fn delete(asking: &Asking, id: &str, purge: bool, is_meant: bool) -> Result<(), Stop> {
     let name = asking.secret(id)?;
     if purge {
-        let lost = "would be gone for good, with its values in Claviger's own vault.";
+        let lost = "will be gone for good, with its values in Claviger's own vault.";
         confirm(&format!("{name} {lost}"), is_meant)?;
     }
     let request = DeleteSecretDefinitionRequest {

@@ -23,8 +23,9 @@ fn main() -> ExitCode {
     // A job makes its files as it would without this command, which makes none.
     umask(inherited);
     // Before anything is said that could repeat it.
-    if let Err(stop) = claviger::refuse_line(std::env::args_os()) {
-        return ended(&stop, claviger::is_run(std::env::args_os()));
+    let line: Vec<_> = std::env::args_os().collect();
+    if let Err(stop) = claviger::refuse_line(&line) {
+        return ended(&stop, claviger::is_run(line));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -73,7 +73,7 @@ async fn list(asking: &Asking, show_deleted: bool) -> Result<(), Stop> {
 async fn delete(asking: &Asking, id: &str, purge: bool, is_meant: bool) -> Result<(), Stop> {
     let name = asking.profile(id)?;
     if purge {
-        let lost = "would be gone for good, with all that was pasted into it.";
+        let lost = "will be gone for good, with all that was pasted into it.";
         confirm(&format!("{name} {lost}"), is_meant)?;
     }
     let request = DeleteConnectionProfileRequest {

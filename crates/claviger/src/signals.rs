@@ -8,6 +8,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::stop::Stop;
 
+/// Those that end a task from outside. Ctrl-\ does so whatever is under way.
+pub(crate) const ENDING: [SignalKind; 3] = [
+    SignalKind::hangup(),
+    SignalKind::interrupt(),
+    SignalKind::terminate(),
+];
+
 /// Signals that are caught from the time this is made, and do nothing more once it is gone.
 pub(crate) struct Signals(Vec<Signal>);
 

@@ -97,11 +97,18 @@ impl Walk<'_> {
         Ok(walked)
     }
 
-    /// A look at what definitions point at, for what is the same elsewhere.
-    pub(crate) async fn registered(&self) -> Result<Vec<Found>, Stop> {
-        let places: Vec<_> = self.taken.places().into_iter().cloned().collect();
+    /// A look at what definitions point at, for what is the same elsewhere. What cannot be looked at is
+    /// the same as nothing.
+    pub(crate) async fn registered(&self) -> Vec<Found> {
+        let places = self.taken.places();
         self.progress.more(places.len());
-        self.inspect_all(places).await
+        let looks = places.into_iter().cloned().map(async |place| {
+            let inspected = self.ask_about(&place).await;
+            self.progress.done_one();
+            let inspected = inspected.map_err(|status| Stop::from(status).to_string());
+            Found { place, inspected }
+        });
+        stream::iter(looks).buffered(AT_ONCE).collect().await
     }
 
     /// Whether locations in it may name a property.
@@ -142,6 +149,17 @@ impl Walk<'_> {
     }
 
     async fn inspect(&self, place: Place) -> Result<Found, Stop> {
+        let inspect = async || self.ask_about(&place).await;
+        let inspected = match patiently(self.patience, inspect).await {
+            Ok(inspection) => Ok(inspection),
+            Err(status) if is_about_one(&status) => Err(Stop::from(status).to_string()),
+            Err(status) => return Err(status.into()),
+        };
+        self.progress.done_one();
+        Ok(Found { place, inspected })
+    }
+
+    async fn ask_about(&self, place: &Place) -> Result<InspectVaultSecretResponse, Status> {
         let request = InspectVaultSecretRequest {
             name: self.name(),
             project: self.project.clone(),
@@ -149,19 +167,9 @@ impl Walk<'_> {
             property: place.property.clone(),
             ..Default::default()
         };
-        let inspect = async || {
-            self.service
-                .clone()
-                .inspect_vault_secret(request.clone())
-                .await
-        };
-        let inspected = match patiently(self.patience, inspect).await {
-            Ok(answer) => Ok(answer.into_inner()),
-            Err(status) if is_about_one(&status) => Err(Stop::from(status).to_string()),
-            Err(status) => return Err(status.into()),
-        };
-        self.progress.done_one();
-        Ok(Found { place, inspected })
+        let mut service = self.service.clone();
+        let answer = service.inspect_vault_secret(request).await?;
+        Ok(answer.into_inner())
     }
 
     fn name(&self) -> String {

@@ -79,7 +79,7 @@ pub enum DefinitionCommand {
     /// Of the project, or of all that can be seen if none is named. Left out are grants of tokens
     /// and what has ended.
     #[command(
-        after_help = "Without a project, or with --project '', it is all that the caller may see.\n\nExample:\n  claviger --project acme definition export > acme.yaml"
+        after_help = "Without a project, or with --project '', everything that the caller may see is printed.\n\nExample:\n  claviger --project acme definition export > acme.yaml"
     )]
     Export,
     /// Make the daemon have what a file of `export` says

@@ -9,7 +9,6 @@ use std::slice;
 
 use claviger_client::Client;
 use claviger_proto::v1::WhoAmIRequest;
-use tokio::signal::unix::SignalKind;
 
 use super::items::{Items, Name};
 use super::kept::Kept;
@@ -21,7 +20,7 @@ use super::write::json;
 use crate::ask::Asking;
 use crate::cli::Apply;
 use crate::output::{end, print};
-use crate::signals::Signals;
+use crate::signals::{ENDING, Signals};
 use crate::stop::Stop;
 
 pub(crate) async fn apply(asking: &Asking, options: &Apply) -> Result<ExitCode, Stop> {
@@ -38,17 +37,23 @@ pub(crate) async fn apply(asking: &Asking, options: &Apply) -> Result<ExitCode, 
     let changes = applying.changes(&kept).await?;
     let refused = applying.try_out(&changes).await?;
 
-    print(match asking.is_json {
+    let is_over = options.dry_run || changes.is_empty();
+    let difference = match asking.is_json {
         true => as_json(&changes)?,
         false => shown(&changes, options.dry_run),
+    };
+    print(difference).map_err(|stop| match is_over {
+        true => stop,
+        false => stop.saying("nothing was made, because nobody reads the difference".to_owned()),
     })?;
     applying.refuse(refused)?;
-    if options.dry_run || changes.is_empty() {
+    if is_over {
         return Ok(ExitCode::SUCCESS);
     }
     applying.make_all(&changes).await?;
     if !asking.is_json {
-        print(format!("{} made\n", counted(changes.len())))?;
+        // It is done, whether or not somebody is left to be told.
+        print(format!("{} made\n", counted(changes.len()))).ok();
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -188,7 +193,7 @@ impl Applying {
 
     async fn make_all(&self, changes: &[Change]) -> Result<(), Stop> {
         // They wait until a call has ended: what it did would not be known.
-        let mut signals = Signals::catch(&[SignalKind::interrupt(), SignalKind::terminate()])?;
+        let mut signals = Signals::catch(&ENDING)?;
         for (index, change) in changes.iter().enumerate() {
             let (done, others) = changes.split_at(index);
             if signals.has_come().await {

@@ -144,6 +144,9 @@ impl Holding {
         let id = |text: &str| Id::try_from(text.to_owned()).map_err(|_| unknown());
         let project = resource.project().map(|project| id(project.id().as_str()));
         let environment = Some(&*wire.environment).filter(|text| !text.is_empty());
+        if project.is_none() && environment.is_some() {
+            return Err(unknown());
+        }
         Ok(Self {
             project: project.transpose()?,
             resource: wire.resource.clone(),

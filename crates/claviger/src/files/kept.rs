@@ -50,11 +50,14 @@ impl Kept {
         match grants(client).await? {
             Err(message) => hidden_grants = Some(message),
             Ok(grants) => {
+                // First: what is not known of another project is no reason to refuse this one.
+                let in_project = |resource: &str| {
+                    let within = resource.strip_prefix("projects/")?;
+                    Some(is_wanted(within.split('/').next()?))
+                };
                 for grant in grants {
-                    let holding = Holding::of(&grant)?;
-                    let project = holding.project.as_ref();
-                    if project.is_none_or(|project| is_wanted(project.as_str())) {
-                        let given = items.grants.entry(holding).or_default();
+                    if in_project(&grant.resource).unwrap_or(true) {
+                        let given = items.grants.entry(Holding::of(&grant)?).or_default();
                         given.names.push(grant.name);
                     }
                 }

@@ -113,9 +113,14 @@ fn what_a_newer_daemon_has_is_not_left_out() {
         environment,
         ..grant.clone()
     };
+    let everywhere = v1::Grant {
+        environment: "prod".to_owned(),
+        ..on("*")
+    };
     for grant in [
         of_role,
         within,
+        everywhere,
         on("projects/acme/views/1"),
         on("teams/etl"),
         on(""),

@@ -15,7 +15,6 @@ use std::io;
 
 use claviger_core::SecretBytes;
 use claviger_proto::v1::environment::StripeMode;
-use tokio::signal::unix::SignalKind;
 
 use self::link::{Link, State};
 use self::listener::Listener;
@@ -27,18 +26,11 @@ use crate::ask::Asking;
 use crate::cli::Connect;
 use crate::output::tell;
 use crate::prompt;
-use crate::signals::Signals;
+use crate::signals::{ENDING, Signals};
 use crate::stop::Stop;
 use crate::value;
 
 const NOTHING_DONE: &str = "nothing was connected";
-
-/// Those that end a program.
-const ENDING: [SignalKind; 3] = [
-    SignalKind::hangup(),
-    SignalKind::interrupt(),
-    SignalKind::terminate(),
-];
 
 pub(crate) async fn connect(asking: &Asking, options: &Connect) -> Result<(), Stop> {
     let name = asking.profile(&options.id)?;

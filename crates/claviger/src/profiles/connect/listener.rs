@@ -22,7 +22,7 @@ use super::redirected::{self, Redirected};
 /// Where the browser is sent.
 pub(super) const PATH: &str = "/callback";
 
-/// More in a row would find no port that is free on both addresses only on a host that has hardly any.
+/// So many failures in a row mean that the host has hardly any port free on both addresses.
 const RETRIES_MAX: usize = 15;
 
 /// Connections at a time. Browsers open some in advance and ask nothing by them.

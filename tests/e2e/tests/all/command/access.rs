@@ -29,7 +29,7 @@ fn version_is_disabled_enabled_and_destroyed() {
     assert_stopped(&user.run(destroy), 2, &["versions/1", "--yes"]);
     let (code, shown) = destroyed(&user, destroy, "n");
     assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("projects/dev/secrets/db/versions/1 would be gone"));
+    assert!(shown.contains("projects/dev/secrets/db/versions/1 will be gone"));
     assert!(shown.contains("nothing was done"), "{shown}");
     assert_eq!(said(&user.run("secret get db")), CANARY);
     let (code, shown) = destroyed(&user, destroy, "y");

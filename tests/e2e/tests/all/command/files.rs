@@ -1,9 +1,9 @@
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::ops::ControlFlow;
 use std::process::{Child, Output, Stdio};
 
-use claviger_e2e::{Client, Home, output_of};
+use claviger_e2e::{Client, Home, output_of, type_all};
 use claviger_proto::v1;
 use claviger_proto::v1::access_service_client::AccessServiceClient;
 use claviger_proto::v1::connection_profile::Auth;
@@ -202,6 +202,15 @@ fn difference_is_shown_and_a_dry_run_stops_there() {
         serde_json::from_str(&said(&user.apply("--dry-run --json", text))).expect("JSON");
     assert_eq!(json[0]["change"], "~ projects/dev/secrets/db");
     assert_eq!(json[0]["fields"][0], "description: (unset) -> \"x\"");
+
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let mut unread = user.command(APPLY);
+    let unread = unread.stdin(Stdio::piped()).stdout(writer);
+    let mut unread = unread.stderr(Stdio::piped()).spawn().expect("it starts");
+    type_all(&mut unread, text);
+    let output = unread.wait_with_output().expect("it ends");
+    assert_stopped(&output, 141, &["nothing was made"]);
     let made = said(&user.apply("", text));
     assert_eq!(made, format!("{difference}2 changes made\n"));
 }
