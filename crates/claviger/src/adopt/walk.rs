@@ -102,11 +102,13 @@ impl Walk<'_> {
     pub(crate) async fn registered(&self) -> Vec<Found> {
         let places = self.taken.places();
         self.progress.more(places.len());
-        let looks = places.into_iter().cloned().map(async |place| {
-            let inspected = self.ask_about(&place).await;
+        let looks = places.into_iter().map(async |place| {
+            let inspected = self.ask_about(place).await;
             self.progress.done_one();
-            let inspected = inspected.map_err(|status| Stop::from(status).to_string());
-            Found { place, inspected }
+            Found {
+                place: place.clone(),
+                inspected: inspected.map_err(|status| Stop::from(status).to_string()),
+            }
         });
         stream::iter(looks).buffered(AT_ONCE).collect().await
     }
