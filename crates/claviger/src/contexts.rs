@@ -42,32 +42,11 @@ pub(crate) fn settled(
         (None, None) => variables.token_file.clone(),
         (Some(_), _) | (_, Some(_)) => None,
     };
-    let is_socket = |address: &String| address.starts_with("unix:");
-    let is_dropped = token_of_variables.is_none() && variables.token_file.is_some();
-    // Over a socket the daemon knows who calls.
-    if is_dropped
-        && !address
-            .as_ref()
-            .or(way.address.as_ref())
-            .is_some_and(is_socket)
-    {
-        let others = [&options.token_file, &way.token_file, &way.certificate_file];
-        if others
-            .into_iter()
-            .chain([&options.certificate_file])
-            .all(Option::is_none)
-        {
-            note(
-                "CLAVIGER_TOKEN_FILE goes to CLAVIGER_ADDRESS or the default socket only, and is not \
-                sent; pass --token-file",
-            );
-        }
-    }
     let address = address.or(way.address);
     if let (None, Some(socket)) = (&address, &environment.default_socket) {
         default_socket::refuse_of_others(socket, geteuid())?;
     }
-    Ok(ConnectionOptions {
+    let settled = ConnectionOptions {
         address,
         token_file: first([&options.token_file, &token_of_variables, &way.token_file]),
         ca_file: first([&options.ca_file, &way.ca_file]),
@@ -82,7 +61,21 @@ pub(crate) fn settled(
         config: options.config.clone(),
         context: options.context.clone(),
         timeout: options.timeout,
-    })
+    };
+    if variables.token_file.is_some() && is_nobody_over_tcp(&settled) {
+        note(
+            "CLAVIGER_TOKEN_FILE goes to CLAVIGER_ADDRESS or the default socket only, and is not sent; \
+            pass --token-file",
+        );
+    }
+    Ok(settled)
+}
+
+/// Whether nothing shows the daemon who calls; over a socket it knows.
+fn is_nobody_over_tcp(options: &ConnectionOptions) -> bool {
+    let address = options.address.as_deref();
+    let is_tcp = address.is_some_and(|address| !address.starts_with("unix:"));
+    is_tcp && options.token_file.is_none() && options.certificate_file.is_none()
 }
 
 fn first<T: Clone, const N: usize>(ranked: [&Option<T>; N]) -> Option<T> {
